@@ -1,0 +1,105 @@
+"""The domain clock: real time, or a faster one that all processes of a simulation share.
+
+A clock file says at which wall instant the domain starts, and from which domain instant on how many
+domain seconds pass per wall second. Every process reads the same file, so that they agree without
+talking, and a process that is killed and started again finds the time where the others have it.
+This is the only module of the gateway that reads a clock.
+"""
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.time import parse_instant, utc_text
+
+
+class RealClock:
+    """Domain time is wall time."""
+
+    def now(self) -> datetime:
+        """Return the instant, aware, in UTC."""
+        return datetime.fromtimestamp(time.time(), UTC)
+
+    def wall_seconds_until(self, at: datetime) -> float:
+        """Return the wall seconds until ``at``, at least 0. [s]"""
+        return max(0.0, (at - self.now()).total_seconds())
+
+    async def sleep_until(self, at: datetime) -> None:
+        """Sleep until the domain clock shows ``at``."""
+        while (seconds := self.wall_seconds_until(at)) > 0:  # noqa: ASYNC110 - a clock, not an event
+            await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """From ``since`` on, ``factor`` domain seconds pass per wall second."""
+
+    since: datetime
+    factor: float
+
+
+class FastClock(RealClock):
+    """A piecewise linear clock: at ``wall_epoch_s`` the domain shows the first pace's instant."""
+
+    def __init__(self, wall_epoch_s: float, paces: Sequence[Pace]) -> None:
+        self._paces = tuple(paces)
+        starts = [wall_epoch_s]
+        for pace, following in itertools.pairwise(paces):
+            starts.append(starts[-1] + (following.since - pace.since).total_seconds() / pace.factor)
+        self._wall_starts = tuple(starts)
+
+    def now(self) -> datetime:
+        """Return the domain instant, aware, in UTC."""
+        wall = time.time()
+        at = max((n for n, start in enumerate(self._wall_starts) if start <= wall), default=0)
+        pace = self._paces[at]
+        return pace.since + timedelta(seconds=(wall - self._wall_starts[at]) * pace.factor)
+
+    def wall_seconds_until(self, at: datetime) -> float:
+        """Return the wall seconds until the domain shows ``at``, at least 0. [s]"""
+        pace_at = max((n for n, pace in enumerate(self._paces) if pace.since <= at), default=0)
+        pace = self._paces[pace_at]
+        wall = self._wall_starts[pace_at] + (at - pace.since).total_seconds() / pace.factor
+        return max(0.0, wall - time.time())
+
+    def to_json(self) -> str:
+        """Return the clock file that says the same."""
+        steps = [{"from": utc_text(pace.since), "factor": pace.factor} for pace in self._paces]
+        return json.dumps(
+            {
+                "wall_epoch_s": self._wall_starts[0],
+                "starts_at": utc_text(self._paces[0].since),
+                "steps": steps,
+            },
+            indent=1,
+        )
+
+
+def read_clock(path: Path | None) -> RealClock:
+    """Read a clock file; no file means real time.
+
+    Raises:
+        BadMessage: If the file is missing or says something else than a clock.
+    """
+    if path is None:
+        return RealClock()
+    try:
+        data = json.loads(path.read_text())
+        paces = [Pace(parse_instant(step["from"]), float(step["factor"])) for step in data["steps"]]
+        wall_epoch_s = float(data["wall_epoch_s"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadMessage(Fault(str(path), str(error), "a clock file with wall_epoch_s and steps")) from None
+    if not paces or any(pace.factor <= 0 for pace in paces) or paces != sorted(paces, key=lambda p: p.since):
+        raise BadMessage(Fault(f"{path}: steps", str(data["steps"]), "ascending instants, factors above 0"))
+    return FastClock(wall_epoch_s, paces)
+
+
+def start_fast_clock(paces: Sequence[Pace]) -> FastClock:
+    """Return a fast clock whose first pace begins now."""
+    return FastClock(time.time(), paces)

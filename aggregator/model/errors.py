@@ -1,0 +1,43 @@
+"""The three exceptions that cross layers; any other is a bug and ends the process."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with an input from outside.
+
+    Attributes:
+        where: The file, and the field in it, e.g. ``fleet.toml: car[3].floor``.
+        value: What was found there, as text.
+        allowed: What would have been accepted.
+    """
+
+    where: str
+    value: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.value!r} is not allowed; {self.allowed}"
+
+
+class BadMessage(Exception):
+    """An input from outside is wrong: HTTP 4xx, exit code 2. Nothing was changed.
+
+    Attributes:
+        faults: Every fault found, in the order of the input; at least one.
+        code: A stable word for programs, e.g. ``bad_input``.
+    """
+
+    def __init__(self, *faults: Fault, code: str = "bad_input") -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults
+        self.code = code
+
+
+class RuleViolation(Exception):
+    """An action that the rules of the trade refuse: HTTP 409, exit code 1. Nothing was changed."""
+
+
+class Unavailable(Exception):
+    """Something outside does not answer: try again later."""

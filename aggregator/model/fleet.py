@@ -1,0 +1,136 @@
+"""Cars, chargers, homes and what each driver was promised.
+
+Powers are on the AC side of the charger, in kW, each a magnitude; energies in kWh of usable capacity.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from enum import StrEnum
+
+from aggregator.model.time import LONDON
+
+LOWEST_FLOOR_SOC = 0.30
+"""No car is discharged below this in V2G mode, whatever anybody asks (P1)."""
+
+
+class ExportSource(StrEnum):
+    """What allows a home to export: a G98 notice, a G99 approval, a G100 limitation scheme, or nothing."""
+
+    G98 = "g98"
+    G99 = "g99"
+    G100 = "g100"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A home's connection to the grid.
+
+    Attributes:
+        site_id: Opaque id.
+        zone: The DNO's constraint area it lies in.
+        export_limit_kw: Most the home may export at its boundary. [kW]
+        export_source: What says so; ``none`` means no discharge at all.
+        import_limit_kw: What its fuse carries. [kW]
+        solar_kw: Rating of a solar inverter on the same connection, 0 without one. [kW]
+        dark_from: Local time from which the panels surely give nothing; with ``dark_until``.
+        dark_until: Local time until which they surely give nothing.
+    """
+
+    site_id: str
+    zone: str
+    export_limit_kw: float
+    export_source: ExportSource
+    import_limit_kw: float
+    solar_kw: float = 0.0
+    dark_from: time | None = None
+    dark_until: time | None = None
+
+    def export_room_kw(self, at: datetime) -> float:
+        """Return what cars may export here at ``at`` without a boundary meter (P4). [kW]
+
+        The house's own load is counted as 0 and its panels as at full power, but in the stated dark hours.
+        """
+        if self.export_source is ExportSource.NONE:
+            return 0.0
+        solar_kw = 0.0 if self._is_dark(at) else self.solar_kw
+        return max(0.0, self.export_limit_kw - solar_kw)
+
+    def _is_dark(self, at: datetime) -> bool:
+        if self.dark_from is None or self.dark_until is None:
+            return False
+        local = at.astimezone(LONDON).time()
+        if self.dark_from <= self.dark_until:
+            return self.dark_from <= local < self.dark_until
+        return local >= self.dark_from or local < self.dark_until
+
+
+@dataclass(frozen=True, slots=True)
+class Charger:
+    """A two-way charger.
+
+    Attributes:
+        charger_id: Opaque id; the meter registers carry it.
+        charge_kw: Most it draws. [kW AC]
+        discharge_kw: Most it gives. [kW AC]
+        eta_charge: One-way efficiency from AC to battery, the worst allowed, in (0, 1].
+        eta_discharge: One-way efficiency from battery to AC, the worst allowed, in (0, 1].
+        min_kw: Smallest power it can hold in either direction; 0 where there is none. [kW AC]
+    """
+
+    charger_id: str
+    charge_kw: float
+    discharge_kw: float
+    eta_charge: float
+    eta_discharge: float
+    min_kw: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """When the driver next needs the car (a local time of day) and how full (a fraction)."""
+
+    depart_local: time
+    target_soc: float
+
+
+@dataclass(frozen=True, slots=True)
+class Car:
+    """One car, at home on one charger at one site.
+
+    Attributes:
+        car_id: Opaque id.
+        capacity_kwh: Usable capacity. [kWh]
+        floor_soc: Never discharged below this; at least 0.30.
+        default_intent: What holds for a driver who says nothing.
+        charger: Its charger.
+        site: Its home.
+    """
+
+    car_id: str
+    capacity_kwh: float
+    floor_soc: float
+    default_intent: Intent
+    charger: Charger
+    site: Site
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All cars, by id, with the digest of the file they came from."""
+
+    cars: tuple[Car, ...]
+    digest: str
+    by_id: dict[str, Car] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_id", {car.car_id: car for car in self.cars})
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The zones that the fleet's homes lie in, sorted."""
+        return tuple(sorted({car.site.zone for car in self.cars}))
+
+    def in_zone(self, zone: str) -> tuple[Car, ...]:
+        """Return the cars at home in ``zone``, in file order."""
+        return tuple(car for car in self.cars if car.site.zone == zone)

@@ -1,0 +1,295 @@
+"""What operators ask for, award and order; what we offer. Powers in kW of the product's own direction.
+
+An *up* product is paid for more export or less import, a *down* product for the reverse. ``kw`` of a
+requirement, bid, award or instruction is a magnitude in that direction, at least 0; ``export_kw`` is signed.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from aggregator.model.time import LONDON, Interval
+
+
+class Direction(StrEnum):
+    """Which way the product moves power: ``up`` is more export or less import."""
+
+    UP = "up"
+    DOWN = "down"
+
+    @property
+    def sign(self) -> int:
+        """+1 where delivery adds export, -1 where it takes export away."""
+        return 1 if self is Direction.UP else -1
+
+
+class BidShape(StrEnum):
+    """Whether a bid is one level for its whole window or one per slot."""
+
+    FLAT = "flat"
+    PER_SLOT = "per_slot"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A market's rules, as data.
+
+    Attributes:
+        product_id: The name that follows ``requirement/`` in the market context.
+        direction: Which way delivery moves power.
+        bid_shape: Flat or per slot.
+        slot: Length of a slot.
+        tick_kw: Bids are whole multiples of this. [kW]
+        min_kw: Smallest bid that is not nothing. [kW]
+        gate_days_before: Days before delivery on which the gate closes.
+        gate_local: Local time of day at which it closes.
+        hold_back: Whether base discharge may be held back to serve this product.
+        award_probability: Probability that a bid is awarded and called.
+        penalty_gbp_per_mwh: Paid for each MWh instructed and not delivered.
+        metering_point: ``asset`` or ``boundary``.
+        export_counts: Whether export beyond zero import counts as delivery.
+    """
+
+    product_id: str
+    direction: Direction
+    bid_shape: BidShape
+    slot: timedelta
+    tick_kw: float
+    min_kw: float
+    gate_days_before: int
+    gate_local: time
+    hold_back: bool
+    award_probability: float
+    penalty_gbp_per_mwh: Decimal
+    metering_point: str = "asset"
+    export_counts: bool = True
+
+    def gate_closes_at(self, window: Interval) -> datetime:
+        """Return when bids for ``window`` must be in."""
+        day = window.start.astimezone(LONDON).date() - timedelta(days=self.gate_days_before)
+        return datetime.combine(day, self.gate_local, LONDON)
+
+
+@dataclass(frozen=True, slots=True)
+class EventKey:
+    """One version of one event of one platform: what the durable inbox is keyed by."""
+
+    vtn_id: str
+    event_id: str
+    modification: int
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A DNO's need: kW per slot in one zone, and the most it pays.
+
+    Attributes:
+        key: The event that said so.
+        zone: Where.
+        product_id: Under which rules.
+        window: The whole window.
+        needed_kw: Per slot, at least 0. [kW]
+        utilisation_ceiling: Most paid per MWh delivered, None without a ceiling. [GBP/MWh]
+        availability_ceiling: Most paid per MW held for an hour, None without one. [GBP/MW/h]
+    """
+
+    key: EventKey
+    zone: str
+    product_id: str
+    window: Interval
+    needed_kw: tuple[float, ...]
+    utilisation_ceiling: Decimal | None = None
+    availability_ceiling: Decimal | None = None
+
+    @property
+    def slots(self) -> tuple[Interval, ...]:
+        """The window cut into as many equal slots as there are figures."""
+        return self.window.slots((self.window.end - self.window.start) / len(self.needed_kw))
+
+
+@dataclass(frozen=True, slots=True)
+class Award:
+    """What was cleared of a bid: kW per slot, maybe less than bid, at what prices."""
+
+    key: EventKey
+    zone: str
+    product_id: str
+    window: Interval
+    awarded_kw: tuple[float, ...]
+    utilisation_gbp_per_mwh: Decimal
+    availability_gbp_per_mw_h: Decimal = Decimal(0)
+
+    @property
+    def slots(self) -> tuple[Interval, ...]:
+        """The window cut into as many equal slots as there are figures."""
+        return self.window.slots((self.window.end - self.window.start) / len(self.awarded_kw))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One level held over one interval; its meaning is its owner's. [kW, or a SIMPLE level]"""
+
+    interval: Interval
+    value: float
+
+
+class OrderMode(StrEnum):
+    """How an order is to be read: as a change to what was nominated, or as the zone's net export itself."""
+
+    DELTA = "delta"
+    SETPOINT = "setpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """An order for kW, positive in the export direction, per interval.
+
+    Attributes:
+        key: The event version that said so; a higher modification replaces a lower one.
+        zone: Where.
+        product_id: Under which rules.
+        mode: Delta on the nomination, or net export of the zone.
+        steps: Export-positive kW per interval, in order, not overlapping. [kW]
+        issued_at: When we learnt it.
+    """
+
+    key: EventKey
+    zone: str
+    product_id: str
+    mode: OrderMode
+    steps: tuple[Step, ...]
+    issued_at: datetime
+
+    @property
+    def window(self) -> Interval:
+        """From the first interval's start to the last one's end."""
+        return Interval(self.steps[0].interval.start, self.steps[-1].interval.end)
+
+    def export_kw_at(self, at: datetime) -> float | None:
+        """Return the level in force at ``at``, None where nothing is ordered. [kW, export positive]"""
+        for step in self.steps:
+            if at in step.interval:
+                return step.value
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class PeakWindow:
+    """A standing SIMPLE signal for a zone: 0 green, 1 amber, 2 red, 3 emergency, per interval."""
+
+    key: EventKey
+    zone: str
+    steps: tuple[Step, ...]
+
+    def level_at(self, at: datetime) -> int:
+        """Return the level in force at ``at``; 0 outside the window."""
+        return next((int(step.value) for step in self.steps if at in step.interval), 0)
+
+
+RED_LEVEL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A zone's plan per half-hour, frozen before the opportunity's price is read, with its digest.
+
+    Attributes:
+        zone: Where.
+        slots: Half-hours, in order.
+        base_discharge_kw: b0: expected base discharge with every bid at zero, >= 0. [kW]
+        base_charge_kw: c: expected charging, >= 0. [kW]
+        digest: SHA-256 of the inputs it was made from.
+    """
+
+    zone: str
+    slots: tuple[Interval, ...]
+    base_discharge_kw: tuple[float, ...]
+    base_charge_kw: tuple[float, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a bid is what it is.
+
+    Attributes:
+        binding: The cuts that bind, in words.
+        bad_scenarios: The past days on which the bid would fall short, with the kWh missing.
+        marginal_cost_gbp_per_mwh: What the last kWh costs: recharge with losses and wear.
+        held_back_kwh: Base discharge given up to serve the bid. [kWh]
+        factor: Scale from past delivery; 1 where there is none.
+        cars: Cars behind the bid: most that any scenario counts on.
+        scenarios: Past days drawn.
+        solver: Name, status and gap of the solve.
+        margin_p10_gbp: Expected margin in the scenario at the 10th percentile.
+        inputs_digest: SHA-256 of all inputs; same inputs, same bid.
+    """
+
+    binding: tuple[str, ...]
+    bad_scenarios: tuple[str, ...]
+    marginal_cost_gbp_per_mwh: float
+    held_back_kwh: float
+    factor: float
+    cars: int
+    scenarios: int
+    solver: str
+    margin_p10_gbp: float
+    inputs_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A bid as it may be shown, approved and sent: exactly this or nothing (P7).
+
+    Attributes:
+        bid_id: Opaque id, the idempotency key with ``version``.
+        version: Counts up with each draft of the same bid.
+        offered_kw: Per slot of the requirement, at least 0. [kW]
+        utilisation_gbp_per_mwh: Asked per MWh delivered.
+        availability_gbp_per_mw_h: Asked per MW held for an hour.
+        base_kw: b0 per slot of the window. [kW]
+        kept_kw: b per slot: base discharge that stays beside the bid. [kW]
+        expected_margin_gbp: What the model expects it to earn.
+        why: The explanation shown beside it.
+        by: Who made it: ``model`` or a user.
+        digest: SHA-256 over all the above.
+    """
+
+    bid_id: str
+    version: int
+    offered_kw: tuple[float, ...]
+    utilisation_gbp_per_mwh: Decimal
+    availability_gbp_per_mw_h: Decimal
+    base_kw: tuple[float, ...]
+    kept_kw: tuple[float, ...]
+    expected_margin_gbp: float
+    why: Explanation
+    by: str
+    digest: str = field(default="")
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether it offers nothing at all."""
+        return not any(self.offered_kw)
+
+
+@dataclass(frozen=True, slots=True)
+class Nomination:
+    """A zone's net export in one half-hour as frozen and sent at gate closure; it never moves afterwards.
+
+    Attributes:
+        zone: Where.
+        period: The half-hour.
+        export_wh: Net export, positive from zone to grid. [Wh]
+        base_wh: b0, the base discharge with every bid at zero. [Wh]
+        kept_wh: b, the base discharge kept beside the bid. [Wh]
+        frozen_at: When.
+    """
+
+    zone: str
+    period: Interval
+    export_wh: int
+    base_wh: int
+    kept_wh: int
+    frozen_at: datetime

@@ -1,0 +1,93 @@
+"""What chargers tell and are told: reports, meter registers, set-points."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A charger's two meter registers at one instant. Registers are the truth, power samples are hints.
+
+    Attributes:
+        charger_id: Whose registers.
+        measured_at: When they showed this.
+        received_at: When we learnt it.
+        import_wh: Energy ever drawn from the grid. [Wh]
+        export_wh: Energy ever given to the grid. [Wh]
+    """
+
+    charger_id: str
+    measured_at: datetime
+    received_at: datetime
+    import_wh: int
+    export_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class CarReport:
+    """A car's state as its charger reports it: noisy, coarse, maybe late.
+
+    Attributes:
+        car_id: Which car.
+        measured_at: When it was so.
+        plugged: Whether the car is connected.
+        soc: State of charge, fraction of usable capacity; None when the car does not say.
+        export_w: Power now, positive from car to grid. [W]
+        import_wh: Import register. [Wh]
+        export_wh: Export register. [Wh]
+        boost: Whether the driver has switched V2G off.
+        depart_at: When the driver said the car is next needed; None for the default intent.
+        target_soc: How full the driver said it must be; None for the default intent.
+    """
+
+    car_id: str
+    measured_at: datetime
+    plugged: bool
+    soc: float | None
+    export_w: int
+    import_wh: int
+    export_wh: int
+    boost: bool = False
+    depart_at: datetime | None = None
+    target_soc: float | None = None
+
+
+class Purpose(StrEnum):
+    """Why a car was told what it was told."""
+
+    PLAN = "plan"
+    INSTRUCTION = "instruction"
+    BOOST = "boost"
+    MUST_CHARGE = "must-charge"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class SetPoint:
+    """Power for one car until ``expires_at``; never without an end.
+
+    Attributes:
+        car_id: Which car.
+        export_w: Positive from car to grid. [W]
+        issued_at: When it was decided.
+        expires_at: When the charger must drop it by itself.
+        purpose: Why.
+        opportunity_id: The instruction served, if any.
+    """
+
+    car_id: str
+    export_w: int
+    issued_at: datetime
+    expires_at: datetime
+    purpose: Purpose
+    opportunity_id: str | None = None
+
+
+class Outcome(StrEnum):
+    """What became of a set-point."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    INTERLOCKED = "interlocked"

@@ -1,0 +1,51 @@
+"""Pounds as ``Decimal``, rounded once a line; shares that always add up."""
+
+from collections.abc import Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+
+PENNY = Decimal("0.01")
+
+
+def pounds(amount: Decimal) -> Decimal:
+    """Round to the penny, half to even."""
+    return amount.quantize(PENNY, rounding=ROUND_HALF_EVEN)
+
+
+def exact(number: float | str | int) -> Decimal:
+    """Turn a price or a kW figure into the decimal it was written as (0.1 is 0.1).
+
+    Raises:
+        ValueError: If the number is not finite.
+    """
+    value = Decimal(str(number))
+    if not value.is_finite():
+        raise ValueError(f"{number} is not finite")
+    return value
+
+
+def share(total: int, weights: Sequence[float]) -> tuple[int, ...]:
+    """Share a whole number (Wh, pence) by weight, by largest remainder.
+
+    The parts add to ``total`` exactly, negative totals too; equal remainders go to the earlier part.
+    With no weight at all the parts are as equal as can be.
+
+    Raises:
+        ValueError: If there is nobody to share ``total`` with, or a weight is negative.
+    """
+    if not weights:
+        if total:
+            raise ValueError(f"nobody to share {total} with")
+        return ()
+    if min(weights) < 0:
+        raise ValueError(f"weights must not be negative: {min(weights)}")
+    exact_weights = [Fraction(weight) for weight in weights]
+    if not any(exact_weights):
+        exact_weights = [Fraction(1)] * len(weights)
+    whole, sign = abs(total), 1 if total >= 0 else -1
+    quotas = [whole * weight / sum(exact_weights) for weight in exact_weights]
+    parts = [int(quota) for quota in quotas]
+    by_remainder = sorted(range(len(parts)), key=lambda n: (parts[n] - quotas[n], n))
+    for n in by_remainder[: whole - sum(parts)]:
+        parts[n] += 1
+    return tuple(sign * part for part in parts)

@@ -1,0 +1,359 @@
+"""The life of an opportunity: facts, stages, and the one table that leads from stage to stage.
+
+Facts are what happened, in the past tense; the journal keeps them, append-only, keyed
+``(opportunity_id, version)``. An opportunity is a replay of its facts and nothing else.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from aggregator.model.errors import RuleViolation
+from aggregator.model.market import Award, Draft, EventKey, Instruction, Requirement
+
+
+class Stage(StrEnum):
+    """Where an opportunity stands."""
+
+    NEW = "NEW"
+    RECEIVED = "RECEIVED"
+    IN_REVIEW = "IN_REVIEW"
+    APPROVED = "APPROVED"
+    SUBMITTED = "SUBMITTED"
+    AWARDED = "AWARDED"
+    DELIVERING = "DELIVERING"
+    DELIVERED = "DELIVERED"
+    SETTLED = "SETTLED"
+    CLOSED = "CLOSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that happened, at an instant of the domain clock."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Fact):
+    """A DNO stated a need; also an amended one (higher modification)."""
+
+    requirement: Requirement
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementCancelled(Fact):
+    """The DNO took its need back."""
+
+    key: EventKey
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed(Fact):
+    """A draft was made, by the model or by a user who amended one."""
+
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Checked(Fact):
+    """The first of two people found the draft right."""
+
+    draft_digest: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approved(Fact):
+    """The draft may go out. ``rule`` names the written rule where one, not a second person, decided."""
+
+    draft_digest: str
+    by: str
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declined(Fact):
+    """The desk, or the model for want of cars, refused to bid."""
+
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn(Fact):
+    """The desk took an approved or submitted bid back."""
+
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted(Fact):
+    """The platform has acknowledged the bid."""
+
+    report_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateClosed(Fact):
+    """Gate closure found no approved bid: the opportunity ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftLapsed(Fact):
+    """Gate closure found an unapproved new draft over a bid already submitted: the submitted one stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionFailed(Fact):
+    """The gate closed before the platform acknowledged the approved bid."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Awarded(Fact):
+    """The DNO cleared the bid, maybe in part; also an amended award."""
+
+    award: Award
+
+
+@dataclass(frozen=True, slots=True)
+class AwardCancelled(Fact):
+    """The DNO took the award back."""
+
+    key: EventKey
+
+
+@dataclass(frozen=True, slots=True)
+class NotAwarded(Fact):
+    """The window came and no award had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instructed(Fact):
+    """The DNO ordered delivery; also an amended order."""
+
+    instruction: Instruction
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionCancelled(Fact):
+    """The DNO took its order back; what was delivered until then still counts."""
+
+    key: EventKey
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryStarted(Fact):
+    """The first ordered interval began."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryEnded(Fact):
+    """The window is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled(Fact):
+    """A statement was made; late readings make a new version."""
+
+    statement_version: int
+    digest: str
+    amount_gbp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed(Fact):
+    """The platform has acknowledged the settlement report."""
+
+
+S = Stage
+NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
+    S.NEW: {
+        Received: S.RECEIVED,
+        Instructed: S.AWARDED,  # an operational call under a standing contract: no bid preceded it
+    },
+    S.RECEIVED: {
+        Received: S.RECEIVED,
+        RequirementCancelled: S.CLOSED,
+        Proposed: S.IN_REVIEW,
+        Declined: S.CLOSED,
+        GateClosed: S.CLOSED,
+        DraftLapsed: S.SUBMITTED,
+    },
+    S.IN_REVIEW: {
+        Received: S.RECEIVED,
+        RequirementCancelled: S.CLOSED,
+        Proposed: S.IN_REVIEW,  # a re-run or an amendment replaces the draft
+        Checked: S.IN_REVIEW,
+        Approved: S.APPROVED,
+        Declined: S.CLOSED,
+        GateClosed: S.CLOSED,
+        DraftLapsed: S.SUBMITTED,
+    },
+    S.APPROVED: {
+        Received: S.RECEIVED,
+        RequirementCancelled: S.CLOSED,
+        Submitted: S.SUBMITTED,
+        SubmissionFailed: S.CLOSED,
+        Withdrawn: S.CLOSED,
+        Awarded: S.AWARDED,  # the award itself shows that the bid arrived
+    },
+    S.SUBMITTED: {
+        Received: S.RECEIVED,
+        RequirementCancelled: S.CLOSED,
+        Proposed: S.IN_REVIEW,
+        Submitted: S.SUBMITTED,
+        Withdrawn: S.CLOSED,
+        Awarded: S.AWARDED,
+        NotAwarded: S.CLOSED,
+    },
+    S.AWARDED: {
+        Awarded: S.AWARDED,
+        AwardCancelled: S.CLOSED,
+        Instructed: S.AWARDED,
+        InstructionCancelled: S.AWARDED,
+        DeliveryStarted: S.DELIVERING,
+        DeliveryEnded: S.DELIVERED,
+    },
+    S.DELIVERING: {
+        Instructed: S.DELIVERING,
+        InstructionCancelled: S.DELIVERING,
+        DeliveryEnded: S.DELIVERED,
+    },
+    S.DELIVERED: {Settled: S.SETTLED},
+    S.SETTLED: {Settled: S.SETTLED, Closed: S.CLOSED},
+    S.CLOSED: {Settled: S.CLOSED},  # a correction after the books were shut is a new version all the same
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChange:
+    """One step in the history of an order: what held from ``at`` on; None once cancelled."""
+
+    at: datetime
+    instruction: Instruction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opportunity:
+    """One need of a DNO and all that followed, as its facts leave it.
+
+    Attributes:
+        opportunity_id: Opaque id.
+        stage: Where it stands.
+        version: Facts so far.
+        requirement: The need as last amended; None for a call under a standing contract.
+        draft: The draft under review or approved.
+        checked_by: Who checked that draft, None when nobody has yet.
+        approved_digest: The digest that was approved, None while unapproved.
+        submitted: The draft that the platform holds, None before one is acknowledged.
+        award: What was cleared.
+        orders: Every order and cancellation, oldest first.
+        statement_version: Of the last statement; 0 before the first.
+        closed_because: Why it ended, in words.
+    """
+
+    opportunity_id: str
+    stage: Stage = Stage.NEW
+    version: int = 0
+    requirement: Requirement | None = None
+    draft: Draft | None = None
+    checked_by: str | None = None
+    approved_digest: str | None = None
+    submitted: Draft | None = None
+    award: Award | None = None
+    orders: tuple[OrderChange, ...] = ()
+    statement_version: int = 0
+    closed_because: str | None = None
+
+    @property
+    def instruction(self) -> Instruction | None:
+        """The order in force, None before any and after a cancellation."""
+        return self.orders[-1].instruction if self.orders else None
+
+    def after(self, fact: Fact) -> "Opportunity":
+        """Return the opportunity as it stands once ``fact`` has happened.
+
+        Raises:
+            RuleViolation: If the fact is not allowed at this stage, or speaks of another draft,
+                or of an event version already superseded. Nothing changes then.
+        """
+        stage = NEXT.get(self.stage, {}).get(type(fact))
+        if stage is None:
+            raise RuleViolation(f"{type(fact).__name__} is not allowed when {self.stage}")
+        moved = replace(self, stage=stage, version=self.version + 1)
+        match fact:
+            case Received():
+                return _received(self, moved, fact)
+            case Proposed(draft=draft):
+                return replace(moved, draft=draft, checked_by=None, approved_digest=None)
+            case Checked() | Approved() | Submitted():
+                return _reviewed(self, moved, fact)
+            case Awarded(award=award):
+                _must_be_newer(self.award.key if self.award else None, award.key)
+                return replace(moved, award=award)
+            case Instructed(instruction=instruction):
+                _must_be_newer(_last_order_key(self), instruction.key)
+                return replace(moved, orders=(*self.orders, OrderChange(fact.at, instruction)))
+            case InstructionCancelled():
+                return replace(moved, orders=(*self.orders, OrderChange(fact.at, None)))
+            case Settled(statement_version=version):
+                if version != self.statement_version + 1:
+                    raise RuleViolation(
+                        f"statement version {version} does not follow {self.statement_version}"
+                    )
+                return replace(moved, statement_version=version)
+            case _:
+                return replace(moved, closed_because=_reason(fact) if stage is Stage.CLOSED else None)
+
+
+def replay(opportunity_id: str, facts: Iterable[Fact]) -> Opportunity:
+    """Return the opportunity that these facts, in order, leave.
+
+    Raises:
+        RuleViolation: If the facts could not have happened in this order.
+    """
+    opportunity = Opportunity(opportunity_id)
+    for fact in facts:
+        opportunity = opportunity.after(fact)
+    return opportunity
+
+
+def _received(before: Opportunity, moved: Opportunity, fact: Received) -> Opportunity:
+    known = before.requirement.key if before.requirement else None
+    _must_be_newer(known, fact.requirement.key)
+    return replace(moved, requirement=fact.requirement, draft=None, checked_by=None, approved_digest=None)
+
+
+def _reviewed(before: Opportunity, moved: Opportunity, fact: Checked | Approved | Submitted) -> Opportunity:
+    if isinstance(fact, Submitted):
+        return replace(moved, submitted=before.draft)
+    if before.draft is None or fact.draft_digest != before.draft.digest:
+        raise RuleViolation(
+            f"the draft changed after it was shown: {fact.draft_digest[:12]} is not"
+            f" {before.draft.digest[:12] if before.draft else 'any draft'}"
+        )
+    if isinstance(fact, Checked):
+        return replace(moved, checked_by=fact.by)
+    return replace(moved, approved_digest=fact.draft_digest)
+
+
+def _last_order_key(opportunity: Opportunity) -> EventKey | None:
+    orders = [change.instruction for change in opportunity.orders if change.instruction]
+    return orders[-1].key if orders else None
+
+
+def _must_be_newer(known: EventKey | None, new: EventKey) -> None:
+    if known and known.event_id == new.event_id and new.modification <= known.modification:
+        raise RuleViolation(
+            f"event {new.event_id} modification {new.modification} does not follow {known.modification}"
+        )
+
+
+def _reason(fact: Fact) -> str:
+    said = getattr(fact, "reason", None)
+    return f"{type(fact).__name__}: {said}" if said else type(fact).__name__

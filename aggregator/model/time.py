@@ -1,0 +1,123 @@
+"""Instants, intervals and the settlement calendar: aware in, UTC inside, naive refused."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+LONDON = ZoneInfo("Europe/London")
+HALF_HOUR = timedelta(minutes=30)
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Interval:
+    """A half-open span of time, ``[start, end)``, in UTC.
+
+    Raises:
+        ValueError: If a bound has no time zone, or the interval is empty.
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            bound: datetime = getattr(self, name)
+            if bound.tzinfo is None:
+                raise ValueError(f"interval {name} has no time zone: {bound}")
+            object.__setattr__(self, name, bound.astimezone(UTC))
+        if self.start >= self.end:
+            raise ValueError(f"interval must not be empty: {self.start}, {self.end}")
+
+    @property
+    def hours(self) -> float:
+        """Length in hours: the only factor that turns kW into kWh."""
+        return (self.end - self.start) / HOUR
+
+    def __contains__(self, instant: datetime) -> bool:
+        return self.start <= instant < self.end
+
+    def overlap(self, other: "Interval") -> "Interval | None":
+        """Return the part shared with ``other``, or None."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return Interval(start, end) if start < end else None
+
+    def slots(self, length: timedelta) -> tuple["Interval", ...]:
+        """Cut into equal slots.
+
+        Raises:
+            ValueError: If ``length`` does not divide the interval.
+        """
+        count, rest = divmod(self.end - self.start, length)
+        if rest:
+            raise ValueError(f"{length} does not divide {self.start} to {self.end}")
+        return tuple(Interval(self.start + n * length, self.start + (n + 1) * length) for n in range(count))
+
+
+def parse_instant(text: str) -> datetime:
+    """Read an ISO 8601 instant with a zone, as UTC.
+
+    Raises:
+        ValueError: If the text is no instant, or names no zone.
+    """
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return instant.astimezone(UTC)
+
+
+def utc_text(instant: datetime) -> str:
+    """Write an aware instant as ``2025-01-15T17:00:00Z``; fractions only where there are any."""
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant} has no time zone")
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def floor_half_hour(instant: datetime) -> datetime:
+    """Return the start of the UTC half-hour that holds ``instant``."""
+    return instant.replace(minute=instant.minute // 30 * 30, second=0, microsecond=0)
+
+
+def ceil_half_hour(instant: datetime) -> datetime:
+    """Return the first half-hour boundary at or after ``instant``."""
+    floor = floor_half_hour(instant)
+    return floor if floor == instant else floor + HALF_HOUR
+
+
+def half_hours(interval: Interval) -> Iterator[Interval]:
+    """Yield every whole UTC half-hour that the interval touches, in order."""
+    start = floor_half_hour(interval.start)
+    while start < interval.end:
+        yield Interval(start, start + HALF_HOUR)
+        start += HALF_HOUR
+
+
+def local_day(day: date, zone: ZoneInfo = LONDON) -> Interval:
+    """Return the calendar day of ``zone``: 23, 24 or 25 hours."""
+    start = datetime.combine(day, time.min, zone)
+    end = datetime.combine(day + timedelta(days=1), time.min, zone)
+    return Interval(start, end)
+
+
+def settlement_periods(
+    day: date, zone: ZoneInfo = LONDON, length: timedelta = HALF_HOUR
+) -> tuple[Interval, ...]:
+    """Return the settlement periods of a local day: 46, 48 or 50 half-hours in London."""
+    return local_day(day, zone).slots(length)
+
+
+def settlement_period(instant: datetime, zone: ZoneInfo = LONDON) -> tuple[date, int]:
+    """Return the local settlement date and the period number, from 1, that holds ``instant``."""
+    day = instant.astimezone(zone).date()
+    since_midnight = instant.astimezone(UTC) - local_day(day, zone).start
+    return day, since_midnight // HALF_HOUR + 1
+
+
+def next_local(after: datetime, at: time, zone: ZoneInfo = LONDON) -> datetime:
+    """Return the first instant strictly after ``after`` at which clocks in ``zone`` show ``at``."""
+    day = after.astimezone(zone).date()
+    candidate = datetime.combine(day, at, zone).astimezone(UTC)
+    if candidate <= after:
+        candidate = datetime.combine(day + timedelta(days=1), at, zone).astimezone(UTC)
+    return candidate

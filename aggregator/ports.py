@@ -1,0 +1,164 @@
+"""The few things the core needs from outside, as Protocols and the values they carry."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from aggregator.model.market import Award, EventKey, Instruction, PeakWindow, Requirement
+from aggregator.model.metering import CarReport, Outcome, SetPoint
+from aggregator.model.time import Interval
+
+
+class Clock(Protocol):
+    """The domain clock."""
+
+    def now(self) -> datetime:
+        """Return the domain instant, aware, in UTC."""
+
+    def wall_seconds_until(self, at: datetime) -> float:
+        """Return the wall seconds until the domain shows ``at``, at least 0. [s]"""
+
+    async def sleep_until(self, at: datetime) -> None:
+        """Sleep until the domain shows ``at``."""
+
+
+class Opt(StrEnum):
+    """The answer to an event."""
+
+    IN = "optIn"
+    OUT = "optOut"
+
+
+class CallKind(StrEnum):
+    """What a platform's event is about; ``unknown`` where the profile does not say."""
+
+    REQUIREMENT = "requirement"
+    AWARD = "award"
+    DISPATCH = "dispatch"
+    PEAK = "peak"
+    UNKNOWN = "unknown"
+
+
+Content = Requirement | Award | Instruction | PeakWindow
+
+
+@dataclass(frozen=True, slots=True)
+class MarketCall:
+    """One version of one event, as a platform sent it and in our words.
+
+    Attributes:
+        key: Platform, event and modification.
+        kind: What it is about.
+        content: In our words; None where it cannot be read (``problem`` says why) or is cancelled.
+        opportunity_ref: The requirement's event id that it names, if any.
+        zones: The zones it targets.
+        interval: Its active period; None where open-ended or unreadable.
+        cancelled: Whether it takes the event back.
+        test: Whether it is only a test.
+        wants_answer: Whether the platform wants optIn or optOut.
+        problem: Why it cannot be read or is not ours; None where all is well.
+        raw: The message it came in.
+    """
+
+    key: EventKey
+    kind: CallKind
+    content: Content | None
+    opportunity_ref: str | None
+    zones: tuple[str, ...]
+    interval: Interval | None
+    cancelled: bool
+    test: bool
+    wants_answer: bool
+    problem: str | None
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallBatch:
+    """All events of one oadrDistributeEvent; they are answered together."""
+
+    vtn_id: str
+    request_id: str
+    calls: tuple[MarketCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """What a platform asked to be told.
+
+    Attributes:
+        vtn_id: Which platform.
+        request_id: Its reportRequestID.
+        specifier: Which of our reports: telemetry, status, bid, nomination, settlement.
+        granularity: Length of an interval; zero where there is one report when there is one.
+        back_duration: How often it is sent; zero as above.
+        window: From when to when; None for ever.
+        cancelled: Whether the platform no longer wants it.
+    """
+
+    vtn_id: str
+    request_id: str
+    specifier: str
+    granularity: timedelta
+    back_duration: timedelta
+    window: Interval | None = None
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One value: power or energy export-positive in kW or kWh, a price, or a state."""
+
+    r_id: str
+    interval: Interval
+    value: float
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report on its way to a platform; sent again until acknowledged, the same each time.
+
+    Attributes:
+        report_id: Ours, unique, also the eiReportID.
+        vtn_id: To whom.
+        request_id: The reportRequestID it answers.
+        specifier: Which of our reports.
+        created_at: Domain instant.
+        rows: Its values.
+    """
+
+    report_id: str
+    vtn_id: str
+    request_id: str
+    specifier: str
+    created_at: datetime
+    rows: tuple[ReportRow, ...]
+
+
+class VenMemory(Protocol):
+    """What a VEN must not forget across a restart."""
+
+    def recall(self, vtn_id: str, name: str) -> str | None:
+        """Return what was remembered under ``name``."""
+
+    def remember(self, vtn_id: str, name: str, value: str) -> None:
+        """Store ``value``, durably, before returning."""
+
+
+class ChargerLink(Protocol):
+    """A way to many chargers: OCPP, a vendor's cloud, the simulator."""
+
+    async def apply(self, points: Sequence[SetPoint]) -> Sequence[Outcome]:
+        """Send set-points, each once; return what became of each, in order. Never raises, never hangs."""
+
+    async def set_fallback(self, charge_from: Mapping[str, datetime]) -> None:
+        """Tell chargers from when to charge at full power by themselves once no set-point holds.
+
+        Before that instant a charger left alone draws nothing and gives nothing.
+        """
+
+    def reports(self) -> AsyncIterator[tuple[CarReport, ...]]:
+        """Yield batches of car reports as they come; silent while the link is down."""
