@@ -1,0 +1,1 @@
+"""``flexloop demo``: one real winter weekday, end to end, in separate processes on a fast clock."""

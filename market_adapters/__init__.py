@@ -1,0 +1,1 @@
+"""Edges towards markets and network operators."""

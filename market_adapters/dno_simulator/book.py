@@ -1,0 +1,203 @@
+"""What a VEN has told the operator: bids, nominations, telemetry, its own settlement, its answers."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from .reading import Answer, Reading, Report, Unreadable
+from .scenario import Requirement, Scenario
+from .span import HALF_HOUR, Span
+
+MINUTE = timedelta(minutes=1)
+LOAD_SIGN = -1  # every kW and kWh on the wire counts load; export is counted here
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """One version of a bid as it was received.
+
+    Attributes:
+        kw: Volume per slot in the product's direction, at least 0.
+        utilisation_gbp_per_mwh: Asked for what is delivered, per slot.
+        availability_gbp_per_mw_h: Asked for standing by, per slot.
+        faults: Why it cannot be taken; empty if it can.
+    """
+
+    report_id: str
+    version: int
+    kw: tuple[float, ...]
+    utilisation_gbp_per_mwh: tuple[float, ...]
+    availability_gbp_per_mw_h: tuple[float, ...]
+    received_at: datetime
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """Energy exported in a stretch of time. [kWh]"""
+
+    span: Span
+    export_kwh: float
+
+
+@dataclass(slots=True)
+class Book:
+    """All that was received, in memory; changed only by its ``take`` methods.
+
+    Attributes:
+        bids: By requirement, in the order of arrival.
+        refused: By requirement, what was refused on arrival and why.
+        nominated: By zone and half-hour, every nomination with its time of arrival. [kWh export]
+        metered: By zone and start; a later reading of the same start replaces the earlier.
+        claims: By zone, half-hour and quantity: the VEN's own settlement, with the version it came in. [kWh]
+        answers: By event, the answer to its highest modification.
+        scales: By specifier and r_id, what turns a value into kW or kWh.
+    """
+
+    scenario: Scenario
+    bids: dict[str, list[Bid]] = field(default_factory=dict)
+    refused: dict[str, list[str]] = field(default_factory=dict)
+    nominated: dict[tuple[str, datetime], list[tuple[datetime, float]]] = field(default_factory=dict)
+    metered: dict[str, dict[datetime, Metered]] = field(default_factory=dict)
+    claims: dict[tuple[str, datetime, str], tuple[int, float]] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    scales: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def take_answer(self, answer: Answer) -> None:
+        """Keep an answer, unless one to a later modification is known."""
+        known = self.answers.get(answer.event_id)
+        if known is None or known.modification <= answer.modification:
+            self.answers[answer.event_id] = answer
+
+    def take_report(self, report: Report, now: datetime) -> None:
+        """Keep a report; the same one again changes nothing.
+
+        Raises:
+            Unreadable: If it is of no known kind, or its id has no version where one is needed.
+        """
+        match report.specifier_id:
+            case "bid":
+                self._take_bid(report, now)
+            case "nomination":
+                for zone, start, kwh in self._energies(report, "nominated_kwh"):
+                    self.nominated.setdefault((zone, start), []).append((now, LOAD_SIGN * kwh + 0.0))
+            case "settlement":
+                self._take_settlement(report)
+            case "telemetry":
+                self._take_telemetry(report)
+            case "status":
+                pass
+            case other:
+                raise Unreadable(f"no report {other!r} was asked for")
+
+    def nomination(self, zone: str, start: datetime, by: datetime) -> float | None:
+        """The last export nominated for a half-hour that was received by a time. [kWh]"""
+        received = [kwh for at, kwh in self.nominated.get((zone, start), []) if at <= by]
+        return received[-1] if received else None
+
+    def telemetry(self, zone: str, span: Span) -> tuple[float | None, float]:
+        """Export metered in a stretch of time, None without any reading [kWh], and the minutes missing."""
+        parts = [(reading, (reading.span & span).hours) for reading in self.metered.get(zone, {}).values()]
+        covered = [(reading, hours) for reading, hours in parts if hours]
+        kwh = sum(reading.export_kwh * hours / reading.span.hours for reading, hours in covered)
+        missing_minutes = 60 * max(span.hours - sum(hours for _, hours in covered), 0.0)
+        return (kwh if covered else None), missing_minutes
+
+    def _take_telemetry(self, report: Report) -> None:
+        for reading in report.readings:
+            zone, _, quantity = reading.r_id.rpartition("/")
+            if quantity == "export_kwh":
+                span = Span(reading.start, reading.start + (reading.duration or MINUTE))
+                if not span.hours:
+                    raise Unreadable(
+                        f"a reading of {reading.r_id} at {reading.start.isoformat()} spans no time"
+                    )
+                export_kwh = LOAD_SIGN * self._kilo(report, reading) + 0.0
+                self.metered.setdefault(zone, {})[span.start] = Metered(span, export_kwh)
+
+    def _take_settlement(self, report: Report) -> None:
+        _, version = split_version(report.report_id)
+        for quantity, sign in (
+            ("metered_kwh", LOAD_SIGN),
+            ("nominated_kwh", LOAD_SIGN),
+            ("delivered_kwh", 1),
+        ):
+            for zone, start, kwh in self._energies(report, quantity):
+                known = self.claims.get((zone, start, quantity))
+                if known is None or known[0] <= version:
+                    self.claims[zone, start, quantity] = (version, sign * kwh + 0.0)
+
+    def _energies(self, report: Report, quantity: str) -> list[tuple[str, datetime, float]]:
+        found = []
+        for reading in report.readings:
+            zone, _, name = reading.r_id.rpartition("/")
+            if name == quantity:
+                if reading.duration not in {None, HALF_HOUR}:
+                    raise Unreadable(f"{reading.r_id} at {reading.start.isoformat()} is not of a half-hour")
+                found.append((zone, reading.start, self._kilo(report, reading)))
+        return found
+
+    def _kilo(self, report: Report, reading: Reading) -> float:
+        return reading.value * self.scales.get((report.specifier_id, reading.r_id), 1.0)
+
+    def _take_bid(self, report: Report, now: datetime) -> None:
+        requirement = next((r for r in self.scenario.requirement if r.id == report.request_id), None)
+        if requirement is None:
+            raise Unreadable(f"no bid {report.request_id!r} was asked for")
+        bid = _bid(requirement, report, now)
+        bids = self.bids.setdefault(requirement.id, [])
+        same = next((known for known in bids if known.report_id == bid.report_id), None)
+        if same is None:
+            bids.append(bid)
+        elif (same.kw, same.utilisation_gbp_per_mwh, same.availability_gbp_per_mw_h) != (
+            bid.kw,
+            bid.utilisation_gbp_per_mwh,
+            bid.availability_gbp_per_mw_h,
+        ):
+            why = f"{bid.report_id}: sent again with other content; the first one counts"
+            self.refused.setdefault(requirement.id, []).append(why)
+
+
+def split_version(report_id: str) -> tuple[str, int]:
+    """The id and the version in ``<id>:<version>``.
+
+    Raises:
+        Unreadable: If there is no version.
+    """
+    name, _, version = report_id.rpartition(":")
+    if not name or not version.isdecimal():
+        raise Unreadable(f"eiReportID {report_id!r} is not <id>:<version>")
+    return name, int(version)
+
+
+def _bid(requirement: Requirement, report: Report, now: datetime) -> Bid:
+    _, version = split_version(report.report_id)
+    prefix = f"{requirement.zone}/{requirement.product}/"
+    slots = {slot.start: n for n, slot in enumerate(requirement.slots)}
+    values: dict[str, list[float | None]] = {
+        name: [None] * len(slots) for name in ("kw/1", "util/1", "avail/1")
+    }
+    faults = []
+    for reading in report.readings:
+        name = reading.r_id.removeprefix(prefix)
+        if not reading.r_id.startswith(prefix) or name not in values:
+            faults.append(f"{reading.r_id} is no part of a bid of one price step for {prefix.rstrip('/')}")
+        elif reading.start not in slots or reading.duration not in {None, requirement.slot}:
+            faults.append(f"{reading.start.isoformat()} is no slot of {requirement.id}")
+        else:
+            values[name][slots[reading.start]] = reading.value
+    sign = -1 if requirement.direction == "up" else 1
+    kw = tuple(sign * value + 0.0 if value else 0.0 for value in values["kw/1"])
+    priced = zip(kw, values["util/1"], strict=True)
+    if any(volume and price is None for volume, price in priced):
+        faults.append("a slot with a volume has no utilisation price")
+    if min(kw) < 0:
+        faults.append(f"a volume is against the direction of the product ({requirement.direction})")
+    return Bid(
+        report_id=report.report_id,
+        version=version,
+        kw=kw,
+        utilisation_gbp_per_mwh=tuple(value or 0.0 for value in values["util/1"]),
+        availability_gbp_per_mw_h=tuple(value or 0.0 for value in values["avail/1"]),
+        received_at=now,
+        faults=tuple(dict.fromkeys(faults)),
+    )

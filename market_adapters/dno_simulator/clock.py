@@ -1,0 +1,124 @@
+"""The domain clock: how fast the days of a scenario pass. The only place of this package that reads time.
+
+A file says at which wall second the domain time is ``starts_at``, and from which domain times on how many
+domain seconds pass in a wall second. Without a file domain time is wall time.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Protocol, Self
+
+from pydantic import Field, model_validator
+
+from .edge import NOT_EMPTY, BadFile, Instant, Number, Positive, Problem, Table, checked, refuse
+
+
+class Clock(Protocol):
+    """Something that tells domain time."""
+
+    def now(self) -> datetime:
+        """Domain time now, in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From ``starts_at`` on ``factor`` domain seconds pass in a wall second."""
+
+    starts_at: datetime
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class DomainClock:
+    """Domain time as a piecewise linear function of wall time.
+
+    Attributes:
+        wall_epoch_s: Wall time at which the first step starts. [s since 1970]
+        steps: In ascending order, at least one; the last holds for ever, the first also before its start.
+    """
+
+    wall_epoch_s: float
+    steps: tuple[Step, ...]
+
+    def now(self) -> datetime:
+        """Domain time now, in UTC."""
+        return self.at(time.time())
+
+    def wall_seconds_until(self, at: datetime) -> float:
+        """Wall seconds until the domain time ``at``; negative once it has passed."""
+        return self.wall_s(at) - time.time()
+
+    def at(self, wall_s: float) -> datetime:
+        """Domain time at a wall time in seconds since 1970."""
+        began_s, step = max(
+            (leg for leg in self._legs() if leg[0] <= wall_s),
+            key=lambda leg: leg[0],
+            default=(self.wall_epoch_s, self.steps[0]),
+        )
+        return step.starts_at + timedelta(seconds=(wall_s - began_s) * step.factor)
+
+    def wall_s(self, at: datetime) -> float:
+        """Wall time, in seconds since 1970, at which the domain time is ``at``."""
+        began_s, step = max(
+            (leg for leg in self._legs() if leg[1].starts_at <= at),
+            key=lambda leg: leg[0],
+            default=(self.wall_epoch_s, self.steps[0]),
+        )
+        return began_s + (at - step.starts_at).total_seconds() / step.factor
+
+    def _legs(self) -> Iterator[tuple[float, Step]]:
+        wall_s = self.wall_epoch_s
+        for index, step in enumerate(self.steps):
+            if index:
+                before = self.steps[index - 1]
+                wall_s += (step.starts_at - before.starts_at).total_seconds() / before.factor
+            yield wall_s, step
+
+
+WALL_CLOCK = DomainClock(wall_epoch_s=0.0, steps=(Step(datetime.fromtimestamp(0, UTC), 1.0),))
+
+
+class _StepTable(Table):
+    from_: Instant = Field(alias="from")
+    factor: Positive
+
+
+class _ClockTable(Table):
+    wall_epoch_s: Number
+    starts_at: Instant
+    steps: Annotated[tuple[_StepTable, ...], NOT_EMPTY]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        problems = []
+        if self.steps[0].from_ != self.starts_at:
+            problems.append(
+                Problem("steps[0].from", self.steps[0].from_, "the first step starts at starts_at")
+            )
+        for index in range(1, len(self.steps)):
+            if self.steps[index].from_ <= self.steps[index - 1].from_:
+                allowed = "a step starts after the one before"
+                problems.append(Problem(f"steps[{index}].from", self.steps[index].from_, allowed))
+        refuse(problems)
+        return self
+
+
+def read_clock(path: Path | None) -> DomainClock:
+    """Read a clock file; without one, the wall clock.
+
+    Raises:
+        BadFile: If the file cannot be read, with every fault found.
+    """
+    if path is None:
+        return WALL_CLOCK
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path.name}: cannot be read as JSON: {error}") from None
+    table = checked(_ClockTable, data, path.name)
+    return DomainClock(table.wall_epoch_s, tuple(Step(step.from_, step.factor) for step in table.steps))

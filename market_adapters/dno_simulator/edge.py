@@ -1,0 +1,121 @@
+"""Files from outside: checked once, every fault named at once, frozen values inside."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+
+class BadFile(Exception):
+    """A file that cannot be used; nothing was started.
+
+    Attributes:
+        faults: One line each: file, field, value, what is allowed.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Problem(NamedTuple):
+    """One fault among the fields of a table that are each valid by themselves."""
+
+    field: str
+    value: object
+    allowed: str
+
+
+class Table(BaseModel):
+    """A table of a file: frozen, and a key that it does not know is a fault."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+TableT = TypeVar("TableT", bound=Table)
+
+
+def _instant(value: object) -> datetime:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("a time such as 2025-01-07T13:00:00Z") from None
+    if not isinstance(value, datetime):
+        raise ValueError("a time such as 2025-01-07T13:00:00Z")  # noqa: TRY004 - pydantic collects ValueError only
+    if value.tzinfo is None:
+        raise ValueError("a time with its zone, such as 2025-01-07T13:00:00Z")
+    return value.astimezone(UTC)
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _not_empty(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not value:
+        raise ValueError("at least one value")
+    return value
+
+
+# min_length would also count the items that have a fault of their own, as missing.
+NOT_EMPTY = AfterValidator(_not_empty)
+
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+Word = Annotated[str, Field(strict=True, pattern=r"^[^\x00-\x20](?:[^\x00-\x1f]*[^\x00-\x20])?$")]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Positive = Annotated[Number, Field(gt=0)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+PerSlot = Annotated[tuple[NotNegative, ...], BeforeValidator(_listed), NOT_EMPTY]
+FractionPerSlot = Annotated[tuple[Fraction, ...], BeforeValidator(_listed), NOT_EMPTY]
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise all problems of one table as one error, if there are any."""
+    found = [tuple(problem) for problem in problems]
+    if found:
+        raise PydanticCustomError("problems", "not allowed together", {"problems": found})
+
+
+def checked(table: type[TableT], data: Mapping[str, Any], file: str) -> TableT:
+    """Turn raw data into a table.
+
+    Args:
+        table: The type to make.
+        data: What was read, keys as in the file.
+        file: Name of the file, for the faults.
+
+    Raises:
+        BadFile: If anything is not allowed, with every fault found.
+    """
+    try:
+        return table.model_validate(data)
+    except ValidationError as error:
+        raise BadFile(*(line for detail in error.errors() for line in _lines(detail, file))) from None
+
+
+def _lines(detail: ErrorDetails, file: str) -> list[str]:
+    place = _place(detail["loc"])
+    if detail["type"] == "problems":
+        inner = detail["ctx"]["problems"]
+        return [
+            _line(file, f"{place}.{field}".lstrip("."), value, allowed) for field, value, allowed in inner
+        ]
+    allowed = {
+        "missing": "the field must be there",
+        "extra_forbidden": "there is no such field",
+    }.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+    value = "(missing)" if detail["type"] == "missing" else detail["input"]
+    return [_line(file, place, value, allowed)]
+
+
+def _line(file: str, field: str, value: object, allowed: str) -> str:
+    shown = value.isoformat() if isinstance(value, datetime) else value
+    return f"{file}: {field}: {shown!r} is not allowed; {allowed}"
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")

@@ -1,0 +1,101 @@
+"""Runs the simulated operator as a process: start, play the scenario, write the books, end by itself."""
+
+import asyncio
+import errno
+import logging
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from aiohttp import web
+
+from .book import Book
+from .clock import DomainClock, read_clock
+from .edge import BadFile
+from .record import MessageLog, write_json
+from .result import result
+from .scenario import Scenario, read_scenario
+from .server import PATH, Vtn
+
+OK = 0
+WRONG_INPUT = 2
+_HIGHEST_PORT = 65535
+
+
+def run(scenario: Path, listen: str, out: Path, clock: Path | None = None) -> int:
+    """Play a scenario until it ends or the process gets SIGTERM or SIGINT.
+
+    Args:
+        scenario: TOML file.
+        listen: ``host:port``; port 0 takes any free one, named on stderr.
+        out: Folder for ``messages.jsonl`` and ``result.json``; made if missing.
+        clock: JSON file of the domain clock; without it domain time is wall time.
+
+    Returns:
+        0 when played, 2 if an input is wrong or the port is taken, with the reason on stderr.
+    """
+    logging.getLogger("openleadr").setLevel(logging.ERROR)
+    try:
+        played, domain, address = read_scenario(scenario), read_clock(clock), _address(listen)
+        out.mkdir(parents=True, exist_ok=True)
+        with MessageLog(out / "messages.jsonl", domain) as log:
+            asyncio.run(_serve(played, domain, log, out / "result.json", address))
+    except BadFile as error:
+        return _refused(str(error))
+    except OSError as error:
+        return _refused(_explained(error, listen))
+    return OK
+
+
+async def _serve(
+    scenario: Scenario, clock: DomainClock, log: MessageLog, result_file: Path, address: tuple[str, int]
+) -> None:
+    book = Book(scenario)
+
+    def write_books() -> None:
+        write_json(result_file, result(scenario, book, clock.now(), log.counts))
+
+    stop = asyncio.Event()
+    vtn = Vtn(scenario, clock, book, log, write_books)
+    runner = web.AppRunner(vtn.app, shutdown_timeout=2.0, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, *address).start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        _say(f"listening on http://{_authority(runner)}{PATH}")
+        write_books()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), max(clock.wall_seconds_until(scenario.ends_at), 0.0))
+    finally:
+        await runner.cleanup()
+    write_books()
+
+
+def _authority(runner: web.AppRunner) -> str:
+    host, port, *_ = runner.addresses[0]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > _HIGHEST_PORT:
+        raise BadFile(f"listen: {listen!r} is not allowed; host:port, such as 127.0.0.1:8080")
+    return host.strip("[]"), int(port)
+
+
+def _explained(error: OSError, listen: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"listen: {listen!r} is not allowed; the port is in use by another program"
+    return f"{error.filename or listen}: {error.strerror or error}"
+
+
+def _refused(reason: str) -> int:
+    _say(reason)
+    return WRONG_INPUT
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

@@ -1,0 +1,62 @@
+"""What the operator writes down: every message, and its books."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from .clock import WALL_CLOCK, Clock
+
+_TYPE = re.compile(r"<(?:\w+:)?(oadr\w+)")
+_ENVELOPE = {"oadrPayload", "oadrSignedObject"}
+
+
+class MessageLog:
+    """``messages.jsonl``: one line per message, written out before the next is handled."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.counts: Counter[str] = Counter()
+        self._clock = clock
+        self._file = path.open("w", encoding="utf-8", buffering=1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, direction: Literal["received", "sent"], text: str, kind: str | None = None) -> None:
+        """Write one message down.
+
+        Args:
+            direction: As seen by the operator.
+            text: The XML as it stood on the wire.
+            kind: What it is, where it is no OpenADR message.
+        """
+        kind = kind or message_type(text)
+        self.counts[kind] += 1
+        line = {
+            "wall_time": WALL_CLOCK.now().isoformat(),
+            "domain_time": self._clock.now().isoformat(),
+            "direction": direction,
+            "type": kind,
+            "xml": text,
+        }
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def message_type(text: str) -> str:
+    """The OpenADR message type of an XML text, ``unknown`` if there is none."""
+    return next((name for name in _TYPE.findall(text) if name not in _ENVELOPE), "unknown")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Replace a file by a JSON object at once, so that a reader never sees half of it."""
+    half = path.with_suffix(".part")
+    half.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    half.replace(path)
