@@ -100,6 +100,6 @@ def read_clock(path: Path | None) -> RealClock:
     return FastClock(wall_epoch_s, paces)
 
 
-def start_fast_clock(paces: Sequence[Pace]) -> FastClock:
-    """Return a fast clock whose first pace begins now."""
-    return FastClock(time.time(), paces)
+def start_fast_clock(paces: Sequence[Pace], delay_s: float = 0.0) -> FastClock:
+    """Return a fast clock whose first pace begins ``delay_s`` wall seconds from now."""
+    return FastClock(time.time() + delay_s, paces)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from aggregator.model.market import Award, EventKey, Instruction, PeakWindow, Requirement
+from aggregator.model.market import Award, Direction, EventKey, Instruction, PeakWindow, Requirement
 from aggregator.model.metering import CarReport, Outcome, SetPoint
 from aggregator.model.time import Interval
 
@@ -60,6 +60,7 @@ class MarketCall:
         wants_answer: Whether the platform wants optIn or optOut.
         problem: Why it cannot be read or is not ours; None where all is well.
         raw: The message it came in.
+        modified_at: The platform's own stamp of this modification: from then on it holds.
     """
 
     key: EventKey
@@ -73,6 +74,7 @@ class MarketCall:
     wants_answer: bool
     problem: str | None
     raw: bytes
+    modified_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +164,22 @@ class ChargerLink(Protocol):
 
     def reports(self) -> AsyncIterator[tuple[CarReport, ...]]:
         """Yield batches of car reports as they come; silent while the link is down."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneTarget:
+    """What a zone must export, slot by slot, from now to the end of the window.
+
+    Attributes:
+        zone: Where.
+        slots: Consecutive; the first may already be running.
+        export_kw: Net export wanted per slot: the nomination, and the order upon it. [kW, export positive]
+        direction: ``up`` unless an order takes export away.
+        opportunity_ids: The order served in each slot, None where only the nomination is.
+    """
+
+    zone: str
+    slots: tuple[Interval, ...]
+    export_kw: tuple[float, ...]
+    direction: Direction
+    opportunity_ids: tuple[str | None, ...]

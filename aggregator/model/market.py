@@ -4,7 +4,8 @@ An *up* product is paid for more export or less import, a *down* product for the
 requirement, bid, award or instruction is a magnitude in that direction, at least 0; ``export_kw`` is signed.
 """
 
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -49,6 +50,7 @@ class Product:
         penalty_gbp_per_mwh: Paid for each MWh instructed and not delivered.
         metering_point: ``asset`` or ``boundary``.
         export_counts: Whether export beyond zero import counts as delivery.
+        standing_contract: Whether the operator may order without a bid before.
     """
 
     product_id: str
@@ -64,6 +66,7 @@ class Product:
     penalty_gbp_per_mwh: Decimal
     metering_point: str = "asset"
     export_counts: bool = True
+    standing_contract: bool = False
 
     def gate_closes_at(self, window: Interval) -> datetime:
         """Return when bids for ``window`` must be in."""
@@ -151,7 +154,7 @@ class Instruction:
         product_id: Under which rules.
         mode: Delta on the nomination, or net export of the zone.
         steps: Export-positive kW per interval, in order, not overlapping. [kW]
-        issued_at: When we learnt it.
+        issued_at: The platform's own stamp of this modification: from then on it holds.
     """
 
     key: EventKey
@@ -224,6 +227,7 @@ class Explanation:
         solver: Name, status and gap of the solve.
         margin_p10_gbp: Expected margin in the scenario at the 10th percentile.
         inputs_digest: SHA-256 of all inputs; same inputs, same bid.
+        known_at: What was known by then was used; None for a bid that no model made.
     """
 
     binding: tuple[str, ...]
@@ -236,6 +240,7 @@ class Explanation:
     solver: str
     margin_p10_gbp: float
     inputs_digest: str
+    known_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +253,7 @@ class Draft:
         offered_kw: Per slot of the requirement, at least 0. [kW]
         utilisation_gbp_per_mwh: Asked per MWh delivered.
         availability_gbp_per_mw_h: Asked per MW held for an hour.
-        base_kw: b0 per slot of the window. [kW]
+        base_kw: b0 per slot of the requirement. [kW]
         kept_kw: b per slot: base discharge that stays beside the bid. [kW]
         expected_margin_gbp: What the model expects it to earn.
         why: The explanation shown beside it.
@@ -266,12 +271,22 @@ class Draft:
     expected_margin_gbp: float
     why: Explanation
     by: str
-    digest: str = field(default="")
+    digest: str = ""
 
     @property
     def is_zero(self) -> bool:
         """Whether it offers nothing at all."""
         return not any(self.offered_kw)
+
+    @property
+    def report_id(self) -> str:
+        """The id the platform sees: bid and version."""
+        return f"{self.bid_id}:{self.version}"
+
+    def sealed(self) -> "Draft":
+        """Return the draft with its digest, a SHA-256 over every other field."""
+        content = repr(replace(self, digest=""))
+        return replace(self, digest=hashlib.sha256(content.encode()).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

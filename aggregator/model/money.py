@@ -1,5 +1,6 @@
 """Pounds as ``Decimal``, rounded once a line; shares that always add up."""
 
+import math
 from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
@@ -31,19 +32,21 @@ def share(total: int, weights: Sequence[float]) -> tuple[int, ...]:
     With no weight at all the parts are as equal as can be.
 
     Raises:
-        ValueError: If there is nobody to share ``total`` with, or a weight is negative.
+        ValueError: If there is nobody to share ``total`` with, or a weight is negative or not finite.
     """
     if not weights:
         if total:
             raise ValueError(f"nobody to share {total} with")
         return ()
-    if min(weights) < 0:
-        raise ValueError(f"weights must not be negative: {min(weights)}")
+    wrong = [weight for weight in weights if not 0 <= weight < math.inf]
+    if wrong:
+        raise ValueError(f"weights must be finite and not negative: {wrong[0]}")
     exact_weights = [Fraction(weight) for weight in weights]
     if not any(exact_weights):
         exact_weights = [Fraction(1)] * len(weights)
     whole, sign = abs(total), 1 if total >= 0 else -1
-    quotas = [whole * weight / sum(exact_weights) for weight in exact_weights]
+    all_weight = sum(exact_weights)
+    quotas = [whole * weight / all_weight for weight in exact_weights]
     parts = [int(quota) for quota in quotas]
     by_remainder = sorted(range(len(parts)), key=lambda n: (parts[n] - quotas[n], n))
     for n in by_remainder[: whole - sum(parts)]:

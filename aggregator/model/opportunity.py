@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from aggregator.model.errors import RuleViolation
 from aggregator.model.market import Award, Draft, EventKey, Instruction, Requirement
+from aggregator.model.time import Interval
 
 
 class Stage(StrEnum):
@@ -181,6 +182,7 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
         RequirementCancelled: S.CLOSED,
         Proposed: S.IN_REVIEW,
         Declined: S.CLOSED,
+        Withdrawn: S.CLOSED,  # an amended need found a bid submitted, and the desk takes that one back
         GateClosed: S.CLOSED,
         DraftLapsed: S.SUBMITTED,
     },
@@ -191,6 +193,7 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
         Checked: S.IN_REVIEW,
         Approved: S.APPROVED,
         Declined: S.CLOSED,
+        Withdrawn: S.CLOSED,
         GateClosed: S.CLOSED,
         DraftLapsed: S.SUBMITTED,
     },
@@ -232,10 +235,14 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
 
 @dataclass(frozen=True, slots=True)
 class OrderChange:
-    """One step in the history of an order: what held from ``at`` on; None once cancelled."""
+    """One step in the history of an order: what held from ``at`` on; None once cancelled.
+
+    ``key`` is the event version that said so: an order older than its cancellation does not come back.
+    """
 
     at: datetime
     instruction: Instruction | None
+    key: EventKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +282,37 @@ class Opportunity:
         """The order in force, None before any and after a cancellation."""
         return self.orders[-1].instruction if self.orders else None
 
+    @property
+    def zone(self) -> str:
+        """Where it is."""
+        return self._terms.zone
+
+    @property
+    def product_id(self) -> str:
+        """Under which rules."""
+        return self._terms.product_id
+
+    @property
+    def vtn_id(self) -> str:
+        """Whose it is."""
+        return self._terms.key.vtn_id
+
+    @property
+    def window(self) -> Interval:
+        """From the first to the last instant that the need, the award or an order speaks of."""
+        windows = [self._terms.window, *([self.award.window] if self.award else [])]
+        windows += [change.instruction.window for change in self.orders if change.instruction]
+        return Interval(min(window.start for window in windows), max(window.end for window in windows))
+
+    @property
+    def _terms(self) -> Requirement | Instruction:
+        if self.requirement is not None:
+            return self.requirement
+        first = next((change.instruction for change in self.orders if change.instruction), None)
+        if first is None:
+            raise RuleViolation(f"opportunity {self.opportunity_id} has no fact yet")
+        return first
+
     def after(self, fact: Fact) -> "Opportunity":
         """Return the opportunity as it stands once ``fact`` has happened.
 
@@ -293,14 +331,17 @@ class Opportunity:
                 return replace(moved, draft=draft, checked_by=None, approved_digest=None)
             case Checked() | Approved() | Submitted():
                 return _reviewed(self, moved, fact)
-            case Awarded(award=award):
-                _must_be_newer(self.award.key if self.award else None, award.key)
-                return replace(moved, award=award)
-            case Instructed(instruction=instruction):
-                _must_be_newer(_last_order_key(self), instruction.key)
-                return replace(moved, orders=(*self.orders, OrderChange(fact.at, instruction)))
-            case InstructionCancelled():
-                return replace(moved, orders=(*self.orders, OrderChange(fact.at, None)))
+            case DraftLapsed():
+                standing = self.submitted
+                digest = standing.digest if standing else None
+                return replace(moved, draft=standing, checked_by=None, approved_digest=digest)
+            case Awarded() | AwardCancelled():
+                return _awarded(self, moved, fact)
+            case Instructed() | InstructionCancelled():
+                return _ordered(self, moved, fact)
+            case RequirementCancelled(key=key):
+                _must_be_newer(self.requirement.key if self.requirement else None, key)
+                return replace(moved, closed_because=_reason(fact))
             case Settled(statement_version=version):
                 if version != self.statement_version + 1:
                     raise RuleViolation(
@@ -342,9 +383,24 @@ def _reviewed(before: Opportunity, moved: Opportunity, fact: Checked | Approved 
     return replace(moved, approved_digest=fact.draft_digest)
 
 
-def _last_order_key(opportunity: Opportunity) -> EventKey | None:
-    orders = [change.instruction for change in opportunity.orders if change.instruction]
-    return orders[-1].key if orders else None
+def _awarded(before: Opportunity, moved: Opportunity, fact: Awarded | AwardCancelled) -> Opportunity:
+    known = before.award.key if before.award else None
+    if isinstance(fact, Awarded):
+        _must_be_newer(known, fact.award.key)
+        return replace(moved, award=fact.award)
+    _must_be_newer(known, fact.key)
+    over = (OrderChange(fact.at, None, fact.key),) if before.instruction else ()
+    return replace(moved, award=None, orders=(*before.orders, *over), closed_because=_reason(fact))
+
+
+def _ordered(before: Opportunity, moved: Opportunity, fact: Instructed | InstructionCancelled) -> Opportunity:
+    if isinstance(fact, Instructed):
+        change = OrderChange(fact.at, fact.instruction, fact.instruction.key)
+    else:
+        change = OrderChange(fact.at, None, fact.key)
+    for earlier in reversed(before.orders):
+        _must_be_newer(earlier.key, change.key)
+    return replace(moved, orders=(*before.orders, change))
 
 
 def _must_be_newer(known: EventKey | None, new: EventKey) -> None:

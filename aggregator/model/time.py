@@ -62,15 +62,16 @@ def parse_instant(text: str) -> datetime:
         ValueError: If the text is no instant, or names no zone.
     """
     instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError(f"{text} has no time zone")
-    return instant.astimezone(UTC)
+    _must_be_aware(instant)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text} lies outside the years 1 to 9999 in UTC") from None
 
 
 def utc_text(instant: datetime) -> str:
     """Write an aware instant as ``2025-01-15T17:00:00Z``; fractions only where there are any."""
-    if instant.tzinfo is None:
-        raise ValueError(f"{instant} has no time zone")
+    _must_be_aware(instant)
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -109,15 +110,30 @@ def settlement_periods(
 
 def settlement_period(instant: datetime, zone: ZoneInfo = LONDON) -> tuple[date, int]:
     """Return the local settlement date and the period number, from 1, that holds ``instant``."""
+    _must_be_aware(instant)
     day = instant.astimezone(zone).date()
     since_midnight = instant.astimezone(UTC) - local_day(day, zone).start
     return day, since_midnight // HALF_HOUR + 1
 
 
 def next_local(after: datetime, at: time, zone: ZoneInfo = LONDON) -> datetime:
-    """Return the first instant strictly after ``after`` at which clocks in ``zone`` show ``at``."""
+    """Return the first instant strictly after ``after`` at which clocks in ``zone`` show ``at``.
+
+    In autumn a time that comes twice counts twice; one that clocks skip in spring is met as long after
+    the skip as it would have been after the hour skipped.
+    """
+    _must_be_aware(after)
     day = after.astimezone(zone).date()
-    candidate = datetime.combine(day, at, zone).astimezone(UTC)
-    if candidate <= after:
-        candidate = datetime.combine(day + timedelta(days=1), at, zone).astimezone(UTC)
-    return candidate
+    days = (day, day + timedelta(days=1))
+    return min(instant for one in days for instant in _shown(one, at, zone) if instant > after)
+
+
+def _shown(day: date, at: time, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Return the first and last instant of a local day at which clocks show ``at``; mostly the same."""
+    first, last = (datetime.combine(day, at.replace(fold=fold), zone).astimezone(UTC) for fold in (0, 1))
+    return first, max(first, last)
+
+
+def _must_be_aware(instant: datetime) -> None:
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant} has no time zone")

@@ -1,0 +1,252 @@
+"""The promises to drivers and homes: floor, departure, boost, site, expiry, interlock, stale cars, ramp."""
+
+import itertools
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from aggregator.audit.evidence import Evidence, Finding
+from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car
+from aggregator.model.metering import Outcome, Purpose, SetPoint
+from aggregator.model.time import HOUR, next_local, utc_text
+from aggregator.store import CarState, SentPoint
+
+LONGEST_DISCHARGE = timedelta(seconds=120)
+MINUTE = timedelta(minutes=1)
+W_PER_KW = 1000.0
+TOLERANCE_W = 1.0
+TOLERANCE_KWH = 1e-6
+TAPER_ALLOWANCE = 0.85
+"""Share of rated energy that a car surely takes in although charging slows down near full."""
+
+
+def p1_floor(evidence: Evidence) -> Finding:
+    """No car is discharged below its floor: on true energy where simulated, else on what it reported."""
+    checked, breaches = 0, []
+    for car in evidence.fleet.cars:
+        floor_kwh = max(LOWEST_FLOOR_SOC, car.floor_soc) * car.capacity_kwh
+        rows = evidence.truth.get(car.car_id, ())
+        for before, true in itertools.pairwise(rows):
+            if before.export_w > 0 and before.plugged:  # what was given until this row has left it so
+                checked += 1
+                if true.energy_kwh < floor_kwh - TOLERANCE_KWH:
+                    breaches.append(
+                        f"{car.car_id} gave {before.export_w} W until {utc_text(true.at)} and had"
+                        f" {true.energy_kwh:.3f} kWh left, floor {floor_kwh:.3f} kWh"
+                    )
+    what = "true energy while discharging"
+    if not checked:
+        what = "reported state of charge while discharging"
+        checked, breaches = _reported_floor(evidence)
+    return Finding("P1 floor", what, checked, tuple(breaches))
+
+
+def _reported_floor(evidence: Evidence) -> tuple[int, list[str]]:
+    checked, breaches = 0, []
+    resolution = evidence.settings.dispatch.soc_resolution
+    for car in evidence.fleet.cars:
+        lowest = max(LOWEST_FLOOR_SOC, car.floor_soc) - resolution
+        for state in evidence.states.get(car.car_id, ()):
+            if state.export_w > 0 and state.soc is not None:
+                checked += 1
+                if state.soc < lowest:
+                    at = utc_text(state.measured_at)
+                    breaches.append(
+                        f"{car.car_id} gave {state.export_w} W at {at} at {state.soc:.3f} charged"
+                    )
+    return checked, breaches
+
+
+def p2_departure(evidence: Evidence) -> Finding:
+    """A car that could reach its target by the promised departure had it then."""
+    checked, breaches = 0, []
+    resolution = evidence.settings.dispatch.soc_resolution
+    for car in evidence.fleet.cars:
+        for promise in _promises(car, evidence.states.get(car.car_id, ())):
+            hours = (promise.due_at - promise.known_at) / HOUR
+            power_kw = min(car.charger.charge_kw, car.site.import_limit_kw)
+            gained = TAPER_ALLOWANCE * car.charger.eta_charge * power_kw * hours / car.capacity_kwh
+            if promise.soc_then + gained < promise.target_soc:
+                continue
+            checked += 1
+            if promise.soc_when_due < promise.target_soc - 2 * resolution:
+                breaches.append(
+                    f"{car.car_id} stood at {promise.soc_when_due:.3f} at {utc_text(promise.due_at)},"
+                    f" promised {promise.target_soc:.3f}"
+                )
+    what = "departures promised, stated or by default, that the car was there for and could keep"
+    return Finding("P2 departure", what, checked, tuple(breaches))
+
+
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    """A driver's word while the car was plugged in, and what the car reported."""
+
+    known_at: datetime
+    due_at: datetime
+    target_soc: float
+    soc_then: float
+    soc_when_due: float
+
+
+def _promises(car: Car, states: Sequence[CarState]) -> Iterator[_Promise]:
+    """Yield each promise that fell due while the car was plugged in and not boosted."""
+    usable = [state for state in states if state.soc is not None or not state.plugged]
+    for key, group in itertools.groupby(usable, key=lambda state: _word(car, state)):
+        said = list(group)
+        if key is None:
+            continue
+        due_at, target = key
+        before = [state for state in said if state.measured_at <= due_at]
+        after = next((state for state in usable if state.measured_at > said[-1].measured_at), None)
+        stayed = said[-1].measured_at >= due_at or (after is not None and after.measured_at >= due_at)
+        if before and stayed and before[0].soc is not None and before[-1].soc is not None:
+            yield _Promise(before[0].measured_at, due_at, target, before[0].soc, before[-1].soc)
+
+
+def _word(car: Car, state: CarState) -> tuple[datetime, float] | None:
+    """Return when the driver was promised the car, and how full; None while it is not plugged in."""
+    if not state.plugged:
+        return None
+    target = state.target_soc if state.target_soc is not None else car.default_intent.target_soc
+    if state.depart_at is not None:
+        return state.depart_at, target
+    return next_local(state.measured_at, car.default_intent.depart_local), target
+
+
+def p3_boost(evidence: Evidence) -> Finding:
+    """Within one cycle of the driver's word a boosted car charges at full power, and is never discharged."""
+    cycle = timedelta(seconds=evidence.settings.dispatch.cycle_s)
+    by_car: dict[str, list[SetPoint]] = defaultdict(list)
+    for one in evidence.accepted:
+        by_car[one.point.car_id].append(one.point)
+    checked, breaches = 0, []
+    for car_id, states in evidence.states.items():
+        known_at = [(state.received_at, state.boost and state.plugged) for state in states]
+        for (received_at, now_on), (_, was_on) in zip(known_at[1:], known_at, strict=False):
+            if not now_on or was_on:
+                continue
+            checked += 1
+            off_at = next((at for at, on in known_at if at > received_at and not on), None)
+            during = [
+                point
+                for point in by_car[car_id]
+                if point.issued_at > received_at - cycle and (off_at is None or point.issued_at < off_at)
+            ]
+            if not any(point.purpose is Purpose.BOOST for point in during):
+                breaches.append(f"{car_id} was boosted at {utc_text(received_at)} and not told to charge")
+            breaches += [
+                f"{car_id} was told to give {point.export_w} W at {utc_text(point.issued_at)} while boosted"
+                for point in during
+                if point.export_w > 0 and point.issued_at > received_at
+            ]
+    return Finding("P3 boost", "times a driver switched V2G off", checked, tuple(breaches))
+
+
+def p4_sites(evidence: Evidence) -> Finding:
+    """What a home's cars are told together keeps within its export approval and its fuse."""
+    cars = evidence.fleet.by_id
+    standing: dict[str, dict[str, SetPoint]] = defaultdict(dict)
+    breaches = []
+    for issued_at, batch in itertools.groupby(evidence.accepted, key=lambda one: one.point.issued_at):
+        touched = {}
+        for one in batch:
+            car = cars.get(one.point.car_id)
+            if car is None:
+                breaches.append(f"{one.point.car_id} is not in the fleet")
+            else:
+                standing[car.site.site_id][one.point.car_id] = one.point
+                touched[car.site.site_id] = car.site
+        for site_id, site in touched.items():
+            live = [point.export_w for point in standing[site_id].values() if point.expires_at > issued_at]
+            export_w, import_w = sum(w for w in live if w > 0), -sum(w for w in live if w < 0)
+            room_w, fuse_w = site.export_room_kw(issued_at) * W_PER_KW, site.import_limit_kw * W_PER_KW
+            if export_w > room_w + TOLERANCE_W or import_w > fuse_w + TOLERANCE_W:
+                breaches.append(f"home {site_id} at {utc_text(issued_at)}: {export_w} W out, {import_w} W in")
+    unchecked = "house load and solar at the boundary: no boundary meter yet"
+    checked = len(evidence.accepted)
+    return Finding("P4 sites", "accepted set-points, home by home", checked, tuple(breaches), unchecked)
+
+
+def p5_expiry(evidence: Evidence) -> Finding:
+    """Every set-point ends by itself; one that discharges within 120 s, and not after its order's end."""
+    ends = {opportunity.opportunity_id: opportunity.window.end for opportunity in evidence.opportunities}
+    breaches = []
+    for one in evidence.accepted:
+        point = one.point
+        held = point.expires_at - point.issued_at
+        end = ends.get(point.opportunity_id or "")
+        if held <= timedelta(0) or (point.export_w > 0 and held > LONGEST_DISCHARGE):
+            breaches.append(f"{point.car_id} at {utc_text(point.issued_at)}: {point.export_w} W for {held}")
+        elif end is not None and point.export_w > 0 and point.expires_at > end:
+            breaches.append(
+                f"{point.car_id}: set-point runs to {utc_text(point.expires_at)}, order to {utc_text(end)}"
+            )
+    return Finding("P5 expiry", "accepted set-points", len(evidence.accepted), tuple(breaches))
+
+
+def p6_interlock(evidence: Evidence) -> Finding:
+    """No set-point that the interlock refused was taken by a charger."""
+    refused = {
+        (one.point.car_id, one.point.issued_at)
+        for one in evidence.points
+        if one.outcome is Outcome.INTERLOCKED
+    }
+    breaches = [
+        f"{one.point.car_id} at {utc_text(one.point.issued_at)} was refused and sent all the same"
+        for one in evidence.accepted
+        if (one.point.car_id, one.point.issued_at) in refused
+    ]
+    what = f"set-points, {len(refused)} of them refused"
+    return Finding("P6 interlock", what, len(evidence.points), tuple(breaches))
+
+
+def p12_stale(evidence: Evidence) -> Finding:
+    """No car is told to discharge that has been silent for two reporting intervals."""
+    longest = 2 * timedelta(seconds=evidence.settings.dispatch.reporting_interval_s)
+    seen_at = {car: [state.measured_at for state in states] for car, states in evidence.states.items()}
+    checked, breaches = 0, []
+    for one in evidence.accepted:
+        if one.point.export_w <= 0:
+            continue
+        checked += 1
+        stamps = seen_at.get(one.point.car_id, [])
+        before = bisect_right(stamps, one.point.issued_at)
+        if before == 0 or one.point.issued_at - stamps[before - 1] > longest:
+            breaches.append(f"{one.point.car_id} at {utc_text(one.point.issued_at)} was stale")
+    return Finding("P12 stale cars", "accepted discharge set-points", checked, tuple(breaches))
+
+
+def p14_ramp(evidence: Evidence) -> Finding:
+    """The power moved per minute stays within its bounds, per zone and in all."""
+    limits = evidence.settings.dispatch
+    moves = list(_moves(evidence))
+    breaches = []
+    start = 0
+    for n, (at, zone, _) in enumerate(moves):
+        while moves[start][0] <= at - MINUTE:
+            start += 1
+        window = moves[start : n + 1]
+        in_zone = sum(kw for _, name, kw in window if name == zone)
+        total = sum(kw for _, _, kw in window)
+        if in_zone > limits.zone_ramp_kw_per_minute or total > limits.total_ramp_kw_per_minute:
+            breaches.append(
+                f"{zone} at {utc_text(at)}: {in_zone:.0f} kW moved in a minute, {total:.0f} in all"
+            )
+    unchecked = "one key stops, two restart; each charger its own credential"
+    return Finding("P14 ramp", "changes of power", len(moves), tuple(breaches), unchecked)
+
+
+def _moves(evidence: Evidence) -> Iterator[tuple[datetime, str, float]]:
+    """Yield each change of power that the bound applies to: a driver's right outranks it."""
+    exempt = (Purpose.BOOST, Purpose.MUST_CHARGE, Purpose.RELEASE)
+    last: dict[str, SentPoint] = {}
+    for one in evidence.accepted:
+        point, car = one.point, evidence.fleet.by_id.get(one.point.car_id)
+        before = last.get(point.car_id)
+        last[point.car_id] = one
+        stood = before.point.export_w if before and before.point.expires_at > point.issued_at else 0
+        if car is not None and point.purpose not in exempt and point.export_w != stood:
+            yield point.issued_at, car.site.zone, abs(point.export_w - stood) / W_PER_KW

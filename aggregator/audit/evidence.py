@@ -1,0 +1,91 @@
+"""What the audit looks at, read once, and how it says what it found."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from aggregator.config import Settings
+from aggregator.model.fleet import Fleet
+from aggregator.model.metering import Outcome
+from aggregator.model.opportunity import Fact, Opportunity, replay
+from aggregator.model.time import Interval
+from aggregator.store import CarState, SentPoint, Store, TrueState
+
+ALWAYS = Interval(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+MOST_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one promise's check found.
+
+    Attributes:
+        promise: Its number.
+        what: What was looked at, in words.
+        checked: How many facts, set-points or readings.
+        breaches: Each with its figures.
+        unchecked: The part of the promise that has no check yet; empty where there is none.
+    """
+
+    promise: str
+    what: str
+    checked: int
+    breaches: tuple[str, ...]
+    unchecked: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """``kept``, ``BROKEN``, or ``nothing to check``."""
+        if self.breaches:
+            return "BROKEN"
+        return "kept" if self.checked else "nothing to check"
+
+
+class Evidence:
+    """A database with its configuration, each part read when first asked for."""
+
+    def __init__(self, store: Store, settings: Settings, fleet: Fleet) -> None:
+        self.store = store
+        self.settings = settings
+        self.fleet = fleet
+
+    @cached_property
+    def points(self) -> Sequence[SentPoint]:
+        """Every set-point, oldest first."""
+        return self.store.set_points.between(ALWAYS)
+
+    @cached_property
+    def accepted(self) -> Sequence[SentPoint]:
+        """The set-points that chargers took, oldest first."""
+        return [one for one in self.points if one.outcome is Outcome.ACCEPTED]
+
+    @cached_property
+    def states(self) -> Mapping[str, Sequence[CarState]]:
+        """Reported states per car, ascending."""
+        found: dict[str, list[CarState]] = defaultdict(list)
+        for state in self.store.states.between(list(self.fleet.by_id), ALWAYS):
+            found[state.car_id].append(state)
+        return found
+
+    @cached_property
+    def truth(self) -> Mapping[str, Sequence[TrueState]]:
+        """True states per simulated car, ascending; empty outside a simulation."""
+        found: dict[str, list[TrueState]] = defaultdict(list)
+        for state in self.store.truth.between(list(self.fleet.by_id), ALWAYS):
+            found[state.car_id].append(state)
+        return found
+
+    @cached_property
+    def facts(self) -> Mapping[str, Sequence[Fact]]:
+        """Every opportunity's facts, oldest first."""
+        found: dict[str, list[Fact]] = defaultdict(list)
+        for opportunity_id, recorded in self.store.journal.all_facts():
+            found[opportunity_id].append(recorded.fact)
+        return found
+
+    @cached_property
+    def opportunities(self) -> Sequence[Opportunity]:
+        """Every opportunity, as its facts leave it."""
+        return [replay(name, facts) for name, facts in self.facts.items()]

@@ -1,0 +1,71 @@
+"""The promises about figures: registers are the truth, statements repeat, sums close."""
+
+import itertools
+from collections.abc import Iterator
+
+from aggregator.audit.evidence import ALWAYS, Evidence, Finding
+from aggregator.model.money import pounds
+from aggregator.model.time import utc_text
+from aggregator.settlement import Line
+from aggregator.settling import SETTLED_STAGES, Worked, work_out
+
+
+def p9_registers(evidence: Evidence) -> Finding:
+    """Registers never run backwards, and each statement made can be made again with the same digest."""
+    breaches: list[str] = []
+    chargers = [car.charger.charger_id for car in evidence.fleet.cars]
+    readings = evidence.store.readings.between(chargers, ALWAYS)
+    for before, after in itertools.pairwise(readings):
+        if before.charger_id != after.charger_id:
+            continue
+        if after.import_wh < before.import_wh or after.export_wh < before.export_wh:
+            breaches.append(
+                f"{after.charger_id} at {utc_text(after.measured_at)}: registers {after.import_wh} Wh in,"
+                f" {after.export_wh} Wh out, less than before"
+            )
+    made = 0
+    for worked in _worked(evidence):
+        name = worked.opportunity.opportunity_id
+        stored = evidence.store.statements.latest(name)
+        if stored is None:
+            continue
+        made += 1
+        if stored.digest != worked.digest:
+            breaches.append(f"statement {stored.version} of {name} comes out differently now")
+    what = f"readings ({len(readings)}) and statements made again ({made})"
+    return Finding("P9 registers", what, len(readings) + made, tuple(breaches))
+
+
+def p10_sums(evidence: Evidence) -> Finding:
+    """Delivered is the clamp of metered less nominated; shares add to it; money adds to the penny."""
+    checked, breaches = 0, []
+    for worked in _worked(evidence):
+        sign = evidence.settings.products[worked.opportunity.product_id].direction.sign
+        for line in worked.statement.lines:
+            checked += 1
+            breaches += [
+                f"{line.opportunity} {utc_text(line.period.start)}: {text}"
+                for text in _line_faults(line, sign)
+            ]
+        if worked.statement.amount_gbp != sum(line.amount_gbp for line in worked.statement.lines):
+            breaches.append(f"{worked.opportunity.opportunity_id}: the amount is not the sum of its lines")
+    return Finding("P10 sums", "statement lines", checked, tuple(breaches))
+
+
+def _line_faults(line: Line, sign: int) -> Iterator[str]:
+    moved = sign * (line.metered_export_wh - line.baseline_export_wh)
+    if line.delivered_wh != min(max(moved, 0), line.instructed_wh):
+        yield f"delivered {line.delivered_wh} Wh, moved {moved} Wh of {line.instructed_wh} Wh"
+    if line.delivered_wh + line.deficiency_wh != line.instructed_wh:
+        yield "delivered and missing are not the instructed energy"
+    if sum(wh for _, wh in line.shares_wh) != line.delivered_wh:
+        yield "the cars' shares do not add to what the zone delivered"
+    if line.amount_gbp != pounds(line.availability_gbp + line.utilisation_gbp - line.penalty_gbp):
+        yield "the amount is not availability and utilisation less penalty"
+
+
+def _worked(evidence: Evidence) -> Iterator[Worked]:
+    for opportunity in evidence.opportunities:
+        if opportunity.stage in SETTLED_STAGES and opportunity.statement_version:
+            product = evidence.settings.products[opportunity.product_id]
+            yield work_out(evidence.store, opportunity, product, evidence.fleet)

@@ -1,0 +1,125 @@
+"""The promises about plans: what is bid can be split, and what is nominated is what was planned."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from aggregator.audit.evidence import Evidence, Finding
+from aggregator.bidding import holds
+from aggregator.bidding_table import shortfall
+from aggregator.bidding_types import FloatArray
+from aggregator.files.sessions import read_sessions
+from aggregator.forecast import History
+from aggregator.model.market import Draft, PeakWindow, Requirement
+from aggregator.model.opportunity import Proposed, Received
+from aggregator.model.time import Interval, utc_text
+from aggregator.ports import CallKind
+from aggregator.proposals import Prepared, Proposer
+from aggregator.wiring import prices_of
+from aggregator.workflow import MODEL
+
+WH_PER_KWH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A draft of the model's, and the same bid's problem made again from what was known then."""
+
+    opportunity_id: str
+    need: Requirement
+    draft: Draft
+    again: Prepared | str
+
+
+def p11_split(evidence: Evidence) -> Finding:
+    """Each draft's problem comes out the same again, and in each scenario the split reaches what was bid."""
+    checked, breaches = 0, []
+    for made in _made_again(evidence):
+        name = f"{made.opportunity_id} draft {made.draft.version}"
+        if isinstance(made.again, str):
+            breaches.append(f"{name}: now nothing could be bid: {made.again}")
+            continue
+        problem = made.again.problem
+        checked += len(problem.scenario_labels)
+        if problem.inputs_digest != made.draft.why.inputs_digest:
+            breaches.append(f"{name}: its inputs come out differently now")
+            continue
+        offered = _on_slots(made.need, made.again, made.draft.offered_kw)
+        held = _on_slots(made.need, made.again, made.draft.base_kw) - _on_slots(
+            made.need, made.again, made.draft.kept_kw
+        )
+        if not holds(problem, offered, problem.base_kw - held, shortfall(problem, offered, held)):
+            breaches.append(f"{name}: the cars of a scenario cannot split it")
+    return Finding("P11 split", "scenarios of the model's drafts", checked, tuple(breaches))
+
+
+def p13_nomination(evidence: Evidence) -> Finding:
+    """What was frozen is the plan made before the price was read, less what approved bids hold back."""
+    checked, breaches = 0, []
+    for made in _made_again(evidence):
+        stored = evidence.store.plans.get(made.opportunity_id)
+        if stored is None or isinstance(made.again, str):
+            continue
+        if stored.digest != made.again.plan.digest:
+            breaches.append(f"{made.opportunity_id}: b0 comes out differently now")
+        span = Interval(stored.slots[0].start, stored.slots[-1].end)
+        nominated = {one.period: one for one in evidence.store.nominations.between(made.need.zone, span)}
+        rows = zip(stored.slots, stored.base_discharge_kw, stored.base_charge_kw, strict=True)
+        for slot, base_kw, charge_kw in rows:
+            one = nominated.get(slot)
+            if one is not None:
+                checked += 1
+                if (one.base_wh, one.kept_wh - one.export_wh) != (_wh(base_kw, slot), _wh(charge_kw, slot)):
+                    breaches.append(f"{one.zone} {utc_text(slot.start)}: nominated is not what was planned")
+    unchecked = "bias within 5% over days on which nothing is called"
+    return Finding("P13 nomination", "half-hours nominated", checked, tuple(breaches), unchecked)
+
+
+def _made_again(evidence: Evidence) -> Iterator[_Made]:
+    """Yield the model's drafts that led to a plan, each with its problem made again."""
+    history_file = evidence.settings.fleet.history
+    history = read_sessions(history_file) if history_file is not None else History(())
+    for name, facts in evidence.facts.items():
+        need: Requirement | None = None
+        for fact in facts:
+            if isinstance(fact, Received):
+                need = fact.requirement
+            elif isinstance(fact, Proposed) and need is not None and fact.draft.by == MODEL:
+                known_at = fact.draft.why.known_at
+                if known_at is not None:
+                    yield _Made(name, need, fact.draft, _again(evidence, history, need, known_at))
+
+
+def _again(evidence: Evidence, history: History, need: Requirement, known_at: datetime) -> Prepared | str:
+    prices = prices_of(evidence.settings, lambda zone: _peaks(evidence, zone, known_at))
+    proposer = Proposer(evidence.settings, evidence.fleet, history, prices)
+    return proposer.prepare(need, evidence.settings.products[need.product_id], known_at)
+
+
+def _peaks(evidence: Evidence, zone: str, known_at: datetime) -> Sequence[PeakWindow]:
+    """Return the peak windows that held for a zone by what was known at a time."""
+    latest: dict[str, tuple[int, PeakWindow | None]] = {}
+    for entry in evidence.store.inbox.all():
+        if entry.kind is not CallKind.PEAK or entry.received_at > known_at or zone not in entry.zones:
+            continue
+        modification, _ = latest.get(entry.key.event_id, (-1, None))
+        if entry.key.modification > modification:
+            content = entry.content if isinstance(entry.content, PeakWindow) else None
+            latest[entry.key.event_id] = (entry.key.modification, None if entry.cancelled else content)
+    return [window for _, window in latest.values() if window is not None]
+
+
+def _on_slots(need: Requirement, prepared: Prepared, levels: Sequence[float]) -> FloatArray:
+    """Return a figure per slot of the requirement on the model's half-hours, 0 outside."""
+    spread = np.zeros(len(prepared.problem.slots))
+    for n, slot in enumerate(prepared.problem.slots):
+        for part, level in zip(need.slots, levels, strict=True):
+            if part.overlap(slot) is not None:
+                spread[n] = level
+    return spread
+
+
+def _wh(kw: float, slot: Interval) -> int:
+    return round(kw * slot.hours * WH_PER_KWH)

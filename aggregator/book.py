@@ -1,0 +1,62 @@
+"""What the control loop must follow, kept in memory: orders, nominations and peak windows of all zones.
+
+The journal is the truth; this is its latest reading, made anew whenever this process has changed it, so
+that a control cycle waits for no database.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from aggregator.model.market import Nomination, PeakWindow
+from aggregator.model.opportunity import Opportunity, Stage
+from aggregator.model.time import Interval
+from aggregator.ports import ZoneTarget
+from aggregator.store import Store
+from aggregator.targets import zone_target
+
+FOLLOWED = (Stage.AWARDED, Stage.DELIVERING)
+AROUND = timedelta(days=3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One zone's reading of the journal."""
+
+    opportunities: tuple[Opportunity, ...] = ()
+    nominations: dict[Interval, Nomination] = field(default_factory=dict)
+    peaks: tuple[PeakWindow, ...] = ()
+
+
+class Book:
+    """The latest reading of the journal, zone by zone."""
+
+    def __init__(self, store: Store, zones: Sequence[str]) -> None:
+        self._store = store
+        self._zones = tuple(zones)
+        self._pages = dict.fromkeys(zones, _Page())
+
+    def refresh(self, now: datetime) -> None:
+        """Read the journal again, around ``now``."""
+        around = Interval(now - AROUND, now + AROUND)
+        self._pages = {zone: self._read(zone, around) for zone in self._zones}
+
+    def peaks(self, zone: str) -> Sequence[PeakWindow]:
+        """Return a zone's standing signals."""
+        return self._pages[zone].peaks
+
+    def targets(self, now: datetime) -> list[ZoneTarget]:
+        """Return the target of every zone that is in a window at ``now``."""
+        found = (
+            zone_target(zone, now, page.opportunities, page.nominations, page.peaks)
+            for zone, page in self._pages.items()
+        )
+        return [target for target in found if target is not None]
+
+    def _read(self, zone: str, around: Interval) -> _Page:
+        nominations = {one.period: one for one in self._store.nominations.between(zone, around)}
+        return _Page(
+            opportunities=tuple(self._store.journal.find(zone=zone, stages=FOLLOWED)),
+            nominations=nominations,
+            peaks=tuple(self._store.inbox.peaks(zone)),
+        )

@@ -1,0 +1,92 @@
+"""The ``flexloop`` command: one verb a file in ``commands/``, one place that turns errors into exit codes.
+
+Exit 0: done, also with a normal bad outcome such as a bid of 0. Exit 1: refused, or a promise broken.
+Exit 2: wrong input or usage. With ``--json`` stdout holds one object and nothing else; logs go to stderr.
+``--config``, ``--database``, ``--clock`` and ``--json`` may stand anywhere on the line.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from aggregator.commands import audit, bids, desk, files, serve, simulate
+from aggregator.commands.context import Context, configure_logging, fail
+from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
+
+ANYWHERE_WITH_VALUE = ("--config", "--database", "--clock")
+ANYWHERE = ("--json",)
+
+app = typer.Typer(
+    name="flexloop",
+    help="A gateway between the grid and a fleet of vehicle-to-grid cars.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[Path, typer.Option(help="Configuration file.")] = Path("config/gateway.toml"),
+    database: Annotated[str | None, typer.Option(help="Store URL; wins over the file's.")] = None,
+    clock: Annotated[Path | None, typer.Option(help="Clock file of a simulation; real time without.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Take the options that all commands share."""
+    context.obj = Context(config, database, clock, as_json=json)
+
+
+for commands in (serve, simulate, files, bids, desk, audit):
+    commands.register(app)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    configure_logging()
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    line = hoisted(arguments)
+    as_json = "--json" in line
+    try:
+        code = app(line, standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.exceptions.Abort:
+        return 1
+    except click.UsageError as error:
+        return fail("usage", "command line", error.format_message(), "see flexloop --help", as_json=as_json)
+    except BadMessage as bad:
+        first = bad.faults[0]
+        return fail(bad.code, first.where, first.value, first.allowed, as_json=as_json, more=bad.faults[1:])
+    except RuleViolation as refused:
+        return fail("refused", "action", str(refused), "see flexloop bids show", as_json=as_json, exit_code=1)
+    except Unavailable as away:
+        return fail("unavailable", "outside", str(away), "try again later", as_json=as_json, exit_code=1)
+    except BrokenPipeError:
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the shared options in front of the command's own."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument == "--":
+            rest += [argument, *waiting]
+        elif argument in ANYWHERE or argument.startswith(tuple(f"{name}=" for name in ANYWHERE_WITH_VALUE)):
+            front.append(argument)
+        elif argument in ANYWHERE_WITH_VALUE:
+            front += [argument, *([value] if (value := next(waiting, None)) is not None else [])]
+        else:
+            rest.append(argument)
+    return front + rest

@@ -1,0 +1,30 @@
+"""``flexloop audit``: all promises over a database."""
+
+import typer
+
+from aggregator.audit import run_audit
+from aggregator.audit.evidence import MOST_SHOWN, Evidence
+from aggregator.audit.present import audit_body, audit_table
+from aggregator.commands.context import Context
+from aggregator.workflow import fleet_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("audit")(audit_command)
+
+
+def audit_command(context: typer.Context) -> int:
+    """Check every promise over the store; exit 1 when one is broken or had nothing to check."""
+    shared: Context = context.obj
+    settings = shared.settings()
+    with shared.store() as store:
+        audit = run_audit(Evidence(store, settings, fleet_of(store)))
+    if shared.as_json:
+        shared.answer(audit_body(audit), "")
+    else:
+        shared.console().print(audit_table(audit))
+        for finding in audit.findings:
+            for breach in finding.breaches[:MOST_SHOWN]:
+                shared.console().print(f"{finding.promise}: {breach}", style="red", soft_wrap=True)
+    return 0 if audit.kept else 1

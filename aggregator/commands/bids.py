@@ -1,0 +1,222 @@
+"""``flexloop bids``: what is up for review, and what people do with it.
+
+A bid is named by its opportunity id, or by the part of it that no other has (the event id, usually).
+Actions name the user with ``--as`` and the draft that was seen with ``--draft``: its digest, or the first
+eight letters of it or more. The draft that was seen is the draft that goes, else the action is refused.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from aggregator.commands.context import Context
+from aggregator.model.errors import BadMessage, Fault, RuleViolation
+from aggregator.model.opportunity import Opportunity, Stage
+from aggregator.model.time import LONDON, utc_text
+from aggregator.workflow import Workflow
+
+SHORTEST_DIGEST = 8
+
+Bid = Annotated[str, typer.Argument(help="Opportunity id, or a part that only it has.", metavar="BID")]
+As = Annotated[str, typer.Option("--as", help="User who acts.")]
+Seen = Annotated[str, typer.Option("--draft", help="Digest of the draft that was seen.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why.")]
+
+group = typer.Typer(help="Bids: review, approve, refuse.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="bids")
+
+
+@group.command("list")
+def list_bids(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+) -> None:
+    """List opportunities by time to gate closure."""
+    shared: Context = context.obj
+    with shared.workflow() as (_, workflow):
+        found = workflow.store.journal.find() if everything else workflow.open()
+        found.sort(key=lambda one: (workflow.gate_closes_at(one), one.opportunity_id))
+        rows = [_summary(one, workflow) for one in found]
+    if shared.as_json:
+        shared.answer({"bids": rows}, "")
+        return
+    table = Table(
+        "opportunity", "stage", "zone", "window (London)", "needed kW", "bid kW", "GBP/MWh", "gate", "draft"
+    )
+    for one, row in zip(found, rows, strict=True):
+        window = (
+            f"{one.window.start.astimezone(LONDON):%d %b %H:%M}-{one.window.end.astimezone(LONDON):%H:%M}"
+        )
+        gate = f"{workflow.gate_closes_at(one).astimezone(LONDON):%d %b %H:%M}"
+        table.add_row(
+            one.opportunity_id,
+            one.stage,
+            one.zone,
+            window,
+            _kws(row["needed_kw"]),
+            _kws(row["offered_kw"]),
+            str(row["utilisation_gbp_per_mwh"] or ""),
+            gate,
+            str(row["draft"] or "")[:12],
+        )
+    shared.console().print(table)
+
+
+@group.command()
+def show(context: typer.Context, bid: Bid) -> None:
+    """Show one opportunity: need, draft and why, award, orders, and every fact."""
+    shared: Context = context.obj
+    with shared.workflow() as (_, workflow):
+        one = _the(workflow, bid)
+        facts = [
+            {"version": version, "fact": type(fact).__name__, "at": utc_text(fact.at), "by": by}
+            for version, fact, by, _ in workflow.store.journal.facts(one.opportunity_id)
+        ]
+        body = {**_summary(one, workflow), **_details(one), "facts": facts}
+    lines = [f"{name}: {value}" for name, value in body.items() if name != "facts"]
+    lines += [f"  {row['version']:>3} {row['at']} {row['fact']} by {row['by']}" for row in facts]
+    shared.answer(body, "\n".join(lines))
+
+
+@group.command()
+def check(context: typer.Context, bid: Bid, user: As, draft: Seen) -> None:
+    """Be the first of two people to find exactly this draft right."""
+    _act(context, bid, lambda flow, one: flow.check(one, _digest(one, draft), user))
+
+
+@group.command()
+def approve(context: typer.Context, bid: Bid, user: As, draft: Seen) -> None:
+    """Approve exactly this draft: it leaves for the platform."""
+    _act(context, bid, lambda flow, one: flow.approve(one, _digest(one, draft), user))
+
+
+@group.command()
+def amend(
+    context: typer.Context,
+    bid: Bid,
+    user: As,
+    draft: Seen,
+    kw: Annotated[float | None, typer.Option(help="New level, at most the model's. [kW]")] = None,
+    price: Annotated[str | None, typer.Option(help="New price, at most the ceiling. [GBP/MWh]")] = None,
+) -> None:
+    """Replace the draft by one with another level or price; it is reviewed anew."""
+    if kw is None and price is None:
+        raise BadMessage(Fault("bids amend", "nothing to change", "--kw or --price, or both"))
+    pounds = _price(price)
+    _act(context, bid, lambda flow, one: flow.amend(one, _digest(one, draft), user, kw, pounds))
+
+
+@group.command()
+def reject(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
+    """Refuse to bid, with a reason."""
+
+    def refuse(flow: Workflow, one: Opportunity) -> Opportunity:
+        if user not in flow.desk.traders | flow.desk.approvers:
+            raise RuleViolation(f"{user} is neither trader nor approver")
+        return flow.decline(one, reason, user)
+
+    _act(context, bid, refuse)
+
+
+@group.command()
+def withdraw(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
+    """Take an approved or submitted bid back, with a reason."""
+    _act(context, bid, lambda flow, one: flow.withdraw(one, reason, user))
+
+
+def _act(context: typer.Context, bid: str, action: Callable[[Workflow, Opportunity], Opportunity]) -> None:
+    shared: Context = context.obj
+    with shared.workflow() as (_, workflow):
+        after = action(workflow, _the(workflow, bid))
+        body = _summary(after, workflow)
+    shared.answer(body, f"{after.opportunity_id} is {after.stage}")
+
+
+def _the(workflow: Workflow, name: str) -> Opportunity:
+    ids = workflow.store.journal.ids()
+    found = [one for one in ids if one == name] or [one for one in ids if name in one]
+    if len(found) != 1:
+        allowed = f"a name that fits one bid; it fits {', '.join(found[:3]) or 'none'}"
+        raise BadMessage(Fault("bids: BID", name, allowed))
+    return workflow.store.journal.opportunity(found[0])
+
+
+def _digest(opportunity: Opportunity, seen: str) -> str:
+    """Return the full digest that ``seen`` abbreviates, or ``seen`` itself, to be refused."""
+    if len(seen) < SHORTEST_DIGEST:
+        raise BadMessage(Fault("bids: --draft", seen, f"at least {SHORTEST_DIGEST} letters of the digest"))
+    digest = opportunity.draft.digest if opportunity.draft is not None else ""
+    return digest if digest.startswith(seen) else seen
+
+
+def _price(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        price = Decimal("NaN")
+    if not price.is_finite():
+        raise BadMessage(Fault("bids amend: --price", text, "a finite number of GBP/MWh"))
+    return price
+
+
+def _summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
+    need, draft = one.requirement, one.draft
+    return {
+        "opportunity": one.opportunity_id,
+        "stage": one.stage.value,
+        "zone": one.zone,
+        "product": one.product_id,
+        "start": utc_text(one.window.start),
+        "end": utc_text(one.window.end),
+        "gate_closes_at": utc_text(workflow.gate_closes_at(one)),
+        "needed_kw": list(need.needed_kw) if need else None,
+        "ceiling_gbp_per_mwh": need.utilisation_ceiling if need else None,
+        "offered_kw": list(draft.offered_kw) if draft else None,
+        "utilisation_gbp_per_mwh": draft.utilisation_gbp_per_mwh if draft else None,
+        "expected_margin_gbp": round(draft.expected_margin_gbp, 2) if draft else None,
+        "draft": draft.digest if draft else None,
+        "checked_by": one.checked_by,
+        "approved": one.approved_digest is not None,
+        "awarded_kw": list(one.award.awarded_kw) if one.award else None,
+        "closed_because": one.closed_because,
+    }
+
+
+def _details(one: Opportunity) -> dict[str, object]:
+    if one.draft is None or one.stage is Stage.NEW:
+        return {}
+    why = one.draft.why
+    return {
+        "by": one.draft.by,
+        "version": one.draft.version,
+        "base_kw": list(one.draft.base_kw),
+        "kept_kw": list(one.draft.kept_kw),
+        "why": {
+            "binding": list(why.binding),
+            "bad_scenarios": list(why.bad_scenarios),
+            "marginal_cost_gbp_per_mwh": round(why.marginal_cost_gbp_per_mwh, 2),
+            "held_back_kwh": round(why.held_back_kwh, 3),
+            "factor": why.factor,
+            "cars": why.cars,
+            "scenarios": why.scenarios,
+            "solver": why.solver,
+            "margin_p10_gbp": round(why.margin_p10_gbp, 2),
+            "inputs": why.inputs_digest,
+        },
+    }
+
+
+def _kws(levels: object) -> str:
+    if not isinstance(levels, list) or not levels:
+        return ""
+    low, high = min(levels), max(levels)
+    return f"{high:g}" if low == high else f"{low:g}-{high:g}"

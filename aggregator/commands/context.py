@@ -1,0 +1,118 @@
+"""What every command needs: settings, the store, a way to answer, and logs on stderr."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import structlog
+import typer
+from rich.console import Console
+
+from aggregator.clock import RealClock, read_clock
+from aggregator.config import Settings, read_settings
+from aggregator.model.errors import Fault
+from aggregator.store import Store, open_store
+from aggregator.wiring import workflow_of
+from aggregator.workflow import Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The shared options."""
+
+    config: Path
+    database: str | None
+    clock_file: Path | None
+    as_json: bool
+
+    def settings(self) -> Settings:
+        """Read the configuration."""
+        return read_settings(self.config, self.database)
+
+    def clock(self) -> RealClock:
+        """Return the domain clock: real time, unless a clock file says otherwise."""
+        return read_clock(self.clock_file)
+
+    def store_url(self) -> str:
+        """Return the store's URL; with ``--database`` no configuration is needed."""
+        return self.database if self.database is not None else self.settings().store.url
+
+    @contextmanager
+    def store(self, *, create: bool = False) -> Iterator[Store]:
+        """Open the store, close it afterwards."""
+        with open_store(self.store_url(), create=create) as store:
+            yield store
+
+    @contextmanager
+    def workflow(self) -> Iterator[tuple[Settings, Workflow]]:
+        """Open the store with the desk's rules around it."""
+        settings = self.settings()
+        with open_store(settings.store.url, create=False) as store:
+            yield settings, workflow_of(settings, store, self.clock())
+
+    def answer(self, body: Mapping[str, object], text: str) -> None:
+        """Print one JSON object with ``--json``, else the text for people."""
+        typer.echo(to_json(body) if self.as_json else text)
+
+    def console(self) -> Console:
+        """Return a console for tables: stdout, or stderr where stdout is for JSON."""
+        return Console(stderr=self.as_json)
+
+
+def to_json(body: Mapping[str, object]) -> str:
+    """Return one JSON object; decimals keep every digit as numbers would not."""
+    return json.dumps(body, indent=1, default=_plain, ensure_ascii=False, allow_nan=False)
+
+
+def fail(
+    code: str,
+    where: str,
+    value: str,
+    allowed: str,
+    *,
+    as_json: bool,
+    more: Sequence[Fault] = (),
+    exit_code: int = 2,
+) -> int:
+    """Say what is wrong: one JSON object on stdout with ``--json``, else one line a fault on stderr."""
+    faults = [Fault(where, value, allowed), *more]
+    if as_json:
+        rows = [{"where": fault.where, "value": fault.value, "allowed": fault.allowed} for fault in faults]
+        body: dict[str, object] = {"error": {"code": code, **rows[0]}}
+        if len(rows) > 1:
+            body["errors"] = [{"code": code, **row} for row in rows]
+        typer.echo(to_json(body))
+    else:
+        for fault in faults:
+            line = f"{fault.where}: {fault.value}" if exit_code == 1 else str(fault)
+            typer.echo(f"flexloop: {' '.join(line.split())}", err=True)
+    return exit_code
+
+
+def configure_logging() -> None:
+    """Send logs to stderr: readable on a terminal, JSON lines elsewhere."""
+    terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks
+            if not terminal
+            else structlog.processors.StackInfoRenderer(),
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(20),
+    )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,93 @@
+"""``flexloop split``, ``plan``, ``openadr read``, ``fleet import``, ``check-config`` and ``db upgrade``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aggregator.commands.context import Context, to_json
+from aggregator.files.fleet import read_fleet
+from aggregator.plan_file import read_plan, solve_plan
+from dispatch.split_file import read_split, split_to_json
+from aggregator.store import upgrade
+from dispatch.split import split
+from market_adapters.openadr.read import read_message
+
+File = Annotated[Path, typer.Argument(help="Input file.", metavar="FILE")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("split")(split_command)
+    app.command("plan")(plan_command)
+    app.command("check-config")(check_config)
+    for name, help_text, verb, command in (
+        ("openadr", "OpenADR messages.", "read", openadr_read),
+        ("fleet", "The fleet's registry.", "import", fleet_import),
+        ("db", "The store.", "upgrade", db_upgrade),
+    ):
+        group = typer.Typer(help=help_text, no_args_is_help=True)
+        group.command(verb)(command)
+        app.add_typer(group, name=name)
+
+
+def split_command(context: typer.Context, file: File) -> None:
+    """Split a zone's request over cars, as the file says."""
+    problem = read_split(file)
+    typer.echo(to_json(split_to_json(split(problem))))
+
+
+def plan_command(context: typer.Context, file: File) -> None:
+    """Bid a fleet's capacity over scenarios, as the file says."""
+    typer.echo(to_json(solve_plan(read_plan(file))))
+
+
+def openadr_read(
+    context: typer.Context,
+    file: File,
+    lenient: Annotated[bool, typer.Option("--lenient", help="Accept known sloppiness.")] = False,
+) -> None:
+    """Read one OpenADR 2.0b message into our words."""
+    typer.echo(to_json(read_message(file, lenient=lenient)))
+
+
+def fleet_import(context: typer.Context, file: File) -> None:
+    """Replace the fleet's registry by a TOML or CSV file, whole or not at all."""
+    shared: Context = context.obj
+    settings = shared.settings()
+    fleet = read_fleet(file, settings.fleet.zones)
+    with shared.store(create=True) as store:
+        store.fleet.replace(fleet, imported_at=shared.clock().now(), source=file.name)
+    zones = {zone: len(fleet.in_zone(zone)) for zone in fleet.zones}
+    body = {"cars": len(fleet.cars), "zones": zones, "digest": fleet.digest}
+    told = ", ".join(f"{zone}: {count}" for zone, count in zones.items())
+    shared.answer(body, f"{len(fleet.cars)} cars imported ({told})")
+
+
+def check_config(context: typer.Context) -> None:
+    """Read the configuration and every file it names; say what is wrong, or what it comes to."""
+    shared: Context = context.obj
+    settings = shared.settings()
+    platforms = [str(market.vtn.url) for market in settings.market]
+    body = {
+        "zones": settings.fleet.zones,
+        "products": sorted(settings.products),
+        "platforms": platforms,
+        "rules": [rule.rule_id for rule in settings.desk.rule],
+    }
+    text = "\n".join(
+        (
+            f"{shared.config}: good",
+            f"zones: {', '.join(settings.fleet.zones)}",
+            f"products: {', '.join(sorted(settings.products))}",
+            f"platforms: {', '.join(platforms)}",
+        )
+    )
+    shared.answer(body, text)
+
+
+def db_upgrade(context: typer.Context) -> None:
+    """Bring the store to this program's schema; a missing one is made."""
+    shared: Context = context.obj
+    before, after = upgrade(shared.store_url())
+    shared.answer({"from": before, "to": after}, f"store is at {after} (was {before or 'empty'})")

@@ -1,0 +1,59 @@
+"""``flexloop serve`` and ``flexloop demo``: the programs that stay."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from aggregator.app import serve
+from aggregator.commands.context import Context
+from aggregator.config import Settings
+from aggregator.demo.run import run_demo
+from aggregator.solver import find_glpsol
+from aggregator.store import Store
+
+log = structlog.get_logger()
+
+DEMO_OUT = Path("demo-out")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("serve")(serve_command)
+    app.command("demo")(demo_command)
+
+
+def serve_command(context: typer.Context) -> int:
+    """Run the gateway until SIGTERM or SIGINT; cars are released before it ends."""
+    shared: Context = context.obj
+    settings = shared.settings()
+    if settings.bidding.solver == "glpk":
+        find_glpsol(settings.bidding.glpsol)
+    with shared.store(create=True) as store:
+        return asyncio.run(_serve_until_signal(shared, settings, store))
+
+
+async def _serve_until_signal(shared: Context, settings: Settings, store: Store) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    try:
+        await serve(settings, store, shared.clock(), stop)
+    except ExceptionGroup as crashed:
+        log.exception("worker_crashed", exc_info=crashed)
+        return 1
+    return 0
+
+
+def demo_command(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything it leaves.")] = DEMO_OUT,
+    seed: Annotated[int, typer.Option("--seed", help="For the simulated cars' noise.")] = 1,
+) -> int:
+    """Run one real winter weekday, end to end, on a fast clock."""
+    shared: Context = context.obj
+    return run_demo(out, seed, as_json=shared.as_json)

@@ -1,0 +1,70 @@
+"""``flexloop simulate``: the DNO's platform and the fleet's chargers, each a process of its own."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aggregator.commands.context import Context
+from aggregator.files.fleet import read_fleet
+from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.time import parse_instant
+from dispatch.fleet_simulator.program import run as run_fleet
+from market_adapters.dno_simulator.main import run as run_dno
+
+group = typer.Typer(help="Simulators, each a program of its own.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="simulate")
+
+
+@group.command()
+def dno(
+    context: typer.Context,
+    scenario: Annotated[Path, typer.Option(help="Scenario file (TOML).")],
+    out: Annotated[Path, typer.Option(help="Folder for messages and the settlement.")],
+    listen: Annotated[str, typer.Option(help="host:port")] = "127.0.0.1:8090",
+) -> int:
+    """Play a DNO's platform over OpenADR 2.0b, keep every message, settle independently."""
+    shared: Context = context.obj
+    return run_dno(scenario, listen, out, shared.clock_file)
+
+
+@group.command()
+def fleet(
+    context: typer.Context,
+    fleet_file: Annotated[Path, typer.Option("--fleet", help="Fleet file (TOML or CSV).")],
+    sessions: Annotated[Path, typer.Option(help="When cars come and go (CSV).")],
+    out: Annotated[Path, typer.Option(help="Folder for the cars' true energies.")],
+    acts: Annotated[Path | None, typer.Option(help="What drivers do on the way (TOML).")] = None,
+    listen: Annotated[str, typer.Option(help="host:port")] = "127.0.0.1:8091",
+    ends_at: Annotated[str | None, typer.Option(help="Domain instant to end at.")] = None,
+    seed: Annotated[int, typer.Option(help="For noise.")] = 1,
+    interval_s: Annotated[float, typer.Option(help="Reporting interval, domain seconds.")] = 60.0,
+) -> int:
+    """Play chargers and cars behind the gateway's link."""
+    shared: Context = context.obj
+    return run_fleet(
+        fleet=read_fleet(fleet_file).cars,
+        sessions=sessions,
+        acts=acts,
+        listen=listen,
+        clock=shared.clock(),
+        out=out,
+        ends_at=_instant(ends_at),
+        seed=seed,
+        interval_s=interval_s,
+    )
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError:
+        allowed = "an instant with a zone, 2025-01-15T17:00:00Z"
+        raise BadMessage(Fault("simulate: --ends-at", text, allowed)) from None

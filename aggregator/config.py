@@ -1,0 +1,301 @@
+"""Settings: one TOML file, the market files it names, and ``FLEXLOOP_`` environment variables for secrets.
+
+Read once, in ``cli.py``; passed on as values. A key nobody knows stops the start, as does a value out of
+range: a typo must not become a default. ``config/gateway.toml`` shows every key with a comment.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from datetime import time, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AnyHttpUrl, Field, UrlConstraints, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from aggregator.files.inputs import (
+    Fraction,
+    Money,
+    Name,
+    NotNegative,
+    Positive,
+    Row,
+    faults_of,
+    read_text,
+)
+from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.market import BidShape, Direction, Product
+
+HttpUrl = Annotated[AnyHttpUrl, UrlConstraints(allowed_schemes=["http", "https"])]
+SHORTEST_CYCLE_S = 10.0
+LONGEST_SET_POINT_S = 120.0
+
+
+class StoreSettings(Row):
+    """``[store]``."""
+
+    url: Name = "sqlite:///flexloop.db"
+
+
+class FleetSettings(Row):
+    """``[fleet]``: the zones homes may lie in, and past sessions for the forecast."""
+
+    zones: tuple[Name, ...] = Field(min_length=1)
+    history: Path | None = None
+
+
+class LinkSettings(Row):
+    """``[link]``: the way to the chargers."""
+
+    kind: Literal["simulated"] = "simulated"
+    url: HttpUrl
+
+
+class DispatchSettings(Row):
+    """``[dispatch]``: the control loop."""
+
+    cycle_s: float = Field(default=60.0, ge=SHORTEST_CYCLE_S, le=300, allow_inf_nan=False)
+    set_point_s: float = Field(default=120.0, ge=10, le=LONGEST_SET_POINT_S, allow_inf_nan=False)
+    reporting_interval_s: float = Field(default=60.0, ge=1, le=1800, allow_inf_nan=False)
+    soc_resolution: Fraction = 0.01
+    zone_ramp_kw_per_minute: Positive = 500.0
+    total_ramp_kw_per_minute: Positive = 2000.0
+
+
+class TariffBand(Row):
+    """One ``[[tariff]]``: local times of day and what a kWh costs and earns then."""
+
+    from_local: time
+    until_local: time
+    import_gbp_per_kwh: float = Field(allow_inf_nan=False)
+    export_gbp_per_kwh: float = Field(allow_inf_nan=False)
+
+
+class BiddingSettings(Row):
+    """``[bidding]``: the portfolio model and the desk's price rule."""
+
+    solver: Literal["glpk", "highs"] = "glpk"
+    glpsol: Path | None = None
+    time_limit_s: Positive = 30.0
+    scenarios: int = Field(default=20, ge=1, le=100)
+    wear_gbp_per_kwh: NotNegative = 0.02
+    price_of_ceiling: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+
+
+class ApprovalRule(Row):
+    """One ``[[rule]]``: a written rule that people approved; it approves drafts within its limits."""
+
+    rule_id: Name
+    written_by: Name
+    approved_by: Name
+    max_kw: Positive
+    min_margin_gbp: NotNegative
+    zones: tuple[Name, ...] | None = None
+    products: tuple[Name, ...] | None = None
+
+    @model_validator(mode="after")
+    def _two_people(self) -> "ApprovalRule":
+        if self.written_by == self.approved_by:
+            raise ValueError("a rule is approved by somebody else than who wrote it")
+        return self
+
+
+class User(Row):
+    """One ``[[user]]`` who may act on bids from the command line."""
+
+    name: Name
+    roles: tuple[Literal["viewer", "trader", "approver", "settlement", "operator"], ...]
+
+
+class DeskSettings(Row):
+    """``[desk]``: who may approve what."""
+
+    two_people: bool = True
+    user: tuple[User, ...] = ()
+    rule: tuple[ApprovalRule, ...] = ()
+
+
+class ProductSettings(Row):
+    """One ``[[product]]`` of a market file."""
+
+    product_id: Name
+    direction: Direction
+    bid_shape: BidShape
+    slot_minutes: int = Field(ge=5, le=120)
+    tick_kw: Positive
+    min_kw: NotNegative
+    gate_days_before: int = Field(ge=0, le=14)
+    gate_local: time
+    hold_back: bool
+    award_probability: Fraction
+    penalty_gbp_per_mwh: Annotated[Money, Field(ge=0)]
+    metering_point: Literal["asset", "boundary"] = "asset"
+    export_counts: bool = True
+    standing_contract: bool = False
+
+    def to_product(self) -> Product:
+        """Return the rules in the model's words."""
+        said = self.model_dump(exclude={"slot_minutes"})
+        return Product(slot=timedelta(minutes=self.slot_minutes), **said)
+
+
+class VtnSettings(Row):
+    """``[vtn]`` of a market file: the platform's OpenADR end."""
+
+    vtn_id: Name
+    url: HttpUrl
+    ven_name: Name
+    market_context: Name
+    poll_interval_s: Positive | None = None
+    timeout_s: Positive = 10.0
+    retry_first_s: Positive = 1.0
+    retry_most_s: Positive = 60.0
+    load_is_positive: bool = True
+    telemetry_granularity_s: int = Field(default=60, ge=1, le=1800)
+    lenient: bool = False
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+    vtn_fingerprint: str | None = None
+
+
+class MarketFile(Row):
+    """One market: its platform and its products."""
+
+    vtn: VtnSettings
+    product: tuple[ProductSettings, ...] = Field(min_length=1)
+
+
+class Settings(BaseSettings):
+    """The whole configuration; market files are read in."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FLEXLOOP_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    store: StoreSettings = StoreSettings()
+    fleet: FleetSettings
+    link: LinkSettings
+    dispatch: DispatchSettings = DispatchSettings()
+    bidding: BiddingSettings = BiddingSettings()
+    desk: DeskSettings = DeskSettings()
+    tariff: tuple[TariffBand, ...] = Field(min_length=1)
+    market: tuple[MarketFile, ...] = Field(min_length=1)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file; read nothing else."""
+        return env_settings, init_settings
+
+    @field_validator("tariff")
+    @classmethod
+    def _whole_day(cls, bands: tuple[TariffBand, ...]) -> tuple[TariffBand, ...]:
+        ordered = sorted(bands, key=lambda band: band.from_local)
+        for band, following in zip(ordered, [*ordered[1:], ordered[0]], strict=True):
+            if band.until_local != following.from_local:
+                raise ValueError(
+                    f"bands must cover the day once: {band.until_local} is followed by {following.from_local}"
+                )
+        return bands
+
+    @cached_property
+    def products(self) -> dict[str, Product]:
+        """All products, by id."""
+        return {row.product_id: row.to_product() for market in self.market for row in market.product}
+
+
+def read_settings(path: Path, database: str | None = None) -> Settings:
+    """Read the configuration.
+
+    Args:
+        path: ``gateway.toml``; the market files it names are relative to it.
+        database: A store URL that wins over the file's.
+
+    Raises:
+        BadMessage: With every fault found, each naming file, field, value and what is allowed.
+    """
+    data = _read_toml(path)
+    faults: list[Fault] = []
+    markets = []
+    for number, name in enumerate(_market_names(data, path)):
+        market_path = path.parent / name
+        try:
+            markets.append(_read_market(market_path))
+        except BadMessage as bad:
+            missing = not market_path.exists()
+            where = f"{path.name}: market[{number}]"
+            faults += [Fault(where, name, "the path of a market file")] if missing else bad.faults
+    if database is not None:
+        store = data.get("store", {})
+        data["store"] = {**(store if isinstance(store, dict) else {}), "url": database}
+    data["market"] = markets or [{}]
+    try:
+        settings = Settings(**data)  # type: ignore[arg-type]
+    except ValidationError as error:
+        of_market = [] if markets else ["market"]
+        found = faults_of(error, Settings, path.name)
+        faults += [fault for fault in found if not any(f": {name}" in fault.where for name in of_market)]
+        raise BadMessage(*faults) from None
+    faults += _cross_faults(settings, path)
+    if faults:
+        raise BadMessage(*faults)
+    return _with_absolute_paths(settings, path.parent)
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise BadMessage(Fault(path.name, str(error), "TOML")) from None
+
+
+def _market_names(data: dict[str, object], path: Path) -> Sequence[str]:
+    names = data.get("market")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise BadMessage(
+            Fault(f"{path.name}: market", str(names), 'paths of market files, ["markets/ukpn.toml"]')
+        )
+    return names
+
+
+def _read_market(path: Path) -> MarketFile:
+    data = _read_toml(path)
+    try:
+        return MarketFile.model_validate(data)
+    except ValidationError as error:
+        raise BadMessage(*faults_of(error, MarketFile, path.name)) from None
+
+
+def _cross_faults(settings: Settings, path: Path) -> list[Fault]:
+    faults = []
+    ids = [row.product_id for market in settings.market for row in market.product]
+    for name in sorted({name for name in ids if ids.count(name) > 1}):
+        faults.append(Fault(f"{path.name}: market.product", name, "each product_id once over all markets"))
+    vtn_ids = [market.vtn.vtn_id for market in settings.market]
+    for name in sorted({name for name in vtn_ids if vtn_ids.count(name) > 1}):
+        faults.append(Fault(f"{path.name}: market.vtn.vtn_id", name, "each platform once"))
+    for number, rule in enumerate(settings.desk.rule):
+        where = f"{path.name}: desk.rule[{number}]"
+        for zone in set(rule.zones or ()) - set(settings.fleet.zones):
+            faults.append(Fault(f"{where}.zones", zone, f"one of {', '.join(settings.fleet.zones)}"))
+        for product in set(rule.products or ()) - set(ids):
+            faults.append(Fault(f"{where}.products", product, f"one of {', '.join(ids)}"))
+    history = settings.fleet.history
+    if history is not None and not (path.parent / history).exists():
+        faults.append(Fault(f"{path.name}: fleet.history", str(history), "a sessions file that exists"))
+    return faults
+
+
+def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
+    if settings.fleet.history is None:
+        return settings
+    fleet = settings.fleet.model_copy(update={"history": base / settings.fleet.history})
+    return settings.model_copy(update={"fleet": fleet})

@@ -1,0 +1,179 @@
+"""The best trades of many batteries at once: exact, in closed form, one pass back and one forth.
+
+With prices per slot the worth of stored energy is a concave, piecewise linear function of it. One slot
+earlier it is the same function with two more pieces: energy that would else be bought in the slot, and
+energy that can be sold in it. Its slopes are the prices, so pieces of one slope share a bin and only the
+breakpoints between bins move: down for what can be bought, up for what can be sold, cut to what the battery
+may hold. Going forth, a car buys up to the breakpoint at the slot's buying price and sells down to the one
+at its selling price. This is dynamic programming by conjugates ("slope trick"), hence the LP optimum.
+
+Ties: buying goes to the later slot; nothing is traded for no gain; of equal sales red slots come first.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aggregator.energy.cars import CarArrays, FloatArray, IntArray
+from aggregator.energy.tariff import RED_GBP_PER_KWH, Tariff
+
+CHUNK = 4096
+"""Cars worked on together, so that their breakpoints stay in the processor's cache."""
+DUST_KWH = 1e-11
+"""Trades below this are rounding of the breakpoints' sums, not trades."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batteries:
+    """What each battery may do. Stored energies, but for the two powers' energies, which are AC.
+
+    Attributes:
+        start_kwh: At the beginning, shape (cars,). [kWh]
+        lowest_kwh: At each slot boundary, shape (cars, slots + 1). [kWh]
+        highest_kwh: At any time, shape (cars,). [kWh]
+        due_kwh: Least at the end, shape (cars,). [kWh]
+        wanted_kwh: Up to this, energy at the end is bought back later anyway, shape (cars,). [kWh]
+        charge_kwh: Most drawn in each slot, shape (cars, slots). [kWh AC]
+        discharge_kwh: Most given in each slot, shape (cars, slots). [kWh AC]
+    """
+
+    start_kwh: FloatArray
+    lowest_kwh: FloatArray
+    highest_kwh: FloatArray
+    due_kwh: FloatArray
+    wanted_kwh: FloatArray
+    charge_kwh: FloatArray
+    discharge_kwh: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tolls:
+    """What a car pays on top of the tariff, at least 0, both of shape (cars, slots). [GBP/kWh AC]"""
+
+    buy: FloatArray
+    sell: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bins:
+    """The distinct slopes of a chunk of cars.
+
+    Attributes:
+        place: Where column c of (due, buy..., surplus, none, sell...) stands in a car's falling order of
+            slopes, shape (cars, columns).
+        buy: Column of each slot's buying price, shape (slots,).
+        sell: Column of each slot's selling price, shape (slots,).
+        surplus: Column of energy beyond what is wanted; the next one is energy without worth.
+    """
+
+    place: IntArray
+    buy: IntArray
+    sell: IntArray
+    surplus: int
+
+
+def best_trades(
+    cars: CarArrays, batteries: Batteries, tariff: Tariff, tolls: Tolls | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Return what each car draws and gives in each slot at the least cost, each of shape (cars, slots).
+
+    A slot in which a kWh could be drawn and sold at a profit must not allow both directions.
+
+    Returns:
+        Drawn and given energy. [kWh AC]
+    """
+    drawn_kwh = np.zeros_like(batteries.charge_kwh)
+    given_kwh = np.zeros_like(drawn_kwh)
+    for start in range(0, cars.count, CHUNK):
+        rows = slice(start, start + CHUNK)
+        eta_charge, eta_discharge = cars.eta_charge[rows], cars.eta_discharge[rows]
+        part = Batteries(*(getattr(batteries, name)[rows] for name in Batteries.__slots__))
+        can_buy_kwh = part.charge_kwh * eta_charge[:, None]
+        can_sell_kwh = part.discharge_kwh / eta_discharge[:, None]
+        toll = None if tolls is None else Tolls(tolls.buy[rows], tolls.sell[rows])
+        bins = _bins(eta_charge, eta_discharge, tariff, toll)
+        bought_kwh, sold_kwh = _trade(part, bins, can_buy_kwh, can_sell_kwh)
+        drawn_kwh[rows] = bought_kwh / eta_charge[:, None]
+        given_kwh[rows] = sold_kwh * eta_discharge[:, None]
+    return drawn_kwh, given_kwh
+
+
+def _bins(eta_charge: FloatArray, eta_discharge: FloatArray, tariff: Tariff, tolls: Tolls | None) -> Bins:
+    """Sort the distinct prices by their worth per stored kWh, dearest first; the column order breaks ties."""
+    buy_price = tariff.import_gbp_per_kwh + RED_GBP_PER_KWH * tariff.red
+    earned = tariff.export_gbp_per_kwh - tariff.wear_gbp_per_kwh
+    if tolls is None:
+        buying, buy = _distinct(buy_price[None, :])
+        selling, sell = _distinct(np.stack([~tariff.red, earned]))
+    else:  # a price of its own in each slot: nothing to share a bin
+        buying, buy = buy_price + tolls.buy, np.arange(tariff.slots)
+        selling, sell = earned - tolls.sell, np.arange(tariff.slots)
+    bought_back = (tariff.buy_back_gbp_per_kwh / eta_charge)[:, None]
+    slopes = np.concatenate(
+        [
+            bought_back,
+            buying / eta_charge[:, None],
+            bought_back,
+            np.zeros_like(bought_back),
+            selling * eta_discharge[:, None],
+        ],
+        axis=1,
+    )
+    order = np.argsort(-slopes, axis=1, kind="stable")
+    place = np.empty_like(order)
+    np.put_along_axis(place, order, np.arange(slopes.shape[1])[None, :], axis=1)
+    surplus = 1 + buying.shape[-1]
+    return Bins(place, 1 + buy, surplus + 2 + sell, surplus)
+
+
+def _distinct(prices: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Return the last row of the distinct columns of ``prices``, and which of them each column is."""
+    columns, index = np.unique(prices, axis=1, return_inverse=True)
+    return columns[-1], index.ravel()
+
+
+def _trade(
+    batteries: Batteries, bins: Bins, can_buy_kwh: FloatArray, can_sell_kwh: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return what is bought and sold, in stored kWh, each of shape (cars, slots)."""
+    buy_to_kwh, sell_to_kwh = _levels(batteries, bins, can_buy_kwh, can_sell_kwh)
+    bought_kwh, sold_kwh = np.zeros_like(can_buy_kwh), np.zeros_like(can_buy_kwh)
+    stored_kwh = batteries.start_kwh.copy()
+    for slot in range(can_buy_kwh.shape[1]):
+        bought_kwh[:, slot] = np.clip(buy_to_kwh[:, slot] - stored_kwh, 0.0, can_buy_kwh[:, slot])
+        sold_kwh[:, slot] = np.clip(stored_kwh - sell_to_kwh[:, slot], 0.0, can_sell_kwh[:, slot])
+        stored_kwh += bought_kwh[:, slot] - sold_kwh[:, slot]
+    bought_kwh[bought_kwh < DUST_KWH] = 0.0
+    sold_kwh[sold_kwh < DUST_KWH] = 0.0
+    return bought_kwh, sold_kwh
+
+
+def _levels(
+    batteries: Batteries, bins: Bins, can_buy_kwh: FloatArray, can_sell_kwh: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return up to which energy it pays to buy, and down to which to sell, each of shape (cars, slots)."""
+    breakpoints = _at_the_end(batteries, bins)
+    rows, columns = np.arange(len(breakpoints)), np.arange(breakpoints.shape[1])
+    buy_to_kwh, sell_to_kwh = np.empty_like(can_buy_kwh), np.empty_like(can_buy_kwh)
+    highest_kwh = batteries.highest_kwh[:, None]
+    for slot in reversed(range(can_buy_kwh.shape[1])):
+        buy, sell = bins.place[:, bins.buy[slot]], bins.place[:, bins.sell[slot]]
+        buy_to_kwh[:, slot] = breakpoints[rows, buy]
+        sell_to_kwh[:, slot] = breakpoints[rows, sell + 1]
+        breakpoints -= can_buy_kwh[:, slot, None] * (columns <= buy[:, None])
+        breakpoints += can_sell_kwh[:, slot, None] * (columns > sell[:, None])
+        np.clip(breakpoints, batteries.lowest_kwh[:, slot, None], highest_kwh, out=breakpoints)
+    return buy_to_kwh, sell_to_kwh
+
+
+def _at_the_end(batteries: Batteries, bins: Bins) -> FloatArray:
+    """Return the breakpoints of the worth of energy when all slots are over, shape (cars, columns + 1)."""
+    rows = np.arange(len(batteries.start_kwh))
+    due_kwh = np.clip(batteries.due_kwh, batteries.lowest_kwh[:, -1], batteries.highest_kwh)
+    wanted_kwh = np.clip(batteries.wanted_kwh, due_kwh, batteries.highest_kwh)
+    surplus_kwh = np.clip(batteries.start_kwh, wanted_kwh, batteries.highest_kwh)
+    lengths = np.zeros(bins.place.shape)
+    lengths[rows, bins.place[:, 0]] = wanted_kwh - due_kwh
+    lengths[rows, bins.place[:, bins.surplus]] = surplus_kwh - wanted_kwh
+    lengths[rows, bins.place[:, bins.surplus + 1]] = batteries.highest_kwh - surplus_kwh
+    return np.concatenate([due_kwh[:, None], due_kwh[:, None] + np.cumsum(lengths, axis=1)], axis=1)

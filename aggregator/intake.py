@@ -1,0 +1,146 @@
+"""From a platform's event to a durable decision: the fact is stored before the answer leaves (P8).
+
+Each event version is decided once. A redelivery gets the same answer from the inbox; a version that cannot
+be read, is not ours, or fits no opportunity is answered optOut, is an alarm, and never a guess.
+"""
+
+from datetime import datetime
+
+from aggregator.model.errors import RuleViolation
+from aggregator.model.market import Award, Instruction, PeakWindow, Requirement
+from aggregator.model.opportunity import (
+    AwardCancelled,
+    Awarded,
+    Fact,
+    Instructed,
+    InstructionCancelled,
+    Opportunity,
+    Received,
+    RequirementCancelled,
+    Stage,
+)
+from aggregator.ports import CallBatch, CallKind, MarketCall, Opt
+from aggregator.store import Alarm, InboxEntry
+from aggregator.workflow import Workflow
+
+PLATFORM = "platform"
+
+
+def take_batch(workflow: Workflow, batch: CallBatch) -> dict[MarketCall, Opt]:
+    """Decide every event of a message, each on its own, and store the decisions."""
+    return {call: take(workflow, call) for call in batch.calls}
+
+
+def take(workflow: Workflow, call: MarketCall) -> Opt:
+    """Decide one event version and store fact and decision; return the answer that may now leave."""
+    known = workflow.store.inbox.get(call.key)
+    if known is not None:
+        return known.decision
+    try:
+        if call.problem is not None:
+            return _refuse(workflow, call, call.problem)
+        if call.test:
+            return _note(workflow, call, Opt.IN, "test event: noted, cars untouched")
+        if call.kind is CallKind.PEAK:
+            return _note(workflow, call, Opt.IN, None)
+        return _take_fact(workflow, call)
+    except RuleViolation as refused:
+        return _refuse(workflow, call, str(refused))
+
+
+def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
+    now = workflow.now()
+    opportunity = _opportunity_for(workflow, call)
+    fact = _fact_of(call, now)
+    if fact is None:
+        return _refuse(workflow, call, f"an event of kind {call.kind} has no meaning here")
+    if isinstance(fact, Received):
+        _must_be_biddable(workflow, fact.requirement, now)
+    if opportunity.stage is Stage.NEW and isinstance(fact, Instructed):
+        product = workflow.products.get(fact.instruction.product_id)
+        if product is None or not product.standing_contract:
+            raise RuleViolation("no bid, award or standing contract is behind this instruction")
+    entry = _entry(workflow, call, Opt.IN, None, opportunity.opportunity_id)
+    workflow.record(opportunity, fact, by=PLATFORM, inbox=entry)
+    return Opt.IN
+
+
+def _opportunity_for(workflow: Workflow, call: MarketCall) -> Opportunity:
+    """Return the opportunity that an event speaks of, a new one for a new need.
+
+    Raises:
+        RuleViolation: If there is none, or more than one.
+    """
+    journal = workflow.store.journal
+    zone = call.zones[0] if call.zones else ""
+    if call.kind is CallKind.REQUIREMENT:
+        return journal.opportunity(f"{call.key.vtn_id}:{call.key.event_id}:{zone}")
+    if call.opportunity_ref is not None:
+        return journal.opportunity(f"{call.key.vtn_id}:{call.opportunity_ref}:{zone}")
+    found = journal.find(
+        vtn_id=call.key.vtn_id,
+        zone=zone,
+        product=getattr(call.content, "product_id", None),
+        overlapping=call.interval,
+        stages=[stage for stage in Stage if stage is not Stage.CLOSED],
+    )
+    if len(found) == 1:
+        return found[0]
+    if not found and call.kind is CallKind.DISPATCH:
+        return journal.opportunity(f"{call.key.vtn_id}:{call.key.event_id}:{zone}")
+    raise RuleViolation(f"event {call.key.event_id} fits {len(found)} opportunities in {zone!r}, not one")
+
+
+def _fact_of(call: MarketCall, now: datetime) -> Fact | None:
+    match call.kind, call.content:
+        case CallKind.REQUIREMENT, Requirement() as requirement:
+            return Received(now, requirement)
+        case CallKind.REQUIREMENT, None if call.cancelled:
+            return RequirementCancelled(now, call.key)
+        case CallKind.AWARD, Award() as award:
+            return Awarded(now, award)
+        case CallKind.AWARD, None if call.cancelled:
+            return AwardCancelled(now, call.key)
+        case CallKind.DISPATCH, Instruction() as instruction:
+            return Instructed(instruction.issued_at, instruction)
+        case CallKind.DISPATCH, None if call.cancelled:
+            return InstructionCancelled(call.modified_at, call.key)
+        case _:
+            return None
+
+
+def _must_be_biddable(workflow: Workflow, requirement: Requirement, now: datetime) -> None:
+    product = workflow.products.get(requirement.product_id)
+    if product is None:
+        raise RuleViolation(f"product {requirement.product_id!r} is not configured")
+    closes_at = product.gate_closes_at(requirement.window)
+    if now >= closes_at:
+        raise RuleViolation(f"the gate for this window closed at {closes_at:%Y-%m-%d %H:%M %Z}")
+
+
+def _refuse(workflow: Workflow, call: MarketCall, reason: str) -> Opt:
+    where = f"{call.key.vtn_id} event {call.key.event_id} modification {call.key.modification}"
+    workflow.store.alarms.raise_(Alarm(workflow.now(), "event_refused", where, reason))
+    return _note(workflow, call, Opt.OUT, reason)
+
+
+def _note(workflow: Workflow, call: MarketCall, decision: Opt, reason: str | None) -> Opt:
+    workflow.store.inbox.put(_entry(workflow, call, decision, reason, None))
+    return decision
+
+
+def _entry(
+    workflow: Workflow, call: MarketCall, decision: Opt, reason: str | None, opportunity_id: str | None
+) -> InboxEntry:
+    return InboxEntry(
+        key=call.key,
+        kind=call.kind,
+        zones=call.zones,
+        content=call.content if isinstance(call.content, PeakWindow) else None,
+        cancelled=call.cancelled,
+        raw=call.raw,
+        received_at=workflow.now(),
+        decision=decision,
+        reason=reason,
+        opportunity_id=opportunity_id,
+    )

@@ -1,0 +1,229 @@
+"""A statement as CSV, JSON and one HTML page: the same inputs give the same bytes.
+
+No wall clock stands in any byte, keys and rows are in a fixed order, and the page asks no other host for
+anything. Text cells that a spreadsheet could take for a formula are guarded.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+import pygal
+from pygal.style import Style
+
+from aggregator.model.time import LONDON, utc_text
+from aggregator.settlement import Line
+
+WH_PER_KWH = Decimal(1000)
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+COLUMNS = (
+    "zone",
+    "product",
+    "opportunity",
+    "period_start_utc",
+    "settlement_date",
+    "settlement_period",
+    "needed_kw",
+    "instructed_kwh",
+    "baseline_export_kwh",
+    "metered_export_kwh",
+    "delivered_kwh",
+    "deficiency_kwh",
+    "availability_gbp",
+    "utilisation_gbp",
+    "penalty_gbp",
+    "factor",
+    "amount_gbp",
+    "quality",
+    "version",
+    "base_discharge_kwh",
+    "kept_discharge_kwh",
+    "beyond_base_kwh",
+)
+
+CHART_STYLE = Style(
+    background="transparent",
+    plot_background="transparent",
+    colors=("#8a8f98", "#b35900", "#0b5fa5", "#1a7f37"),
+    font_family="sans-serif",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRow:
+    """One line of the statement with the version of the settlement it comes from."""
+
+    line: Line
+    version: int
+
+    def cells(self) -> dict[str, object]:
+        """Return the row by column; energies in kWh to the Wh."""
+        line = self.line
+        return {
+            "zone": line.zone,
+            "product": line.product,
+            "opportunity": line.opportunity,
+            "period_start_utc": utc_text(line.period.start),
+            "settlement_date": line.settlement_date.isoformat(),
+            "settlement_period": line.settlement_period,
+            "needed_kw": line.needed_kw,
+            "instructed_kwh": _kwh(line.instructed_wh),
+            "baseline_export_kwh": _kwh(line.baseline_export_wh),
+            "metered_export_kwh": _kwh(line.metered_export_wh),
+            "delivered_kwh": _kwh(line.delivered_wh),
+            "deficiency_kwh": _kwh(line.deficiency_wh),
+            "availability_gbp": line.availability_gbp,
+            "utilisation_gbp": line.utilisation_gbp,
+            "penalty_gbp": line.penalty_gbp,
+            "factor": line.factor,
+            "amount_gbp": line.amount_gbp,
+            "quality": line.quality,
+            "version": self.version,
+            "base_discharge_kwh": _kwh(line.base_wh),
+            "kept_discharge_kwh": _kwh(line.kept_wh),
+            "beyond_base_kwh": _kwh(max(0, line.metered_export_wh - line.base_wh)),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StatementBook:
+    """What ``flexloop settle`` writes: rows of a span of local days, and what they were made from.
+
+    Attributes:
+        start: First London date, inclusive.
+        end: Last London date, exclusive.
+        zone: The only zone, or None for all.
+        rows: In order of opportunity and half-hour.
+        inputs: Name of each input to its SHA-256.
+    """
+
+    start: date
+    end: date
+    zone: str | None
+    rows: tuple[StatementRow, ...]
+    inputs: Mapping[str, str]
+
+    @property
+    def totals(self) -> dict[str, Decimal]:
+        """Sums over all rows, energies in kWh, money in GBP; they are the sums of the printed rows."""
+        names = ("instructed_kwh", "delivered_kwh", "deficiency_kwh", "amount_gbp")
+        cells = [row.cells() for row in self.rows]
+        return {name: sum((_decimal(cell[name]) for cell in cells), Decimal(0)) for name in names}
+
+
+def write_book(book: StatementBook, out: Path) -> dict[str, str]:
+    """Write statement.csv, statement.json and statement.html; each appears whole or not at all.
+
+    Returns:
+        File name to SHA-256 of its bytes.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    files = {
+        "statement.csv": to_csv(book),
+        "statement.json": to_json(book),
+        "statement.html": to_html(book),
+    }
+    for name, text in files.items():
+        partial = out / f".{name}.partial"
+        partial.write_text(text, encoding="utf-8", newline="")
+        partial.replace(out / name)
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+
+
+def to_csv(book: StatementBook) -> str:
+    """Return the rows as CSV, with a header and guarded text cells."""
+    frame = pd.DataFrame([_guarded(row.cells()) for row in book.rows], columns=list(COLUMNS), dtype=object)
+    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+def to_json(book: StatementBook) -> str:
+    """Return everything as one JSON object; decimals are strings, so that no digit is lost."""
+    body = {
+        "from": book.start.isoformat(),
+        "to": book.end.isoformat(),
+        "zone": book.zone,
+        "rows": [
+            {**row.cells(), "shares_wh": {car: wh for car, wh in row.line.shares_wh}} for row in book.rows
+        ],
+        "totals": book.totals,
+        "inputs": dict(book.inputs),
+    }
+    return json.dumps(body, indent=1, sort_keys=True, default=str) + "\n"
+
+
+def to_html(book: StatementBook) -> str:
+    """Return one self-contained page with a chart and a table per opportunity."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("aggregator", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    by_opportunity: dict[str, list[StatementRow]] = {}
+    for row in book.rows:
+        by_opportunity.setdefault(row.line.opportunity, []).append(row)
+    sections = [
+        {
+            "name": name,
+            "zone": rows[0].line.zone,
+            "rows": [row.cells() | {"local": _local(row)} for row in rows],
+            "amount": sum((row.line.amount_gbp for row in rows), Decimal("0.00")),
+            "chart": _chart(rows),
+        }
+        for name, rows in by_opportunity.items()
+    ]
+    template = environment.get_template("statement.html")
+    return template.render(book=book, sections=sections, totals=book.totals) + "\n"
+
+
+def _chart(rows: Sequence[StatementRow]) -> str:
+    """Return bars per half-hour as inline SVG: nominated, metered, instructed, delivered. [kWh]"""
+    chart = pygal.Bar(
+        style=CHART_STYLE,
+        height=320,
+        width=760,
+        show_legend=True,
+        legend_at_bottom=True,
+        legend_at_bottom_columns=4,
+        y_title="kWh in the half-hour",
+        disable_xml_declaration=True,
+        no_prefix=True,
+        js=(),
+        pretty_print=False,
+    )
+    chart.x_labels = [_local(row) for row in rows]
+    for name, field in (
+        ("nominated export", "baseline_export_wh"),
+        ("instructed", "instructed_wh"),
+        ("metered export", "metered_export_wh"),
+        ("delivered", "delivered_wh"),
+    ):
+        chart.add(name, [getattr(row.line, field) / float(WH_PER_KWH) for row in rows])
+    return str(chart.render(is_unicode=True))
+
+
+def _local(row: StatementRow) -> str:
+    return f"{row.line.period.start.astimezone(LONDON):%d %b %H:%M}"
+
+
+def _kwh(wh: int) -> Decimal:
+    return (Decimal(wh) / WH_PER_KWH).quantize(Decimal("0.001"))
+
+
+def _decimal(value: object) -> Decimal:
+    return Decimal(str(value))
+
+
+def _guarded(cells: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+        for name, value in cells.items()
+    }

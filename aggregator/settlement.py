@@ -1,0 +1,289 @@
+"""From award, orders, nomination and registers to a statement, line by line, half-hour by half-hour.
+
+Delivered energy is single-sided: what the zone exported beyond its nomination, never less than nothing and
+never more than instructed. The linear deficiency rule pays delivered MWh at the cleared price and takes the
+penalty price for each MWh instructed and missing, as in the open Shapeshifter/UFTP standard's settle phase
+(delivered = min(max(realised, 0), ordered); settlement = delivered * price - deficiency * penalty).
+An order's amendment or cancellation counts from the platform's own stamp, to the second.
+
+Energies are whole Wh, so that sums close; money is exact until the line's amount is rounded, once.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from aggregator.model.market import Nomination, OrderMode, Product
+from aggregator.model.metering import Reading
+from aggregator.model.money import exact, pounds, share
+from aggregator.model.opportunity import Opportunity
+from aggregator.model.time import HOUR, Interval, half_hours, settlement_period
+
+WH_PER_MWH = Decimal(1_000_000)
+KW_PER_MW = Decimal(1000)
+WH_PER_KWH = 1000
+
+MEASURED = "measured"
+ESTIMATED = "estimated: linear between registers, held beyond them"
+NO_REGISTER = "no register"
+NOT_NOMINATED = "not nominated"
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """One charger's energy in one half-hour, net, positive from car to grid.
+
+    Attributes:
+        charger_id: Which charger.
+        export_wh: Export register's step minus import register's step. [Wh]
+        estimated: Whether a register at a boundary had to be interpolated.
+    """
+
+    charger_id: str
+    export_wh: int
+    estimated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One half-hour of one opportunity; the attributes are the statement's columns.
+
+    Energies in whole Wh, signed ones export-positive; money exact but for ``amount_gbp``.
+    """
+
+    zone: str
+    product: str
+    opportunity: str
+    period: Interval
+    settlement_date: date
+    settlement_period: int
+    needed_kw: float
+    instructed_wh: int
+    baseline_export_wh: int
+    base_wh: int
+    kept_wh: int
+    metered_export_wh: int
+    delivered_wh: int
+    deficiency_wh: int
+    availability_gbp: Decimal
+    utilisation_gbp: Decimal
+    penalty_gbp: Decimal
+    factor: Decimal
+    amount_gbp: Decimal
+    quality: str
+    shares_wh: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """All lines of one opportunity, as known at one time."""
+
+    opportunity_id: str
+    lines: tuple[Line, ...]
+
+    @property
+    def amount_gbp(self) -> Decimal:
+        """The sum of the lines' amounts, to the penny."""
+        return sum((line.amount_gbp for line in self.lines), Decimal("0.00"))
+
+
+def metered(
+    readings: Mapping[str, Sequence[Reading]], periods: Sequence[Interval]
+) -> dict[Interval, tuple[Metered, ...]]:
+    """Return each charger's net export in each half-hour, from its registers.
+
+    Args:
+        readings: Per charger, ascending by ``measured_at``; chargers that never reported are left out.
+        periods: Consecutive half-hours.
+
+    Returns:
+        Per half-hour, a figure for every charger. A register missing at a boundary is taken on the straight
+        line between its neighbours, or held before the first and beyond the last one, and the figure is
+        marked as estimated wherever that could have changed it.
+    """
+    bounds = [period.start for period in periods] + [periods[-1].end]
+    at_s = np.array([bound.timestamp() for bound in bounds])
+    rows: dict[Interval, list[Metered]] = {period: [] for period in periods}
+    for charger_id, known in sorted(readings.items()):
+        if not known:
+            continue
+        net_wh, sure = _registers_at(known, at_s)
+        for n, period in enumerate(periods):
+            estimated = not bool(sure[n] and sure[n + 1])
+            rows[period].append(Metered(charger_id, int(net_wh[n + 1] - net_wh[n]), estimated))
+    return {period: tuple(row) for period, row in rows.items()}
+
+
+def _registers_at(known: Sequence[Reading], at_s: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Return whole-Wh net registers at the instants, and where they are beyond doubt."""
+    stamps = np.array([reading.measured_at.timestamp() for reading in known])
+    before = np.clip(np.searchsorted(stamps, at_s, side="right") - 1, 0, len(known) - 1)
+    after = np.clip(np.searchsorted(stamps, at_s, side="left"), 0, len(known) - 1)
+    net = np.zeros(len(at_s))
+    sure = np.ones(len(at_s), dtype=bool)
+    for field, sign in (("export_wh", 1), ("import_wh", -1)):
+        register = np.array([getattr(reading, field) for reading in known], dtype=float)
+        net += sign * np.round(np.interp(at_s, stamps, register))
+        sure &= (stamps[before] == at_s) | (register[before] == register[after])
+    return net, sure & (at_s >= stamps[0]) & (at_s <= stamps[-1])
+
+
+def instructed_wh(opportunity: Opportunity, product: Product, nominated_wh: int, period: Interval) -> int:
+    """Return the energy ordered in a half-hour in the product's direction, at least 0. [Wh]
+
+    Each version of the order holds from its platform's stamp to the next version's or the cancellation's.
+    A set-point order is read as a change to the nomination.
+    """
+    total = 0.0
+    for n, change in enumerate(opportunity.orders):
+        if change.instruction is None:
+            continue
+        following = opportunity.orders[n + 1].at if n + 1 < len(opportunity.orders) else None
+        for step in change.instruction.steps:
+            part = _part_in_force(step.interval, change.at, following, period)
+            if part is None:
+                continue
+            kw = step.value
+            if change.instruction.mode is OrderMode.SETPOINT:
+                kw -= nominated_wh / WH_PER_KWH / period.hours
+            total += max(0.0, product.direction.sign * kw) * (part.end - part.start) / HOUR
+    return round(total * WH_PER_KWH)
+
+
+def _part_in_force(
+    step: Interval, since: datetime, until: datetime | None, period: Interval
+) -> Interval | None:
+    start = max(step.start, since, period.start)
+    end = min(step.end, period.end, until or period.end)
+    return Interval(start, end) if start < end else None
+
+
+def settle(
+    opportunity: Opportunity,
+    product: Product,
+    nominations: Mapping[Interval, Nomination],
+    meters: Mapping[Interval, tuple[Metered, ...]],
+    car_of: Mapping[str, str],
+) -> Statement:
+    """Settle one opportunity.
+
+    Args:
+        opportunity: With its requirement, award and orders.
+        product: Its rules.
+        nominations: The zone's frozen nomination per half-hour.
+        meters: Per half-hour, all chargers of the zone.
+        car_of: Charger id to car id.
+
+    Returns:
+        One line for each half-hour that the requirement, award or an order touches. A gap is never a zero:
+        a zone without any register counts as nominated, so that it delivers nothing.
+    """
+    lines = tuple(
+        _line(opportunity, product, period, nominations.get(period), meters.get(period, ()), car_of)
+        for period in settled_periods(opportunity)
+    )
+    return Statement(opportunity.opportunity_id, lines)
+
+
+def settled_periods(opportunity: Opportunity) -> tuple[Interval, ...]:
+    """Return the half-hours a statement of this opportunity has, in order."""
+    return tuple(half_hours(opportunity.window))
+
+
+def _line(
+    opportunity: Opportunity,
+    product: Product,
+    period: Interval,
+    nomination: Nomination | None,
+    meters: Sequence[Metered],
+    car_of: Mapping[str, str],
+) -> Line:
+    baseline = nomination.export_wh if nomination else 0
+    net = sum(meter.export_wh for meter in meters) if meters else baseline
+    instructed = instructed_wh(opportunity, product, baseline, period)
+    delivered = min(max(product.direction.sign * (net - baseline), 0), instructed) if nomination else 0
+    deficiency = instructed - delivered
+    award = opportunity.award
+    price = award.utilisation_gbp_per_mwh if award else Decimal(0)
+    availability = _availability_gbp(opportunity, period)
+    utilisation = Decimal(delivered) * price / WH_PER_MWH
+    penalty = Decimal(deficiency) * product.penalty_gbp_per_mwh / WH_PER_MWH
+    day, number = settlement_period(period.start)
+    return Line(
+        zone=opportunity.zone,
+        product=product.product_id,
+        opportunity=opportunity.opportunity_id,
+        period=period,
+        settlement_date=day,
+        settlement_period=number,
+        needed_kw=_mean_kw(opportunity, period),
+        instructed_wh=instructed,
+        baseline_export_wh=baseline,
+        base_wh=nomination.base_wh if nomination else 0,
+        kept_wh=nomination.kept_wh if nomination else 0,
+        metered_export_wh=net,
+        delivered_wh=delivered,
+        deficiency_wh=deficiency,
+        availability_gbp=availability,
+        utilisation_gbp=utilisation,
+        penalty_gbp=penalty,
+        factor=Decimal(1),
+        amount_gbp=pounds(availability + utilisation - penalty),
+        quality=_quality(nomination, meters, len(car_of)),
+        shares_wh=_shares(delivered, product, meters, car_of),
+    )
+
+
+def _quality(nomination: Nomination | None, meters: Sequence[Metered], chargers: int) -> str:
+    if nomination is None:
+        return NOT_NOMINATED
+    counts = {ESTIMATED: sum(meter.estimated for meter in meters), NO_REGISTER: chargers - len(meters)}
+    said = [f"{rule} ({count} of {chargers} chargers)" for rule, count in counts.items() if count]
+    return "; ".join(said) or (MEASURED if meters else NO_REGISTER)
+
+
+def _shares(
+    delivered: int, product: Product, meters: Sequence[Metered], car_of: Mapping[str, str]
+) -> tuple[tuple[str, int], ...]:
+    """Share the zone's delivered Wh to cars by what each moved in the product's direction."""
+    moved = [max(0, product.direction.sign * meter.export_wh) for meter in meters]
+    if not delivered or not any(moved):
+        moved = [1] * len(meters)
+    parts = share(delivered, moved)
+    return tuple((car_of[m.charger_id], wh) for m, wh in zip(meters, parts, strict=True) if wh)
+
+
+def _availability_gbp(opportunity: Opportunity, period: Interval) -> Decimal:
+    award = opportunity.award
+    if award is None or not award.availability_gbp_per_mw_h:
+        return Decimal(0)
+    mw_h = sum(
+        (
+            exact(kw) / KW_PER_MW * exact(part.hours)
+            for kw, part in _parts(award.slots, award.awarded_kw, period)
+        ),
+        Decimal(0),
+    )
+    return mw_h * award.availability_gbp_per_mw_h
+
+
+def _mean_kw(opportunity: Opportunity, period: Interval) -> float:
+    need = opportunity.requirement
+    if need is None:
+        return 0.0
+    return sum(kw * part.hours for kw, part in _parts(need.slots, need.needed_kw, period)) / period.hours
+
+
+def _parts(
+    slots: Sequence[Interval], kws: Sequence[float], period: Interval
+) -> Iterator[tuple[float, Interval]]:
+    for slot, kw in zip(slots, kws, strict=True):
+        part = slot.overlap(period)
+        if part is not None:
+            yield kw, part

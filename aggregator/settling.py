@@ -1,0 +1,178 @@
+"""The settlement job: from the store's facts, nominations and registers to statements, and to files.
+
+What is settled is a function of what was known at a time; the same question gets the same bytes. A late or
+corrected reading makes a new version of a statement, never an edit.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from aggregator.model.fleet import Fleet
+from aggregator.model.market import Product
+from aggregator.model.metering import Reading
+from aggregator.model.opportunity import (
+    Closed,
+    DeliveryEnded,
+    DeliveryStarted,
+    Fact,
+    Opportunity,
+    Settled,
+    Stage,
+)
+from aggregator.model.time import LONDON, Interval, utc_text
+from aggregator.ports import Report, ReportRow
+from aggregator.reports import StatementBook, StatementRow
+from aggregator.settlement import Statement, metered, settle, settled_periods
+from aggregator.store import Store
+from aggregator.workflow import Workflow, settlement_report_id
+
+SETTLED_STAGES = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
+AROUND = timedelta(hours=1)
+"""Readings this far around a window are looked at, to interpolate a boundary that has none."""
+
+WH_PER_KWH = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """A statement, the digest of all it was made from, and the digest of the statement itself."""
+
+    opportunity: Opportunity
+    statement: Statement
+    inputs: Mapping[str, str]
+    digest: str
+
+
+def work_out(
+    store: Store,
+    opportunity: Opportunity,
+    product: Product,
+    fleet: Fleet,
+    as_known_at: datetime | None = None,
+) -> Worked:
+    """Settle one opportunity from the store, as known at a time."""
+    periods = settled_periods(opportunity)
+    window = Interval(periods[0].start, periods[-1].end)
+    cars = fleet.in_zone(opportunity.zone)
+    readings = registers(store, [car.charger.charger_id for car in cars], window, as_known_at)
+    nominations = {one.period: one for one in store.nominations.between(opportunity.zone, window)}
+    car_of = {car.charger.charger_id: car.car_id for car in cars}
+    statement = settle(opportunity, product, nominations, metered(readings, periods), car_of)
+    inputs = {
+        "facts": _digest(repr(fact) for fact in _economic_facts(store, opportunity)),
+        "nominations": _digest(repr(nominations[period]) for period in sorted(nominations)),
+        "readings": _digest(_reading_text(row) for rows in readings.values() for row in rows),
+        "product": _digest([repr(product)]),
+        "fleet": fleet.digest,
+    }
+    return Worked(opportunity, statement, inputs, _digest([repr(statement)]))
+
+
+def registers(
+    store: Store, chargers: Sequence[str], window: Interval, as_known_at: datetime | None = None
+) -> dict[str, list[Reading]]:
+    """Return each charger's readings in and around a window, ascending, those without any left out.
+
+    A charger that was silent around the window brings its last reading before it: a register nobody has
+    seen moving stands where it stood.
+    """
+    wide = Interval(window.start - AROUND, window.end + AROUND)
+    found: dict[str, list[Reading]] = {}
+    for reading in store.readings.between(chargers, wide, as_known_at=as_known_at):
+        found.setdefault(reading.charger_id, []).append(reading)
+    late = [name for name in chargers if name not in found or found[name][0].measured_at > window.start]
+    for reading in store.readings.last_before(late, wide.start, as_known_at=as_known_at):
+        found.setdefault(reading.charger_id, []).insert(0, reading)
+    return dict(sorted(found.items()))
+
+
+def settle_opportunity(
+    workflow: Workflow, opportunity: Opportunity, fleet: Fleet, request_id: str | None
+) -> Opportunity:
+    """Record the statement of a delivered opportunity and queue its report; nothing new, nothing done.
+
+    Args:
+        workflow: Records the fact.
+        opportunity: At least delivered.
+        fleet: Its cars.
+        request_id: The platform's standing request for settlement reports; None where it made none.
+    """
+    product = workflow.products[opportunity.product_id]
+    worked = work_out(workflow.store, opportunity, product, fleet)
+    known = workflow.store.statements.latest(opportunity.opportunity_id)
+    if known is not None and known.digest == worked.digest and opportunity.statement_version == known.version:
+        return opportunity
+    version = opportunity.statement_version + 1
+    body = repr(worked.statement).encode()
+    reason = "first settlement" if version == 1 else "readings changed"
+    workflow.store.statements.put(
+        opportunity.opportunity_id, version=version, reason=reason, digest=worked.digest, body=body
+    )
+    reports = [_report(worked, version, request_id, workflow.now())] if request_id is not None else []
+    return workflow.settled(opportunity, worked.digest, worked.statement.amount_gbp, reports)
+
+
+def make_book(
+    store: Store,
+    products: Mapping[str, Product],
+    fleet: Fleet,
+    start: date,
+    end: date,
+    zone: str | None = None,
+    as_known_at: datetime | None = None,
+) -> StatementBook:
+    """Return the statement of all half-hours whose London date lies in ``start`` to ``end``, end excluded."""
+    span = Interval(
+        datetime.combine(start, datetime.min.time(), LONDON),
+        datetime.combine(end, datetime.min.time(), LONDON),
+    )
+    found = store.journal.find(zone=zone, stages=SETTLED_STAGES, overlapping=span)
+    rows: list[StatementRow] = []
+    inputs: dict[str, str] = {}
+    for opportunity in sorted(found, key=lambda one: (one.zone, one.window, one.opportunity_id)):
+        if opportunity.award is None and not opportunity.orders:
+            continue
+        worked = work_out(store, opportunity, products[opportunity.product_id], fleet, as_known_at)
+        rows += [
+            StatementRow(line, opportunity.statement_version)
+            for line in worked.statement.lines
+            if start <= line.settlement_date < end
+        ]
+        inputs |= {f"{opportunity.opportunity_id} {name}": digest for name, digest in worked.inputs.items()}
+    return StatementBook(start, end, zone, tuple(rows), inputs)
+
+
+def _economic_facts(store: Store, opportunity: Opportunity) -> Iterator[Fact]:
+    """Yield the facts that money depends on: a settlement does not depend on itself."""
+    for recorded in store.journal.facts(opportunity.opportunity_id):
+        if not isinstance(recorded.fact, (DeliveryStarted, DeliveryEnded, Settled, Closed)):
+            yield recorded.fact
+
+
+def _report(worked: Worked, version: int, request_id: str, now: datetime) -> Report:
+    one = worked.opportunity
+    rows = [
+        row
+        for line in worked.statement.lines
+        for row in (
+            ReportRow(f"{one.zone}/nominated_kwh", line.period, line.baseline_export_wh / WH_PER_KWH),
+            ReportRow(f"{one.zone}/metered_kwh", line.period, line.metered_export_wh / WH_PER_KWH),
+            ReportRow(f"{one.zone}/delivered_kwh", line.period, line.delivered_wh / WH_PER_KWH),
+        )
+    ]
+    report_id = settlement_report_id(one.opportunity_id, version)
+    return Report(report_id, one.vtn_id, request_id, "settlement", now, tuple(rows))
+
+
+def _reading_text(reading: Reading) -> str:
+    return f"{reading.charger_id} {utc_text(reading.measured_at)} {reading.import_wh} {reading.export_wh}"
+
+
+def _digest(parts: Iterable[str]) -> str:
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part.encode())
+        state.update(b"\n")
+    return state.hexdigest()

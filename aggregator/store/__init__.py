@@ -1,0 +1,117 @@
+"""The durable record: what happened, what was measured, what was decided and sent.
+
+``open_store`` opens it, ``Store`` holds its parts. It is synchronous on purpose (see ``engine``): workers
+call it through ``asyncio.to_thread``.
+"""
+
+from types import TracebackType
+
+from sqlalchemy import Engine
+
+from aggregator.store import schema
+from aggregator.store.engine import open_engine, parse_url
+from aggregator.store.fleet import FleetStore
+from aggregator.store.inbox import Inbox, InboxEntry
+from aggregator.store.journal import Journal, Recorded
+from aggregator.store.memory import Memory
+from aggregator.store.outbox import Outbox, OutboxEntry, SendState
+from aggregator.store.readings import Around, CarState, Readings, States
+from aggregator.store.records import Alarm, Alarms, Nominations, Plans, SentPoint, SetPoints
+from aggregator.store.statements import Statements, StoredStatement
+from aggregator.store.truth import TrueState, Truth
+
+__all__ = [
+    "Alarm",
+    "Around",
+    "CarState",
+    "InboxEntry",
+    "OutboxEntry",
+    "Recorded",
+    "SendState",
+    "SentPoint",
+    "Store",
+    "StoredStatement",
+    "TrueState",
+    "open_store",
+    "upgrade",
+]
+
+
+class Store:
+    """The database, part by part. Each method is one transaction and may be called from any thread.
+
+    Attributes:
+        journal: Facts about opportunities.
+        inbox: Event versions received, and what we decided.
+        outbox: Reports to be sent.
+        memory: What a VEN must not forget.
+        readings: Meter registers.
+        states: Reported car states.
+        set_points: What cars were told.
+        nominations: What zones were said to do.
+        plans: The plans behind drafts.
+        statements: What was settled.
+        alarms: What people must look at.
+        fleet: Cars, chargers and homes.
+        truth: What simulated cars really did; for the audit only.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.journal = Journal(engine)
+        self.inbox = Inbox(engine)
+        self.outbox = Outbox(engine)
+        self.memory = Memory(engine)
+        self.readings = Readings(engine)
+        self.states = States(engine)
+        self.set_points = SetPoints(engine)
+        self.nominations = Nominations(engine)
+        self.plans = Plans(engine)
+        self.statements = Statements(engine)
+        self.alarms = Alarms(engine)
+        self.fleet = FleetStore(engine)
+        self.truth = Truth(engine)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_store(url: str, *, create: bool) -> Store:
+    """Open the database behind ``sqlite:///FILE`` or a PostgreSQL URL.
+
+    Args:
+        url: Where it is.
+        create: Whether a missing or empty one is created; an older one is never upgraded unasked.
+
+    Raises:
+        BadMessage: If the URL is none, or what is there is missing, older or newer than this program, made
+            by another one, or no database at all. The message says what to do; nothing is changed.
+        Unavailable: If a database server does not answer.
+    """
+    parsed = parse_url(url)
+    if create and schema.check(parsed) is None:
+        schema.upgrade(parsed)
+    schema.must_be_current(parsed)
+    return Store(open_engine(parsed))
+
+
+def upgrade(url: str) -> tuple[str | None, str]:
+    """Bring a database up to this program's version; ``flexloop db upgrade``.
+
+    Returns:
+        The revision before, None where there was no table, and the revision now.
+
+    Raises:
+        BadMessage: If what is there is newer than this program, made by another one, or no database.
+        Unavailable: If a database server does not answer.
+    """
+    return schema.upgrade(parse_url(url))

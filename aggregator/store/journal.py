@@ -1,0 +1,259 @@
+"""The journal: facts, append-only, keyed ``(opportunity_id, version)``; all state is a replay of them.
+
+Two who act at once on the same version make one row and one ``RuleViolation``. The event that led to a
+fact and the reports that follow from it are stored in the same transaction: after a crash there is all
+of it or nothing. ``opportunities`` is an index over the journal, never a source.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, Select, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from aggregator.model.errors import RuleViolation
+from aggregator.model.opportunity import Fact, Opportunity, Stage, replay
+from aggregator.model.time import Interval
+from aggregator.ports import Report
+from aggregator.store.codec import FACTS as KINDS
+from aggregator.store.codec import from_text, to_text
+from aggregator.store.engine import AnyRow, reading, writing
+from aggregator.store.inbox import InboxEntry, decide_with
+from aggregator.store.outbox import put_report
+from aggregator.store.statements import StoredStatement, put_statement
+from aggregator.store.tables import FACTS, OPPORTUNITIES
+
+
+class Recorded(NamedTuple):
+    """A fact as the journal holds it: who recorded it and when (``fact.at`` says when it happened)."""
+
+    version: int
+    fact: Fact
+    by: str
+    recorded_at: datetime
+
+
+class Journal:
+    """All facts about all opportunities."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def append(
+        self,
+        opportunity_id: str,
+        fact: Fact,
+        *,
+        expected_version: int,
+        by: str,
+        recorded_at: datetime,
+        inbox: InboxEntry | None = None,
+        reports: Sequence[Report] = (),
+        statement: StoredStatement | None = None,
+    ) -> Opportunity:
+        """Record one fact; as ``append_many``."""
+        return self.append_many(
+            opportunity_id,
+            (fact,),
+            expected_version=expected_version,
+            by=by,
+            recorded_at=recorded_at,
+            inbox=inbox,
+            reports=reports,
+            statement=statement,
+        )
+
+    def append_many(
+        self,
+        opportunity_id: str,
+        facts: Sequence[Fact],
+        *,
+        expected_version: int,
+        by: str,
+        recorded_at: datetime,
+        inbox: InboxEntry | None = None,
+        reports: Sequence[Report] = (),
+        statement: StoredStatement | None = None,
+    ) -> Opportunity:
+        """Record facts, the event they follow from and what follows from them, all or nothing.
+
+        Args:
+            opportunity_id: Opaque; an unknown one with version 0 begins an opportunity.
+            facts: What happened, in order; at least one.
+            expected_version: The version of the opportunity on which the facts were decided.
+            by: Who recorded them: a user, a rule or a part of the program.
+            recorded_at: When.
+            inbox: The event version that led to the facts; it must not have been decided before.
+            reports: What is to be sent because of them.
+            statement: The statement that a ``Settled`` fact is about.
+
+        Returns:
+            The opportunity as it now stands. It is durable.
+
+        Raises:
+            RuleViolation: If the opportunity is at another version by now, a fact is not allowed, the
+                event version has its decision already, or a report or statement clashes with what is
+                there. Nothing is changed then.
+            Unavailable: If the database does not answer.
+        """
+        if not facts:
+            raise ValueError(f"no facts to append to {opportunity_id}")
+        try:
+            with writing(self._engine) as connection:
+                before = _replay(connection, opportunity_id)
+                _must_be_at(before, expected_version)
+                after = _applied(before, facts)
+                _index(connection, after, expected_version)
+                connection.execute(insert(FACTS), _rows(before, facts, by, recorded_at))
+                if inbox is not None:
+                    decide_with(connection, inbox, opportunity_id)
+                for report in reports:
+                    put_report(connection, report)
+                if statement is not None:
+                    put_statement(connection, statement)
+        except IntegrityError:  # PostgreSQL lets two writers come this far; one of them lost
+            raise RuleViolation(
+                f"{opportunity_id} changed after version {expected_version} was read"
+            ) from None
+        return after
+
+    def opportunity(self, opportunity_id: str) -> Opportunity:
+        """Return the opportunity that its facts leave; one without facts is NEW at version 0.
+
+        Raises:
+            BadMessage: If a fact can't be read.
+        """
+        with reading(self._engine) as connection:
+            return _replay(connection, opportunity_id)
+
+    def facts(self, opportunity_id: str) -> list[Recorded]:
+        """Return an opportunity's facts, oldest first."""
+        query = select(FACTS).where(FACTS.c.opportunity_id == opportunity_id).order_by(FACTS.c.version)
+        with reading(self._engine) as connection:
+            return [_recorded(row) for row in connection.execute(query)]
+
+    def find(
+        self,
+        *,
+        vtn_id: str | None = None,
+        event_id: str | None = None,
+        zone: str | None = None,
+        product: str | None = None,
+        stages: Collection[Stage] | None = None,
+        overlapping: Interval | None = None,
+    ) -> list[Opportunity]:
+        """Return the opportunities that match all that is given, by start and id.
+
+        Args:
+            vtn_id: The platform.
+            event_id: The event that began it: the requirement's, or the first order's where none was.
+            zone: Where.
+            product: Under which rules.
+            stages: Where they stand.
+            overlapping: An interval that the requirement, the award or any order shares some of.
+        """
+        columns = OPPORTUNITIES.c
+        equal = {"vtn_id": vtn_id, "event_id": event_id, "zone": zone, "product": product}
+        query = select(FACTS).join(OPPORTUNITIES)
+        query = query.where(*(columns[name] == value for name, value in equal.items() if value is not None))
+        if stages is not None:
+            query = query.where(columns.stage.in_([stage.value for stage in stages]))
+        if overlapping is not None:
+            query = query.where(columns.starts_at < overlapping.end, columns.ends_at > overlapping.start)
+        query = query.order_by(columns.starts_at, columns.opportunity_id, FACTS.c.version)
+        with reading(self._engine) as connection:
+            return [
+                replay(opportunity_id, [_recorded(row).fact for row in rows])
+                for opportunity_id, rows in groupby(connection.execute(query), _opportunity_id)
+            ]
+
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids of all opportunities, by start and id."""
+        columns = OPPORTUNITIES.c
+        query = select(columns.opportunity_id).order_by(columns.starts_at, columns.opportunity_id)
+        with reading(self._engine) as connection:
+            return tuple(connection.scalars(query))
+
+    def all_facts(self) -> Iterator[tuple[str, Recorded]]:
+        """Yield every fact with its opportunity's id, opportunity by opportunity, oldest first.
+
+        All come from one state of the database, whatever is appended meanwhile.
+        """
+        query = select(FACTS).order_by(FACTS.c.opportunity_id, FACTS.c.version)
+        with reading(self._engine) as connection:
+            for row in connection.execution_options(yield_per=1000).execute(query):
+                yield row.opportunity_id, _recorded(row)
+
+
+def _replay(connection: Connection, opportunity_id: str) -> Opportunity:
+    query: Select[Any] = (
+        select(FACTS).where(FACTS.c.opportunity_id == opportunity_id).order_by(FACTS.c.version)
+    )
+    return replay(opportunity_id, [_recorded(row).fact for row in connection.execute(query)])
+
+
+def _recorded(row: AnyRow) -> Recorded:
+    fact = from_text(KINDS, row.body, f"journal: {row.opportunity_id}, version {row.version}")
+    return Recorded(row.version, fact, row.recorded_by, row.recorded_at)
+
+
+def _opportunity_id(row: AnyRow) -> str:
+    return str(row.opportunity_id)
+
+
+def _must_be_at(opportunity: Opportunity, expected_version: int) -> None:
+    if opportunity.version != expected_version:
+        raise RuleViolation(
+            f"{opportunity.opportunity_id} is at version {opportunity.version}, not {expected_version}:"
+            " it changed after it was read"
+        )
+
+
+def _applied(opportunity: Opportunity, facts: Iterable[Fact]) -> Opportunity:
+    for fact in facts:
+        opportunity = opportunity.after(fact)
+    return opportunity
+
+
+def _rows(before: Opportunity, facts: Sequence[Fact], by: str, recorded_at: datetime) -> list[dict[str, Any]]:
+    return [
+        {
+            "opportunity_id": before.opportunity_id,
+            "version": version,
+            "name": type(fact).__name__,
+            "body": to_text(fact),
+            "happened_at": fact.at,
+            "recorded_by": by,
+            "recorded_at": recorded_at,
+        }
+        for version, fact in enumerate(facts, start=before.version + 1)
+    ]
+
+
+def _index(connection: Connection, after: Opportunity, expected_version: int) -> None:
+    row = _index_row(after)
+    if expected_version == 0:
+        connection.execute(insert(OPPORTUNITIES), row)
+        return
+    columns = OPPORTUNITIES.c
+    same = (columns.opportunity_id == after.opportunity_id, columns.version == expected_version)
+    if connection.execute(update(OPPORTUNITIES).where(*same).values(row)).rowcount != 1:
+        raise RuleViolation(f"{after.opportunity_id} changed after version {expected_version} was read")
+
+
+def _index_row(opportunity: Opportunity) -> dict[str, Any]:
+    orders = [change.instruction for change in opportunity.orders if change.instruction]
+    first = (opportunity.requirement or orders[0]).key
+    return {
+        "opportunity_id": opportunity.opportunity_id,
+        "vtn_id": opportunity.vtn_id,
+        "event_id": first.event_id,
+        "zone": opportunity.zone,
+        "product": opportunity.product_id,
+        "starts_at": opportunity.window.start,
+        "ends_at": opportunity.window.end,
+        "stage": opportunity.stage.value,
+        "version": opportunity.version,
+    }

@@ -1,0 +1,208 @@
+"""Meter registers and car states as reported, each with when it was so and when we learnt it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, Text, column, func, select, true, values
+
+from aggregator.model.metering import CarReport, Reading
+from aggregator.model.time import Interval
+from aggregator.store.engine import chunks, reading, writing
+from aggregator.store.tables import CAR_STATES, READINGS, UtcMicros
+from aggregator.store.versions import add_versions, known_by, newest
+
+_CHARGERS = 500
+_INSTANTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The readings nearest to an instant; both the same where one was taken just then.
+
+    Attributes:
+        before: The last at or before it, None where there is none.
+        after: The first at or after it, None where there is none.
+    """
+
+    before: Reading | None
+    after: Reading | None
+
+
+@dataclass(frozen=True, slots=True)
+class CarState:
+    """What a car's charger reported besides its registers; fields as in ``CarReport``.
+
+    Attributes:
+        received_at: When we learnt it.
+    """
+
+    car_id: str
+    measured_at: datetime
+    received_at: datetime
+    plugged: bool
+    soc: float | None
+    export_w: int
+    boost: bool = False
+    depart_at: datetime | None = None
+    target_soc: float | None = None
+
+
+class Readings:
+    """The meter registers of all chargers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, readings: Iterable[Reading]) -> int:
+        """Store readings that say something new; return how many did.
+
+        One that differs from what was known of its instant is a correction and kept beside it.
+        """
+        rows = [
+            {
+                "charger_id": found.charger_id,
+                "measured_at": found.measured_at,
+                "received_at": found.received_at,
+                "import_wh": found.import_wh,
+                "export_wh": found.export_wh,
+            }
+            for found in readings
+        ]
+        with writing(self._engine) as connection:
+            return add_versions(connection, READINGS, rows)
+
+    def between(
+        self, charger_ids: Sequence[str], interval: Interval, as_known_at: datetime | None = None
+    ) -> tuple[Reading, ...]:
+        """Return readings measured in an interval, by charger and instant.
+
+        Args:
+            charger_ids: Whose.
+            interval: From its start, inclusive, to its end, exclusive.
+            as_known_at: Only what was learnt by then; None for all.
+        """
+        with reading(self._engine) as connection:
+            rows = newest(connection, READINGS, charger_ids, interval, as_known_at)
+            return tuple(Reading(*row) for row in rows)
+
+    def at_or_around(
+        self, charger_ids: Sequence[str], instants: Sequence[datetime], as_known_at: datetime | None = None
+    ) -> dict[tuple[str, datetime], Around]:
+        """Return, for each charger and instant, the nearest readings on both sides.
+
+        What lies between two boundaries is the difference of the registers there; what to make of
+        boundaries without a reading of their own is the caller's rule.
+
+        Args:
+            charger_ids: Whose.
+            instants: Such as the boundaries of settlement periods.
+            as_known_at: Only what was learnt by then; None for all.
+
+        Returns:
+            An entry for every pair, by (charger id, instant).
+        """
+        found: dict[tuple[str, datetime], Around] = {}
+        with reading(self._engine) as connection:
+            for things in chunks(sorted(set(charger_ids)), _CHARGERS):
+                for chunk in chunks(sorted(set(instants)), _INSTANTS):
+                    found |= _around(connection, things, chunk, as_known_at)
+        return found
+
+    def last_before(
+        self, charger_ids: Sequence[str], instant: datetime, as_known_at: datetime | None = None
+    ) -> tuple[Reading, ...]:
+        """Return the last reading at or before an instant of each charger that has one, by charger."""
+        around = self.at_or_around(sorted(set(charger_ids)), [instant], as_known_at)
+        return tuple(sides.before for sides in around.values() if sides.before is not None)
+
+    def count(self) -> int:
+        """Return how many readings are stored, corrections included."""
+        with reading(self._engine) as connection:
+            return connection.scalar(select(func.count()).select_from(READINGS)) or 0
+
+
+class States:
+    """The reported states of all cars."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, reports: Iterable[CarReport], received_at: datetime) -> int:
+        """Store reported states that say something new; return how many did. Registers are left out."""
+        rows = [asdict(_state(report, received_at)) for report in reports]
+        with writing(self._engine) as connection:
+            return add_versions(connection, CAR_STATES, rows)
+
+    def between(
+        self, car_ids: Sequence[str], interval: Interval, as_known_at: datetime | None = None
+    ) -> tuple[CarState, ...]:
+        """Return states measured in an interval, by car and instant; of each instant the newest known."""
+        with reading(self._engine) as connection:
+            return tuple(
+                CarState(*row) for row in newest(connection, CAR_STATES, car_ids, interval, as_known_at)
+            )
+
+
+def _state(report: CarReport, received_at: datetime) -> CarState:
+    return CarState(
+        car_id=report.car_id,
+        measured_at=report.measured_at,
+        received_at=received_at,
+        plugged=report.plugged,
+        soc=report.soc,
+        export_w=report.export_w,
+        boost=report.boost,
+        depart_at=report.depart_at,
+        target_soc=report.target_soc,
+    )
+
+
+def _around(
+    connection: Connection,
+    charger_ids: Sequence[str],
+    instants: Sequence[datetime],
+    as_known_at: datetime | None,
+) -> dict[tuple[str, datetime], Around]:
+    sides = connection.execute(_sides(charger_ids, instants, as_known_at)).all()
+    wanted: dict[str, set[datetime]] = {}
+    for charger_id, _, *found in sides:
+        wanted.setdefault(charger_id, set()).update(at for at in found if at is not None)
+    there = {
+        (reading.charger_id, reading.measured_at): reading
+        for charger_id, measured in wanted.items()
+        for reading in _at(connection, charger_id, measured, as_known_at)
+    }
+    return {
+        (charger_id, instant): Around(there.get((charger_id, before)), there.get((charger_id, after)))
+        for charger_id, instant, before, after in sides
+    }
+
+
+def _sides(
+    charger_ids: Sequence[str], instants: Sequence[datetime], as_known_at: datetime | None
+) -> Select[Any]:
+    """Return the query for the instants of the readings on both sides of each: two index seeks a pair."""
+    columns = READINGS.c
+    who = (
+        values(column("charger_id", Text), name="who_values").data([(one,) for one in charger_ids]).cte("who")
+    )
+    when = (
+        values(column("instant", UtcMicros), name="when_values").data([(at,) for at in instants]).cte("when_")
+    )
+    theirs = (columns.charger_id == who.c.charger_id, *known_by(columns.received_at, as_known_at))
+    before = select(func.max(columns.measured_at)).where(*theirs, columns.measured_at <= when.c.instant)
+    after = select(func.min(columns.measured_at)).where(*theirs, columns.measured_at >= when.c.instant)
+    pairs = select(who.c.charger_id, when.c.instant, before.scalar_subquery(), after.scalar_subquery())
+    return pairs.select_from(who.join(when, true()))
+
+
+def _at(
+    connection: Connection, charger_id: str, instants: Iterable[datetime], as_known_at: datetime | None
+) -> Iterable[Reading]:
+    """Yield the readings at given instants, older versions before newer ones."""
+    columns = READINGS.c
+    mine = (columns.charger_id == charger_id, columns.measured_at.in_(list(instants)))
+    query = select(READINGS).where(*mine, *known_by(columns.received_at, as_known_at))
+    return (Reading(*row) for row in connection.execute(query.order_by(columns.received_at)))

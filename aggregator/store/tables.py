@@ -1,0 +1,279 @@
+"""The tables. What can be counted or searched is a column; the rest of a value is canonical JSON text.
+
+Instants are whole microseconds since 1970 in UTC (``UtcMicros``): they sort and compare as numbers, take
+eight bytes, and mean the same on every database. Energies are integer Wh. Facts, statements, nominations,
+readings and plans are only ever added. Nothing here is beyond PostgreSQL.
+"""
+
+from datetime import UTC, datetime, time, timedelta
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class UtcMicros(TypeDecorator[datetime]):
+    """An aware instant, stored as whole microseconds since 1970-01-01T00:00Z."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Turn an instant into a number; one without a zone is refused with ``ValueError``."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Turn a number into an instant in UTC."""
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+class LocalTime(TypeDecorator[time]):
+    """A local time of day, stored as ISO text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: time | None, dialect: Dialect) -> str | None:
+        """Turn a time of day into text."""
+        return None if value is None else value.isoformat()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> time | None:
+        """Turn text into a time of day."""
+        return None if value is None else time.fromisoformat(value)
+
+
+SERIAL = BigInteger().with_variant(Integer(), "sqlite")
+"""A key that counts up by itself: SQLite does so for INTEGER only."""
+
+METADATA = MetaData()
+
+OPPORTUNITIES = Table(
+    "opportunities",
+    METADATA,
+    Column("opportunity_id", Text, primary_key=True),
+    Column("vtn_id", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("starts_at", UtcMicros, nullable=False),
+    Column("ends_at", UtcMicros, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("opportunities_by_event", "vtn_id", "event_id"),
+    Index("opportunities_by_zone", "zone", "starts_at"),
+    Index("opportunities_by_stage", "stage"),
+)
+
+FACTS = Table(
+    "facts",
+    METADATA,
+    Column("opportunity_id", Text, ForeignKey("opportunities.opportunity_id"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("happened_at", UtcMicros, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    Column("recorded_at", UtcMicros, nullable=False),
+)
+
+INBOX = Table(
+    "inbox",
+    METADATA,
+    Column("vtn_id", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("modification", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("zones", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("received_at", UtcMicros, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("reason", Text),
+    Column("opportunity_id", Text, ForeignKey("opportunities.opportunity_id")),
+    Column("content", Text),
+    Column("cancelled", Boolean, nullable=False),
+    Index("inbox_by_kind", "kind"),
+)
+
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("report_id", Text, primary_key=True),
+    Column("vtn_id", Text, nullable=False),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("attempted_at", UtcMicros),
+    Column("last_error", Text),
+    Column("sent_at", UtcMicros),
+    Index("outbox_by_state", "vtn_id", "state", "created_at"),
+)
+
+VEN_MEMORY = Table(
+    "ven_memory",
+    METADATA,
+    Column("vtn_id", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+READINGS = Table(
+    "readings",
+    METADATA,
+    Column("charger_id", Text, primary_key=True),
+    Column("measured_at", UtcMicros, primary_key=True, autoincrement=False),
+    Column("received_at", UtcMicros, primary_key=True, autoincrement=False),
+    Column("import_wh", BigInteger, nullable=False),
+    Column("export_wh", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+CAR_STATES = Table(
+    "car_states",
+    METADATA,
+    Column("car_id", Text, primary_key=True),
+    Column("measured_at", UtcMicros, primary_key=True, autoincrement=False),
+    Column("received_at", UtcMicros, primary_key=True, autoincrement=False),
+    Column("plugged", Boolean, nullable=False),
+    Column("soc", Float),
+    Column("export_w", BigInteger, nullable=False),
+    Column("boost", Boolean, nullable=False),
+    Column("depart_at", UtcMicros),
+    Column("target_soc", Float),
+    sqlite_with_rowid=False,
+)
+
+TRUE_STATES = Table(
+    "true_states",
+    METADATA,
+    Column("car_id", Text, primary_key=True),
+    Column("at", UtcMicros, primary_key=True, autoincrement=False),
+    Column("plugged", Boolean, nullable=False),
+    Column("energy_kwh", Float, nullable=False),
+    Column("export_w", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+SET_POINTS = Table(
+    "set_points",
+    METADATA,
+    Column("set_point_id", SERIAL, primary_key=True),
+    Column("car_id", Text, nullable=False),
+    Column("export_w", BigInteger, nullable=False),
+    Column("issued_at", UtcMicros, nullable=False),
+    Column("expires_at", UtcMicros, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("opportunity_id", Text),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    Index("set_points_by_expiry", "expires_at"),
+)
+
+NOMINATIONS = Table(
+    "nominations",
+    METADATA,
+    Column("zone", Text, primary_key=True),
+    Column("starts_at", UtcMicros, primary_key=True, autoincrement=False),
+    Column("ends_at", UtcMicros, nullable=False),
+    Column("export_wh", BigInteger, nullable=False),
+    Column("base_wh", BigInteger, nullable=False),
+    Column("kept_wh", BigInteger, nullable=False),
+    Column("frozen_at", UtcMicros, nullable=False),
+)
+
+PLANS = Table(
+    "plans",
+    METADATA,
+    Column("opportunity_id", Text, primary_key=True),
+    Column("made_at", UtcMicros, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+STATEMENTS = Table(
+    "statements",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("reason", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+ALARMS = Table(
+    "alarms",
+    METADATA,
+    Column("alarm_id", SERIAL, primary_key=True),
+    Column("at", UtcMicros, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("cleared_at", UtcMicros),
+    Column("cleared_by", Text),
+)
+
+FLEET_IMPORTS = Table(
+    "fleet_imports",
+    METADATA,
+    Column("import_id", SERIAL, primary_key=True),
+    Column("imported_at", UtcMicros, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("cars", Integer, nullable=False),
+)
+
+SITES = Table(
+    "sites",
+    METADATA,
+    Column("site_id", Text, primary_key=True),
+    Column("zone", Text, nullable=False),
+    Column("export_limit_kw", Float, nullable=False),
+    Column("export_source", Text, nullable=False),
+    Column("import_limit_kw", Float, nullable=False),
+    Column("solar_kw", Float, nullable=False),
+    Column("dark_from", LocalTime),
+    Column("dark_until", LocalTime),
+)
+
+CHARGERS = Table(
+    "chargers",
+    METADATA,
+    Column("charger_id", Text, primary_key=True),
+    Column("charge_kw", Float, nullable=False),
+    Column("discharge_kw", Float, nullable=False),
+    Column("eta_charge", Float, nullable=False),
+    Column("eta_discharge", Float, nullable=False),
+    Column("min_kw", Float, nullable=False),
+)
+
+CARS = Table(
+    "cars",
+    METADATA,
+    Column("car_id", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("capacity_kwh", Float, nullable=False),
+    Column("floor_soc", Float, nullable=False),
+    Column("depart_local", LocalTime, nullable=False),
+    Column("target_soc", Float, nullable=False),
+    Column("charger_id", Text, ForeignKey("chargers.charger_id"), nullable=False),
+    Column("site_id", Text, ForeignKey("sites.site_id"), nullable=False),
+)

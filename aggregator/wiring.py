@@ -1,0 +1,72 @@
+"""From settings to the values that the core takes: rules, prices, loop and platform settings."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, time
+
+import numpy as np
+
+from aggregator.config import Settings, TariffBand
+from aggregator.energy import Tariff
+from aggregator.model.market import RED_LEVEL, PeakWindow
+from aggregator.model.time import HALF_HOUR, LONDON, Interval, half_hours
+from aggregator.ports import Clock
+from aggregator.store import Store
+from aggregator.workflow import Desk, Rule, Workflow
+
+Peaks = Callable[[str], Sequence[PeakWindow]]
+Prices = Callable[[str, Sequence[Interval]], Tariff]
+
+
+def workflow_of(settings: Settings, store: Store, clock: Clock) -> Workflow:
+    """Return the workflow with the desk's rules and the markets' products."""
+    return Workflow(store, clock, settings.products, desk_of(settings))
+
+
+def desk_of(settings: Settings) -> Desk:
+    """Return who may approve what."""
+    with_role = {
+        role: frozenset(user.name for user in settings.desk.user if role in user.roles)
+        for role in ("approver", "trader")
+    }
+    rules = tuple(Rule(**row.model_dump()) for row in settings.desk.rule)
+    return Desk(settings.desk.two_people, with_role["approver"], with_role["trader"], rules)
+
+
+def prices_of(settings: Settings, peaks: Peaks) -> Prices:
+    """Return the tariff of a zone for any slots, with its red half-hours.
+
+    A slot that spans two bands or touches a red half-hour takes the dearer import, the lower export and
+    the red: a plan may then be too careful in it, never wrong about it.
+    """
+
+    def prices(zone: str, slots: Sequence[Interval]) -> Tariff:
+        standing = peaks(zone)
+        bands = [[_band_at(settings.tariff, part.start) for part in half_hours(slot)] for slot in slots]
+        red = [
+            any(peak.level_at(part.start) >= RED_LEVEL for part in half_hours(slot) for peak in standing)
+            for slot in slots
+        ]
+        return Tariff(
+            import_gbp_per_kwh=np.array([max(band.import_gbp_per_kwh for band in row) for row in bands]),
+            export_gbp_per_kwh=np.array([min(band.export_gbp_per_kwh for band in row) for row in bands]),
+            red=np.array(red, dtype=np.bool_),
+            wear_gbp_per_kwh=settings.bidding.wear_gbp_per_kwh,
+        )
+
+    return prices
+
+
+def half_hours_from(start: datetime, count: int) -> tuple[Interval, ...]:
+    """Return ``count`` consecutive half-hours."""
+    return tuple(Interval(start + n * HALF_HOUR, start + (n + 1) * HALF_HOUR) for n in range(count))
+
+
+def _band_at(bands: Sequence[TariffBand], at: datetime) -> TariffBand:
+    local = at.astimezone(LONDON).time()
+    return next(band for band in bands if _covers(band.from_local, band.until_local, local))
+
+
+def _covers(start: time, end: time, local: time) -> bool:
+    if start < end:
+        return start <= local < end
+    return local >= start or local < end

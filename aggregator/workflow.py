@@ -1,0 +1,359 @@
+"""The only place that appends facts to the journal: what the desk does, and what the clock brings.
+
+The fact is written first, then acted upon: an approval puts the bid's report into the outbox in the same
+transaction, and the sender works on what the outbox says is pending, with the report's id as idempotency
+key. A crash in between repeats safely. The store is synchronous; workers call these methods in a thread.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from aggregator.model.errors import BadMessage, Fault, RuleViolation
+from aggregator.model.fleet import Fleet
+from aggregator.model.market import Draft, Nomination, Plan, Product, Requirement
+from aggregator.model.opportunity import (
+    Approved,
+    Checked,
+    Closed,
+    Declined,
+    DeliveryEnded,
+    DeliveryStarted,
+    DraftLapsed,
+    Fact,
+    GateClosed,
+    NotAwarded,
+    Opportunity,
+    Proposed,
+    Settled,
+    Stage,
+    SubmissionFailed,
+    Submitted,
+    Withdrawn,
+)
+from aggregator.model.time import HALF_HOUR, HOUR, Interval
+from aggregator.ports import Clock, Report, ReportRow
+from aggregator.store import InboxEntry, Store
+
+WH_PER_KWH = 1000
+OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.CLOSED))
+MODEL = "model"
+CLOCKWORK = "clock"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A written rule that people approved: it approves drafts within its limits."""
+
+    rule_id: str
+    written_by: str
+    approved_by: str
+    max_kw: float
+    min_margin_gbp: float
+    zones: tuple[str, ...] | None
+    products: tuple[str, ...] | None
+
+    def allows(self, requirement: Requirement, draft: Draft) -> bool:
+        """Whether it approves this draft."""
+        return (
+            max(draft.offered_kw) <= self.max_kw
+            and draft.expected_margin_gbp >= self.min_margin_gbp
+            and (self.zones is None or requirement.zone in self.zones)
+            and (self.products is None or requirement.product_id in self.products)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Who may approve what.
+
+    Attributes:
+        two_people: Whether a check and an approval by different people are needed.
+        approvers: User names that may check and approve.
+        traders: User names that may amend, refuse and withdraw.
+        rules: Written rules, tried in order.
+    """
+
+    two_people: bool
+    approvers: frozenset[str]
+    traders: frozenset[str]
+    rules: tuple[Rule, ...]
+
+
+class Workflow:
+    """Appends facts; refuses those that the life cycle or the desk's rules do not allow."""
+
+    def __init__(self, store: Store, clock: Clock, products: Mapping[str, Product], desk: Desk) -> None:
+        self.store = store
+        self.products = products
+        self.desk = desk
+        self._clock = clock
+
+    def now(self) -> datetime:
+        """Return the domain instant."""
+        return self._clock.now()
+
+    def record(
+        self,
+        opportunity: Opportunity,
+        *facts: Fact,
+        by: str,
+        inbox: InboxEntry | None = None,
+        reports: Sequence[Report] = (),
+    ) -> Opportunity:
+        """Append facts, with the message they came in and the reports they cause, in one transaction.
+
+        Raises:
+            RuleViolation: If they are not allowed, or somebody was faster. Nothing is stored then.
+        """
+        return self.store.journal.append_many(
+            opportunity.opportunity_id,
+            facts,
+            expected_version=opportunity.version,
+            by=by,
+            recorded_at=self.now(),
+            inbox=inbox,
+            reports=reports,
+        )
+
+    def open(self) -> list[Opportunity]:
+        """Return every opportunity that is not closed."""
+        return self.store.journal.find(stages=OPEN_STAGES)
+
+    # what the model and the desk do
+
+    def propose(self, opportunity: Opportunity, draft: Draft, plan: Plan | None = None) -> Opportunity:
+        """Put a draft up for review; the plan it stands on is kept from the first draft on."""
+        if plan is not None:
+            self.store.plans.put(plan, opportunity_id=opportunity.opportunity_id, made_at=self.now())
+        proposed = self.record(opportunity, Proposed(self.now(), draft), by=draft.by)
+        return self._approve_by_rule(proposed)
+
+    def decline(self, opportunity: Opportunity, reason: str, by: str) -> Opportunity:
+        """Refuse to bid."""
+        return self.record(opportunity, Declined(self.now(), reason, by), by=by)
+
+    def check(self, opportunity: Opportunity, digest: str, user: str) -> Opportunity:
+        """Record that the first of two people found exactly this draft right."""
+        self._must_be(user, self.desk.approvers, "approver")
+        return self.record(opportunity, Checked(self.now(), digest, user), by=user)
+
+    def approve(self, opportunity: Opportunity, digest: str, user: str) -> Opportunity:
+        """Approve exactly this draft, and put its report into the outbox.
+
+        Raises:
+            RuleViolation: If the draft is another, the user may not, or two people are needed.
+        """
+        self._must_be(user, self.desk.approvers, "approver")
+        self._gate_must_be_open(opportunity)
+        if self.desk.two_people:
+            if opportunity.checked_by is None:
+                raise RuleViolation("two people approve a bid: somebody else must check this draft first")
+            if opportunity.checked_by == user:
+                raise RuleViolation(f"{user} has checked this draft; somebody else must approve it")
+        if opportunity.draft is not None and opportunity.draft.by == user:
+            raise RuleViolation(f"{user} wrote this draft; somebody else must approve it")
+        return self._approve(opportunity, Approved(self.now(), digest, user))
+
+    def amend(
+        self, opportunity: Opportunity, digest: str, user: str, kw: float | None, price: Decimal | None
+    ) -> Opportunity:
+        """Replace the draft by one with another level or price, never above the model's own kW.
+
+        Raises:
+            RuleViolation: If the draft seen is not the draft there is, or a limit is passed.
+        """
+        self._must_be(user, self.desk.traders, "trader")
+        self._gate_must_be_open(opportunity)
+        draft, need = opportunity.draft, opportunity.requirement
+        if draft is None or need is None or draft.digest != digest:
+            raise RuleViolation("the draft changed after it was shown")
+        if kw is not None and not 0 <= kw <= max(draft.offered_kw):
+            raise RuleViolation(f"{kw} kW is outside 0 to {max(draft.offered_kw)} kW that can be delivered")
+        ceiling = need.utilisation_ceiling
+        if price is not None and (price < 0 or (ceiling is not None and price > ceiling)):
+            raise RuleViolation(f"GBP {price}/MWh is outside 0 to the ceiling of {ceiling}")
+        offered = draft.offered_kw if kw is None else tuple(min(kw, level) for level in draft.offered_kw)
+        new = replace(
+            draft,
+            version=draft.version + 1,
+            offered_kw=offered,
+            utilisation_gbp_per_mwh=draft.utilisation_gbp_per_mwh if price is None else price,
+            by=user,
+        )
+        return self.record(opportunity, Proposed(self.now(), new.sealed()), by=user)
+
+    def withdraw(self, opportunity: Opportunity, reason: str, user: str) -> Opportunity:
+        """Take an approved or submitted bid back: the platform is sent a bid of nothing."""
+        self._must_be(user, self.desk.traders, "trader")
+        fact = Withdrawn(self.now(), reason, user)
+        draft = opportunity.draft
+        if draft is None or opportunity.requirement is None:
+            return self.record(opportunity, fact, by=user)
+        nothing = replace(draft, version=draft.version + 1, offered_kw=tuple(0.0 for _ in draft.offered_kw))
+        report = bid_report(opportunity.requirement, nothing, self._product(opportunity), self.now())
+        return self.record(opportunity, fact, by=user, reports=[report])
+
+    # what the clock and the platform bring
+
+    def advance(self, opportunity: Opportunity) -> Opportunity:
+        """Append what time alone brings: approval by rule, gate closure, start and end of delivery."""
+        now, window = self.now(), opportunity.window
+        match opportunity.stage:
+            case Stage.RECEIVED | Stage.IN_REVIEW if now >= self.gate_closes_at(opportunity):
+                lapsed = opportunity.submitted is not None
+                fact = DraftLapsed(now) if lapsed else GateClosed(now)
+                return self.record(opportunity, fact, by=CLOCKWORK)
+            case Stage.IN_REVIEW:
+                return self._approve_by_rule(opportunity)
+            case Stage.APPROVED if now >= self.gate_closes_at(opportunity):
+                return self._give_up_sending(opportunity)
+            case Stage.SUBMITTED if now >= window.start:
+                return self.record(opportunity, NotAwarded(now), by=CLOCKWORK)
+            case Stage.AWARDED if now >= window.end:
+                return self.record(opportunity, DeliveryEnded(now), by=CLOCKWORK)
+            case Stage.AWARDED if opportunity.instruction and now >= opportunity.instruction.window.start:
+                return self.record(opportunity, DeliveryStarted(now), by=CLOCKWORK)
+            case Stage.DELIVERING if now >= window.end:
+                return self.record(opportunity, DeliveryEnded(now), by=CLOCKWORK)
+            case _:
+                return opportunity
+
+    def gate_closes_at(self, opportunity: Opportunity) -> datetime:
+        """Return when bids for this opportunity must be in."""
+        return self._product(opportunity).gate_closes_at(opportunity.window)
+
+    def acknowledged(self, report_id: str) -> None:
+        """Record that a platform holds a report: a bid is submitted, a settled opportunity closed."""
+        for opportunity in self.open():
+            draft = opportunity.draft
+            if opportunity.stage is Stage.APPROVED and draft is not None and draft.report_id == report_id:
+                self.record(opportunity, Submitted(self.now(), report_id), by=CLOCKWORK)
+            elif opportunity.stage is Stage.SETTLED and report_id == settlement_report_id(
+                opportunity.opportunity_id, opportunity.statement_version
+            ):
+                self.record(opportunity, Closed(self.now()), by=CLOCKWORK)
+
+    def settled(
+        self, opportunity: Opportunity, digest: str, amount_gbp: Decimal, reports: Sequence[Report]
+    ) -> Opportunity:
+        """Record a statement and put its report into the outbox."""
+        version = opportunity.statement_version + 1
+        fact = Settled(self.now(), version, digest, str(amount_gbp))
+        return self.record(opportunity, fact, by=CLOCKWORK, reports=reports)
+
+    def freeze_nominations(self, zone: str, plan: Plan, drafts: Iterable[tuple[Requirement, Draft]]) -> None:
+        """Freeze the zone's nomination, half-hour by half-hour; what is frozen never moves.
+
+        The nomination is what runs when nothing is called: base discharge kept beside the approved bids,
+        less expected charging.
+        """
+        held_back = _held_back_kw(plan, drafts)
+        now = self.now()
+        nominations = []
+        for slot, base_kw, charge_kw in zip(
+            plan.slots, plan.base_discharge_kw, plan.base_charge_kw, strict=True
+        ):
+            kept_kw = max(0.0, base_kw - held_back.get(slot, 0.0))
+            nominations.append(
+                Nomination(
+                    zone=zone,
+                    period=slot,
+                    export_wh=_wh(kept_kw) - _wh(charge_kw),
+                    base_wh=_wh(base_kw),
+                    kept_wh=_wh(kept_kw),
+                    frozen_at=now,
+                )
+            )
+        self.store.nominations.freeze(nominations)
+
+    # helpers
+
+    def _approve_by_rule(self, opportunity: Opportunity) -> Opportunity:
+        draft, need = opportunity.draft, opportunity.requirement
+        if opportunity.stage is not Stage.IN_REVIEW or draft is None or need is None:
+            return opportunity
+        rule = next((rule for rule in self.desk.rules if rule.allows(need, draft)), None)
+        if rule is None or draft.by != MODEL:
+            return opportunity
+        approval = Approved(self.now(), draft.digest, f"rule {rule.rule_id}", rule=rule.rule_id)
+        return self._approve(opportunity, approval)
+
+    def _approve(self, opportunity: Opportunity, approval: Approved) -> Opportunity:
+        draft, need = opportunity.draft, opportunity.requirement
+        if draft is None or need is None or draft.digest != approval.draft_digest:
+            raise RuleViolation("the draft changed after it was shown")
+        report = bid_report(need, draft, self._product(opportunity), self.now())
+        return self.record(opportunity, approval, by=approval.by, reports=[report])
+
+    def _give_up_sending(self, opportunity: Opportunity) -> Opportunity:
+        """Close an approved bid that never reached the platform; one that may have is left to the award."""
+        draft = opportunity.draft
+        waiting = self.store.outbox.get(draft.report_id) if draft is not None else None
+        if waiting is not None and waiting.attempts and self.now() < opportunity.window.start:
+            return opportunity
+        if draft is not None:
+            self.store.outbox.mark_dead(draft.report_id, "the gate closed before the platform took it")
+        reason = "the platform did not acknowledge the bid before the gate closed"
+        return self.record(opportunity, SubmissionFailed(self.now(), reason), by=CLOCKWORK)
+
+    def _product(self, opportunity: Opportunity) -> Product:
+        return self.products[opportunity.product_id]
+
+    def _gate_must_be_open(self, opportunity: Opportunity) -> None:
+        closes_at = self.gate_closes_at(opportunity)
+        if self.now() >= closes_at:
+            raise RuleViolation(f"the gate closed at {closes_at:%Y-%m-%d %H:%M %Z}")
+
+    def _must_be(self, user: str, allowed: frozenset[str], role: str) -> None:
+        if user not in allowed:
+            raise RuleViolation(f"{user} is no {role}; {role}s: {', '.join(sorted(allowed)) or 'nobody'}")
+
+
+def bid_report(need: Requirement, draft: Draft, product: Product, now: datetime) -> Report:
+    """Return the report that carries a bid: kW and prices of one price step, per interval of the need."""
+    prefix = f"{need.zone}/{need.product_id}"
+    rows = [
+        row
+        for slot, kw in zip(need.slots, draft.offered_kw, strict=True)
+        for row in (
+            ReportRow(f"{prefix}/kw/1", slot, product.direction.sign * kw),
+            ReportRow(f"{prefix}/util/1", slot, float(draft.utilisation_gbp_per_mwh)),
+            ReportRow(f"{prefix}/avail/1", slot, float(draft.availability_gbp_per_mw_h)),
+        )
+    ]
+    return Report(draft.report_id, need.key.vtn_id, need.key.event_id, "bid", now, tuple(rows))
+
+
+def settlement_report_id(opportunity_id: str, version: int) -> str:
+    """Return the id of the report of one version of an opportunity's statement."""
+    return f"settlement:{opportunity_id}:{version}"
+
+
+def fleet_of(store: Store) -> Fleet:
+    """Return the imported fleet.
+
+    Raises:
+        BadMessage: If none was imported yet.
+    """
+    fleet = store.fleet.load()
+    if fleet is None:
+        raise BadMessage(Fault("store: fleet", "nothing", "run flexloop fleet import FILE first"))
+    return fleet
+
+
+def _held_back_kw(plan: Plan, drafts: Iterable[tuple[Requirement, Draft]]) -> dict[Interval, float]:
+    """Return the base discharge given up for bids, per half-hour of the plan. [kW]"""
+    held: dict[Interval, float] = {}
+    for need, draft in drafts:
+        for slot, base, kept in zip(need.slots, draft.base_kw, draft.kept_kw, strict=True):
+            for period in plan.slots:
+                part = slot.overlap(period)
+                if part is not None:
+                    held[period] = held.get(period, 0.0) + (base - kept) * part.hours / period.hours
+    return held
+
+
+def _wh(kw: float) -> int:
+    return round(kw * (HALF_HOUR / HOUR) * WH_PER_KWH)

@@ -1,0 +1,1 @@
+"""The edge towards cars: split an instruction, command chargers, meter what they did."""

@@ -1,0 +1,119 @@
+"""The control loop's picture of the cars: what they last reported, how old that is, and what drivers want."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from aggregator.model.fleet import Car, Fleet
+from aggregator.model.metering import CarReport, SetPoint
+from aggregator.model.time import HOUR, next_local
+
+W_PER_KW = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class CarView:
+    """One car as the loop sees it.
+
+    Attributes:
+        car: Its registry entry.
+        report: Its last report; None before the first.
+        standing: The set-point in force; None where there is none.
+        resting: Whether it has come down to its guard and may not discharge again until it has risen
+            well above it, so that noise does not toggle it.
+    """
+
+    car: Car
+    report: CarReport | None = None
+    standing: SetPoint | None = None
+    resting: bool = False
+
+    def is_plugged(self) -> bool:
+        """Whether it is connected, by its last word."""
+        return self.report is not None and self.report.plugged
+
+    def is_boosted(self) -> bool:
+        """Whether its driver has switched V2G off."""
+        return self.report is not None and self.report.boost
+
+    def is_stale(self, now: datetime, stale_after: timedelta) -> bool:
+        """Whether it has been silent for too long: it then counts as 0 kW (P12)."""
+        return self.report is None or now - self.report.measured_at > stale_after
+
+    def energy_kwh(self, now: datetime) -> float:
+        """Return the energy that was reported, less what the standing set-point has moved since. [kWh]
+
+        The prediction never adds energy: a car may be slower to charge than it was told to be.
+        """
+        report = self.report
+        if report is None or report.soc is None:
+            return 0.0
+        energy = report.soc * self.car.capacity_kwh
+        if self.standing is not None and self.standing.export_w > 0:
+            until = min(now, self.standing.expires_at)
+            hours = max(timedelta(0), until - max(report.measured_at, self.standing.issued_at)) / HOUR
+            energy -= self.standing.export_w / W_PER_KW * hours / self.car.charger.eta_discharge
+        return max(0.0, energy)
+
+    def departs_at(self, now: datetime) -> datetime:
+        """Return when the driver next needs the car: as stated, else by the default intent.
+
+        A driver who is late is due now: the car is kept as it was promised until it leaves or hears more.
+        """
+        stated = self.report.depart_at if self.report is not None else None
+        if stated is not None:
+            return max(stated, now)
+        return next_local(now, self.car.default_intent.depart_local)
+
+    def target_kwh(self) -> float:
+        """Return what must be stored at departure: as stated, else by the default intent. [kWh]"""
+        stated = self.report.target_soc if self.report is not None else None
+        soc = stated if stated is not None else self.car.default_intent.target_soc
+        return min(1.0, soc) * self.car.capacity_kwh
+
+
+class FleetView:
+    """All cars' views, updated by reports and by what was sent."""
+
+    def __init__(self, fleet: Fleet, guard_soc: float, hysteresis_soc: float) -> None:
+        self._views = {car.car_id: CarView(car) for car in fleet.cars}
+        self._guard_soc = guard_soc
+        self._hysteresis_soc = hysteresis_soc
+
+    def observe(self, reports: Iterable[CarReport]) -> bool:
+        """Take reports in; return whether a car came, left, or changed its driver's will."""
+        changed = False
+        for report in reports:
+            view = self._views.get(report.car_id)
+            if view is None or (view.report is not None and view.report.measured_at > report.measured_at):
+                continue
+            changed |= _will(view.report) != _will(report)
+            self._views[report.car_id] = replace(
+                view, report=report, resting=self._must_rest(view, report.soc)
+            )
+        return changed
+
+    def sent(self, points: Iterable[SetPoint]) -> None:
+        """Note set-points that chargers have taken."""
+        for point in points:
+            self._views[point.car_id] = replace(self._views[point.car_id], standing=point)
+
+    def all(self) -> tuple[CarView, ...]:
+        """Return every view, in fleet order."""
+        return tuple(self._views.values())
+
+    def of(self, car_id: str) -> CarView:
+        """Return one car's view."""
+        return self._views[car_id]
+
+    def _must_rest(self, view: CarView, soc: float | None) -> bool:
+        if soc is None:
+            return True
+        lowest = view.car.floor_soc + self._guard_soc
+        return soc < lowest + (self._hysteresis_soc if view.resting else 0.0)
+
+
+def _will(report: CarReport | None) -> tuple[bool, bool, datetime | None, float | None] | None:
+    if report is None:
+        return None
+    return report.plugged, report.boost, report.depart_at, report.target_soc

@@ -1,0 +1,147 @@
+"""The independent check of every set-point before it leaves (P6): it refuses what breaks P1 to P5.
+
+It shares no code with the splitter or the energy arithmetic and keeps its own copy of the raw reports, so
+that one mistake cannot pass both. Its rules are few and blunt; a refusal leaves the car on its charger's
+safe default and is an alarm with all figures.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car, ExportSource, Fleet
+from aggregator.model.metering import CarReport, SetPoint
+from aggregator.model.time import next_local
+
+LONGEST_DISCHARGE = timedelta(seconds=120)
+LONGEST_CHARGE = timedelta(minutes=35)
+W_PER_KW = 1000.0
+HOUR_S = 3600.0
+TOLERANCE_W = 1.0
+TOLERANCE_KWH = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A set-point that must not leave, and why, with the figures."""
+
+    point: SetPoint
+    promise: str
+    reason: str
+
+
+class Interlock:
+    """Checks set-points against the fleet's registry and the raw reports it saw itself."""
+
+    def __init__(self, fleet: Fleet, reporting_interval: timedelta) -> None:
+        self._cars: Mapping[str, Car] = fleet.by_id
+        self._stale_after = 2 * reporting_interval
+        self._reports: dict[str, CarReport] = {}
+        self._standing: dict[str, SetPoint] = {}
+        self._neighbours: dict[str, list[str]] = defaultdict(list)
+        for car in fleet.cars:
+            self._neighbours[car.site.site_id].append(car.car_id)
+        self.checked = 0
+
+    def observe(self, reports: Iterable[CarReport]) -> None:
+        """Take raw reports in, as they came from the link."""
+        for report in reports:
+            known = self._reports.get(report.car_id)
+            if known is None or known.measured_at <= report.measured_at:
+                self._reports[report.car_id] = report
+
+    def check(self, points: Sequence[SetPoint]) -> tuple[Refusal, ...]:
+        """Return the refusals among ``points``; those not refused are taken as standing from now on.
+
+        What gives least more is judged first: a home's car that steps back makes room for its neighbour.
+        """
+        refusals = []
+        for point in sorted(points, key=self._step_w):
+            self.checked += 1
+            refusal = self._refusal(point)
+            if refusal is None:
+                self._standing[point.car_id] = point
+            else:
+                refusals.append(refusal)
+        return tuple(refusals)
+
+    def _step_w(self, point: SetPoint) -> int:
+        standing = self._standing.get(point.car_id)
+        live = standing is not None and standing.expires_at > point.issued_at
+        return point.export_w - (standing.export_w if standing is not None and live else 0)
+
+    def _refusal(self, point: SetPoint) -> Refusal | None:
+        car = self._cars.get(point.car_id)
+        if car is None:
+            return Refusal(point, "P6", f"car {point.car_id} is not in the fleet")
+        held = point.expires_at - point.issued_at
+        if held <= timedelta(0) or held > (LONGEST_DISCHARGE if point.export_w > 0 else LONGEST_CHARGE):
+            return Refusal(point, "P5", f"set-point of {point.export_w} W would hold for {held}")
+        at_site = self._site_refusal(point, car)
+        if at_site is not None:
+            return at_site
+        if point.export_w <= 0:
+            return None
+        return self._discharge_refusal(point, car)
+
+    def _discharge_refusal(self, point: SetPoint, car: Car) -> Refusal | None:
+        report = self._reports.get(point.car_id)
+        if report is None or report.soc is None or not report.plugged:
+            return Refusal(
+                point, "P1", "discharge of a car whose state is not known, or that is not plugged in"
+            )
+        if point.issued_at - report.measured_at > self._stale_after:
+            return Refusal(point, "P1", f"discharge of a stale car, last seen {report.measured_at}")
+        if report.boost:
+            return Refusal(point, "P3", "discharge of a boosted car")
+        if point.export_w > car.charger.discharge_kw * W_PER_KW + TOLERANCE_W:
+            return Refusal(point, "P4", f"{point.export_w} W is above {car.charger.discharge_kw} kW rated")
+        left_kwh = _energy_left_kwh(point, car, report)
+        floor_kwh = max(LOWEST_FLOOR_SOC, car.floor_soc) * car.capacity_kwh
+        if left_kwh < floor_kwh - TOLERANCE_KWH:
+            return Refusal(point, "P1", f"would leave {left_kwh:.3f} kWh, floor {floor_kwh:.3f} kWh")
+        need_kwh = _need_kwh(point.expires_at, car, report)
+        if left_kwh < need_kwh - TOLERANCE_KWH:
+            return Refusal(point, "P2", f"would leave {left_kwh:.3f} kWh, departure needs {need_kwh:.3f} kWh")
+        return None
+
+    def _site_refusal(self, point: SetPoint, car: Car) -> Refusal | None:
+        site = car.site
+        if point.export_w > 0 and (site.export_source is ExportSource.NONE or site.export_limit_kw <= 0):
+            return Refusal(point, "P4", f"home {site.site_id} has no export approval")
+        others_w = [
+            self._standing[name].export_w
+            for name in self._neighbours[site.site_id]
+            if name != point.car_id
+            and name in self._standing
+            and self._standing[name].expires_at > point.issued_at
+        ]
+        # a neighbour may stop at any moment: what relieves this set-point is not counted on
+        export_w = point.export_w + sum(w for w in others_w if w > 0)
+        import_w = -point.export_w - sum(w for w in others_w if w < 0)
+        room_w = site.export_room_kw(point.issued_at) * W_PER_KW
+        if point.export_w > 0 and export_w > room_w + TOLERANCE_W:
+            return Refusal(point, "P4", f"home {site.site_id} would export {export_w} W, room {room_w:.0f} W")
+        if point.export_w < 0 and import_w > site.import_limit_kw * W_PER_KW + TOLERANCE_W:
+            limit_w = site.import_limit_kw * W_PER_KW
+            return Refusal(
+                point, "P4", f"home {site.site_id} would import {import_w} W, fuse {limit_w:.0f} W"
+            )
+        return None
+
+
+def _energy_left_kwh(point: SetPoint, car: Car, report: CarReport) -> float:
+    """Energy when the set-point ends, had the car given it ever since it was measured. [kWh]"""
+    soc = report.soc if report.soc is not None else 0.0
+    hours = (point.expires_at - report.measured_at).total_seconds() / HOUR_S
+    return soc * car.capacity_kwh - point.export_w / W_PER_KW * hours / car.charger.eta_discharge
+
+
+def _need_kwh(at: datetime, car: Car, report: CarReport) -> float:
+    """Least energy at ``at`` from which full power still reaches the driver's target. [kWh]"""
+    departs_at = report.depart_at or next_local(report.measured_at, car.default_intent.depart_local)
+    target = report.target_soc if report.target_soc is not None else car.default_intent.target_soc
+    hours = max(0.0, (departs_at - at).total_seconds() / HOUR_S)
+    sharing = min(car.charger.charge_kw, car.site.import_limit_kw)
+    return target * car.capacity_kwh - car.charger.eta_charge * sharing * hours

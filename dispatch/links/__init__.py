@@ -1,0 +1,1 @@
+"""Ways to chargers, each a ``ChargerLink``."""

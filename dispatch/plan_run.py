@@ -1,0 +1,83 @@
+"""Cars that no window holds follow their own base plan: what each does in the running half-hour.
+
+The plan is made anew whenever a car comes, leaves or changes its driver's will, and at each half-hour, from
+what the cars report: charging in the cheapest half-hours that meet floor and target, none in red ones when
+avoidable, discharge in the peak where it pays.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from aggregator.energy import CarArrays, Stay, Tariff, base_plan
+from aggregator.model.time import HALF_HOUR, HOUR, Interval
+from dispatch.fleet_view import CarView
+
+HORIZON = timedelta(hours=30)
+
+Prices = Callable[[str, Sequence[Interval]], Tariff]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """What a car does until the running half-hour ends, and when it must charge by itself at the latest.
+
+    Attributes:
+        export_kw: Positive from car to grid. [kW]
+        charge_from: From when full power just reaches the target; the charger's own fallback.
+        short_kwh: By how much it will miss its target even so. [kWh]
+    """
+
+    export_kw: float
+    charge_from: datetime
+    short_kwh: float
+
+
+def plan_zone(
+    zone: str, views: Sequence[CarView], now: datetime, prices: Prices, guard_soc: float
+) -> dict[str, PlanStep]:
+    """Return the running half-hour's step of each car's base plan.
+
+    Args:
+        zone: Where, for its peak windows.
+        views: Plugged cars of the zone.
+        now: Domain instant; the plan counts from here in half-hours.
+        prices: Tariff of the zone for given slots.
+        guard_soc: Planned for above the driver's target, as reports are coarse; a fraction of capacity.
+    """
+    if not views:
+        return {}
+    slots = tuple(
+        Interval(now + n * HALF_HOUR, now + (n + 1) * HALF_HOUR) for n in range(HORIZON // HALF_HOUR)
+    )
+    cars = [view.car for view in views]
+    departs = [view.departs_at(now) for view in views]
+    stay = Stay.until_departure(
+        np.zeros(len(views), dtype=np.int64),
+        np.array([max(1, (at - now) // HALF_HOUR) for at in departs], dtype=np.int64),
+        np.array([min(view.energy_kwh(now), view.car.capacity_kwh) for view in views]),
+        np.array([_aim_kwh(view, guard_soc) for view in views]),
+    )
+    plan = base_plan(CarArrays.of(cars, now, now + HALF_HOUR), stay, prices(zone, slots), 0.5)
+    steps = {}
+    for n, (view, departs_at) in enumerate(zip(views, departs, strict=True)):
+        export_kw = float(plan.discharge_kw[n, 0] - plan.charge_kw[n, 0])
+        steps[view.car.car_id] = PlanStep(
+            export_kw=min(export_kw, 0.0) if view.resting else export_kw,
+            charge_from=departs_at - _charging_time(view, now),
+            short_kwh=float(plan.short_of_target_kwh[n]) - (_aim_kwh(view, guard_soc) - view.target_kwh()),
+        )
+    return steps
+
+
+def _aim_kwh(view: CarView, guard_soc: float) -> float:
+    return min(view.car.capacity_kwh, view.target_kwh() + guard_soc * view.car.capacity_kwh)
+
+
+def _charging_time(view: CarView, now: datetime) -> timedelta:
+    car = view.car
+    missing_kwh = max(0.0, view.target_kwh() - view.energy_kwh(now))
+    power_kw = min(car.charger.charge_kw, car.site.import_limit_kw)
+    return missing_kwh / (power_kw * car.charger.eta_charge) * HOUR

@@ -1,0 +1,102 @@
+"""One zone in one window: from its target and its cars to a set-point for every car in the running slot."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from aggregator.model.fleet import Site
+from aggregator.model.time import HOUR
+from aggregator.ports import ZoneTarget
+from dispatch.fleet_view import CarView
+from dispatch.split import split
+from dispatch.split_problem import SplitCar, SplitProblem, SplitSite
+
+SETTLED_KWH = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSplit:
+    """The running slot's set-points and what is missing from the whole window.
+
+    Attributes:
+        export_kw: Per car id, positive from car to grid. [kW]
+        shortfall_kwh: Missing from the target until the window's end. [kWh]
+        short_of_target_kwh: Per car that will miss its driver's target: by how much. [kWh]
+    """
+
+    export_kw: dict[str, float]
+    shortfall_kwh: float
+    short_of_target_kwh: dict[str, float]
+
+
+def split_zone(target: ZoneTarget, views: Sequence[CarView], now: datetime, guard_soc: float) -> ZoneSplit:
+    """Split a zone's target over its plugged, fresh, unboosted cars.
+
+    Args:
+        target: Net export wanted per slot, from ``now`` on; boosted and stale cars must already be
+            taken out of it by the caller.
+        views: The cars that take part, all plugged in.
+        now: Domain instant; the first slot starts here.
+        guard_soc: Kept above the floor and above what departure needs, as a fraction of capacity.
+    """
+    if not views:
+        missing = sum(
+            max(0.0, target.direction.sign * kw) * slot.hours
+            for kw, slot in zip(target.export_kw, target.slots, strict=True)
+        )
+        return ZoneSplit({}, missing, {})
+    problem = SplitProblem(
+        id=target.zone,
+        slot_hours=tuple(slot.hours for slot in target.slots),
+        eta_charge=min(view.car.charger.eta_charge for view in views),
+        eta_discharge=min(view.car.charger.eta_discharge for view in views),
+        cars=tuple(_split_car(view, target, now, guard_soc) for view in views),
+        sites={view.car.site.site_id: _split_site(view.car.site, target) for view in views},
+        request_kw=target.export_kw,
+        direction=target.direction,
+    )
+    result = split(problem)
+    export_kw = {name: float(result.export_kw[n, 0]) for n, name in enumerate(result.car_ids)}
+    return ZoneSplit(export_kw, result.shortfall_kwh, dict(result.short_of_target_kwh))
+
+
+def _split_car(view: CarView, target: ZoneTarget, now: datetime, guard_soc: float) -> SplitCar:
+    """Return the car with its need at the window's end in place of its target at departure.
+
+    So that the slots after the window need no common length: a car that leaves later only has to hold
+    what full power can still turn into its target.
+    """
+    car = view.car
+    charger = car.charger
+    end = target.slots[-1].end
+    departs_at = view.departs_at(now)
+    stays = max(1, sum(1 for slot in target.slots if slot.end <= departs_at))
+    hours_after = max(0.0, (departs_at - end) / HOUR)
+    charge_kw = min(charger.charge_kw, car.site.import_limit_kw)
+    energy = min(view.energy_kwh(now), car.capacity_kwh)
+    floor = car.floor_soc * car.capacity_kwh
+    need = max(floor, view.target_kwh() - charger.eta_charge * charge_kw * hours_after)
+    guard = guard_soc * car.capacity_kwh
+    can_export = not view.resting
+    # the guard keeps a margin over both floor and need, but is never a reason to charge
+    margin = max(0.0, min(guard, energy - need)) if energy - need > SETTLED_KWH else 0.0
+    return SplitCar(
+        id=car.car_id,
+        site=car.site.site_id,
+        capacity_kwh=car.capacity_kwh,
+        floor_kwh=floor,
+        max_kwh=car.capacity_kwh,
+        energy_kwh=energy,
+        charge_kw=charger.charge_kw,
+        discharge_kw=charger.discharge_kw if can_export else 0.0,
+        depart_slot=stays,
+        target_kwh=min(car.capacity_kwh, need + margin),
+        min_kw=charger.min_kw,
+        guard_kwh=guard,
+    )
+
+
+def _split_site(site: Site, target: ZoneTarget) -> SplitSite:
+    instants = [bound for slot in target.slots for bound in (slot.start, slot.end)]
+    room = min(site.export_room_kw(at) for at in instants)
+    return SplitSite(export_limit_kw=room, import_limit_kw=site.import_limit_kw)

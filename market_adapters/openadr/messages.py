@@ -1,0 +1,160 @@
+"""Our messages, made with openleadr's templates: which service each goes to, and what it says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from openleadr.messaging import create_message
+
+from aggregator.ports import Opt
+
+OK = 200
+REPORT_NOT_SUPPORTED = 461
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way out.
+
+    Attributes:
+        service: The last part of the address it is posted to.
+        name: Its element.
+        payload: What openleadr's template of that name takes.
+    """
+
+    service: str
+    name: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Our certificate and key, as PEM."""
+
+    cert: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EventAnswer:
+    """What we say to one version of one event."""
+
+    event_id: str
+    modification: int
+    code: int
+    description: str
+    opt: Opt
+
+
+def render(message: Outgoing, signer: Signer | None = None) -> bytes:
+    """Return the bytes to post, signed if there is a signer; RSA takes some 0.1 s, best in a thread."""
+    keys = {} if signer is None else {"cert": signer.cert, "key": signer.key}
+    text: str = create_message(message.name, **keys, **message.payload)
+    return text.encode()
+
+
+def query_registration(request_id: str) -> Outgoing:
+    """Ask how the platform wants to be talked to."""
+    return Outgoing("EiRegisterParty", "oadrQueryRegistration", {"request_id": request_id})
+
+
+def create_party_registration(
+    request_id: str, ven_name: str, ven_id: str | None, registration_id: str | None, *, signed: bool
+) -> Outgoing:
+    """Register; with the ids we had, if we had any."""
+    payload = {
+        "request_id": request_id,
+        "ven_name": ven_name,
+        "ven_id": ven_id,
+        "registration_id": registration_id,
+        "profile_name": "2.0b",
+        "transport_name": "simpleHttp",
+        "transport_address": "",
+        "report_only": False,
+        "xml_signature": signed,
+        "http_pull_model": True,
+    }
+    return Outgoing("EiRegisterParty", "oadrCreatePartyRegistration", payload)
+
+
+def canceled_party_registration(ven_id: str, registration_id: str | None, request_id: str) -> Outgoing:
+    """Confirm that the platform took our registration back."""
+    payload = {"response": _response(request_id), "registration_id": registration_id, "ven_id": ven_id}
+    return Outgoing("EiRegisterParty", "oadrCanceledPartyRegistration", payload)
+
+
+def response(ven_id: str, request_id: str, code: int = OK, description: str = "OK", *, to: str) -> Outgoing:
+    """Answer a message for which there is no answer of its own."""
+    return Outgoing(
+        to, "oadrResponse", {"response": _response(request_id, code, description), "ven_id": ven_id}
+    )
+
+
+def poll(ven_id: str) -> Outgoing:
+    """Ask for the next message."""
+    return Outgoing("OadrPoll", "oadrPoll", {"ven_id": ven_id})
+
+
+def request_event(ven_id: str, request_id: str) -> Outgoing:
+    """Ask for all current events."""
+    return Outgoing("EiEvent", "oadrRequestEvent", {"request_id": request_id, "ven_id": ven_id})
+
+
+def created_event(ven_id: str, request_id: str, answers: Sequence[EventAnswer]) -> Outgoing:
+    """Answer the events of one oadrDistributeEvent, whose requestID is given."""
+    responses = [
+        {
+            "response_code": answer.code,
+            "response_description": answer.description,
+            "request_id": request_id,
+            "event_id": answer.event_id,
+            "modification_number": answer.modification,
+            "opt_type": answer.opt.value,
+        }
+        for answer in answers
+    ]
+    payload = {"response": _response(request_id), "event_responses": responses, "ven_id": ven_id}
+    return Outgoing("EiEvent", "oadrCreatedEvent", payload)
+
+
+def register_report(ven_id: str, request_id: str, metadata: list[dict[str, Any]]) -> Outgoing:
+    """Say what we can report."""
+    payload = {"request_id": request_id, "ven_id": ven_id, "reports": metadata}
+    return Outgoing("EiReport", "oadrRegisterReport", payload)
+
+
+def registered_report(ven_id: str, request_id: str) -> Outgoing:
+    """Confirm what the platform says it can report; we want none of it."""
+    payload = {"response": _response(request_id), "report_requests": [], "ven_id": ven_id}
+    return Outgoing("EiReport", "oadrRegisteredReport", payload)
+
+
+def created_report(ven_id: str, request_id: str, pending: Sequence[str], unknown: Sequence[str]) -> Outgoing:
+    """Confirm report requests, and say which specifiers are none of ours."""
+    code, text = (REPORT_NOT_SUPPORTED, f"no report {', '.join(unknown)}") if unknown else (OK, "OK")
+    payload = {
+        "response": _response(request_id, code, text),
+        "pending_reports": [{"report_request_id": name} for name in pending],
+        "ven_id": ven_id,
+    }
+    return Outgoing("EiReport", "oadrCreatedReport", payload)
+
+
+def canceled_report(ven_id: str, request_id: str, pending: Sequence[str]) -> Outgoing:
+    """Confirm that reports were cancelled, and say which are left."""
+    payload = {
+        "response": _response(request_id),
+        "pending_reports": [{"report_request_id": name} for name in pending],
+        "ven_id": ven_id,
+    }
+    return Outgoing("EiReport", "oadrCanceledReport", payload)
+
+
+def update_report(ven_id: str, report: dict[str, Any]) -> Outgoing:
+    """Send values; sent again it is the same message, as its request id is the report's own."""
+    payload = {"request_id": report["report_id"], "ven_id": ven_id, "reports": [report]}
+    return Outgoing("EiReport", "oadrUpdateReport", payload)
+
+
+def _response(request_id: str, code: int = OK, description: str = "OK") -> dict[str, Any]:
+    return {"response_code": code, "response_description": description, "request_id": request_id}

@@ -1,0 +1,354 @@
+"""Our side of a link: registers, polls, hands on what the platform wants, and sends what we have to say.
+
+Not built on openleadr's client, which loses reports, opts out of a message's every event when one is bad,
+never takes a missing event as cancelled, and goes deaf when its registration is cancelled. Kept from
+openleadr are its messages, schema and signatures.
+
+What is handed on is remembered before (so that a missing event is noticed even after a crash) and marked as
+dealt with only when the next item is asked for. Whatever is handed on twice is the same twice.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential, wait_random
+
+from aggregator.model.errors import BadMessage, Fault, Unavailable
+from aggregator.model.market import EventKey
+from aggregator.model.time import Interval
+from aggregator.ports import CallBatch, Clock, Opt, Report, ReportRequest, VenMemory
+from market_adapters.openadr import messages, reports
+from market_adapters.openadr.book import Book
+from market_adapters.openadr.exchange import NOT_REGISTERED, Exchange, LostRegistration
+from market_adapters.openadr.messages import EventAnswer, Outgoing
+from market_adapters.openadr.profile import Profile
+from market_adapters.openadr.settings import VenSettings
+from market_adapters.openadr.translate import response_code, to_call
+from market_adapters.openadr.wire import (
+    CancelReport,
+    CreatedPartyRegistration,
+    DistributeEvent,
+    Message,
+    Other,
+    ReportsAsked,
+    Reregister,
+    UpdatedReport,
+    WireReportRequest,
+)
+
+__all__ = ["Ven", "VenSettings"]
+
+DEFAULT_POLL_S = 10.0
+MOST_IN_A_ROW = 50
+LONGEST_POLL_S = 3600.0
+FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
+DESCRIPTION_LENGTH = 200
+
+
+class Ven:
+    """One link; an async context manager.
+
+    Args:
+        settings: Where the platform is, and our name there.
+        profile: How it uses OpenADR.
+        memory: What must outlive this process.
+        clock: Domain time; waiting between polls and after failures is wall time.
+
+    Attributes:
+        registered: Whether the platform knows us and our reports.
+        last_poll_at: Domain instant of the last poll that was answered.
+        consecutive_failures: How often in a row the platform did not answer, or not in a way we can read.
+    """
+
+    def __init__(self, settings: VenSettings, profile: Profile, memory: VenMemory, clock: Clock) -> None:
+        self.registered = False
+        self.last_poll_at: datetime | None = None
+        self.consecutive_failures = 0
+        self._settings = settings
+        self._profile = profile
+        self._clock = clock
+        self._book = Book(settings.vtn_id, memory)
+        self._exchange = Exchange(settings)
+        self._waiting: deque[CallBatch | ReportRequest] = deque(self._book.requests())
+        self._wake = asyncio.Event()
+        self._synced = False
+        self._in_a_row = 0
+        self._poll_s = settings.poll_interval_s or DEFAULT_POLL_S
+        self._log = structlog.get_logger().bind(vtn_id=settings.vtn_id)
+
+    async def __aenter__(self) -> Self:
+        await self._exchange.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.registered = False
+        await self._exchange.__aexit__(kind, error, trace)
+
+    async def calls(self) -> AsyncIterator[CallBatch | ReportRequest]:
+        """Yield what the platform wants, for ever; first the report requests that stood before a restart.
+
+        The next poll waits until the next item is asked for. A platform that is away, or talks nonsense, is
+        tried again for ever.
+        """
+        first_s = self._settings.retry_first_s
+        steps = AsyncRetrying(
+            retry=retry_if_exception_type((Unavailable, BadMessage)),
+            wait=wait_exponential(multiplier=first_s, max=self._settings.retry_most_s)
+            + wait_random(0, first_s),
+            before_sleep=self._failed,
+        )
+        while True:
+            while self._waiting:
+                item = self._waiting.popleft()
+                yield item
+                if isinstance(item, CallBatch):
+                    self._book.taken_back(item.calls)
+            await steps(self._step)
+            self.consecutive_failures = 0
+
+    async def answer(self, batch: CallBatch, decisions: Mapping[EventKey, Opt]) -> None:
+        """Tell the platform what we do with a batch's events.
+
+        Those with a problem are opted out of, with the response code that goes with it. Those that want an
+        answer and have no decision are left unanswered.
+
+        Raises:
+            Unavailable: If the platform is away or does not take the answer; its next delivery is answered.
+        """
+        answers = []
+        for call in batch.calls:
+            if not call.wants_answer:
+                continue
+            name, modification = call.key.event_id, call.key.modification
+            if call.problem is not None:
+                code, text = response_code(call.problem), call.problem[:DESCRIPTION_LENGTH]
+                answers.append(EventAnswer(name, modification, code, text, Opt.OUT))
+            elif call.key in decisions:
+                answers.append(EventAnswer(name, modification, messages.OK, "OK", decisions[call.key]))
+        if not answers:
+            return
+        message = messages.created_event(self._ven_id(), batch.request_id, answers)
+        try:
+            # 452 and 454 speak of an event here: it changed since
+            await self._ask(message, lost_codes=(NOT_REGISTERED,))
+        except BadMessage as refusal:
+            raise Unavailable(str(refusal)) from refusal
+
+    async def send(self, report: Report) -> None:
+        """Send a report, and return once the platform has acknowledged it.
+
+        Raises:
+            Unavailable: If the platform is away, or does not acknowledge it.
+            BadMessage: If it refuses it, or the report cannot be sent at all.
+        """
+        content = reports.values(report, self._profile.load_sign)
+        message = messages.update_report(self._ven_id(), content)
+        answer = await self._ask(message, lost_codes=(NOT_REGISTERED,))
+        if answer is None or not isinstance(answer.body, UpdatedReport):
+            raise Unavailable(f"{report.report_id}: no oadrUpdatedReport in answer to oadrUpdateReport")
+        if answer.body.cancel is not None:
+            self._waiting.extend(self._book.cancel(answer.body.cancel.report_request_ids))
+            self._wake.set()
+
+    async def _step(self) -> None:
+        """Do the next thing that is due; what it brings is put among what waits to be yielded."""
+        if not self.registered:
+            await self._register()
+        elif not self._synced:
+            await self._take(await self._ask(messages.request_event(self._ven_id(), _new_id())))
+            self._synced = True
+        else:
+            await self._poll()
+
+    async def _poll(self) -> None:
+        if self._in_a_row in {0, MOST_IN_A_ROW} and not self.consecutive_failures:
+            self._in_a_row = 0
+            await self._pause()
+        if not self.registered or self._waiting:
+            return
+        self._in_a_row += 1
+        try:
+            answer = await self._ask(messages.poll(self._ven_id()))
+        except (Unavailable, BadMessage):
+            self._in_a_row = 0
+            raise
+        self.last_poll_at = self._clock.now()
+        if not await self._take(answer):
+            self._in_a_row = 0
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._poll_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._wake.clear()
+
+    async def _register(self) -> None:
+        with suppress(BadMessage):
+            # only asked because the standard has it so; what counts is in the answer to the registration
+            await self._ask(messages.query_registration(_new_id()))
+        message = messages.create_party_registration(
+            _new_id(),
+            self._settings.ven_name,
+            self._book.ven_id,
+            self._book.registration_id,
+            signed=self._settings.cert is not None,
+        )
+        try:
+            answer = await self._ask(message)
+        except LostRegistration:
+            self._book.register(None, None)
+            raise
+        if answer is None or not isinstance(answer.body, CreatedPartyRegistration) or not answer.body.ven_id:
+            found = "nothing" if answer is None else answer.name
+            raise BadMessage(Fault(message.name, found, "oadrCreatedPartyRegistration with a venID"))
+        if answer.body.vtn_id != self._settings.vtn_id:
+            raise BadMessage(Fault(f"{answer.name}: vtnID", answer.body.vtn_id, self._settings.vtn_id))
+        self._book.register(answer.body.ven_id, answer.body.registration_id)
+        if self._settings.poll_interval_s is None and answer.body.poll_every is not None:
+            self._poll_s = min(LONGEST_POLL_S, answer.body.poll_every.total_seconds())
+        await self._offer_reports(answer.body.ven_id)
+        self.registered, self._synced = True, False
+        self._log.info("registered", ven_id=answer.body.ven_id, poll_s=self._poll_s)
+
+    async def _offer_reports(self, ven_id: str) -> None:
+        offered = reports.metadata(
+            self._settings.zones or self._profile.zones,
+            self._settings.products or tuple(self._profile.products),
+            self._settings.granularity,
+            self._clock.now(),
+        )
+        try:
+            answer = await self._ask(messages.register_report(ven_id, _new_id(), offered))
+        except BadMessage as refusal:
+            # a platform that wants no reports can still send events
+            self._log.warning("reports_refused", error=str(refusal))
+            return
+        if answer is not None and isinstance(answer.body, ReportsAsked) and answer.body.requests:
+            await self._reports_asked(ven_id, answer.body)
+
+    async def _take(self, message: Message | None) -> bool:
+        """Deal with one message; return whether more may be waiting."""
+        if message is None:
+            return False
+        body, ven_id = message.body, self._book.ven_id or ""
+        match body:
+            case DistributeEvent():
+                return self._events(body, message.raw)
+            case ReportsAsked():
+                await self._reports_asked(ven_id, body)
+            case CancelReport():
+                self._waiting.extend(self._book.cancel(body.report_request_ids))
+                pending = [request.request_id for request in self._book.requests()]
+                await self._tell(messages.canceled_report(ven_id, body.request_id, pending))
+            case Other() if message.name == "oadrRegisterReport":
+                await self._tell(messages.registered_report(ven_id, body.request_id))
+            case Other():
+                text = f"{message.name} is not expected by a VEN"
+                self._log.warning("unexpected_message", message=message.name)
+                await self._tell(messages.response(ven_id, body.request_id, 459, text, to="EiEvent"))
+            case _:
+                return False
+        return True
+
+    def _events(self, body: DistributeEvent, raw: bytes) -> bool:
+        """Put all current events among what waits; return whether there was anything new among them."""
+        now, vtn_id = self._clock.now(), self._settings.vtn_id
+        if body.vtn_id not in {vtn_id, ""}:
+            self._log.warning("other_vtn", found=body.vtn_id)
+            return False
+        calls = [
+            self._book.judged(to_call(event, self._profile, vtn_id=vtn_id, received_at=now, raw=raw))
+            for event in body.events
+        ]
+        unnamed = any(not call.key.event_id for call in calls)
+        present = [call.key.event_id for call in calls]
+        # an event whose id cannot be read may be any of those that seem to be missing
+        missing = () if unnamed else self._book.missing(present, now, raw)
+        new = self._book.note(calls, now)
+        for call in calls:
+            if call.problem is not None:
+                self._log.warning("event_with_problem", event_id=call.key.event_id, problem=call.problem)
+        if calls or missing:
+            self._waiting.append(CallBatch(vtn_id, body.request_id, (*calls, *missing)))
+        return new
+
+    async def _reports_asked(self, ven_id: str, body: ReportsAsked) -> None:
+        known = [request for request in body.requests if request.specifier in set(reports.Specifier)]
+        unknown = [request.specifier for request in body.requests if request not in known]
+        requests = [_report_request(self._settings.vtn_id, request) for request in known]
+        self._book.ask(requests, self._clock.now())
+        self._waiting.extend(requests)
+        pending = [request.request_id for request in self._book.requests()]
+        await self._tell(messages.created_report(ven_id, body.request_id, pending, unknown))
+
+    async def _tell(self, message: Outgoing) -> None:
+        """Say something that changes nothing for us if it is lost."""
+        try:
+            await self._ask(message, lost_codes=(NOT_REGISTERED,))
+        except (Unavailable, BadMessage) as error:
+            self._log.warning("not_told", message=message.name, error=str(error))
+
+    async def _ask(self, message: Outgoing, *, lost_codes: tuple[int, ...] | None = None) -> Message | None:
+        try:
+            if lost_codes is None:
+                return await self._exchange.ask(message)
+            return await self._exchange.ask(message, lost_codes=lost_codes)
+        except LostRegistration as lost:
+            self._log.warning("registration_lost", error=str(lost))
+            self.registered = False
+            self._wake.set()
+            if lost.asked is not None:
+                await self._confirm(lost.asked)
+            raise
+
+    async def _confirm(self, asked: Reregister) -> None:
+        """Confirm that we heard it; a registration taken back is no use for the next one."""
+        ven_id, request_id = self._book.ven_id or "", asked.request_id
+        if request_id is None:
+            message = messages.response(ven_id, "", to="EiRegisterParty")
+        else:
+            message = messages.canceled_party_registration(ven_id, asked.registration_id, request_id)
+            self._book.register(ven_id or None, None)
+        with suppress(Unavailable, BadMessage):
+            await self._exchange.ask(message)
+
+    def _failed(self, state: RetryCallState) -> None:
+        self.consecutive_failures += 1
+        error = state.outcome.exception() if state.outcome else None
+        wait_s = round(state.next_action.sleep, 3) if state.next_action else None
+        self._log.warning("vtn_away", error=str(error), failures=self.consecutive_failures, wait_s=wait_s)
+
+    def _ven_id(self) -> str:
+        if not self.registered or self._book.ven_id is None:
+            raise Unavailable(f"{self._settings.vtn_id}: not registered")
+        return self._book.ven_id
+
+
+def _report_request(vtn_id: str, request: WireReportRequest) -> ReportRequest:
+    start = request.start
+    end = FOR_EVER if start is None or request.length is None else start + request.length
+    window = None if start is None or start >= end else Interval(start, end)
+    return ReportRequest(
+        vtn_id=vtn_id,
+        request_id=request.request_id,
+        specifier=request.specifier,
+        granularity=request.granularity,
+        back_duration=request.back_duration,
+        window=window,
+    )
+
+
+def _new_id() -> str:
+    return str(uuid4())

@@ -1,0 +1,300 @@
+"""Bytes of an OpenADR 2.0b message -> frozen values; nothing here knows what they mean to us.
+
+Ids stay strings, times become UTC, open ends are None. Messages may come in ``oadrPayload``, in
+``oadrSignedObject`` or bare.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from lxml import etree
+
+from aggregator.model.errors import BadMessage, Fault
+from market_adapters.openadr.values import DURATION
+from market_adapters.openadr.wire_events import NO_TIME, BadEvent, WireEvent, read_event
+from market_adapters.openadr.xmltree import MOST_FAULTS, Faults, Node, faults_by_schema, local_name, safe_tree
+
+OK_CODES = range(200, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An ``eiResponse``; code 0 stands for one that is no number."""
+
+    code: int
+    description: str
+    request_id: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the other side accepted what it answers."""
+        return self.code in OK_CODES
+
+
+@dataclass(frozen=True, slots=True)
+class WireReportRequest:
+    """One standing or single request for a report.
+
+    Attributes:
+        request_id: Its reportRequestID.
+        specifier: The reportSpecifierID asked for.
+        granularity: Length of an interval; zero where there is one report when there is one.
+        back_duration: How often it is sent; zero as above.
+        start: From when; None at once.
+        length: For how long; None for ever.
+    """
+
+    request_id: str
+    specifier: str
+    granularity: timedelta
+    back_duration: timedelta
+    start: datetime | None
+    length: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class DistributeEvent:
+    """All current events of a platform."""
+
+    vtn_id: str
+    request_id: str
+    response: Response | None
+    events: tuple[WireEvent | BadEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Any message that says no more than how a request went: oadrResponse and its kind."""
+
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedPartyRegistration:
+    """The platform's answer to a query or a registration."""
+
+    response: Response
+    vtn_id: str
+    ven_id: str | None
+    registration_id: str | None
+    poll_every: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportsAsked:
+    """oadrRegisteredReport (with ``response``) or oadrCreateReport: what the platform wants told."""
+
+    request_id: str
+    response: Response | None
+    requests: tuple[WireReportRequest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReport:
+    """The platform no longer wants these reports."""
+
+    request_id: str
+    report_request_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatedReport:
+    """A report arrived; others may be cancelled in the same breath."""
+
+    response: Response
+    cancel: CancelReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reregister:
+    """oadrRequestReregistration, or oadrCancelPartyRegistration (with a ``request_id``)."""
+
+    request_id: str | None
+    registration_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A message that asks nothing of us that we know of; its fields are in the envelope."""
+
+    request_id: str
+
+
+Body = (
+    DistributeEvent
+    | Answer
+    | CreatedPartyRegistration
+    | ReportsAsked
+    | CancelReport
+    | UpdatedReport
+    | Reregister
+    | Other
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it came.
+
+    Attributes:
+        name: Its element, e.g. ``oadrDistributeEvent``.
+        body: What it says.
+        fields: Every text in it by its path, e.g. ``eiResponse.responseCode``.
+        signed: Whether it carries a signature; nothing here checks it.
+        raw: Its bytes.
+    """
+
+    name: str
+    body: Body
+    fields: Mapping[str, str]
+    signed: bool
+    raw: bytes
+
+
+def parse(data: bytes, source: str = "message", *, lenient: bool = False) -> Message:
+    """Read a message.
+
+    Args:
+        data: As received.
+        source: What to call it in faults, e.g. a file name.
+        lenient: Whether to read on without the schema where the meaning is clear: enums in another case,
+            times without a zone (taken as UTC), optional fields missing.
+
+    Raises:
+        BadMessage: If it is no message, or cannot be read, with all faults found. An event that cannot be
+            read is no such fault: it is a ``BadEvent`` beside the others.
+    """
+    root = safe_tree(data, source)
+    signed = any(local_name(child) == "Signature" for child in root.iterchildren(tag=etree.Element))
+    element = _inner(root, source)
+    faults = Faults(source, lenient)
+    node = Node(element, "", faults)
+    body = READERS.get(node.name, _other)(node)
+    if faults.found:
+        raise BadMessage(*faults.found)
+    # our own faults name the field, the schema's only a line
+    found = event_faults(body)
+    if not lenient and (len(found) == MOST_FAULTS or (by_schema := faults_by_schema(root, source))):
+        raise BadMessage(*(found or by_schema))
+    return Message(node.name, body, dict(_texts(element, "")), signed, data)
+
+
+def event_faults(body: Body) -> list[Fault]:
+    """Return the faults of the events that cannot be read."""
+    events = body.events if isinstance(body, DistributeEvent) else ()
+    found = [fault for event in events if isinstance(event, BadEvent) for fault in event.faults]
+    return found[:MOST_FAULTS]
+
+
+def _inner(root: etree._Element, source: str) -> etree._Element:
+    element = root
+    for wrapper in ("oadrPayload", "oadrSignedObject"):
+        if local_name(element) == wrapper:
+            inside = [c for c in element.iterchildren(tag=etree.Element) if local_name(c) != "Signature"]
+            if len(inside) != 1:
+                found = f"{len(inside)} elements"
+                raise BadMessage(Fault(f"{source}: {wrapper}", found, "exactly one message"))
+            element = inside[0]
+    name = local_name(element)
+    if not name.startswith("oadr") or name in {"oadrPayload", "oadrSignedObject"}:
+        raise BadMessage(Fault(source, f"<{name}>", "an OpenADR 2.0b message, such as oadrDistributeEvent"))
+    return element
+
+
+def _texts(element: etree._Element, path: str) -> Iterator[tuple[str, str]]:
+    children = list(element.iterchildren(tag=etree.Element))
+    if not children and (text := (element.text or "").strip()):
+        yield path or local_name(element), text
+    names = [local_name(child) for child in children]
+    count = Counter(names)
+    seen: dict[str, int] = {}
+    for name, child in zip(names, children, strict=True):
+        index = seen[name] = seen.get(name, -1) + 1
+        step = f"{name}[{index}]" if count[name] > 1 else name
+        yield from _texts(child, f"{path}.{step}" if path else step)
+
+
+def _response(node: Node) -> Response:
+    inner = node.one("eiResponse") or node
+    code = inner.need_count("responseCode")
+    return Response(code, inner.text("responseDescription") or "", inner.text("requestID") or "")
+
+
+def _distribute(node: Node) -> DistributeEvent:
+    vtn_id = node.text("vtnID") or "" if node.faults.lenient else node.need_text("vtnID")
+    response = _response(node) if node.one("eiResponse") else None
+    events = tuple(read_event(event) for event in node.all("oadrEvent"))
+    return DistributeEvent(vtn_id, node.text("requestID") or "", response, events)
+
+
+def _answer(node: Node) -> Answer:
+    return Answer(_response(node))
+
+
+def _registration(node: Node) -> CreatedPartyRegistration:
+    return CreatedPartyRegistration(
+        response=_response(node),
+        vtn_id=node.text("vtnID") or "",
+        ven_id=node.text("venID"),
+        registration_id=node.text("registrationID"),
+        poll_every=node.duration("oadrRequestedOadrPollFreq", "duration") or None,
+    )
+
+
+def _reports_asked(node: Node) -> ReportsAsked:
+    response = _response(node) if node.one("eiResponse") else None
+    requests = tuple(_report_request(request) for request in node.all("oadrReportRequest"))
+    return ReportsAsked(node.text("requestID") or "", response, requests)
+
+
+def _report_request(node: Node) -> WireReportRequest:
+    specifier = node.one("reportSpecifier") or node
+    period = specifier.one("reportInterval", "properties")
+    start = period.instant("dtstart", "date-time") if period else None
+    length = (period.duration("duration", "duration") or None) if period else None
+    if start is not None and length is not None:
+        try:
+            start + length
+        except OverflowError:
+            specifier.fault(("reportInterval", "duration"), str(length), DURATION)
+    return WireReportRequest(
+        request_id=node.need_text("reportRequestID"),
+        specifier=specifier.need_text("reportSpecifierID"),
+        granularity=specifier.duration("granularity", "duration") or NO_TIME,
+        back_duration=specifier.duration("reportBackDuration", "duration") or NO_TIME,
+        start=start,
+        length=length,
+    )
+
+
+def _cancel_report(node: Node) -> CancelReport:
+    return CancelReport(node.text("requestID") or "", node.texts("reportRequestID"))
+
+
+def _updated_report(node: Node) -> UpdatedReport:
+    cancel = node.one("oadrCancelReport")
+    return UpdatedReport(_response(node), _cancel_report(cancel) if cancel else None)
+
+
+def _reregister(node: Node) -> Reregister:
+    return Reregister(node.text("requestID"), node.text("registrationID"))
+
+
+def _other(node: Node) -> Other:
+    return Other(node.text("requestID") or "")
+
+
+READERS: Mapping[str, Callable[[Node], Body]] = {
+    "oadrDistributeEvent": _distribute,
+    "oadrResponse": _answer,
+    "oadrCreatedPartyRegistration": _registration,
+    "oadrCanceledPartyRegistration": _answer,
+    "oadrRegisteredReport": _reports_asked,
+    "oadrCreateReport": _reports_asked,
+    "oadrCancelReport": _cancel_report,
+    "oadrUpdatedReport": _updated_report,
+    "oadrRequestReregistration": _reregister,
+    "oadrCancelPartyRegistration": _reregister,
+}

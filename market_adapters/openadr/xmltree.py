@@ -1,0 +1,229 @@
+"""Bytes from outside -> an XML tree that holds no surprise, and readers that name the place of every fault.
+
+Two steps, because validating while parsing crashes on entities (see ``hardening``): a plain parser that
+resolves nothing and fetches nothing, then the schema. A DTD is refused before and after the parse: no
+OpenADR message needs one, and two readers of one message can see different texts through it.
+"""
+
+import copy
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TypeVar
+
+from lxml import etree
+from openleadr import messaging
+
+from aggregator.model.errors import BadMessage, Fault
+from market_adapters.openadr import values
+
+MAX_BYTES = 2 * 1024 * 1024
+# two megabytes of sound events have some 48,000; each may cost a schema fault, and those are slow
+MOST_ELEMENTS = 60_000
+MOST_SCHEMA_FAULTS = 10
+MOST_FAULTS = 100
+NOTHING = datetime.fromtimestamp(0, UTC)
+_INSTANTS = {"date-time", "createdDateTime", "modificationDateTime"}
+_DURATIONS = {"duration", "startafter", "oadrMinPeriod", "oadrMaxPeriod"}
+_NAMESPACE = re.compile(r"\{[^}]*\}")
+_SHOWN = 80
+T = TypeVar("T")
+
+
+def local_name(element: etree._Element) -> str:
+    """Return an element's name without its namespace."""
+    return str(element.tag).rpartition("}")[2]
+
+
+def safe_tree(data: bytes, source: str) -> etree._Element:
+    """Parse without a DTD, an entity or a fetch.
+
+    Raises:
+        BadMessage: If the bytes are too many, no XML, or hold a DOCTYPE.
+    """
+    if len(data) > MAX_BYTES:
+        raise BadMessage(Fault(source, f"{len(data)} bytes", f"at most {MAX_BYTES} bytes"))
+    if b"<!doctype" in data.lower():
+        raise BadMessage(Fault(source, "<!DOCTYPE", "a message without a DTD"))
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(data, parser)
+    except (etree.LxmlError, ValueError, LookupError) as error:
+        raise BadMessage(Fault(source, _shown(data), f"well-formed XML ({_one_line(error)})")) from None
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise BadMessage(Fault(source, "<!DOCTYPE", "a message without a DTD"))
+    if next(islice(root.iter(), MOST_ELEMENTS, None), None) is not None:
+        raise BadMessage(Fault(source, "too many elements", f"at most {MOST_ELEMENTS} elements"))
+    return root
+
+
+def faults_by_schema(root: etree._Element, source: str) -> list[Fault]:
+    """Hold a message against the published 2.0b schema; return the first faults found."""
+    schema = messaging.XML_SCHEMA
+    if schema.validate(_with_narrow_texts(root)):
+        return []
+    return [
+        Fault(f"{source}: line {error.line}", _element_of(error.message), _NAMESPACE.sub("", error.message))
+        for error in list(schema.error_log)[:MOST_SCHEMA_FAULTS]
+    ]
+
+
+def _with_narrow_texts(root: etree._Element) -> etree._Element:
+    """Return a copy whose times and durations are in the form that the schema's patterns know."""
+    document = copy.deepcopy(root)
+    for element in document.iter(tag=etree.Element):
+        name, text = local_name(element), (element.text or "").strip()
+        try:
+            if name in _INSTANTS:
+                element.text = values.read_instant(text).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+            elif name in _DURATIONS and text and not len(element):
+                element.text = values.duration_text(values.read_duration(text))
+        except ValueError:
+            continue
+    return document
+
+
+def _element_of(message: str) -> str:
+    match = re.search(r"Element '(?:\{[^}]*\})?([^']*)'", message)
+    return match[1] if match else "message"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _shown(data: bytes) -> str:
+    return data[:_SHOWN].decode("utf-8", "replace")
+
+
+@dataclass(slots=True)
+class Faults:
+    """Where faults are collected, so that a message's are all told at once."""
+
+    source: str
+    lenient: bool
+    found: list[Fault] = field(default_factory=list)
+
+    def add(self, path: str, value: str, allowed: str) -> None:
+        """Note a fault; the first hundred are told, more would only bury them."""
+        if len(self.found) >= MOST_FAULTS:
+            return
+        self.found.append(Fault(f"{self.source}: {path}", value[:_SHOWN], allowed))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An element and the place it stands at; reads its parts by local name, noting what is wrong."""
+
+    element: etree._Element
+    path: str
+    faults: Faults
+
+    @property
+    def name(self) -> str:
+        """Local name of the element."""
+        return local_name(self.element)
+
+    def elements(self) -> list["Node"]:
+        """Return all child elements."""
+        return [self._at(child, local_name(child)) for child in self.element.iterchildren(tag=etree.Element)]
+
+    def all(self, name: str) -> list["Node"]:
+        """Return the children of that name, numbered in their path."""
+        found = [child for child in self.element.iterchildren(tag=etree.Element) if local_name(child) == name]
+        return [self._at(child, f"{name}[{index}]") for index, child in enumerate(found)]
+
+    def one(self, *names: str) -> "Node | None":
+        """Go down by name, one child at each level; None where there is none."""
+        node: Node | None = self
+        for name in names:
+            if node is None:
+                return None
+            children = node.element.iterchildren(tag=etree.Element)
+            found = next((child for child in children if local_name(child) == name), None)
+            node = None if found is None else node._at(found, name)
+        return node
+
+    def text(self, *names: str) -> str | None:
+        """Return the stripped text found there; None where there is none or it is empty."""
+        node = self.one(*names)
+        return None if node is None else (node.element.text or "").strip() or None
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return the texts of all children of that name that have one."""
+        return tuple(text for child in self.all(name) if (text := child.text()) is not None)
+
+    def need_text(self, *names: str) -> str:
+        """Return the text found there; a fault where there is none."""
+        return self._value(names, str, "", "a text")
+
+    def need_instant(self, *names: str) -> datetime:
+        """Return the instant found there."""
+        return self._value(names, self._instant, NOTHING, values.INSTANT)
+
+    def need_number(self, *names: str) -> float:
+        """Return the number found there."""
+        return self._value(names, values.read_number, 0.0, values.NUMBER)
+
+    def need_count(self, *names: str) -> int:
+        """Return the count found there; 0 if absent and the reading is lenient."""
+        if self.faults.lenient and self.text(*names) is None:
+            return 0
+        return self._value(names, values.read_count, 0, values.COUNT)
+
+    def instant(self, *names: str) -> datetime | None:
+        """Return the instant found there, None where there is none."""
+        return None if self.text(*names) is None else self.need_instant(*names)
+
+    def duration(self, *names: str) -> timedelta | None:
+        """Return the duration found there, None where there is none."""
+        if self.text(*names) is None:
+            return None
+        return self._value(names, values.read_duration, timedelta(0), values.DURATION)
+
+    def need_word(self, allowed: tuple[str, ...], default: str | None, *names: str) -> str:
+        """Return one of the words allowed; in a lenient reading in any case, or the default if absent."""
+        text = self.text(*names)
+        if text in allowed:
+            return text
+        if self.faults.lenient:
+            same = [word for word in allowed if text is not None and word.lower() == text.lower()]
+            if same or (text is None and default is not None):
+                return same[0] if same else default or ""
+        self.fault(names, text, f"one of {', '.join(allowed)}")
+        return ""
+
+    def fault(self, names: tuple[str, ...], value: str | None, allowed: str) -> None:
+        """Note a fault at the place that the names lead to."""
+        path = ".".join(part for part in (self.path, *names) if part)
+        self.faults.add(path, "(missing)" if value is None else value, allowed)
+
+    def _value(self, names: tuple[str, ...], read: Callable[[str], T], otherwise: T, allowed: str) -> T:
+        text = self.text(*names)
+        if text is None:
+            self.fault(names, None, allowed)
+            return otherwise
+        try:
+            return read(text)
+        except ValueError as error:
+            self.fault(names, text, str(error) or allowed)
+            return otherwise
+
+    def _instant(self, text: str) -> datetime:
+        try:
+            return values.read_instant(text, naive_is_utc=self.faults.lenient)
+        except ValueError:
+            raise ValueError(values.INSTANT) from None
+
+    def _at(self, element: etree._Element, step: str) -> "Node":
+        return Node(element, f"{self.path}.{step}" if self.path else step, self.faults)

@@ -1,0 +1,194 @@
+import shutil
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from aggregator.model.errors import BadMessage, Unavailable
+from aggregator.store import engine, open_store, schema, upgrade
+from aggregator.store.tables import METADATA
+from tests.builders import NOON, a_fleet
+
+SECOND = '''"""A later table."""
+import sqlalchemy as sa
+from alembic import op
+revision = "0002"
+down_revision = "0001"
+def upgrade():
+    op.create_table("later", sa.Column("id", sa.Integer(), primary_key=True))
+'''
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    return tmp_path / "flexloop.db"
+
+
+@pytest.fixture
+def newer(tmp_path) -> Path:
+    """The migrations of a program that knows one more."""
+    folder = tmp_path / "100% newer" / "migrations"
+    shutil.copytree(schema.MIGRATIONS, folder)
+    (folder / "versions" / "0002_later.py").write_text(SECOND)
+    return folder
+
+
+def url(file: Path) -> str:
+    return f"sqlite:///{file}"
+
+
+def open_existing(file: Path) -> None:
+    open_store(url(file), create=False).close()
+
+
+def test_the_migrations_make_the_tables_that_the_program_knows(file):
+    upgrade(url(file))
+    bare = engine.open_engine(engine.parse_url(url(file)))
+    with bare.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, METADATA) == []
+        found = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'readings'").scalar()
+    bare.dispose()
+    assert "WITHOUT ROWID" in found
+
+
+def test_a_missing_database_is_made_only_when_asked(file):
+    with pytest.raises(BadMessage, match="run `flexloop db upgrade`"):
+        open_existing(file)
+    assert not file.exists()
+    with open_store(url(file), create=True) as store:
+        store.fleet.replace(a_fleet(), NOON, "fleet.toml")
+    with open_store(url(file), create=True) as store:
+        assert store.fleet.load() == a_fleet()
+
+
+def test_an_empty_file_is_as_good_as_none(file):
+    file.touch()
+    with pytest.raises(BadMessage, match="an empty one"):
+        open_existing(file)
+    open_store(url(file), create=True).close()
+    open_existing(file)
+
+
+def test_an_upgrade_says_from_where_to_where(file):
+    assert upgrade(url(file)) == (None, "0001")
+    assert upgrade(url(file)) == ("0001", "0001")
+
+
+def test_an_older_database_is_refused_until_upgraded(file, newer):
+    upgrade(url(file))
+    parsed = engine.parse_url(url(file))
+    with pytest.raises(BadMessage, match=r"revision 0001.*run `flexloop db upgrade` \(revision 0002\)"):
+        schema.must_be_current(parsed, newer)
+    assert schema.upgrade(parsed, newer) == ("0001", "0002")
+    schema.must_be_current(parsed, newer)
+
+
+def test_a_newer_database_is_refused_by_name_and_left_alone(file, newer):
+    schema.upgrade(engine.parse_url(url(file)), newer)
+    before = file.read_bytes()
+    for attempt in (
+        open_existing,
+        lambda file: open_store(url(file), create=True),
+        lambda f: upgrade(url(f)),
+    ):
+        with pytest.raises(BadMessage) as refused:
+            attempt(file)
+        (fault,) = refused.value.faults
+        assert (fault.where, fault.value) == (str(file), "revision 0002")
+        assert "at most revision 0001" in fault.allowed
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"id,zone\n1,EASTGATE\n" * 400, b"SQLite format 3\x00" + b"\x07" * 5000])
+def test_a_file_that_is_no_database_is_refused_and_left_alone(file, content):
+    file.write_bytes(content)
+    for create in (False, True):
+        with pytest.raises(BadMessage, match="a SQLite database made by flexloop"):
+            open_store(url(file), create=create)
+    assert file.read_bytes() == content
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(file):
+    with sqlite3.connect(file) as other:
+        other.execute("CREATE TABLE recipes (id INTEGER)")
+    other.close()
+    before = file.read_bytes()
+    with pytest.raises(BadMessage, match="tables recipes"):
+        open_store(url(file), create=True)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "wrong", ["flexloop.db", "sqlite://", "sqlite:///:memory:", "mysql://x/y", "", "x://"]
+)
+def test_only_urls_of_durable_databases_are_taken(wrong):
+    with pytest.raises(BadMessage, match="sqlite:///FILE"):
+        open_store(wrong, create=True)
+
+
+def test_a_missing_folder_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(BadMessage, match="existing directory"):
+        open_store(url(tmp_path / "no" / "such.db"), create=True)
+    with pytest.raises(BadMessage, match="made by flexloop"):
+        open_store(url(tmp_path), create=True)
+
+
+def test_the_database_is_set_up_to_lose_nothing(file):
+    open_store(url(file), create=True).close()
+    opened = engine.open_engine(engine.parse_url(url(file)))
+    with opened.connect() as connection:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+    opened.dispose()
+    assert found == ["wal", 2, 1, 5000]
+
+
+def test_writers_wait_their_turn_and_none_is_turned_away(file):
+    with open_store(url(file), create=True) as store:
+
+        def remember(name: str) -> None:
+            for n in range(20):
+                store.memory.remember("dno", name, str(n))
+
+        threads = [threading.Thread(target=remember, args=(f"t{n}",)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [store.memory.recall("dno", f"t{n}") for n in range(4)] == ["19"] * 4
+
+
+def test_a_database_that_does_not_answer_is_told_apart_from_a_bug(file):
+    open_store(url(file), create=True).close()
+    impatient = engine.open_engine(engine.parse_url(f"{url(file)}?timeout=0"))
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with impatient.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")
+        connection.rollback()
+    with pytest.raises(Unavailable, match="locked"), engine.writing(impatient):
+        pass
+    holder.close()
+    impatient.dispose()
+
+
+def test_two_programs_that_create_at_once_make_one_database(file):
+    failed: list[BaseException] = []
+
+    def create() -> None:
+        try:
+            open_store(url(file), create=True).close()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=create) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    open_existing(file)
