@@ -34,7 +34,7 @@ def take_batch(workflow: Workflow, batch: CallBatch) -> dict[MarketCall, Opt]:
 def take(workflow: Workflow, call: MarketCall) -> Opt:
     """Decide one event version and store fact and decision; return the answer that may now leave."""
     known = workflow.store.inbox.get(call.key)
-    if known is not None:
+    if known is not None and known.decision is not None:
         return known.decision
     try:
         if call.problem is not None:
@@ -45,7 +45,10 @@ def take(workflow: Workflow, call: MarketCall) -> Opt:
             return _note(workflow, call, Opt.IN, None)
         return _take_fact(workflow, call)
     except RuleViolation as refused:
-        return _refuse(workflow, call, str(refused))
+        known = workflow.store.inbox.get(call.key)  # another delivery of the same version was faster
+        return (
+            known.decision if known is not None and known.decision else _refuse(workflow, call, str(refused))
+        )
 
 
 def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
@@ -125,8 +128,8 @@ def _refuse(workflow: Workflow, call: MarketCall, reason: str) -> Opt:
 
 
 def _note(workflow: Workflow, call: MarketCall, decision: Opt, reason: str | None) -> Opt:
-    workflow.store.inbox.put(_entry(workflow, call, decision, reason, None))
-    return decision
+    stored = workflow.store.inbox.put(_entry(workflow, call, decision, reason, None))
+    return stored.decision or decision
 
 
 def _entry(
@@ -136,7 +139,7 @@ def _entry(
         key=call.key,
         kind=call.kind,
         zones=call.zones,
-        content=call.content if isinstance(call.content, PeakWindow) else None,
+        content=call.content if isinstance(call.content, PeakWindow) and not call.test else None,
         cancelled=call.cancelled,
         raw=call.raw,
         received_at=workflow.now(),

@@ -25,7 +25,7 @@ from aggregator.model.time import LONDON, Interval, utc_text
 from aggregator.ports import Report, ReportRow
 from aggregator.reports import StatementBook, StatementRow
 from aggregator.settlement import Statement, metered, settle, settled_periods
-from aggregator.store import Store
+from aggregator.store import Store, StoredStatement
 from aggregator.workflow import Workflow, settlement_report_id
 
 SETTLED_STAGES = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
@@ -102,16 +102,18 @@ def settle_opportunity(
     product = workflow.products[opportunity.product_id]
     worked = work_out(workflow.store, opportunity, product, fleet)
     known = workflow.store.statements.latest(opportunity.opportunity_id)
-    if known is not None and known.digest == worked.digest and opportunity.statement_version == known.version:
+    if known is not None and known.digest == worked.digest:
         return opportunity
     version = opportunity.statement_version + 1
-    body = repr(worked.statement).encode()
-    reason = "first settlement" if version == 1 else "readings changed"
-    workflow.store.statements.put(
-        opportunity.opportunity_id, version=version, reason=reason, digest=worked.digest, body=body
+    statement = StoredStatement(
+        name=opportunity.opportunity_id,
+        version=version,
+        reason="first settlement" if version == 1 else "readings changed",
+        digest=worked.digest,
+        body=repr(worked.statement).encode(),
     )
     reports = [_report(worked, version, request_id, workflow.now())] if request_id is not None else []
-    return workflow.settled(opportunity, worked.digest, worked.statement.amount_gbp, reports)
+    return workflow.settled(opportunity, statement, worked.statement.amount_gbp, reports)
 
 
 def make_book(

@@ -34,7 +34,7 @@ from aggregator.model.opportunity import (
 )
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
 from aggregator.ports import Clock, Report, ReportRow
-from aggregator.store import InboxEntry, Store
+from aggregator.store import InboxEntry, Store, StoredStatement
 
 WH_PER_KWH = 1000
 OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.CLOSED))
@@ -101,8 +101,9 @@ class Workflow:
         by: str,
         inbox: InboxEntry | None = None,
         reports: Sequence[Report] = (),
+        statement: StoredStatement | None = None,
     ) -> Opportunity:
-        """Append facts, with the message they came in and the reports they cause, in one transaction.
+        """Append facts, with the message they came in and what they cause, in one transaction.
 
         Raises:
             RuleViolation: If they are not allowed, or somebody was faster. Nothing is stored then.
@@ -115,6 +116,7 @@ class Workflow:
             recorded_at=self.now(),
             inbox=inbox,
             reports=reports,
+            statement=statement,
         )
 
     def open(self) -> list[Opportunity]:
@@ -236,12 +238,15 @@ class Workflow:
                 self.record(opportunity, Closed(self.now()), by=CLOCKWORK)
 
     def settled(
-        self, opportunity: Opportunity, digest: str, amount_gbp: Decimal, reports: Sequence[Report]
+        self,
+        opportunity: Opportunity,
+        statement: StoredStatement,
+        amount_gbp: Decimal,
+        reports: Sequence[Report],
     ) -> Opportunity:
         """Record a statement and put its report into the outbox."""
-        version = opportunity.statement_version + 1
-        fact = Settled(self.now(), version, digest, str(amount_gbp))
-        return self.record(opportunity, fact, by=CLOCKWORK, reports=reports)
+        fact = Settled(self.now(), statement.version, statement.digest, str(amount_gbp))
+        return self.record(opportunity, fact, by=CLOCKWORK, reports=reports, statement=statement)
 
     def freeze_nominations(self, zone: str, plan: Plan, drafts: Iterable[tuple[Requirement, Draft]]) -> None:
         """Freeze the zone's nomination, half-hour by half-hour; what is frozen never moves.
