@@ -22,6 +22,7 @@ from aggregator.bidding_table import (
 )
 from aggregator.bidding_types import (
     BadScenario,
+    BoolArray,
     Cvar,
     FloatArray,
     Infeasible,
@@ -113,40 +114,35 @@ def _with_minimum(problem: Problem, optimum: Optimum) -> FloatArray:
     least_kw = _minimum_kw(problem)
     floored_kw = _floor(problem, problem.factor * optimum.bid_kw)
     small = (floored_kw > 0.0) & (floored_kw < least_kw)
-    if not small.any():
-        return floored_kw
     dropped_kw = np.where(small, 0.0, floored_kw)
+    # A flat bid below the minimum is none: raising the whole window would promise what was not found there.
+    if not small.any() or problem.bid_shape is BidShape.FLAT:
+        return dropped_kw
     candidates = [dropped_kw, _raised(problem, dropped_kw, small, least_kw)]
-    if problem.bid_shape is BidShape.PER_SLOT:
-        whole = optimise(problem, least_kw=least_kw / problem.factor)
-        if whole.run.solved:
-            again_kw = _floor(problem, problem.factor * whole.bid_kw)
-            candidates.append(np.where(again_kw < least_kw, 0.0, again_kw))
-    # Standing on its own, without base discharge held back for a bid that may be another one.
-    nothing = np.zeros_like(floored_kw)
-    return max(candidates, key=lambda kw: _worth(problem, kw, nothing))
+    whole = optimise(problem, least_kw=least_kw / problem.factor)
+    if whole.run.solved:
+        again_kw = _floor(problem, problem.factor * whole.bid_kw)
+        candidates.append(np.where(again_kw < least_kw, 0.0, again_kw))
+    return max(candidates, key=lambda kw: _worth(problem, kw))
 
 
-def _raised(problem: Problem, start_kw: FloatArray, small: np.ndarray, least_kw: float) -> FloatArray:
-    """Put slots that fell below the minimum at it, where need allows and it pays; a flat bid, all or none."""
-    best_kw, nothing = start_kw, np.zeros_like(start_kw)
-    slots = np.flatnonzero(small).tolist()
-    groups = [slots] if problem.bid_shape is BidShape.FLAT else [[slot] for slot in slots]
-    for group in groups:
-        chosen = np.isin(np.arange(len(start_kw)), group)
-        if (problem.needed_kw[chosen] < least_kw).any():
-            continue
-        candidate_kw = np.where(chosen, least_kw, best_kw)
-        if _worth(problem, candidate_kw, nothing) > _worth(problem, best_kw, nothing):
+def _raised(problem: Problem, start_kw: FloatArray, small: BoolArray, least_kw: float) -> FloatArray:
+    """Put slots that fell below the minimum at it, where need allows and it pays."""
+    best_kw = start_kw
+    for slot in np.flatnonzero(small & (problem.needed_kw >= least_kw)).tolist():
+        candidate_kw = np.where(np.arange(len(start_kw)) == slot, least_kw, best_kw)
+        if _worth(problem, candidate_kw) > _worth(problem, best_kw):
             best_kw = candidate_kw
     return best_kw
 
 
-def _worth(problem: Problem, offered_kw: FloatArray, held_kw: FloatArray) -> float:
-    short = shortfall(problem, offered_kw, held_kw)
-    if not keeps_cvar(problem, offered_kw, short):
+def _worth(problem: Problem, offered_kw: FloatArray) -> float:
+    """Return what a bid earns without hold-back, at the size it has before the factor. [GBP]"""
+    nothing, bid_kw = np.zeros_like(offered_kw), offered_kw / problem.factor
+    short = shortfall(problem, bid_kw, nothing)
+    if not keeps_cvar(problem, bid_kw, short):
         return -float("inf")
-    return expected(problem, margins_gbp(problem, offered_kw, held_kw, short))
+    return expected(problem, margins_gbp(problem, bid_kw, nothing, short))
 
 
 def _within_cvar(problem: Problem, offered_kw: FloatArray, held_kw: FloatArray) -> FloatArray:

@@ -6,11 +6,10 @@ Exit 2: wrong input or usage. With ``--json`` stdout holds one object and nothin
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from aggregator.commands import audit, bids, desk, files, serve, simulate
@@ -19,11 +18,14 @@ from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
 
 ANYWHERE_WITH_VALUE = ("--config", "--database", "--clock")
 ANYWHERE = ("--json",)
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""The parent of typer's complaints about a command line; it has no public name."""
+
+PROGRAM = "flexloop"
 
 app = typer.Typer(
-    name="flexloop",
+    name=PROGRAM,
     help="A gateway between the grid and a fleet of vehicle-to-grid cars.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -53,16 +55,16 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
-    line = hoisted(arguments)
+    line = hoisted(arguments) or ["--help"]
     as_json = "--json" in line
     try:
-        code = app(line, standalone_mode=False)
-    except click.exceptions.Exit as ended:
+        code = app(line, prog_name=PROGRAM, standalone_mode=False)
+    except typer.Exit as ended:
         return ended.exit_code
-    except click.exceptions.Abort:
+    except typer.Abort:
         return 1
-    except click.UsageError as error:
-        return fail("usage", "command line", error.format_message(), "see flexloop --help", as_json=as_json)
+    except USAGE_ERROR as error:
+        return _misused(error, as_json=as_json)
     except BadMessage as bad:
         first = bad.faults[0]
         return fail(bad.code, first.where, first.value, first.allowed, as_json=as_json, more=bad.faults[1:])
@@ -72,7 +74,20 @@ def run(arguments: Sequence[str]) -> int:
         return fail("unavailable", "outside", str(away), "try again later", as_json=as_json, exit_code=1)
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        reason = error.strerror or str(error)
+        return fail("bad_input", str(error.filename), reason, "a path that can be used", as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _misused(error: Exception, *, as_json: bool) -> int:
+    """Say in one line what is wrong with the command line, and whose help to read."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else PROGRAM
+    described: Callable[[], str] = getattr(error, "format_message", error.__str__)
+    return fail("usage", "command line", described(), f"see {command} --help", as_json=as_json)
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ anything. Text cells that a spreadsheet could take for a formula are guarded.
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,12 +14,16 @@ from decimal import Decimal
 from pathlib import Path
 
 import jinja2
+import lxml.etree as etree
 import pandas as pd
 import pygal
 from pygal.style import Style
 
 from aggregator.model.time import LONDON, utc_text
 from aggregator.settlement import Line
+
+# pygal leaves an import hook behind that Python 3.12 ignores and 3.11 warns of at every later import
+sys.meta_path[:] = [hook for hook in sys.meta_path if type(hook).__name__ != "PluginImportFixer"]
 
 WH_PER_KWH = Decimal(1000)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -199,6 +204,7 @@ def _chart(rows: Sequence[StatementRow]) -> str:
         js=(),
         pretty_print=False,
     )
+    chart.add_xml_filter(_figures_only)
     chart.x_labels = [_local(row) for row in rows]
     for name, field in (
         ("nominated export", "baseline_export_wh"),
@@ -208,6 +214,12 @@ def _chart(rows: Sequence[StatementRow]) -> str:
     ):
         chart.add(name, [getattr(row.line, field) / float(WH_PER_KWH) for row in rows])
     return str(chart.render(is_unicode=True))
+
+
+def _figures_only(root: "etree._Element") -> "etree._Element":
+    """Take out pygal's comments, which name today's date, and the settings of a script we do not ship."""
+    etree.strip_elements(root, "{*}script", etree.Comment, with_tail=False)
+    return root
 
 
 def _local(row: StatementRow) -> str:
@@ -223,7 +235,10 @@ def _decimal(value: object) -> Decimal:
 
 
 def _guarded(cells: Mapping[str, object]) -> dict[str, object]:
-    return {
-        name: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
-        for name, value in cells.items()
-    }
+    return {name: _plain(value) if isinstance(value, str) else value for name, value in cells.items()}
+
+
+def _plain(text: str) -> str:
+    """Return text that stays one cell, and text."""
+    guarded = f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return guarded.replace("\r", " ").replace("\n", " ")

@@ -83,8 +83,9 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class CycleRecord:
-    """All that a cycle leaves to be stored."""
+    """All that a cycle leaves to be stored, with the instant at which it began."""
 
+    at: datetime
     reports: tuple[CarReport, ...]
     sent: tuple[Sent, ...]
     notices: tuple[Notice, ...]
@@ -178,17 +179,14 @@ class Controller:
         sent = await self._send(points, now, notices)
         await self._set_fallbacks(willing)
         reports, self._reports = tuple(self._reports), []
-        await self._record(CycleRecord(reports, tuple(sent), tuple(notices)))
+        await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
 
     # set-points
 
     def _boost_point(self, view: CarView, now: datetime) -> SetPoint:
-        charger = view.car.charger
-        power_kw = min(charger.charge_kw, view.car.site.import_limit_kw)
-        if view.energy_kwh(now) >= view.car.capacity_kwh:
-            power_kw = 0.0
-        expires = now + self._settings.set_point
-        return SetPoint(view.car.car_id, -round(power_kw * W_PER_KW), now, expires, Purpose.BOOST)
+        """Return full power; the charger itself stops when the battery is full."""
+        watts = round(_full_kw(view) * W_PER_KW)
+        return SetPoint(view.car.car_id, -watts, now, now + self._settings.set_point, Purpose.BOOST)
 
     def _window_points(
         self, target: ZoneTarget, views: Sequence[CarView], now: datetime, notices: list[Notice]
@@ -316,13 +314,17 @@ class Controller:
             outcomes = [Outcome.UNREACHABLE] * len(points)
         sent = [Sent(point, outcome) for point, outcome in zip(points, outcomes, strict=True)]
         reports, self._reports = tuple(self._reports), []
-        await self._record(CycleRecord(reports, tuple(sent), ()))
+        await self._record(CycleRecord(now, reports, tuple(sent), ()))
 
 
 def _less_boost(target: ZoneTarget, boosted: Sequence[CarView]) -> ZoneTarget:
     """Ask the others for what boosted cars draw as well: the target is the zone's net export."""
-    drawn_kw = sum(min(view.car.charger.charge_kw, view.car.site.import_limit_kw) for view in boosted)
+    drawn_kw = sum(_full_kw(view) for view in boosted)
     return replace(target, export_kw=tuple(kw + drawn_kw for kw in target.export_kw))
+
+
+def _full_kw(view: CarView) -> float:
+    return min(view.car.charger.charge_kw, view.car.site.import_limit_kw)
 
 
 def _interlock_notice(refusal: Refusal, now: datetime) -> Notice:

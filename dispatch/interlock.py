@@ -87,7 +87,7 @@ class Interlock:
 
     def _discharge_refusal(self, point: SetPoint, car: Car) -> Refusal | None:
         report = self._reports.get(point.car_id)
-        if report is None or report.soc is None or not report.plugged:
+        if report is None or report.soc is None or not report.plugged or not 0 <= report.soc <= 1:
             return Refusal(
                 point, "P1", "discharge of a car whose state is not known, or that is not plugged in"
             )
@@ -120,7 +120,7 @@ class Interlock:
         # a neighbour may stop at any moment: what relieves this set-point is not counted on
         export_w = point.export_w + sum(w for w in others_w if w > 0)
         import_w = -point.export_w - sum(w for w in others_w if w < 0)
-        room_w = site.export_room_kw(point.issued_at) * W_PER_KW
+        room_w = min(map(site.export_room_kw, (point.issued_at, point.expires_at))) * W_PER_KW
         if point.export_w > 0 and export_w > room_w + TOLERANCE_W:
             return Refusal(point, "P4", f"home {site.site_id} would export {export_w} W, room {room_w:.0f} W")
         if point.export_w < 0 and import_w > site.import_limit_kw * W_PER_KW + TOLERANCE_W:
@@ -134,7 +134,8 @@ class Interlock:
 def _energy_left_kwh(point: SetPoint, car: Car, report: CarReport) -> float:
     """Energy when the set-point ends, had the car given it ever since it was measured. [kWh]"""
     soc = report.soc if report.soc is not None else 0.0
-    hours = (point.expires_at - report.measured_at).total_seconds() / HOUR_S
+    since = min(report.measured_at, point.issued_at)
+    hours = (point.expires_at - since).total_seconds() / HOUR_S
     return soc * car.capacity_kwh - point.export_w / W_PER_KW * hours / car.charger.eta_discharge
 
 

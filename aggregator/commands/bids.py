@@ -25,7 +25,7 @@ As = Annotated[str, typer.Option("--as", help="User who acts.")]
 Seen = Annotated[str, typer.Option("--draft", help="Digest of the draft that was seen.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why.")]
 
-group = typer.Typer(help="Bids: review, approve, refuse.", no_args_is_help=True)
+group = typer.Typer(help="Bids: review, approve, refuse.")
 
 
 def register(app: typer.Typer) -> None:

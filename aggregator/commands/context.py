@@ -88,9 +88,18 @@ def fail(
         typer.echo(to_json(body))
     else:
         for fault in faults:
-            line = f"{fault.where}: {fault.value}" if exit_code == 1 else str(fault)
-            typer.echo(f"flexloop: {' '.join(line.split())}", err=True)
+            typer.echo(f"flexloop: {' '.join(_line(code, fault).split())}", err=True)
     return exit_code
+
+
+def _line(code: str, fault: Fault) -> str:
+    match code:
+        case "usage":
+            return f"{fault.value.rstrip('.')}; {fault.allowed}"
+        case "refused" | "unavailable":
+            return f"{code}: {fault.value}; {fault.allowed}"
+        case _:
+            return str(fault)
 
 
 def configure_logging() -> None:

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         ("fleet", "The fleet's registry.", "import", fleet_import),
         ("db", "The store.", "upgrade", db_upgrade),
     ):
-        group = typer.Typer(help=help_text, no_args_is_help=True)
+        group = typer.Typer(help=help_text)
         group.command(verb)(command)
         app.add_typer(group, name=name)
 

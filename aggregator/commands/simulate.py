@@ -13,7 +13,7 @@ from aggregator.model.time import parse_instant
 from dispatch.fleet_simulator.program import run as run_fleet
 from market_adapters.dno_simulator.main import run as run_dno
 
-group = typer.Typer(help="Simulators, each a program of its own.", no_args_is_help=True)
+group = typer.Typer(help="Simulators, each a program of its own.")
 
 
 def register(app: typer.Typer) -> None:

@@ -1,7 +1,7 @@
 """Meter registers and car states as reported, each with when it was so and when we learnt it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -131,7 +131,7 @@ class States:
 
     def add(self, reports: Iterable[CarReport], received_at: datetime) -> int:
         """Store reported states that say something new; return how many did. Registers are left out."""
-        rows = [asdict(_state(report, received_at)) for report in reports]
+        rows = [_state_row(report, received_at) for report in reports]
         with writing(self._engine) as connection:
             return add_versions(connection, CAR_STATES, rows)
 
@@ -145,18 +145,18 @@ class States:
             )
 
 
-def _state(report: CarReport, received_at: datetime) -> CarState:
-    return CarState(
-        car_id=report.car_id,
-        measured_at=report.measured_at,
-        received_at=received_at,
-        plugged=report.plugged,
-        soc=report.soc,
-        export_w=report.export_w,
-        boost=report.boost,
-        depart_at=report.depart_at,
-        target_soc=report.target_soc,
-    )
+def _state_row(report: CarReport, received_at: datetime) -> dict[str, object]:
+    return {
+        "car_id": report.car_id,
+        "measured_at": report.measured_at,
+        "received_at": received_at,
+        "plugged": report.plugged,
+        "soc": report.soc,
+        "export_w": report.export_w,
+        "boost": report.boost,
+        "depart_at": report.depart_at,
+        "target_soc": report.target_soc,
+    }
 
 
 def _around(

@@ -1,0 +1,191 @@
+"""The gateway's workers: intake, clock, sender, reports. Each takes what is pending and acts on it.
+
+They call the synchronous store and the solver in threads, so that nothing blocks the loop that holds the
+cars; GLPK runs as a process of its own.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import structlog
+
+from aggregator.book import Book
+from aggregator.config import Settings
+from aggregator.files.sessions import read_sessions
+from aggregator.forecast import History
+from aggregator.intake import take_batch
+from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
+from aggregator.model.market import Draft, Requirement
+from aggregator.model.opportunity import Opportunity, Stage
+from aggregator.model.time import Interval
+from aggregator.ports import CallBatch, CallKind, Clock, Report, ReportRequest, ZoneTarget
+from aggregator.proposals import Proposer
+from aggregator.recorder import Recorder
+from aggregator.reporting import Reporting
+from aggregator.settling import settle_opportunity
+from aggregator.store import Alarm, Store
+from aggregator.wiring import prices_of, workflow_of
+from aggregator.workflow import fleet_of
+from dispatch.controller import Controller
+from market_adapters.openadr.ven import Ven
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+TICK_S = 0.1
+"""Wall seconds between looks at the clock and the outbox."""
+
+AHEAD = timedelta(days=15)
+"""How far ahead opportunities are looked at for their nominations: the longest gate, and a day."""
+
+
+class Gateway:
+    """All workers of one gateway process, over one store."""
+
+    def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = clock
+        self.fleet = fleet_of(store)
+        self.workflow = workflow_of(settings, store, clock)
+        self.book = Book(store, settings.fleet.zones)
+        self.prices = prices_of(settings, self.book.peaks)
+        self.recorder = Recorder(store, self.fleet)
+        self.lag = 2 * timedelta(seconds=settings.dispatch.reporting_interval_s)
+        self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
+        history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
+        self.proposer = Proposer(settings, self.fleet, history, self.prices)
+        self._nominated: set[str] = set()
+
+    # workers
+
+    async def intake(self, ven: Ven, controller: Controller) -> None:
+        """Take a platform's events and report requests in, durably, then answer."""
+        async for item in ven.calls():
+            match item:
+                case CallBatch():
+                    decisions = await asyncio.to_thread(take_batch, self.workflow, item)
+                    await self._refresh()
+                    if any(call.kind in (CallKind.DISPATCH, CallKind.PEAK) for call in item.calls):
+                        controller.wake()
+                    try:
+                        await ven.answer(item, {call.key: opt for call, opt in decisions.items()})
+                    except (Unavailable, BadMessage) as error:
+                        log.warning("answer_not_taken", vtn=item.vtn_id, error=str(error))
+                case ReportRequest():
+                    self.reporting.note(item)
+
+    async def send(self, ven: Ven, vtn_id: str) -> None:
+        """Send what the outbox holds for a platform, oldest first, until it is acknowledged."""
+        while True:
+            for entry in await asyncio.to_thread(self.store.outbox.pending, vtn_id):
+                if not await self._send_one(ven, entry.report):
+                    break
+            await asyncio.sleep(TICK_S)
+
+    async def keep_time(self) -> None:
+        """Do what the clock brings: propose, close gates, nominate, start and end delivery, settle."""
+        while True:
+            if await asyncio.to_thread(self.tick):
+                await self._refresh()
+            await asyncio.sleep(TICK_S)
+
+    async def report(self) -> None:
+        """Queue the periodic reports that platforms asked for."""
+        while True:
+            if self.recorder.recorded_until is not None:
+                await asyncio.to_thread(self.reporting.queue_due, self.recorder.recorded_until)
+            await asyncio.sleep(TICK_S)
+
+    async def targets(self, now: datetime) -> Sequence[ZoneTarget]:
+        """Return the zones' targets from the book in memory."""
+        return self.book.targets(now)
+
+    # steps, called in threads
+
+    def tick(self) -> bool:
+        """Advance every open opportunity by one step; return whether any moved."""
+        moved = False
+        for opportunity in self.workflow.open():
+            try:
+                after = self._step(opportunity)
+            except RuleViolation as refused:
+                log.info("overtaken", opportunity_id=opportunity.opportunity_id, reason=str(refused))
+                continue
+            if after.version != opportunity.version:
+                moved = True
+                log.info("stage", opportunity_id=after.opportunity_id, stage=after.stage.value)
+        return self._nominate() or moved
+
+    def _step(self, opportunity: Opportunity) -> Opportunity:
+        now = self.clock.now()
+        if opportunity.stage is Stage.RECEIVED and now < self.workflow.gate_closes_at(opportunity):
+            return self.proposer.propose(self.workflow, opportunity, now)
+        recorded_until = self.recorder.recorded_until
+        if opportunity.stage is Stage.DELIVERED:
+            if recorded_until is None or recorded_until < opportunity.window.end + self.lag:
+                return opportunity  # readings of the window may still be on their way
+            request_id = self.reporting.request_id(opportunity.vtn_id, "settlement")
+            return settle_opportunity(self.workflow, opportunity, self.fleet, request_id)
+        return self.workflow.advance(opportunity)
+
+    def _nominate(self) -> bool:
+        """Freeze and queue the nomination behind each draft whose gate has closed; return whether any was."""
+        now = self.clock.now()
+        frozen = False
+        for opportunity in self.store.journal.find(overlapping=Interval(now, now + AHEAD)):
+            name = opportunity.opportunity_id
+            in_review = opportunity.stage in (Stage.RECEIVED, Stage.IN_REVIEW)
+            if name in self._nominated or in_review or now < self.workflow.gate_closes_at(opportunity):
+                continue
+            plan = self.store.plans.get(name)
+            if plan is None:
+                self._nominated.add(name)
+                continue
+            span = Interval(plan.slots[0].start, plan.slots[-1].end)
+            if not self.store.nominations.between(opportunity.zone, span):
+                self.workflow.freeze_nominations(opportunity.zone, plan, self._standing(opportunity, span))
+                frozen = True
+            nominations = self.store.nominations.between(opportunity.zone, span)
+            if self.reporting.queue_nomination(opportunity.vtn_id, nominations, now):
+                self._nominated.add(name)
+        return frozen
+
+    def _standing(self, opportunity: Opportunity, span: Interval) -> list[tuple[Requirement, Draft]]:
+        """Return the bids of the zone that stand when the gate closes, with their requirements."""
+        found: list[tuple[Requirement, Draft]] = []
+        for one in self.store.journal.find(zone=opportunity.zone, overlapping=span):
+            draft = one.submitted or (one.draft if one.approved_digest else None)
+            if draft is not None and one.requirement is not None and one.stage is not Stage.CLOSED:
+                found.append((one.requirement, draft))
+        return found
+
+    async def _refresh(self) -> None:
+        await asyncio.to_thread(self.book.refresh, self.clock.now())
+
+    async def _send_one(self, ven: Ven, report: Report) -> bool:
+        """Send one report; return whether the next one may be tried at once."""
+        try:
+            await ven.send(report)
+        except Unavailable as away:
+            await _quietly(self.store.outbox.mark_attempt, report.report_id, self.clock.now(), str(away))
+            return False
+        except BadMessage as refused:
+            alarm = Alarm(self.clock.now(), "report_refused", report.report_id, str(refused))
+            await asyncio.to_thread(self.store.alarms.raise_, alarm)
+            await _quietly(self.store.outbox.mark_dead, report.report_id, str(refused))
+            return True
+        await _quietly(self.store.outbox.mark_sent, report.report_id, self.clock.now())
+        await _quietly(self.workflow.acknowledged, report.report_id)
+        return True
+
+
+async def _quietly(step: Callable[..., T], *arguments: object) -> T | None:
+    """Take a step that somebody else may have taken already."""
+    try:
+        return await asyncio.to_thread(step, *arguments)
+    except RuleViolation as overtaken:
+        log.info("overtaken", reason=str(overtaken))
+        return None

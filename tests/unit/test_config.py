@@ -1,0 +1,181 @@
+"""Wrong configuration stops the start: one line a fault, with file, field, value and what is allowed."""
+
+import shutil
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from aggregator.config import read_settings
+from aggregator.model.errors import BadMessage
+
+CONFIG = Path(__file__).parents[2] / "config"
+DAY_AHEAD = 'product_id = "day-ahead"'
+
+
+@pytest.fixture
+def config(tmp_path):
+    shutil.copytree(CONFIG, tmp_path / "config")
+    return tmp_path / "config"
+
+
+def edit(path, *changes):
+    text = path.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+
+
+def faults_of(config, *changes, market=(), database=None):
+    """Return the faults of the configuration with these replacements, as lines."""
+    edit(config / "gateway.toml", *changes)
+    edit(config / "markets" / "ukpn.toml", *market)
+    with pytest.raises(BadMessage) as refused:
+        read_settings(config / "gateway.toml", database)
+    lines = [str(fault) for fault in refused.value.faults]
+    assert all("\n" not in line for line in lines)
+    return lines
+
+
+def test_the_packaged_configuration_reads_clean():
+    settings = read_settings(CONFIG / "gateway.toml")
+    assert settings.fleet.zones == ("Canvey", "Hendon Way", "Wrotham")
+    product = settings.products["day-ahead"]
+    assert (product.slot.total_seconds(), product.penalty_gbp_per_mwh) == (1800, Decimal(600))
+    assert [rule.rule_id for rule in settings.desk.rule] == ["nights-and-small"]
+
+
+def test_the_environment_wins_over_the_file(monkeypatch):
+    monkeypatch.setenv("FLEXLOOP_STORE__URL", "sqlite:////elsewhere/f.db")
+    monkeypatch.setenv("FLEXLOOP_DISPATCH__CYCLE_S", "30")
+    settings = read_settings(CONFIG / "gateway.toml")
+    assert settings.store.url == "sqlite:////elsewhere/f.db"
+    assert settings.dispatch.cycle_s == 30
+
+
+def test_the_command_line_wins_over_file_and_environment(monkeypatch):
+    assert read_settings(CONFIG / "gateway.toml", "sqlite:///a.db").store.url == "sqlite:///a.db"
+    monkeypatch.setenv("FLEXLOOP_STORE__URL", "sqlite:///b.db")
+    assert read_settings(CONFIG / "gateway.toml", "sqlite:///a.db").store.url == "sqlite:///a.db"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("FLEXLOOP_STORE", "not json"), ("FLEXLOOP_STORE__URLL", "sqlite:///b.db")]
+)
+def test_a_wrong_environment_is_a_fault_too(config, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    (line,) = faults_of(config)
+    assert "store" in line.lower()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "value", "allowed"),
+    [
+        ("cycle_s = 60", "cycle_seconds = 60", "dispatch.cycle_seconds", "60", "known here: cycle_s,"),
+        ("[store]", "[stroe]", "stroe", "sqlite", "unknown key; known here: bidding, desk,"),
+        ("cycle_s = 60", "cycle_s = 5", "dispatch.cycle_s", "5", "greater than or equal to 10"),
+        ("cycle_s = 60", "cycle_s = nan", "dispatch.cycle_s", "nan", "finite"),
+        ("cycle_s = 60", "cycle_s = inf", "dispatch.cycle_s", "inf", ""),
+        ("zone_ramp_kw_per_minute = 500", "zone_ramp_kw_per_minute = true", "zone_ramp_kw", "True", "number"),
+        ("set_point_s = 120", "set_point_s = 121", "dispatch.set_point_s", "121", "less than or equal to 120"),
+        ('kind = "simulated"', 'kind = "ocpi"', "link.kind", "ocpi", "'simulated'"),
+        ('url = "http://127.0.0.1:8091/link"', 'url = "ftp://x"', "link.url", "ftp://x", "'http' or 'https'"),
+        ('url = "http://127.0.0.1:8091/link"', "", "link.url", "nothing", "there is no default"),
+        ('solver = "glpk"', 'solver = "cbc"', "bidding.solver", "cbc", "'glpk' or 'highs'"),
+        ('roles = ["approver"]', 'roles = ["king"]', "desk.user[1].roles[0]", "king", "'approver'"),
+        ('approved_by = "ben"', 'approved_by = "anna"', "desk.rule[0]", "anna", "somebody else"),
+        ("max_kw = 50", "max_kw = -1", "desk.rule[0].max_kw", "-1", "greater than 0"),
+        ('# zones = ["Canvey"]', 'zones = ["Camden"]', "desk.rule[0].zones", "Camden", "one of Canvey,"),
+        ('# products = ["day-ahead"]', 'products = ["x"]', "desk.rule[0].products", "x", "one of day-ahead"),
+        ("from_local = \"05:00\"", "from_local = \"06:00\"", "tariff", "", "cover the day once"),
+        ("from_local = \"05:00\"", "from_local = \"05:00Z\"", "tariff[1].from_local", "05:00Z", "without a zone"),
+        ("from_local = \"05:00\"", "from_local = 5", "tariff[1].from_local", "5", "local time of day"),
+        ("import_gbp_per_kwh = 0.2011", "import_gbp_per_kwh = nan", "tariff[0].import_gbp", "nan", "finite"),
+        ('# history = "sessions.csv"', 'history = "none.csv"', "fleet.history", "none.csv", "that exists"),
+        ('["markets/ukpn.toml"]', '["markets/x.toml"]', "market[0]", "markets/x.toml", "path of a market file"),
+        ('["markets/ukpn.toml"]', '"markets/ukpn.toml"', "market", "markets/ukpn.toml", "paths of market files"),
+        ('["markets/ukpn.toml"]', "[]", "market", "[]", "paths of market files"),
+    ],
+)
+def test_a_wrong_value_is_named_with_file_field_and_what_is_allowed(config, old, new, where, value, allowed):
+    (line,) = faults_of(config, (old, new))
+    assert line.startswith("gateway.toml: ")
+    assert where in line
+    assert value in line
+    assert allowed in line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "value", "allowed"),
+    [
+        ('direction = "up"', 'direction = "north"', "product[0].direction", "north", "'up' or 'down'"),
+        ("tick_kw = 1", "tick_kw = 0", "product[0].tick_kw", "0", "greater than 0"),
+        ('gate_local = "14:00"', 'gate_local = "14:00+01:00"', "product[0].gate_local", "14:00+01:00", "zone"),
+        ('gate_local = "14:00"', "gate_local = 14", "product[0].gate_local", "14", "local time of day"),
+        ('gate_local = "14:00"', 'gate_local = "2pm"', "product[0].gate_local", "2pm", "local time of day"),
+        ("hold_back = true", "holdback = true", "product[0].hold", "", ""),
+        ("award_probability = 0.9", "award_probability = 1.1", "award_probability", "1.1", "less than or equal"),
+        ("penalty_gbp_per_mwh = 600", "penalty_gbp_per_mwh = nan", "penalty_gbp", "nan", "finite"),
+        ('vtn_id = "DSO-Example"', 'vtn_id = ""', "vtn.vtn_id", "''", "at least 1 character"),
+    ],
+)
+def test_a_wrong_market_file_is_named_too(config, old, new, where, value, allowed):
+    line, *_ = faults_of(config, market=[(old, new)])
+    assert line.startswith("ukpn.toml: ")
+    assert where in line
+    assert value in line
+    assert allowed in line
+
+
+def test_bad_toml_names_the_file_and_the_line(config):
+    (line,) = faults_of(config, ("[store]", "[store"))
+    assert line.startswith("gateway.toml: ")
+    assert "line" in line
+    (config / "gateway.toml").write_text((CONFIG / "gateway.toml").read_text())
+    (line,) = faults_of(config, market=[("[vtn]", "[vtn")])
+    assert line.startswith("ukpn.toml: ")
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_file_that_cannot_be_read_is_named(config, content):
+    path = config / "gateway.toml"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadMessage, match=r"gateway\.toml.*a readable UTF-8 text file"):
+        read_settings(path)
+
+
+def test_a_product_stands_once_over_all_markets(config):
+    shutil.copy(config / "markets" / "ukpn.toml", config / "markets" / "other.toml")
+    lines = faults_of(config, ('["markets/ukpn.toml"]', '["markets/ukpn.toml", "markets/other.toml"]'))
+    assert [("day-ahead" in line, "DSO-Example" in line) for line in lines] == [(True, False), (False, True)]
+
+
+def test_bands_that_cover_the_day_twice_are_refused(config):
+    band = '[[tariff]]\nfrom_local = "02:00"\nuntil_local = "02:00"\n'
+    prices = "import_gbp_per_kwh = 0.1\nexport_gbp_per_kwh = 0.1\n\n"
+    (line,) = faults_of(config, ('[[tariff]]\nfrom_local = "02:00"', f'{band}{prices}[[tariff]]\nfrom_local = "02:00"'))
+    assert "cover the day once" in line
+
+
+def test_all_faults_of_all_files_are_told_at_once(config):
+    lines = faults_of(
+        config,
+        ("cycle_s = 60", "cycle_s = 5"),
+        ("[store]", "[stroe]"),
+        ('# zones = ["Canvey"]', 'zones = ["Camden"]'),
+        ('# history = "sessions.csv"', 'history = "none.csv"'),
+        ('["markets/ukpn.toml"]', '["markets/ukpn.toml", "markets/none.toml"]'),
+        market=[("tick_kw = 1", "tick_kw = 0"), ("min_kw = 10", "minimum = 10")],
+    )
+    for part in ("cycle_s", "stroe", "Camden", "none.csv", "none.toml", "tick_kw", "minimum", "min_kw"):
+        assert [line for line in lines if part in line], part
+
+
+def test_a_missing_market_hides_no_other_fault(config):
+    lines = faults_of(config, ('market = ["markets/ukpn.toml"]', ""), ("cycle_s = 60", "cycle_s = 5"))
+    assert len(lines) == 2
+    assert "gateway.toml: market" in lines[0]
+    assert "cycle_s" in lines[1]

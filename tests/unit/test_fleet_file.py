@@ -1,0 +1,182 @@
+"""The fleet file: what protects a driver or a grid must be stated, and every fault is told at once."""
+
+from datetime import time
+from pathlib import Path
+
+import pytest
+
+from aggregator.files.fleet import read_fleet
+from aggregator.model.errors import BadMessage
+from aggregator.model.fleet import ExportSource
+
+EXAMPLE = Path(__file__).parents[2] / "config" / "fleet.example.toml"
+ZONES = ("Canvey", "Hendon Way")
+HEADER = (
+    "car_id,site_id,zone,export_limit_kw,export_source,import_limit_kw,charger_id,capacity_kwh,charge_kw,"
+    "discharge_kw,eta_charge,eta_discharge,floor_soc,default_target_soc,default_depart_local"
+)
+LINES = (
+    "007,h-1,Canvey,3.68,g98,18.4,q-1,40,7.4,7.4,0.93,0.93,0.3,0.9,07:30",
+    "8,h-1,Canvey,3.68,g98,18.4,q-2,62,7.4,7.4,0.93,0.93,0.4,0.8,06:45",
+)
+
+
+def a_file(tmp_path, *changes):
+    text = EXAMPLE.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = tmp_path / "fleet.toml"
+    path.write_text(text)
+    return path
+
+
+def a_csv(tmp_path, *lines, header=HEADER):
+    path = tmp_path / "fleet.csv"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+def faults_of(path, zones=ZONES):
+    with pytest.raises(BadMessage) as refused:
+        read_fleet(path, zones)
+    lines = [str(fault) for fault in refused.value.faults]
+    assert all("\n" not in line for line in lines)
+    assert all(line.startswith(path.name) for line in lines)
+    return lines
+
+
+def test_the_packaged_example_reads_clean():
+    fleet = read_fleet(EXAMPLE, ZONES)
+    assert [car.car_id for car in fleet.cars] == ["leaf-1", "leaf-2"]
+    first = fleet.cars[0]
+    assert (first.site.zone, first.site.export_limit_kw, first.site.export_source) == (
+        "Hendon Way",
+        3.68,
+        ExportSource.G98,
+    )
+    assert first.default_intent.depart_local == time(7, 30)
+
+
+def test_the_same_cars_have_the_same_digest_in_either_form(tmp_path):
+    once = read_fleet(a_csv(tmp_path, *LINES))
+    assert [car.car_id for car in once.cars] == ["007", "8"]
+    assert {car.site.site_id for car in once.cars} == {"h-1"}
+    assert once.digest == read_fleet(a_csv(tmp_path, *LINES)).digest
+    assert once.digest != read_fleet(a_csv(tmp_path, *reversed(LINES))).digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "value", "allowed"),
+    [
+        ("floor_soc = 0.30", "floor_soc = 0.29", "car[0].floor_soc", "0.29", "greater than or equal to 0.3"),
+        ("floor_soc = 0.40", "", "car[1].floor_soc", "nothing", "there is no default"),
+        ("export_limit_kw = 3.68", "", "site[0].export_limit_kw", "nothing", "there is no default"),
+        ('export_source = "g98"', "", "site[0].export_source", "nothing", "there is no default"),
+        ('export_source = "g98"', 'export_source = "g97"', "site[0].export_source", "g97", "'g98', 'g99'"),
+        ('export_source = "g98"', 'export_source = "none"', "site[0]", "", "must be 0 where"),
+        ('car_id = "leaf-2"', 'car_id = "leaf-1"', "car.car_id", "leaf-1", "each id once; it stands 2 times"),
+        ('charger_id = "quasar-2"', 'charger_id = "quasar-1"', "car.charger_id", "quasar-1", "each id once"),
+        ('site_id = "home-2"', 'site_id = "home-1"', "site.site_id", "home-1", "each id once"),
+        ('car_id = "leaf-2"', "car_id = 2", "car[1].car_id", "2", "valid string"),
+        ('zone = "Canvey"', 'zone = "Camden"', "site[1].zone", "Camden", "Canvey, Hendon Way"),
+        ("capacity_kwh = 40", "capacity_kwh = nan", "car[0].capacity_kwh", "nan", "finite"),
+        ("capacity_kwh = 40", "capacity_kwh = true", "car[0].capacity_kwh", "True", "number"),
+        ("import_limit_kw = 18.4", "import_limit_kw = inf", "site[0].import_limit_kw", "inf", "finite"),
+        ("capacity_kwh = 40", "capacity_kw = 40", "car[0].capacity_kw", "40", "unknown key; known here"),
+        ("eta_charge = 0.93", "eta_charge = 93", "car[0].eta_charge", "93", "less than or equal to 1"),
+        ("default_target_soc = 0.9", "default_target_soc = 0.2", "default_target_soc", "0.2", "floor_soc 0.3"),
+        ('depart_local = "07:30"', 'depart_local = "07:30Z"', "default_depart_local", "07:30Z", "without a zone"),
+        ('depart_local = "07:30"', "depart_local = 7.5", "default_depart_local", "7.5", "local time of day"),
+        ('# dark_from = "20:00"', 'dark_from = "20:00"', "site[0]", "", "go together"),
+    ],
+)
+def test_a_wrong_value_is_named_with_field_and_what_is_allowed(tmp_path, old, new, where, value, allowed):
+    found = [line for line in faults_of(a_file(tmp_path, (old, new))) if where in line and allowed in line]
+    assert len(found) == 1
+    assert value in found[0]
+
+
+def test_a_car_at_a_home_that_is_not_there_is_named(tmp_path):
+    text = EXAMPLE.read_text().replace('site_id = "home-1"\ncharger_id', 'site_id = "home-9"\ncharger_id')
+    path = tmp_path / "fleet.toml"
+    path.write_text(text)
+    (line,) = faults_of(path)
+    assert "car[0].site_id" in line
+    assert "home-9" in line
+
+
+def test_any_zone_will_do_where_none_is_configured(tmp_path):
+    path = a_file(tmp_path, ('zone = "Canvey"', 'zone = "Camden"'))
+    assert read_fleet(path).zones == ("Camden", "Hendon Way")
+
+
+@pytest.mark.parametrize("name", ["fleet.toml", "fleet.csv"])
+def test_a_file_that_is_not_there_is_named(tmp_path, name):
+    with pytest.raises(BadMessage, match=name):
+        read_fleet(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "text"), [("fleet.toml", "[[car"), ("fleet.toml", ""), ("fleet.csv", "")])
+def test_a_file_that_holds_no_fleet_is_refused(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    assert faults_of(path)
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    lines = faults_of(
+        a_file(
+            tmp_path,
+            ("floor_soc = 0.30", "floor_soc = 0.2"),
+            ("export_limit_kw = 3.68", ""),
+            ('export_source = "g99"', ""),
+            ('car_id = "leaf-2"', 'car_id = "leaf-1"'),
+            ('zone = "Canvey"', 'zone = "Camden"'),
+            ("capacity_kwh = 62", "capacity_kwh = nan"),
+            ("default_target_soc = 0.8", "default_target_soc = 0.35"),
+        )
+    )
+    for part in ("0.2", "export_limit_kw", "export_source", "leaf-1", "Camden", "nan", "0.35"):
+        assert [line for line in lines if part in line], part
+    assert len(lines) == 7
+
+
+# CSV
+
+
+@pytest.mark.parametrize(
+    ("lines", "parts"),
+    [
+        ([LINES[0].replace(",0.3,", ",0.25,")], ("car[0].floor_soc", "0.25")),
+        ([LINES[0].replace("3.68", "")], ("site[0].export_limit_kw", "nothing")),
+        ([LINES[0].replace("40,", "NaN,")], ("car[0].capacity_kwh", "NaN", "finite")),
+        ([LINES[0], LINES[0]], ("car.car_id", "007", "each id once")),
+        ([LINES[0] + ",1"], ("header", "too many fields")),
+        (["007,h-1"], ("site[0].zone", "nothing")),
+        (['"007'], ("line",)),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path, lines, parts):
+    found = faults_of(a_csv(tmp_path, *lines))
+    assert [line for line in found if all(part in line for part in parts)]
+
+
+def test_an_unknown_column_is_named(tmp_path):
+    path = a_csv(tmp_path, *LINES, header=HEADER.replace("floor_soc", "floor"))
+    (line,) = faults_of(path)
+    assert "floor" in line
+    assert "floor_soc" in line
+
+
+def test_a_column_that_stands_twice_is_named(tmp_path):
+    path = a_csv(tmp_path, LINES[0] + ",0.9", header=HEADER + ",floor_soc")
+    (line,) = faults_of(path)
+    assert "floor_soc" in line
+
+
+def test_a_home_must_be_stated_alike_on_each_line_and_every_clash_is_told(tmp_path):
+    clash = LINES[1].replace("3.68", "7.36")
+    lines = faults_of(a_csv(tmp_path, LINES[0], clash, clash.replace("8,h-1", "9,h-1").replace("q-2", "q-3")))
+    assert [line for line in lines if "line 3" in line]
+    assert [line for line in lines if "line 4" in line]

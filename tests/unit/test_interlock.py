@@ -1,0 +1,250 @@
+"""What the interlock refuses, promise by promise, and that it says why with the figures."""
+
+from dataclasses import replace
+from datetime import time, timedelta
+
+import pytest
+
+from aggregator.model.fleet import ExportSource, Fleet
+from aggregator.model.metering import Purpose
+from dispatch.interlock import Interlock
+from tests.builders import EVENING, a_car, a_car_report, a_charger, a_fleet, a_set_point, a_site, an_intent
+
+START = EVENING.start
+REPORTING = timedelta(seconds=60)
+
+
+def a_report_now(**changes):
+    return a_car_report(**{"measured_at": START, "soc": 0.8, "export_w": 0, **changes})
+
+
+def an_interlock(*reports, fleet=None, **car):
+    interlock = Interlock(fleet or Fleet((a_car(**car),), "f" * 64), REPORTING)
+    interlock.observe(reports or [a_report_now()])
+    return interlock
+
+
+def refused(interlock, **changes):
+    (refusal,) = interlock.check([a_set_point(**changes)])
+    return refusal.promise, refusal.reason
+
+
+def passes(interlock, *points):
+    return interlock.check(points or [a_set_point()]) == ()
+
+
+def test_a_discharge_that_breaks_nothing_passes_and_is_counted():
+    interlock = an_interlock()
+    assert passes(interlock)
+    assert interlock.checked == 1
+
+
+# P1
+
+
+def test_p1_a_discharge_below_the_floor_is_refused_with_the_figures():
+    interlock = an_interlock(a_report_now(soc=0.303))  # 18.18 kWh, 6 kW for 120 s take 0.22 kWh
+    assert refused(interlock) == ("P1", "would leave 17.960 kWh, floor 18.000 kWh")
+
+
+def test_p1_the_drivers_higher_floor_holds():
+    assert passes(an_interlock(a_report_now(soc=0.51)))
+    promise, reason = refused(an_interlock(a_report_now(soc=0.51), floor_soc=0.51))
+    assert promise == "P1"
+    assert "floor 30.600 kWh" in reason
+
+
+def test_p1_a_floor_under_30_percent_in_the_registry_does_not_lower_it():
+    promise, reason = refused(an_interlock(a_report_now(soc=0.25), floor_soc=0.1))
+    assert promise == "P1"
+    assert "floor 18.000 kWh" in reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"soc": None}, {"plugged": False}, {"soc": float("nan")}, {"soc": float("inf")}, {"soc": 55.0}, {"soc": -0.1}],
+)
+def test_p1_a_car_whose_state_is_not_known_is_not_discharged(change):
+    promise, reason = refused(an_interlock(a_report_now(**change)))
+    assert promise == "P1"
+    assert "state is not known" in reason
+
+
+def test_p1_a_car_nobody_has_heard_of_yet_is_not_discharged():
+    interlock = an_interlock(a_report_now(car_id="car-2"), fleet=a_fleet(2))
+    assert refused(interlock)[0] == "P1"
+
+
+def test_p1_a_stale_car_is_not_discharged():
+    at_the_limit = START - 2 * REPORTING
+    assert passes(an_interlock(a_report_now(measured_at=at_the_limit)))
+    late = at_the_limit - timedelta(seconds=1)
+    promise, reason = refused(an_interlock(a_report_now(measured_at=late)))
+    assert promise == "P1"
+    assert str(late) in reason
+
+
+def test_p1_a_report_from_after_the_set_point_gives_no_energy_away():
+    later = START + timedelta(minutes=10)
+    assert refused(an_interlock(a_report_now(soc=0.30, measured_at=later)))[0] == "P1"
+
+
+def test_p1_what_was_given_since_the_report_counts():
+    interlock = an_interlock(a_report_now(soc=0.305, measured_at=START - 2 * REPORTING))
+    assert refused(interlock)[0] == "P1"
+
+
+def test_an_older_report_does_not_replace_a_newer_one():
+    interlock = an_interlock(a_report_now(soc=0.2))
+    interlock.observe([a_report_now(soc=0.9, measured_at=START - timedelta(seconds=30))])
+    assert refused(interlock)[0] == "P1"
+
+
+# P2
+
+
+def test_p2_a_discharge_that_costs_the_departure_is_refused_with_the_figures():
+    early, late = (
+        a_report_now(depart_at=START + timedelta(minutes=2 + minutes), target_soc=0.9) for minutes in (54, 55)
+    )
+    assert refused(an_interlock(early)) == ("P2", "would leave 47.780 kWh, departure needs 47.873 kWh")
+    assert passes(an_interlock(late))
+
+
+def test_p2_the_default_intent_holds_for_a_driver_who_says_nothing():
+    soon = an_intent(depart_local=time(17, 30), target_soc=1.0)
+    assert refused(an_interlock(default_intent=soon))[0] == "P2"
+    assert passes(an_interlock(default_intent=an_intent(target_soc=1.0)))
+
+
+def test_p2_a_weak_fuse_lengthens_the_charge():
+    leaves = a_report_now(depart_at=START + timedelta(hours=2), target_soc=0.9)
+    assert passes(an_interlock(leaves))
+    assert refused(an_interlock(leaves, site=a_site(import_limit_kw=3.0)))[0] == "P2"
+
+
+# P3
+
+
+def test_p3_a_boosted_car_is_not_discharged():
+    assert refused(an_interlock(a_report_now(boost=True))) == ("P3", "discharge of a boosted car")
+
+
+def test_p3_a_boosted_car_may_charge():
+    interlock = an_interlock(a_report_now(boost=True))
+    assert passes(interlock, a_set_point(export_w=-7400, purpose=Purpose.BOOST))
+
+
+# P4
+
+
+@pytest.mark.parametrize(
+    "change", [{"export_source": ExportSource.NONE}, {"export_limit_kw": 0.0}], ids=["no source", "no limit"]
+)
+def test_p4_a_home_without_approval_does_not_export(change):
+    assert refused(an_interlock(site=a_site(**change))) == ("P4", "home home-1 has no export approval")
+
+
+def test_p4_export_above_the_approval_is_refused_with_the_figures():
+    interlock = an_interlock(site=a_site(export_limit_kw=3.68))
+    assert refused(interlock) == ("P4", "home home-1 would export 6000 W, room 3680 W")
+    assert passes(interlock, a_set_point(export_w=3680))
+
+
+def test_p4_solar_takes_its_rating_but_in_the_dark():
+    by_day = a_site(solar_kw=4.0)
+    assert refused(an_interlock(site=by_day))[1] == "home home-1 would export 6000 W, room 3360 W"
+    by_night = replace(by_day, dark_from=time(16, 30), dark_until=time(7))
+    assert passes(an_interlock(site=by_night))
+
+
+def test_p4_the_dark_must_last_as_long_as_the_set_point():
+    ends = a_site(solar_kw=4.0, dark_from=time(16), dark_until=time(17, 1))
+    assert refused(an_interlock(site=ends))[0] == "P4"
+
+
+def test_p4_more_than_the_charger_is_rated_for_is_refused():
+    interlock = an_interlock(charger=a_charger(discharge_kw=5.0))
+    assert refused(interlock) == ("P4", "6000 W is above 5.0 kW rated")
+
+
+def test_p4_import_above_the_fuse_is_refused_with_the_figures():
+    interlock = an_interlock(site=a_site(import_limit_kw=7.0))
+    assert refused(interlock, export_w=-7400) == ("P4", "home home-1 would import 7400 W, fuse 7000 W")
+
+
+def two_at_home(**site):
+    home = a_site(**site)
+    cars = tuple(
+        a_car(car_id=f"car-{n}", charger=a_charger(charger_id=f"charger-{n}"), site=home) for n in (1, 2)
+    )
+    reports = [a_report_now(car_id=car.car_id) for car in cars]
+    return an_interlock(*reports, fleet=Fleet(cars, "f" * 64))
+
+
+def test_p4_two_cars_at_a_home_share_its_approval():
+    points = [a_set_point(car_id="car-1", export_w=4000), a_set_point(car_id="car-2", export_w=4000)]
+    (refusal,) = two_at_home().check(points)
+    assert refusal.reason == "home home-1 would export 8000 W, room 7360 W"
+    assert two_at_home(export_limit_kw=8.0).check(points) == ()
+
+
+def test_p4_two_cars_at_a_home_share_its_fuse():
+    points = [a_set_point(car_id="car-1", export_w=-7400), a_set_point(car_id="car-2", export_w=-7400)]
+    (refusal,) = two_at_home(import_limit_kw=10.0).check(points)
+    assert refusal.reason == "home home-1 would import 14800 W, fuse 10000 W"
+
+
+def test_p4_a_neighbours_charging_makes_no_room_for_export():
+    points = [a_set_point(car_id="car-1", export_w=-7400), a_set_point(car_id="car-2", export_w=6000)]
+    (refusal,) = two_at_home(export_limit_kw=3.68).check(points)
+    assert refusal.point.car_id == "car-2"
+
+
+def test_p4_a_neighbours_set_point_of_an_earlier_batch_counts_until_it_ends():
+    interlock = two_at_home()
+    assert passes(interlock, a_set_point(car_id="car-1", export_w=4000))
+    later = {"issued_at": START + timedelta(seconds=60), "expires_at": START + timedelta(seconds=180)}
+    assert refused(interlock, car_id="car-2", export_w=4000, **later)[0] == "P4"
+    after = {"issued_at": START + timedelta(seconds=120), "expires_at": START + timedelta(seconds=180)}
+    assert passes(interlock, a_set_point(car_id="car-2", export_w=4000, **after))
+
+
+def test_p4_a_refused_set_point_takes_no_room():
+    interlock = two_at_home()
+    interlock.observe([a_report_now(car_id="car-1", boost=True)])
+    points = [a_set_point(car_id="car-1", export_w=4000), a_set_point(car_id="car-2", export_w=4000)]
+    (refusal,) = interlock.check(points)
+    assert refusal.promise == "P3"
+
+
+def test_p4_a_car_that_stops_makes_room_in_the_same_batch():
+    interlock = two_at_home()
+    assert passes(interlock, a_set_point(car_id="car-1", export_w=4000))
+    points = [a_set_point(car_id="car-2", export_w=4000), a_set_point(car_id="car-1", export_w=0)]
+    assert passes(interlock, *points)
+
+
+# P5 and the rest
+
+
+@pytest.mark.parametrize("seconds", [121, 0, -5])
+def test_p5_a_discharge_that_outlives_control_or_never_begins_is_refused(seconds):
+    promise, reason = refused(an_interlock(), expires_at=START + timedelta(seconds=seconds))
+    assert promise == "P5"
+    assert "6000 W" in reason
+
+
+def test_p5_a_charge_may_hold_for_a_half_hour_but_not_for_ever():
+    interlock = an_interlock()
+    assert passes(interlock, a_set_point(export_w=-7400, expires_at=START + timedelta(minutes=35)))
+    assert refused(interlock, export_w=-7400, expires_at=START + timedelta(minutes=36))[0] == "P5"
+
+
+def test_p6_a_car_that_is_not_ours_is_told_nothing():
+    assert refused(an_interlock(), car_id="ghost") == ("P6", "car ghost is not in the fleet")
+
+
+def test_a_stale_or_boosted_car_may_always_be_let_go():
+    interlock = Interlock(a_fleet(1), REPORTING)
+    assert passes(interlock, a_set_point(export_w=0, purpose=Purpose.RELEASE))
