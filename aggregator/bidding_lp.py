@@ -186,4 +186,4 @@ def _read(problem: Problem, model: pyo.ConcreteModel, run: SolverRun) -> Optimum
 
 
 def _value(variable: pyo.Var) -> float:
-    return 0.0 if variable.value is None else max(0.0, float(variable.value))
+    return max(0.0, float(variable.value))

@@ -281,12 +281,7 @@ def _extend(
 
 
 def _bids(model: pyo.ConcreteModel, group: IntArray) -> FloatArray:
-    """Read the bids per slot; one that the solver never saw, because no row holds it, is at its floor."""
-    return np.array([_value(model.bid[number]) for number in group.tolist()])
-
-
-def _value(variable: pyo.Var) -> float:
-    return float(variable.lb if variable.value is None else variable.value)
+    return np.array([float(model.bid[number].value) for number in group.tolist()])
 
 
 def _model(terms: Terms, parts: tuple[Part, ...], group: IntArray) -> pyo.ConcreteModel:

@@ -5,24 +5,29 @@ range: a typo must not become a default. ``config/gateway.toml`` shows every key
 """
 
 import tomllib
-from collections.abc import Sequence
-from datetime import time, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AnyHttpUrl, Field, UrlConstraints, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from aggregator.files.inputs import (
+    Finite,
     Fraction,
+    LocalTime,
     Money,
     Name,
     NotNegative,
+    Number,
     Positive,
     Row,
     faults_of,
     read_text,
+    tables,
+    validate,
 )
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.market import BidShape, Direction, Product
@@ -55,9 +60,9 @@ class LinkSettings(Row):
 class DispatchSettings(Row):
     """``[dispatch]``: the control loop."""
 
-    cycle_s: float = Field(default=60.0, ge=SHORTEST_CYCLE_S, le=300, allow_inf_nan=False)
-    set_point_s: float = Field(default=120.0, ge=10, le=LONGEST_SET_POINT_S, allow_inf_nan=False)
-    reporting_interval_s: float = Field(default=60.0, ge=1, le=1800, allow_inf_nan=False)
+    cycle_s: Number = Field(default=60.0, ge=SHORTEST_CYCLE_S, le=300, allow_inf_nan=False)
+    set_point_s: Number = Field(default=120.0, ge=10, le=LONGEST_SET_POINT_S, allow_inf_nan=False)
+    reporting_interval_s: Number = Field(default=60.0, ge=1, le=1800, allow_inf_nan=False)
     soc_resolution: Fraction = 0.01
     zone_ramp_kw_per_minute: Positive = 500.0
     total_ramp_kw_per_minute: Positive = 2000.0
@@ -66,10 +71,10 @@ class DispatchSettings(Row):
 class TariffBand(Row):
     """One ``[[tariff]]``: local times of day and what a kWh costs and earns then."""
 
-    from_local: time
-    until_local: time
-    import_gbp_per_kwh: float = Field(allow_inf_nan=False)
-    export_gbp_per_kwh: float = Field(allow_inf_nan=False)
+    from_local: LocalTime
+    until_local: LocalTime
+    import_gbp_per_kwh: Finite
+    export_gbp_per_kwh: Finite
 
 
 class BiddingSettings(Row):
@@ -80,7 +85,7 @@ class BiddingSettings(Row):
     time_limit_s: Positive = 30.0
     scenarios: int = Field(default=20, ge=1, le=100)
     wear_gbp_per_kwh: NotNegative = 0.02
-    price_of_ceiling: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    price_of_ceiling: Number = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
 
 
 class ApprovalRule(Row):
@@ -126,7 +131,7 @@ class ProductSettings(Row):
     tick_kw: Positive
     min_kw: NotNegative
     gate_days_before: int = Field(ge=0, le=14)
-    gate_local: time
+    gate_local: LocalTime
     hold_back: bool
     award_probability: Fraction
     penalty_gbp_per_mwh: Annotated[Money, Field(ge=0)]
@@ -199,6 +204,8 @@ class Settings(BaseSettings):
     @classmethod
     def _whole_day(cls, bands: tuple[TariffBand, ...]) -> tuple[TariffBand, ...]:
         ordered = sorted(bands, key=lambda band: band.from_local)
+        if len({band.from_local for band in bands}) < len(bands):
+            raise ValueError("bands must cover the day once: two begin at the same time")
         for band, following in zip(ordered, [*ordered[1:], ordered[0]], strict=True):
             if band.until_local != following.from_local:
                 raise ValueError(
@@ -217,36 +224,35 @@ def read_settings(path: Path, database: str | None = None) -> Settings:
 
     Args:
         path: ``gateway.toml``; the market files it names are relative to it.
-        database: A store URL that wins over the file's.
+        database: A store URL that wins over the file's and the environment's.
 
     Raises:
         BadMessage: With every fault found, each naming file, field, value and what is allowed.
     """
     data = _read_toml(path)
-    faults: list[Fault] = []
-    markets = []
-    for number, name in enumerate(_market_names(data, path)):
-        market_path = path.parent / name
-        try:
-            markets.append(_read_market(market_path))
-        except BadMessage as bad:
-            missing = not market_path.exists()
-            where = f"{path.name}: market[{number}]"
-            faults += [Fault(where, name, "the path of a market file")] if missing else bad.faults
-    if database is not None:
-        store = data.get("store", {})
-        data["store"] = {**(store if isinstance(store, dict) else {}), "url": database}
-    data["market"] = markets or [{}]
+    names = _market_names(data)
+    markets, faults = _read_markets(names, path)
+    if not names:
+        allowed = 'paths of market files, ["markets/ukpn.toml"]'
+        faults.append(Fault(f"{path.name}: market", str(data.get("market", "nothing")), allowed))
+    settings = None
     try:
-        settings = Settings(**data)  # type: ignore[arg-type]
+        settings = Settings(**{**data, "market": markets or [{}]})  # type: ignore[arg-type]
     except ValidationError as error:
-        of_market = [] if markets else ["market"]
-        found = faults_of(error, Settings, path.name)
-        faults += [fault for fault in found if not any(f": {name}" in fault.where for name in of_market)]
-        raise BadMessage(*faults) from None
-    faults += _cross_faults(settings, path)
-    if faults:
+        told = (
+            () if markets else (f"{path.name}: market[0]",)
+        )  # what is wrong with the markets was told above
+        faults += [one for one in faults_of(error, Settings, path.name) if not one.where.startswith(told)]
+    except SettingsError as error:
+        faults.append(Fault("environment", str(error), "JSON for a table, text for a value"))
+    faults += _cross_faults(
+        settings.model_dump(include={"fleet", "desk"}) if settings else data, markets, path
+    )
+    if faults or settings is None:
         raise BadMessage(*faults)
+    if database is not None:  # what is asked for on the command line wins over the environment, too
+        store = validate(StoreSettings, {"url": database}, "--database")
+        settings = settings.model_copy(update={"store": store})
     return _with_absolute_paths(settings, path.parent)
 
 
@@ -257,13 +263,23 @@ def _read_toml(path: Path) -> dict[str, object]:
         raise BadMessage(Fault(path.name, str(error), "TOML")) from None
 
 
-def _market_names(data: dict[str, object], path: Path) -> Sequence[str]:
+def _market_names(data: dict[str, object]) -> Sequence[str]:
     names = data.get("market")
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise BadMessage(
-            Fault(f"{path.name}: market", str(names), 'paths of market files, ["markets/ukpn.toml"]')
-        )
-    return names
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if isinstance(names, list) and is_list else ()
+
+
+def _read_markets(names: Sequence[str], path: Path) -> tuple[list[MarketFile], list[Fault]]:
+    markets: list[MarketFile] = []
+    faults: list[Fault] = []
+    for number, name in enumerate(names):
+        market_path = path.parent / name
+        try:
+            markets.append(_read_market(market_path))
+        except BadMessage as bad:
+            where = Fault(f"{path.name}: market[{number}]", name, "the path of a market file")
+            faults += bad.faults if market_path.exists() else [where]
+    return markets, faults
 
 
 def _read_market(path: Path) -> MarketFile:
@@ -274,24 +290,28 @@ def _read_market(path: Path) -> MarketFile:
         raise BadMessage(*faults_of(error, MarketFile, path.name)) from None
 
 
-def _cross_faults(settings: Settings, path: Path) -> list[Fault]:
-    faults = []
-    ids = [row.product_id for market in settings.market for row in market.product]
+def _cross_faults(data: Mapping[str, object], markets: Sequence[MarketFile], path: Path) -> Iterator[Fault]:
+    """Yield what is wrong between tables of unchecked input: one bad value must not hide another's clash."""
+    ids = [row.product_id for market in markets for row in market.product]
     for name in sorted({name for name in ids if ids.count(name) > 1}):
-        faults.append(Fault(f"{path.name}: market.product", name, "each product_id once over all markets"))
-    vtn_ids = [market.vtn.vtn_id for market in settings.market]
+        yield Fault(f"{path.name}: market.product", name, "each product_id once over all markets")
+    vtn_ids = [market.vtn.vtn_id for market in markets]
     for name in sorted({name for name in vtn_ids if vtn_ids.count(name) > 1}):
-        faults.append(Fault(f"{path.name}: market.vtn.vtn_id", name, "each platform once"))
-    for number, rule in enumerate(settings.desk.rule):
-        where = f"{path.name}: desk.rule[{number}]"
-        for zone in set(rule.zones or ()) - set(settings.fleet.zones):
-            faults.append(Fault(f"{where}.zones", zone, f"one of {', '.join(settings.fleet.zones)}"))
-        for product in set(rule.products or ()) - set(ids):
-            faults.append(Fault(f"{where}.products", product, f"one of {', '.join(ids)}"))
-    history = settings.fleet.history
-    if history is not None and not (path.parent / history).exists():
-        faults.append(Fault(f"{path.name}: fleet.history", str(history), "a sessions file that exists"))
-    return faults
+        yield Fault(f"{path.name}: market.vtn.vtn_id", name, "each platform once")
+    fleet = data.get("fleet")
+    fleet = fleet if isinstance(fleet, dict) else {}
+    for number, rule in enumerate(tables(data.get("desk"), "rule")):
+        for key, known in (("zones", _texts(fleet.get("zones"))), ("products", ids)):
+            for name in sorted(set(_texts(rule.get(key))) - set(known)) if known else ():
+                where = f"{path.name}: desk.rule[{number}].{key}"
+                yield Fault(where, name, f"one of {', '.join(known)}")
+    history = fleet.get("history")
+    if isinstance(history, str | Path) and not (path.parent / history).exists():
+        yield Fault(f"{path.name}: fleet.history", str(history), "a sessions file that exists")
+
+
+def _texts(names: object) -> list[str]:
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list | tuple) else []
 
 
 def _with_absolute_paths(settings: Settings, base: Path) -> Settings:

@@ -64,7 +64,7 @@ class PlanProblem(_Strict):
     slot_hours: Positive
     n_slots: Annotated[int, Field(strict=True, ge=1)]
     cars: tuple[PlanCar, ...]
-    presence: Annotated[tuple[tuple[Flag, ...], ...], Field(min_length=1)]
+    presence: tuple[tuple[Flag, ...], ...]
     probability: tuple[Fraction, ...]
     availability_price_per_kwh: tuple[Finite, ...]
     utilisation_price_per_kwh: tuple[Finite, ...]
@@ -257,6 +257,8 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 def _shape_faults(problem: PlanProblem, name: str) -> Iterator[Fault]:
     n = problem.n_slots
+    if not problem.presence:
+        yield Fault(f"{name}: presence", "[]", "at least one scenario")
     lengths = {
         "probability": (len(problem.probability), len(problem.presence), "one per scenario"),
         "availability_price_per_kwh": (len(problem.availability_price_per_kwh), n, "one per slot"),

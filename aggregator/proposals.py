@@ -39,6 +39,8 @@ SLOT_HOURS = HALF_HOUR / HOUR
 LONGEST_WINDOW = 12
 LEAST_GUARD_SOC = 0.02
 KWH_PER_MWH = 1000.0
+ROUNDED_TO = 6
+"""Digits of a kW kept from the solver: a milliwatt; the rest is its noise."""
 NOON_HOUR = 12
 PENNY = Decimal("0.01")
 
@@ -196,7 +198,7 @@ class Proposer:
         self, opportunity: Opportunity, prepared: Prepared, proposal: Proposal, known_at: datetime
     ) -> Draft:
         problem, need = prepared.problem, prepared.need
-        base, kept = np.array(problem.base_kw), proposal.kept_kw
+        base, kept = problem.base_kw, np.round(proposal.kept_kw, ROUNDED_TO)
         why = Explanation(
             binding=proposal.binding,
             bad_scenarios=tuple(str(scenario) for scenario in proposal.bad_scenarios),

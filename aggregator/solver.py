@@ -168,7 +168,7 @@ def _solve_glpk(model: pyo.ConcreteModel, choice: SolverChoice, relative_gap: fl
         log = folder / "glpk.log"
         try:
             results = solver.solve(model, load_solutions=False, options=options, logfile=str(log))
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, TypeError) as error:
             fault = Fault("FLEXLOOP_GLPSOL", str(solver.executable()), f"it does not run; {INSTALL_GLPK}")
             raise BadMessage(fault, code="no_solver") from error
         except (ApplicationError, ValueError):
@@ -177,7 +177,15 @@ def _solve_glpk(model: pyo.ConcreteModel, choice: SolverChoice, relative_gap: fl
     status = _glpk_status(results, out_of_time=out_of_time)
     if status in {"optimal", "feasible"}:
         model.solutions.load_from(results)
+        _settle_unseen(model)
     return SolverRun("glpk", status, _gap(status, relative_gap, out_of_time=out_of_time))
+
+
+def _settle_unseen(model: pyo.ConcreteModel) -> None:
+    """Put variables that are in no row and earn nothing, which GLPK never hears of, at their lower bound."""
+    for variable in model.component_data_objects(pyo.Var):
+        if variable.value is None:
+            variable.set_value(0.0 if variable.lb is None else variable.lb)
 
 
 def _glpk_status(results: Any, *, out_of_time: bool) -> Status:  # noqa: ANN401

@@ -20,6 +20,10 @@ from aggregator.wiring import workflow_of
 from aggregator.workflow import Workflow
 
 
+WIDE = 160
+"""Columns of a table that goes to a file or a pipe."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The shared options."""
@@ -60,7 +64,8 @@ class Context:
 
     def console(self) -> Console:
         """Return a console for tables: stdout, or stderr where stdout is for JSON."""
-        return Console(stderr=self.as_json)
+        console = Console(stderr=self.as_json)
+        return console if console.is_terminal else Console(stderr=self.as_json, width=WIDE)
 
 
 def to_json(body: Mapping[str, object]) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from aggregator.clock import Pace, start_fast_clock
 from aggregator.commands.context import Context
 from aggregator.files.fleet import read_fleet
 from aggregator.model.errors import BadMessage, Fault
@@ -54,17 +55,36 @@ def fleet(
         listen=listen,
         clock=shared.clock(),
         out=out,
-        ends_at=_instant(ends_at),
+        ends_at=_instant(ends_at, "--ends-at") if ends_at is not None else None,
         seed=seed,
         interval_s=interval_s,
     )
 
 
-def _instant(text: str | None) -> datetime | None:
-    if text is None:
-        return None
+@group.command("clock")
+def clock_file(
+    context: typer.Context,
+    starts_at: Annotated[str, typer.Option(help="Domain instant to begin at.")],
+    out: Annotated[Path, typer.Option(help="The clock file to write.")],
+    factor: Annotated[float, typer.Option(help="Domain seconds per wall second.", min=0.001)] = 60.0,
+    delay_s: Annotated[float, typer.Option(help="Wall seconds until it begins.", min=0)] = 10.0,
+) -> None:
+    """Write a clock file for --clock: programs that share it share a faster, shifted time."""
+    shared: Context = context.obj
+    instant = _instant(starts_at, "--starts-at")
+    clock = start_fast_clock([Pace(instant, factor)], delay_s)
+    try:
+        out.write_text(clock.to_json(), encoding="utf-8")
+    except OSError as error:
+        raise BadMessage(Fault("simulate: --out", str(out), f"a file to write: {error.strerror}")) from None
+    shared.answer(
+        {"clock": str(out)}, f"{out}: {starts_at} in {delay_s:g} s, then {factor:g} times real time"
+    )
+
+
+def _instant(text: str, option: str) -> datetime:
     try:
         return parse_instant(text)
     except ValueError:
         allowed = "an instant with a zone, 2025-01-15T17:00:00Z"
-        raise BadMessage(Fault("simulate: --ends-at", text, allowed)) from None
+        raise BadMessage(Fault(f"simulate: {option}", text, allowed)) from None

@@ -8,22 +8,26 @@ import csv
 import hashlib
 import io
 import json
+import math
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterator
-from datetime import time
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from aggregator.files.inputs import (
     Efficiency,
     Fraction,
+    LocalTime,
     Name,
     NotNegative,
+    Number,
     Positive,
     Row,
     read_text,
+    tables,
     validate,
 )
 from aggregator.model.errors import BadMessage, Fault
@@ -39,8 +43,8 @@ class SiteRow(Row):
     export_source: ExportSource
     import_limit_kw: Positive
     solar_kw: NotNegative = 0.0
-    dark_from: time | None = None
-    dark_until: time | None = None
+    dark_from: LocalTime | None = None
+    dark_until: LocalTime | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "SiteRow":
@@ -63,15 +67,9 @@ class CarRow(Row):
     eta_charge: Efficiency
     eta_discharge: Efficiency
     min_kw: NotNegative = 0.0
-    floor_soc: float = Field(ge=LOWEST_FLOOR_SOC, le=1, allow_inf_nan=False)
+    floor_soc: Annotated[Number, Field(ge=LOWEST_FLOOR_SOC, le=1, allow_inf_nan=False)]
     default_target_soc: Fraction
-    default_depart_local: time
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "CarRow":
-        if self.default_depart_local.tzinfo is not None:
-            raise ValueError("default_depart_local is a local time of day, without a zone")
-        return self
+    default_depart_local: LocalTime
 
 
 class FleetFile(Row):
@@ -95,9 +93,12 @@ def read_fleet(path: Path, zones: Collection[str] | None = None) -> Fleet:
     Raises:
         BadMessage: With every fault found in the file.
     """
-    data = _from_csv(path) if path.suffix.lower() == ".csv" else _from_toml(path)
-    rows = validate(FleetFile, data, path.name)
-    faults = tuple(_cross_faults(rows, path.name, zones))
+    data, faults = _from_csv(path) if path.suffix.lower() == ".csv" else (_from_toml(path), [])
+    faults += _cross_faults(data, path.name, zones)
+    try:
+        rows = validate(FleetFile, data, path.name)
+    except BadMessage as bad:
+        raise BadMessage(*bad.faults, *faults) from None
     if faults:
         raise BadMessage(*faults)
     return _to_fleet(rows)
@@ -116,51 +117,74 @@ def _from_toml(path: Path) -> object:
         raise BadMessage(Fault(path.name, str(error), "TOML")) from None
 
 
-def _from_csv(path: Path) -> object:
+def _from_csv(path: Path) -> tuple[object, list[Fault]]:
     """Turn one line a car into the tables of the TOML form; homes repeat, and must repeat alike."""
-    reader = csv.DictReader(io.StringIO(read_text(path)), restkey="(too many fields)", strict=True)
-    known = {*CSV_SITE, *CSV_CAR}
-    try:
-        lines = list(reader)
-    except csv.Error as error:
-        raise BadMessage(Fault(f"{path.name}: line {reader.line_num}", str(error), "CSV")) from None
-    unknown = [name for name in reader.fieldnames or () if name not in known]
-    if unknown or any("(too many fields)" in line for line in lines):
-        found = ", ".join(unknown) or "a line with too many fields"
-        raise BadMessage(Fault(f"{path.name}: header", found, f"the columns {', '.join(sorted(known))}"))
+    lines = _csv_lines(path)
+    faults: list[Fault] = []
     sites: dict[str, dict[str, str]] = {}
     cars: list[dict[str, str]] = []
-    for number, line in enumerate(lines):
-        said = {name: value for name, value in line.items() if value not in ("", None)}
+    for number, said in lines:
         site = {name: said[name] for name in CSV_SITE if name in said}
-        known_site = sites.setdefault(site.get("site_id", f"line {number + 2}"), site)
+        known_site = sites.setdefault(site.get("site_id", f"line {number}"), site)
         if known_site != site:
-            where = f"{path.name}: line {number + 2}.site_id"
-            raise BadMessage(Fault(where, site.get("site_id", ""), "one home, stated the same on each line"))
+            where = f"{path.name}: line {number}.site_id"
+            faults.append(Fault(where, site.get("site_id", ""), "one home, stated the same on each line"))
         cars.append({name: said[name] for name in CSV_CAR if name in said})
-    return {"site": list(sites.values()), "car": cars}
+    return {"site": list(sites.values()), "car": cars}, faults
 
 
-def _cross_faults(rows: FleetFile, source: str, zones: Collection[str] | None) -> Iterator[Fault]:
-    site_ids = {site.site_id for site in rows.site}
-    for table, ids in (
-        ("site.site_id", [site.site_id for site in rows.site]),
-        ("car.car_id", [car.car_id for car in rows.car]),
-        ("car.charger_id", [car.charger_id for car in rows.car]),
+def _csv_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Return each line's number and what it says, by column; empty fields say nothing."""
+    reader = csv.DictReader(io.StringIO(read_text(path)), restkey="(too many fields)", strict=True)
+    try:
+        lines = [(reader.line_num, line) for line in reader]
+    except csv.Error as error:
+        raise BadMessage(Fault(f"{path.name}: line {reader.line_num}", str(error), "CSV")) from None
+    names = list(reader.fieldnames or ())
+    known = {*CSV_SITE, *CSV_CAR}
+    wrong = [name for name in names if name not in known or names.count(name) > 1]
+    if wrong or any("(too many fields)" in line for _, line in lines):
+        found = ", ".join(wrong) or "a line with too many fields"
+        allowed = f"each of the columns {', '.join(sorted(known))} once"
+        raise BadMessage(Fault(f"{path.name}: header", found, allowed))
+    return [
+        (number, {name: value for name, value in line.items() if value not in ("", None)})
+        for number, line in lines
+    ]
+
+
+def _cross_faults(data: object, source: str, zones: Collection[str] | None) -> Iterator[Fault]:
+    """Yield what is wrong between the rows of unchecked input: one bad row must not hide another's clash."""
+    sites, cars = tables(data, "site"), tables(data, "car")
+    for table, name, rows in (
+        ("site", "site_id", sites),
+        ("car", "car_id", cars),
+        ("car", "charger_id", cars),
     ):
-        for name, count in Counter(ids).items():
+        for value, count in Counter(str(row[name]) for row in rows if name in row).items():
             if count > 1:
-                yield Fault(f"{source}: {table}", name, f"each id once; it stands {count} times")
-    for number, car in enumerate(rows.car):
-        if car.site_id not in site_ids:
-            yield Fault(f"{source}: car[{number}].site_id", car.site_id, "the site_id of a site in this file")
-        if car.default_target_soc < car.floor_soc:
-            where = f"{source}: car[{number}].default_target_soc"
-            yield Fault(where, str(car.default_target_soc), f"at least the car's floor_soc {car.floor_soc}")
-    for number, site in enumerate(rows.site):
-        if zones is not None and site.zone not in zones:
-            where = f"{source}: site[{number}].zone"
-            yield Fault(where, site.zone, f"one of the configured zones: {', '.join(sorted(zones))}")
+                yield Fault(f"{source}: {table}.{name}", value, f"each id once; it stands {count} times")
+    site_ids = {site.get("site_id") for site in sites if isinstance(site.get("site_id"), str)}
+    for number, car in enumerate(cars):
+        where = f"{source}: car[{number}]"
+        site_id, target, floor = car.get("site_id"), car.get("default_target_soc"), car.get("floor_soc")
+        if isinstance(site_id, str) and site_id not in site_ids:
+            yield Fault(f"{where}.site_id", site_id, "the site_id of a site in this file")
+        if _number(target) < _number(floor):
+            yield Fault(f"{where}.default_target_soc", str(target), f"at least the car's floor_soc {floor}")
+    for number, site in enumerate(sites):
+        zone = site.get("zone")
+        if zones is not None and isinstance(zone, str) and zone not in zones:
+            allowed = f"one of the configured zones: {', '.join(sorted(zones))}"
+            yield Fault(f"{source}: site[{number}].zone", zone, allowed)
+
+
+def _number(said: object) -> float:
+    """Return a figure of unchecked input, NaN where it is none: it then compares with nothing."""
+    try:
+        return float(said) if isinstance(said, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _to_fleet(rows: FleetFile) -> Fleet:

@@ -5,22 +5,40 @@ the value found and what is allowed.
 """
 
 import json
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aggregator.model.errors import BadMessage, Fault
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Efficiency = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-Money = Annotated[Decimal, Field(allow_inf_nan=False)]
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("input should be a number, not true or false")
+    return value
+
+
+def _local_time(value: object) -> object:
+    naive = isinstance(value, time) and value.tzinfo is None
+    if not naive and not (isinstance(value, str) and re.fullmatch(r"\d\d:\d\d(:\d\d)?", value)):
+        raise ValueError("a local time of day, 07:30, without a zone")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Finite = Annotated[Number, Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[Number, Field(ge=0, le=1, allow_inf_nan=False)]
+Efficiency = Annotated[Number, Field(gt=0, le=1, allow_inf_nan=False)]
+Money = Annotated[Decimal, BeforeValidator(_number), Field(allow_inf_nan=False)]
+LocalTime = Annotated[time, BeforeValidator(_local_time)]
 Name = Annotated[str, Field(min_length=1)]
 
 LONGEST_VALUE = 60
@@ -32,6 +50,12 @@ class Row(BaseModel):
     """A table of an input file: frozen, and an unknown key is a fault."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+def tables(data: object, name: str) -> list[dict[str, object]]:
+    """Return the tables under ``[[name]]`` of unchecked input, an empty one for each that is no table."""
+    found = data.get(name) if isinstance(data, dict) else None
+    return [row if isinstance(row, dict) else {} for row in found] if isinstance(found, list | tuple) else []
 
 
 def read_text(path: Path) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 from aggregator.files.inputs import read_text
@@ -19,20 +20,32 @@ def read_sessions(path: Path) -> History:
     Raises:
         BadMessage: With every line that is wrong; nothing is guessed and nothing left out.
     """
-    reader = csv.DictReader(io.StringIO(read_text(path)))
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        found = ", ".join(reader.fieldnames or ()) or "no header"
+    rows = _rows(path)
+    if not rows or tuple(rows[0][1]) != COLUMNS:
+        found = ", ".join(rows[0][1]) if rows else "no header"
         raise BadMessage(Fault(f"{path.name}: header", found, f"the columns {', '.join(COLUMNS)}"))
     sessions: list[Session] = []
     faults: list[Fault] = []
-    for number, line in enumerate(reader, start=2):
+    for number, cells in rows[1:]:
+        line = dict(zip_longest(COLUMNS, cells[: len(COLUMNS)], fillvalue=""))
         found_here = list(_faults(line, f"{path.name}: line {number}"))
+        if len(cells) > len(COLUMNS):
+            found_here.append(Fault(f"{path.name}: line {number}", ",".join(cells), f"{len(COLUMNS)} fields"))
         faults += found_here
         if not found_here:
             sessions.append(_session(line))
     if faults:
         raise BadMessage(*faults)
     return History.of(sessions)
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the lines that are not empty, each with its number from 1."""
+    reader = csv.reader(io.StringIO(read_text(path)), strict=True)
+    try:
+        return [(reader.line_num, cells) for cells in reader if cells]
+    except csv.Error as error:
+        raise BadMessage(Fault(f"{path.name}: line {reader.line_num}", str(error), "CSV")) from None
 
 
 def _session(line: dict[str, str]) -> Session:
@@ -46,15 +59,15 @@ def _faults(line: dict[str, str], where: str) -> Iterator[Fault]:
     instants = []
     for name in ("plugged_in_at", "plugged_out_at"):
         try:
-            instants.append(parse_instant(line[name] or ""))
+            instants.append(parse_instant(line[name]))
         except ValueError:
-            yield Fault(f"{where}.{name}", line[name] or "", "an instant with a zone, 2025-01-15T17:00:00Z")
+            yield Fault(f"{where}.{name}", line[name], "an instant with a zone, 2025-01-15T17:00:00Z")
     if len(instants) == len(COLUMNS[1:3]) and instants[0] >= instants[1]:
         yield Fault(f"{where}.plugged_out_at", line["plugged_out_at"], "an instant after plugged_in_at")
     for name, most in (("energy_kwh", 1000.0), ("arrival_soc", 1.0)):
         try:
-            value = float(line[name] or "")
+            value = float(line[name])
         except ValueError:
             value = float("nan")
         if not 0 <= value <= most:
-            yield Fault(f"{where}.{name}", line[name] or "", f"a number from 0 to {most:g}")
+            yield Fault(f"{where}.{name}", line[name], f"a number from 0 to {most:g}")

@@ -73,7 +73,7 @@ def test_a_wrong_environment_is_a_fault_too(config, monkeypatch, name, value):
     ("old", "new", "where", "value", "allowed"),
     [
         ("cycle_s = 60", "cycle_seconds = 60", "dispatch.cycle_seconds", "60", "known here: cycle_s,"),
-        ("[store]", "[stroe]", "stroe", "sqlite", "unknown key; known here: bidding, desk,"),
+        ("\n[store]", "\n[stroe]", "stroe", "sqlite", "unknown key; known here: bidding, desk,"),
         ("cycle_s = 60", "cycle_s = 5", "dispatch.cycle_s", "5", "greater than or equal to 10"),
         ("cycle_s = 60", "cycle_s = nan", "dispatch.cycle_s", "nan", "finite"),
         ("cycle_s = 60", "cycle_s = inf", "dispatch.cycle_s", "inf", ""),
@@ -129,7 +129,7 @@ def test_a_wrong_market_file_is_named_too(config, old, new, where, value, allowe
 
 
 def test_bad_toml_names_the_file_and_the_line(config):
-    (line,) = faults_of(config, ("[store]", "[store"))
+    (line,) = faults_of(config, ("\n[store]", "\n[store"))
     assert line.startswith("gateway.toml: ")
     assert "line" in line
     (config / "gateway.toml").write_text((CONFIG / "gateway.toml").read_text())
@@ -164,7 +164,7 @@ def test_all_faults_of_all_files_are_told_at_once(config):
     lines = faults_of(
         config,
         ("cycle_s = 60", "cycle_s = 5"),
-        ("[store]", "[stroe]"),
+        ("\n[store]", "\n[stroe]"),
         ('# zones = ["Canvey"]', 'zones = ["Camden"]'),
         ('# history = "sessions.csv"', 'history = "none.csv"'),
         ('["markets/ukpn.toml"]', '["markets/ukpn.toml", "markets/none.toml"]'),

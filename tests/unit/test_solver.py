@@ -69,8 +69,8 @@ def test_threads_do_not_mix_up_their_answers(name):
 
 def test_glpk_is_found_without_an_activated_environment():
     code = (
-        "from pathlib import Path; from aggregator.solver import find_glpsol; "
-        "import subprocess; print(subprocess.run([find_glpsol(), '--version'], capture_output=True, text=True).stdout)"
+        "import subprocess; from aggregator.solver import find_glpsol; "
+        "print(subprocess.run([find_glpsol(), '--version'], capture_output=True, text=True).stdout)"
     )
     bare = {"PATH": "/nowhere", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], env=bare, capture_output=True, text=True, check=True)
