@@ -237,7 +237,7 @@ def read_settings(path: Path, database: str | None = None) -> Settings:
         faults.append(Fault(f"{path.name}: market", str(data.get("market", "nothing")), allowed))
     settings = None
     try:
-        settings = Settings(**{**data, "market": markets or [{}]})  # type: ignore[arg-type]
+        settings = Settings(**{**data, "market": markets or ({},)})  # type: ignore[arg-type]
     except ValidationError as error:
         told = (
             () if markets else (f"{path.name}: market[0]",)

@@ -14,9 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import jinja2
-import lxml.etree as etree
 import pandas as pd
 import pygal
+from lxml import etree
 from pygal.style import Style
 
 from aggregator.model.time import LONDON, utc_text

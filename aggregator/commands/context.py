@@ -19,7 +19,6 @@ from aggregator.store import Store, open_store
 from aggregator.wiring import workflow_of
 from aggregator.workflow import Workflow
 
-
 WIDE = 160
 """Columns of a table that goes to a file or a pipe."""
 

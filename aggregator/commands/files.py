@@ -8,9 +8,9 @@ import typer
 from aggregator.commands.context import Context, to_json
 from aggregator.files.fleet import read_fleet
 from aggregator.plan_file import read_plan, solve_plan
-from dispatch.split_file import read_split, split_to_json
 from aggregator.store import upgrade
 from dispatch.split import split
+from dispatch.split_file import read_split, split_to_json
 from market_adapters.openadr.read import read_message
 
 File = Annotated[Path, typer.Argument(help="Input file.", metavar="FILE")]

@@ -1,4 +1,8 @@
-"""Runs the demo: fleet, platform and gateway as processes of their own, watched until they end."""
+"""Runs the demo: fleet, platform and gateway as processes of their own, watched until they end.
+
+``run_demo`` is ``prepare``, ``start_clock``, ``start``, ``watch``, ``wait_for_books``, ``end``, ``conclude``:
+whoever wants another day, such as one on which the gateway is killed, puts the same parts together anew.
+"""
 
 import json
 import os
@@ -9,8 +13,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import typer
@@ -40,6 +45,20 @@ OWN_FILES = (
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """Where the day is played: a folder, and a port for each simulator."""
+
+    out: Path
+    vtn_port: int
+    link_port: int
+
+    @property
+    def url(self) -> str:
+        """The URL of the demo's store."""
+        return f"sqlite:///{self.out / 'flexloop.db'}"
+
+
+@dataclass(frozen=True, slots=True)
 class Programs:
     """The three processes."""
 
@@ -50,36 +69,30 @@ class Programs:
 
 def run_demo(out: Path, seed: int, *, as_json: bool) -> int:
     """Run the day; return 0 when every promise was kept and every figure is there, else 1."""
-    out = out.resolve()
-    say = _silent if as_json else typer.echo
-    vtn_port, link_port = _free_ports(2)
-    _prepare(out, vtn_port, link_port)
+    say = _say_aside if as_json else typer.echo
+    stage = prepare(out)
     started = time.monotonic()
-    clock = start_clock(out)
+    clock = start_clock(stage)
     for pace in day.PACES:
         say(f"from {pace.since.astimezone(LONDON):%a %d %b %H:%M} on, {pace.factor:g} times real time")
     with ExitStack() as stack:
-        store = stack.enter_context(open_store(store_url(out), create=False))
-        programs = _start(out, vtn_port, link_port, seed, stack)
-        _watch(programs, out, clock, Story(store, say))
-        _end(programs)
-    result = _conclude(out, time.monotonic() - started)
+        story = Story(stack.enter_context(open_store(stage.url, create=False)), say)
+        programs = start(stage, seed, stack)
+        watch(programs, stage, clock, story, day.ENDS_AT)
+        wait_for_books(programs)
+        story.tell_news(clock.now())
+        end(programs)
+    result = conclude(stage, time.monotonic() - started)
     if as_json:
         typer.echo(json.dumps(result.as_json(), indent=1, default=str))
     else:
-        tell(result, out)
+        tell(result, stage.out)
     return 0 if result.good else 1
 
 
-def start_clock(out: Path) -> FastClock:
-    """Start the domain clock a little ahead and leave its file for the other programs."""
-    clock = start_fast_clock(day.PACES, delay_s=BOOT_S)
-    (out / "clock.json").write_text(clock.to_json(), encoding="utf-8")
-    return clock
-
-
-def _prepare(out: Path, vtn_port: int, link_port: int) -> None:
+def prepare(out: Path) -> Stage:
     """Lay out the folder: what an earlier run left goes, anything else is a reason to stop."""
+    out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     strangers = [path.name for path in out.iterdir() if path.is_dir() and path.name not in OWN_FILES]
     if strangers:
@@ -90,51 +103,56 @@ def _prepare(out: Path, vtn_port: int, link_port: int) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    stage = Stage(out, *_free_ports(2))
     cars = day.fleet()
-    texts = day.gateway_toml(vtn_port, link_port) | {
+    texts = day.gateway_toml(stage.vtn_port, stage.link_port) | {
         "scenario.toml": day.scenario_toml(),
         "acts.toml": day.acts_toml(cars, day.sessions()),
     }
     for name, text in texts.items():
         (out / name).write_text(text, encoding="utf-8")
-    url = store_url(out)
-    upgrade(url)
-    with open_store(url, create=False) as store:
+    upgrade(stage.url)
+    with open_store(stage.url, create=False) as store:
         store.fleet.replace(cars, imported_at=day.STARTS_AT, source="fleet.csv")
+    return stage
 
 
-def store_url(out: Path) -> str:
-    """Return the URL of the demo's store."""
-    return f"sqlite:///{out / 'flexloop.db'}"
+def start_clock(stage: Stage) -> FastClock:
+    """Start the domain clock a little ahead and leave its file for the other programs."""
+    clock = start_fast_clock(day.PACES, delay_s=BOOT_S)
+    (stage.out / "clock.json").write_text(clock.to_json(), encoding="utf-8")
+    return clock
 
 
-def _start(out: Path, vtn_port: int, link_port: int, seed: int, stack: ExitStack) -> Programs:
-    clock = ["--clock", str(out / "clock.json")]
+def start(stage: Stage, seed: int, stack: ExitStack) -> Programs:
+    """Start the three programs; closing ``stack`` kills those that still run."""
+    clock = ["--clock", str(stage.out / "clock.json")]
     fleet = [
         *("simulate", "fleet", "--fleet", str(day.DATA / "fleet.csv")),
-        *("--sessions", str(day.DATA / "sessions.csv"), "--acts", str(out / "acts.toml")),
-        *("--out", str(out / "fleet"), "--listen", f"127.0.0.1:{link_port}"),
+        *("--sessions", str(day.DATA / "sessions.csv"), "--acts", str(stage.out / "acts.toml")),
+        *("--out", str(stage.out / "fleet"), "--listen", f"127.0.0.1:{stage.link_port}"),
         *("--ends-at", utc_text(day.ENDS_AT), "--seed", str(seed), "--interval-s", str(day.REPORTING_S)),
     ]
     dno = [
-        *("simulate", "dno", "--scenario", str(out / "scenario.toml")),
-        *("--out", str(out / "dno"), "--listen", f"127.0.0.1:{vtn_port}"),
+        *("simulate", "dno", "--scenario", str(stage.out / "scenario.toml")),
+        *("--out", str(stage.out / "dno"), "--listen", f"127.0.0.1:{stage.vtn_port}"),
     ]
     return Programs(
-        fleet=_program(out, "fleet", [*clock, *fleet], stack),
-        dno=_program(out, "dno", [*clock, *dno], stack),
-        gateway=start_gateway(out, stack),
+        fleet=start_program(stage.out / "fleet.log", [*clock, *fleet], stack),
+        dno=start_program(stage.out / "dno.log", [*clock, *dno], stack),
+        gateway=start_gateway(stage, stack),
     )
 
 
-def start_gateway(out: Path, stack: ExitStack) -> subprocess.Popen[bytes]:
-    """Start ``flexloop serve`` on the demo's folder."""
-    arguments = ["--clock", str(out / "clock.json"), "--config", str(out / "gateway.toml")]
-    return _program(out, "gateway", [*arguments, "--database", store_url(out), "serve"], stack)
+def start_gateway(stage: Stage, stack: ExitStack) -> subprocess.Popen[bytes]:
+    """Start ``flexloop serve`` on the demo's folder: the first time, or again after it was killed."""
+    shared = ["--clock", str(stage.out / "clock.json"), "--config", str(stage.out / "gateway.toml")]
+    return start_program(stage.out / "gateway.log", [*shared, "--database", stage.url, "serve"], stack)
 
 
-def _program(out: Path, name: str, arguments: Sequence[str], stack: ExitStack) -> subprocess.Popen[bytes]:
-    log = stack.enter_context((out / f"{name}.log").open("ab"))
+def start_program(log_file: Path, arguments: Sequence[str], stack: ExitStack) -> subprocess.Popen[bytes]:
+    """Start a ``flexloop`` command that logs to a file; closing ``stack`` kills it if it still runs."""
+    log = stack.enter_context(log_file.open("ab"))
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "aggregator", *arguments]
     program = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
@@ -142,33 +160,41 @@ def _program(out: Path, name: str, arguments: Sequence[str], stack: ExitStack) -
     return program
 
 
-def _watch(programs: Programs, out: Path, clock: FastClock, story: Story) -> None:
-    """Tell the story as it happens until the day is over and the platform has settled."""
-    deadline: float | None = None
-    while True:
-        time.sleep(WATCH_S)
+def watch(programs: Programs, stage: Stage, clock: FastClock, story: Story, until: datetime) -> None:
+    """Tell the story as it happens, until a domain instant.
+
+    Raises:
+        BadMessage: If a program ended that should still run, or ended badly.
+    """
+    while clock.now() < until:
+        time.sleep(min(WATCH_S, clock.wall_seconds_until(until)))
         story.tell_news(clock.now())
         for name in ("fleet", "dno", "gateway"):
-            program = getattr(programs, name)
-            if program.poll() not in (None, 0) or (name == "gateway" and program.poll() is not None):
-                log = (out / f"{name}.log").as_posix()
-                raise BadMessage(Fault(f"demo: {name}", f"ended with {program.poll()}", f"see {log}"))
-        if clock.now() >= day.ENDS_AT:
-            deadline = deadline or time.monotonic() + GRACE_S
-            over = programs.dno.poll() is not None and programs.fleet.poll() is not None
-            if over or time.monotonic() > deadline:
-                story.tell_news(clock.now())
-                return
+            code = getattr(programs, name).poll()
+            if code not in (None, 0) or (name == "gateway" and code is not None):
+                log = (stage.out / f"{name}.log").as_posix()
+                raise BadMessage(Fault(f"demo: {name}", f"ended with {code}", f"see {log}"))
 
 
-def _end(programs: Programs) -> None:
+def wait_for_books(programs: Programs) -> None:
+    """Give the simulators, which end by themselves when the day is over, time to write their books."""
+    _wait_each(programs.dno, programs.fleet)
+
+
+def end(programs: Programs) -> None:
+    """Stop the gateway in good order, and whatever else still runs."""
     programs.gateway.send_signal(signal.SIGTERM)
-    for program in (programs.gateway, programs.dno, programs.fleet):
-        try:
-            program.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            program.kill()
-            program.wait()
+    for program in _wait_each(programs.gateway, programs.dno, programs.fleet):
+        _kill(program)
+
+
+def _wait_each(*programs: subprocess.Popen[bytes]) -> list[subprocess.Popen[bytes]]:
+    """Wait for programs to end by themselves, for a while; return those that did not."""
+    deadline = time.monotonic() + GRACE_S
+    for program in programs:
+        with suppress(subprocess.TimeoutExpired):
+            program.wait(max(0.0, deadline - time.monotonic()))
+    return [program for program in programs if program.poll() is None]
 
 
 def _kill(program: subprocess.Popen[bytes]) -> None:
@@ -177,17 +203,23 @@ def _kill(program: subprocess.Popen[bytes]) -> None:
         program.wait()
 
 
-def _conclude(out: Path, seconds: float) -> Result:
-    settings = read_settings(out / "gateway.toml", store_url(out))
-    with open_store(store_url(out), create=False) as store:
-        load_truth(store, out / "fleet" / "truth.csv")
+def conclude(stage: Stage, seconds: float) -> Result:
+    """Settle, audit and gather what the day came to.
+
+    Args:
+        stage: Where it was played; all programs have ended.
+        seconds: How long it took.
+    """
+    settings = read_settings(stage.out / "gateway.toml", stage.url)
+    with open_store(stage.url, create=False) as store:
+        load_truth(store, stage.out / "fleet" / "truth.csv")
         fleet = day.fleet()
         delivery_day = day.needs()[0].start.astimezone(LONDON).date()
         following = delivery_day.fromordinal(delivery_day.toordinal() + 1)
         book = make_book(store, settings.products, fleet, delivery_day, following)
-        write_book(book, out / "settlement")
+        write_book(book, stage.out / "settlement")
         audit = run_audit(Evidence(store, settings, fleet))
-        return gather(store, fleet, book, audit, out, seconds)
+        return gather(store, fleet, book, audit, stage.out, seconds)
 
 
 def _free_ports(count: int) -> list[int]:
@@ -198,5 +230,6 @@ def _free_ports(count: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in sockets]
 
 
-def _silent(text: str) -> None:
-    """Say nothing: stdout is for one JSON object."""
+def _say_aside(text: str) -> None:
+    """Tell the story on stderr: stdout is for one JSON object."""
+    typer.echo(text, err=True)

@@ -109,8 +109,12 @@ def validate(model: type[T], data: object, source: str) -> T:
 
 def faults_of(error: ValidationError, model: type[BaseModel], source: str) -> Iterator[Fault]:
     """Yield one fault for each finding of pydantic, in the order of the input."""
-    for finding in error.errors(include_url=False):
+    findings = error.errors(include_url=False)
+    wrong_within = {finding["loc"][:depth] for finding in findings for depth in range(len(finding["loc"]))}
+    for finding in findings:
         where = field_path(finding["loc"])
+        if finding["type"] == "too_short" and finding["loc"] in wrong_within:
+            continue  # pydantic counts the right items only: the wrong ones are told each by itself
         if finding["type"] == "extra_forbidden":
             known = ", ".join(sorted(_known_keys(model, finding["loc"][:-1])))
             yield Fault(f"{source}: {where}", _short(finding["input"]), f"unknown key; known here: {known}")

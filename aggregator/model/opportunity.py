@@ -10,8 +10,60 @@ from datetime import datetime
 from enum import StrEnum
 
 from aggregator.model.errors import RuleViolation
+from aggregator.model.facts import (
+    Approved,
+    AwardCancelled,
+    Awarded,
+    Checked,
+    Closed,
+    Declined,
+    DeliveryEnded,
+    DeliveryStarted,
+    DraftLapsed,
+    Fact,
+    GateClosed,
+    Instructed,
+    InstructionCancelled,
+    NotAwarded,
+    Proposed,
+    Received,
+    RequirementCancelled,
+    Settled,
+    SubmissionFailed,
+    Submitted,
+    Withdrawn,
+)
 from aggregator.model.market import Award, Draft, EventKey, Instruction, Requirement
 from aggregator.model.time import Interval
+
+__all__ = [
+    "NEXT",
+    "Approved",
+    "AwardCancelled",
+    "Awarded",
+    "Checked",
+    "Closed",
+    "Declined",
+    "DeliveryEnded",
+    "DeliveryStarted",
+    "DraftLapsed",
+    "Fact",
+    "GateClosed",
+    "Instructed",
+    "InstructionCancelled",
+    "NotAwarded",
+    "Opportunity",
+    "OrderChange",
+    "Proposed",
+    "Received",
+    "RequirementCancelled",
+    "Settled",
+    "Stage",
+    "SubmissionFailed",
+    "Submitted",
+    "Withdrawn",
+    "replay",
+]
 
 
 class Stage(StrEnum):
@@ -27,148 +79,6 @@ class Stage(StrEnum):
     DELIVERED = "DELIVERED"
     SETTLED = "SETTLED"
     CLOSED = "CLOSED"
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """Something that happened, at an instant of the domain clock."""
-
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Received(Fact):
-    """A DNO stated a need; also an amended one (higher modification)."""
-
-    requirement: Requirement
-
-
-@dataclass(frozen=True, slots=True)
-class RequirementCancelled(Fact):
-    """The DNO took its need back."""
-
-    key: EventKey
-
-
-@dataclass(frozen=True, slots=True)
-class Proposed(Fact):
-    """A draft was made, by the model or by a user who amended one."""
-
-    draft: Draft
-
-
-@dataclass(frozen=True, slots=True)
-class Checked(Fact):
-    """The first of two people found the draft right."""
-
-    draft_digest: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Approved(Fact):
-    """The draft may go out. ``rule`` names the written rule where one, not a second person, decided."""
-
-    draft_digest: str
-    by: str
-    rule: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Declined(Fact):
-    """The desk, or the model for want of cars, refused to bid."""
-
-    reason: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawn(Fact):
-    """The desk took an approved or submitted bid back."""
-
-    reason: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted(Fact):
-    """The platform has acknowledged the bid."""
-
-    report_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class GateClosed(Fact):
-    """Gate closure found no approved bid: the opportunity ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class DraftLapsed(Fact):
-    """Gate closure found an unapproved new draft over a bid already submitted: the submitted one stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class SubmissionFailed(Fact):
-    """The gate closed before the platform acknowledged the approved bid."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Awarded(Fact):
-    """The DNO cleared the bid, maybe in part; also an amended award."""
-
-    award: Award
-
-
-@dataclass(frozen=True, slots=True)
-class AwardCancelled(Fact):
-    """The DNO took the award back."""
-
-    key: EventKey
-
-
-@dataclass(frozen=True, slots=True)
-class NotAwarded(Fact):
-    """The window came and no award had."""
-
-
-@dataclass(frozen=True, slots=True)
-class Instructed(Fact):
-    """The DNO ordered delivery; also an amended order."""
-
-    instruction: Instruction
-
-
-@dataclass(frozen=True, slots=True)
-class InstructionCancelled(Fact):
-    """The DNO took its order back; what was delivered until then still counts."""
-
-    key: EventKey
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryStarted(Fact):
-    """The first ordered interval began."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryEnded(Fact):
-    """The window is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settled(Fact):
-    """A statement was made; late readings make a new version."""
-
-    statement_version: int
-    digest: str
-    amount_gbp: str
-
-
-@dataclass(frozen=True, slots=True)
-class Closed(Fact):
-    """The platform has acknowledged the settlement report."""
 
 
 S = Stage
@@ -374,10 +284,8 @@ def _reviewed(before: Opportunity, moved: Opportunity, fact: Checked | Approved 
     if isinstance(fact, Submitted):
         return replace(moved, submitted=before.draft)
     if before.draft is None or fact.draft_digest != before.draft.digest:
-        raise RuleViolation(
-            f"the draft changed after it was shown: {fact.draft_digest[:12]} is not"
-            f" {before.draft.digest[:12] if before.draft else 'any draft'}"
-        )
+        known = before.draft.digest[:12] if before.draft else "any draft"
+        raise RuleViolation(f"the draft changed after it was shown: {fact.draft_digest[:12]} is not {known}")
     if isinstance(fact, Checked):
         return replace(moved, checked_by=fact.by)
     return replace(moved, approved_digest=fact.draft_digest)
@@ -394,13 +302,11 @@ def _awarded(before: Opportunity, moved: Opportunity, fact: Awarded | AwardCance
 
 
 def _ordered(before: Opportunity, moved: Opportunity, fact: Instructed | InstructionCancelled) -> Opportunity:
-    if isinstance(fact, Instructed):
-        change = OrderChange(fact.at, fact.instruction, fact.instruction.key)
-    else:
-        change = OrderChange(fact.at, None, fact.key)
+    instruction = fact.instruction if isinstance(fact, Instructed) else None
+    key = fact.instruction.key if isinstance(fact, Instructed) else fact.key
     for earlier in reversed(before.orders):
-        _must_be_newer(earlier.key, change.key)
-    return replace(moved, orders=(*before.orders, change))
+        _must_be_newer(earlier.key, key)
+    return replace(moved, orders=(*before.orders, OrderChange(fact.at, instruction, key)))
 
 
 def _must_be_newer(known: EventKey | None, new: EventKey) -> None:

@@ -80,7 +80,7 @@ def test_the_same_cars_have_the_same_digest_in_either_form(tmp_path):
         ('site_id = "home-2"', 'site_id = "home-1"', "site.site_id", "home-1", "each id once"),
         ('car_id = "leaf-2"', "car_id = 2", "car[1].car_id", "2", "valid string"),
         ('zone = "Canvey"', 'zone = "Camden"', "site[1].zone", "Camden", "Canvey, Hendon Way"),
-        ("capacity_kwh = 40", "capacity_kwh = nan", "car[0].capacity_kwh", "nan", "finite"),
+        ("capacity_kwh = 40", "capacity_kwh = nan", "car[0].capacity_kwh", "nan", "greater than 0"),
         ("capacity_kwh = 40", "capacity_kwh = true", "car[0].capacity_kwh", "True", "number"),
         ("import_limit_kw = 18.4", "import_limit_kw = inf", "site[0].import_limit_kw", "inf", "finite"),
         ("capacity_kwh = 40", "capacity_kw = 40", "car[0].capacity_kw", "40", "unknown key; known here"),
@@ -150,7 +150,7 @@ def test_all_faults_are_told_at_once(tmp_path):
     [
         ([LINES[0].replace(",0.3,", ",0.25,")], ("car[0].floor_soc", "0.25")),
         ([LINES[0].replace("3.68", "")], ("site[0].export_limit_kw", "nothing")),
-        ([LINES[0].replace("40,", "NaN,")], ("car[0].capacity_kwh", "NaN", "finite")),
+        ([LINES[0].replace("40,", "NaN,")], ("car[0].capacity_kwh", "NaN", "greater than 0")),
         ([LINES[0], LINES[0]], ("car.car_id", "007", "each id once")),
         ([LINES[0] + ",1"], ("header", "too many fields")),
         (["007,h-1"], ("site[0].zone", "nothing")),

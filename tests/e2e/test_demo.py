@@ -1,0 +1,103 @@
+"""The whole chain on a real winter weekday: from the DNO's need to the statement, in separate processes."""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from aggregator.cli import run
+
+from .conftest import Played
+
+pytestmark = pytest.mark.slow
+
+STATEMENT_FILES = ("statement.csv", "statement.json", "statement.html")
+
+
+@pytest.fixture
+def settle(played: Played) -> Callable[[Path, str], int]:
+    """Run ``flexloop settle`` on the demo's database for the day that starts on the given date."""
+
+    def settle_into(out: Path, start: str = "2025-01-08") -> int:
+        end = f"{start[:-1]}{int(start[-1]) + 1}"
+        shared = ["--config", str(played.out / "gateway.toml"), "--database", f"sqlite:///{played.database}"]
+        return run([*shared, "--json", "settle", "--from", start, "--to", end, "--out", str(out)])
+
+    return settle_into
+
+
+def test_it_keeps_every_promise_and_says_so(played: Played) -> None:
+    assert (played.code, played.body["good"]) == (0, True), played.story
+    audit = played.body["audit"]
+    assert audit["kept"]
+    assert {row["promise"].split()[0] for row in audit["promises"]} == {f"P{n}" for n in range(1, 15)}
+    for row in audit["promises"]:
+        assert row["checked"] > 0, row
+        assert row["breaches"] == [], row
+
+
+def test_every_event_delivered_and_the_dno_agrees(played: Played) -> None:
+    events = played.body["events"]
+    assert [event["zone"] for event in events if event["cancelled"]] == ["Hendon Way"]
+    assert len(events) == 3
+    for event in events:
+        assert event["dno_agrees"], event
+        assert event["awarded_kw"] > 0, event
+        assert Decimal(event["delivered_kwh"]) == Decimal(event["dno_delivered_kwh"]).quantize(
+            Decimal("0.001")
+        )
+        assert Decimal(event["amount_gbp"]) == Decimal(event["dno_amount_gbp"])
+        if not event["cancelled"]:
+            assert Decimal(event["delivered_kwh"]) > 0, event
+
+
+def test_every_driver_got_what_was_promised(played: Played) -> None:
+    assert played.body["departures"] > 0
+    assert played.body["departures_met"] == played.body["departures"]
+    assert played.body["lowest_soc_above_floor"] >= 0
+    assert played.body["cars_used"] > 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Wrotham: the DNO needs",
+        "Wrotham: approved by rule",
+        "Wrotham: bid acknowledged by the DNO",
+        "Wrotham: awarded",
+        "a driver in Wrotham switches V2G off",
+        "a driver in Canvey leaves before the time given",
+        "Canvey: instruction (modification 1)",
+        "Hendon Way: instruction cancelled",
+        "Wrotham: settled",
+        "Wrotham: settlement report acknowledged",
+    ],
+)
+def test_the_story_tells(played: Played, line: str) -> None:
+    assert line in played.story
+
+
+def test_the_statement_made_again_has_the_same_bytes(
+    played: Played, tmp_path: Path, settle: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert settle(tmp_path) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 12
+    for name in STATEMENT_FILES:
+        first = (played.out / "settlement" / name).read_bytes()
+        assert first, name
+        assert (tmp_path / name).read_bytes() == first, name
+
+
+def test_a_day_without_events_is_an_empty_statement(
+    tmp_path: Path, settle: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert settle(tmp_path, "2025-01-07") == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 0
+
+
+def test_the_folder_holds_what_the_demo_says(played: Played) -> None:
+    for name in ("gateway.log", "dno/messages.jsonl", "dno/result.json", "fleet/truth.csv"):
+        assert (played.out / name).stat().st_size > 0, name
+    assert "Traceback" not in (played.out / "gateway.log").read_text()
