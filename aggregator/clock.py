@@ -9,6 +9,7 @@ This is the only module of the gateway that reads a clock.
 import asyncio
 import itertools
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,8 +96,10 @@ def read_clock(path: Path | None) -> RealClock:
         wall_epoch_s = float(data["wall_epoch_s"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadMessage(Fault(str(path), str(error), "a clock file with wall_epoch_s and steps")) from None
-    if not paces or any(pace.factor <= 0 for pace in paces) or paces != sorted(paces, key=lambda p: p.since):
-        raise BadMessage(Fault(f"{path}: steps", str(data["steps"]), "ascending instants, factors above 0"))
+    sane = math.isfinite(wall_epoch_s) and all(0 < pace.factor < math.inf for pace in paces)
+    if not paces or not sane or paces != sorted(paces, key=lambda p: p.since):
+        allowed = "a finite wall_epoch_s, ascending instants, finite factors above 0"
+        raise BadMessage(Fault(f"{path}: steps", str(data["steps"]), allowed))
     return FastClock(wall_epoch_s, paces)
 
 

@@ -183,7 +183,7 @@ class _Draw:
         )
         rows = [self._one(car, past_day, donors) for car in cars]
         arrive, depart, energy_kwh, target_kwh = zip(*rows, strict=True) if rows else ((),) * 4
-        return Stay.until_departure(
+        return Stay(
             np.array(arrive, dtype=np.int64),
             np.array(depart, dtype=np.int64),
             np.array(energy_kwh, dtype=np.float64),

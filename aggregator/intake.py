@@ -24,6 +24,7 @@ from aggregator.store import Alarm, InboxEntry
 from aggregator.workflow import Workflow
 
 PLATFORM = "platform"
+ATTEMPTS = 3
 
 
 def take_batch(workflow: Workflow, batch: CallBatch) -> dict[MarketCall, Opt]:
@@ -36,19 +37,27 @@ def take(workflow: Workflow, call: MarketCall) -> Opt:
     known = workflow.store.inbox.get(call.key)
     if known is not None and known.decision is not None:
         return known.decision
-    try:
-        if call.problem is not None:
-            return _refuse(workflow, call, call.problem)
-        if call.test:
-            return _note(workflow, call, Opt.IN, "test event: noted, cars untouched")
-        if call.kind is CallKind.PEAK:
-            return _note(workflow, call, Opt.IN, None)
-        return _take_fact(workflow, call)
-    except RuleViolation as refused:
+    if call.problem is not None:
+        return _refuse(workflow, call, call.problem)
+    if call.test:
+        return _note(workflow, call, Opt.IN, "test event: noted, cars untouched")
+    if call.kind is CallKind.PEAK:
+        return _note(workflow, call, Opt.IN, None)
+    return _take_fact_or_refuse(workflow, call)
+
+
+def _take_fact_or_refuse(workflow: Workflow, call: MarketCall) -> Opt:
+    """Try again what was refused: the clock or the desk may have moved the opportunity on meanwhile."""
+    reason = ""
+    for _ in range(ATTEMPTS):
+        try:
+            return _take_fact(workflow, call)
+        except RuleViolation as refused:
+            reason = str(refused)
         known = workflow.store.inbox.get(call.key)  # another delivery of the same version was faster
-        return (
-            known.decision if known is not None and known.decision else _refuse(workflow, call, str(refused))
-        )
+        if known is not None and known.decision is not None:
+            return known.decision
+    return _refuse(workflow, call, reason)
 
 
 def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
@@ -80,6 +89,9 @@ def _opportunity_for(workflow: Workflow, call: MarketCall) -> Opportunity:
         return journal.opportunity(f"{call.key.vtn_id}:{call.key.event_id}:{zone}")
     if call.opportunity_ref is not None:
         return journal.opportunity(f"{call.key.vtn_id}:{call.opportunity_ref}:{zone}")
+    before = workflow.store.inbox.latest(call.key.vtn_id, call.key.event_id)
+    if before is not None and before.opportunity_id is not None:
+        return journal.opportunity(before.opportunity_id)  # an amended or cancelled event keeps its place
     found = journal.find(
         vtn_id=call.key.vtn_id,
         zone=zone,

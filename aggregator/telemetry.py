@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from aggregator.model.fleet import Fleet
 from aggregator.model.time import Interval
@@ -19,12 +20,13 @@ def telemetry_report(
 ) -> Report | None:
     """Return the report of one span, None where the request's window leaves nothing of it.
 
-    The energies of consecutive intervals add to the Wh, as each is a step between two registers.
+    The energies of consecutive intervals add to the Wh, as each is a step between two registers. What the
+    granularity does not divide has a shorter last interval.
     """
     asked = span.overlap(request.window) if request.window is not None else span
     if asked is None:
         return None
-    periods = asked.slots(request.granularity)
+    periods = _cut(asked, request.granularity)
     rows: list[ReportRow] = []
     for zone in zones:
         chargers = [car.charger.charger_id for car in fleet.in_zone(zone)]
@@ -36,6 +38,14 @@ def telemetry_report(
             rows.append(ReportRow(f"{zone}/export_kwh", period, kwh))
     report_id = f"telemetry:{request.request_id}:{asked.start:%Y%m%dT%H%M%S}"
     return Report(report_id, request.vtn_id, request.request_id, "telemetry", now, tuple(rows))
+
+
+def _cut(span: Interval, length: timedelta) -> list[Interval]:
+    if length <= timedelta(0):
+        return [span]
+    count = -(-(span.end - span.start) // length)
+    bounds = [span.start + n * length for n in range(count)] + [span.end]
+    return [Interval(start, end) for start, end in pairwise(bounds)]
 
 
 def status_report(zones: Sequence[str], request: ReportRequest, span: Interval, now: datetime) -> Report:

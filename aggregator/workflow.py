@@ -13,6 +13,7 @@ from decimal import Decimal
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Draft, Nomination, Plan, Product, Requirement
+from aggregator.model.money import exact
 from aggregator.model.opportunity import (
     Approved,
     Checked,
@@ -133,7 +134,11 @@ class Workflow:
         return self._approve_by_rule(proposed)
 
     def decline(self, opportunity: Opportunity, reason: str, by: str) -> Opportunity:
-        """Refuse to bid."""
+        """Refuse to bid; a bid that the platform holds from before is taken back."""
+        if by != MODEL:
+            self._must_be(by, self.desk.traders, "trader")
+        if opportunity.submitted is not None:
+            return self._take_back(opportunity, reason, by)
         return self.record(opportunity, Declined(self.now(), reason, by), by=by)
 
     def check(self, opportunity: Opportunity, digest: str, user: str) -> Opportunity:
@@ -171,15 +176,17 @@ class Workflow:
         draft, need = opportunity.draft, opportunity.requirement
         if draft is None or need is None or draft.digest != digest:
             raise RuleViolation("the draft changed after it was shown")
-        if kw is not None and not 0 <= kw <= max(draft.offered_kw):
-            raise RuleViolation(f"{kw} kW is outside 0 to {max(draft.offered_kw)} kW that can be delivered")
+        if kw is not None:
+            _must_be_offerable(kw, max(draft.offered_kw), self._product(opportunity))
         ceiling = need.utilisation_ceiling
-        if price is not None and (price < 0 or (ceiling is not None and price > ceiling)):
+        if price is not None and (
+            not price.is_finite() or price < 0 or (ceiling is not None and price > ceiling)
+        ):
             raise RuleViolation(f"GBP {price}/MWh is outside 0 to the ceiling of {ceiling}")
         offered = draft.offered_kw if kw is None else tuple(min(kw, level) for level in draft.offered_kw)
         new = replace(
             draft,
-            version=draft.version + 1,
+            version=opportunity.last_draft_version + 1,
             offered_kw=offered,
             utilisation_gbp_per_mwh=draft.utilisation_gbp_per_mwh if price is None else price,
             by=user,
@@ -189,13 +196,9 @@ class Workflow:
     def withdraw(self, opportunity: Opportunity, reason: str, user: str) -> Opportunity:
         """Take an approved or submitted bid back: the platform is sent a bid of nothing."""
         self._must_be(user, self.desk.traders, "trader")
-        fact = Withdrawn(self.now(), reason, user)
-        draft = opportunity.draft
-        if draft is None or opportunity.requirement is None:
-            return self.record(opportunity, fact, by=user)
-        nothing = replace(draft, version=draft.version + 1, offered_kw=tuple(0.0 for _ in draft.offered_kw))
-        report = bid_report(opportunity.requirement, nothing, self._product(opportunity), self.now())
-        return self.record(opportunity, fact, by=user, reports=[report])
+        if opportunity.submitted is None and opportunity.stage in (Stage.RECEIVED, Stage.IN_REVIEW):
+            raise RuleViolation("no bid has left yet that could be taken back; refuse the draft instead")
+        return self._take_back(opportunity, reason, user)
 
     # what the clock and the platform bring
 
@@ -275,6 +278,15 @@ class Workflow:
 
     # helpers
 
+    def _take_back(self, opportunity: Opportunity, reason: str, by: str) -> Opportunity:
+        fact, need = Withdrawn(self.now(), reason, by), opportunity.requirement
+        draft, version = opportunity.draft or opportunity.submitted, opportunity.last_draft_version + 1
+        if need is None or draft is None:
+            return self.record(opportunity, fact, by=by)
+        nothing = replace(draft, version=version, offered_kw=tuple(0.0 for _ in need.needed_kw))
+        report = bid_report(need, nothing, self._product(opportunity), self.now())
+        return self.record(opportunity, fact, by=by, reports=[report])
+
     def _approve_by_rule(self, opportunity: Opportunity) -> Opportunity:
         draft, need = opportunity.draft, opportunity.requirement
         if opportunity.stage is not Stage.IN_REVIEW or draft is None or need is None:
@@ -300,6 +312,8 @@ class Workflow:
             return opportunity
         if draft is not None:
             self.store.outbox.mark_dead(draft.report_id, "the gate closed before the platform took it")
+        if opportunity.submitted is not None:
+            return self.record(opportunity, DraftLapsed(self.now()), by=CLOCKWORK)
         reason = "the platform did not acknowledge the bid before the gate closed"
         return self.record(opportunity, SubmissionFailed(self.now(), reason), by=CLOCKWORK)
 
@@ -329,6 +343,17 @@ def bid_report(need: Requirement, draft: Draft, product: Product, now: datetime)
         )
     ]
     return Report(draft.report_id, need.key.vtn_id, need.key.event_id, "bid", now, tuple(rows))
+
+
+def _must_be_offerable(kw: float, most_kw: float, product: Product) -> None:
+    """Refuse a level that the market would: beyond what can be delivered, off the tick, below the minimum."""
+    if not 0 <= kw <= most_kw:
+        raise RuleViolation(f"{kw} kW is outside 0 to {most_kw} kW that can be delivered")
+    ticks = exact(kw) / exact(product.tick_kw)
+    if ticks != round(ticks):
+        raise RuleViolation(f"{kw} kW is no whole multiple of the product's {product.tick_kw} kW")
+    if 0 < kw < product.min_kw:
+        raise RuleViolation(f"{kw} kW is under the product's minimum of {product.min_kw} kW; 0 bids nothing")
 
 
 def settlement_report_id(opportunity_id: str, version: int) -> str:

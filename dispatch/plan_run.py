@@ -54,7 +54,7 @@ def plan_zone(
     )
     cars = [view.car for view in views]
     departs = [view.departs_at(now) for view in views]
-    stay = Stay.until_departure(
+    stay = Stay(
         np.zeros(len(views), dtype=np.int64),
         np.array([max(1, (at - now) // HALF_HOUR) for at in departs], dtype=np.int64),
         np.array([min(view.energy_kwh(now), view.car.capacity_kwh) for view in views]),

@@ -29,11 +29,14 @@ def p1_floor(evidence: Evidence) -> Finding:
         floor_kwh = max(LOWEST_FLOOR_SOC, car.floor_soc) * car.capacity_kwh
         rows = evidence.truth.get(car.car_id, ())
         for before, true in itertools.pairwise(rows):
-            if before.export_w > 0 and before.plugged:  # what was given until this row has left it so
+            gave_w = max(
+                before.export_w if before.plugged else 0, true.export_w
+            )  # either bounds the time between
+            if gave_w > 0:
                 checked += 1
                 if true.energy_kwh < floor_kwh - TOLERANCE_KWH:
                     breaches.append(
-                        f"{car.car_id} gave {before.export_w} W until {utc_text(true.at)} and had"
+                        f"{car.car_id} gave {gave_w} W until {utc_text(true.at)} and had"
                         f" {true.energy_kwh:.3f} kWh left, floor {floor_kwh:.3f} kWh"
                     )
     what = "true energy while discharging"

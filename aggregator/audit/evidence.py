@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from aggregator.config import Settings
+from aggregator.model.errors import RuleViolation
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import Outcome
 from aggregator.model.opportunity import Fact, Opportunity, replay
 from aggregator.model.time import Interval
-from aggregator.store import CarState, SentPoint, Store, TrueState
+from aggregator.store import CarState, Recorded, SentPoint, Store, TrueState
 
 ALWAYS = Interval(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 MOST_SHOWN = 20
@@ -78,14 +79,35 @@ class Evidence:
         return found
 
     @cached_property
-    def facts(self) -> Mapping[str, Sequence[Fact]]:
-        """Every opportunity's facts, oldest first."""
-        found: dict[str, list[Fact]] = defaultdict(list)
+    def journal(self) -> Mapping[str, Sequence[Recorded]]:
+        """Every opportunity's facts as they were recorded, oldest first."""
+        found: dict[str, list[Recorded]] = defaultdict(list)
         for opportunity_id, recorded in self.store.journal.all_facts():
-            found[opportunity_id].append(recorded.fact)
+            found[opportunity_id].append(recorded)
         return found
 
     @cached_property
+    def facts(self) -> Mapping[str, Sequence[Fact]]:
+        """Every opportunity's facts, oldest first."""
+        return {name: [recorded.fact for recorded in rows] for name, rows in self.journal.items()}
+
+    @property
     def opportunities(self) -> Sequence[Opportunity]:
-        """Every opportunity, as its facts leave it."""
-        return [replay(name, facts) for name, facts in self.facts.items()]
+        """Every opportunity that its facts leave; those that cannot have happened so are in ``torn``."""
+        return self._replayed[0]
+
+    @property
+    def torn(self) -> Mapping[str, str]:
+        """Why the facts of an opportunity cannot be all that happened, by its id."""
+        return self._replayed[1]
+
+    @cached_property
+    def _replayed(self) -> tuple[Sequence[Opportunity], Mapping[str, str]]:
+        whole: list[Opportunity] = []
+        torn: dict[str, str] = {}
+        for name, facts in self.facts.items():
+            try:
+                whole.append(replay(name, facts))
+            except RuleViolation as impossible:
+                torn[name] = str(impossible)
+        return whole, torn

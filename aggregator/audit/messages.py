@@ -1,7 +1,7 @@
 """The promises about what leaves and what was answered: approved bids only, one durable fact per answer."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from aggregator.audit.evidence import Evidence, Finding
 from aggregator.model.market import Draft, EventKey
@@ -13,7 +13,6 @@ from aggregator.model.opportunity import (
     Fact,
     Instructed,
     InstructionCancelled,
-    Opportunity,
     Proposed,
     Received,
     RequirementCancelled,
@@ -27,7 +26,6 @@ BEARS_FACTS = (CallKind.REQUIREMENT, CallKind.AWARD, CallKind.DISPATCH)
 
 def p7_approval(evidence: Evidence) -> Finding:
     """Every bid report in the outbox is exactly a draft that two people, or a written rule, approved."""
-    by_id = {one.opportunity_id: one for one in evidence.opportunities}
     drafts = {
         fact.draft.report_id: (name, fact.draft)
         for name, facts in evidence.facts.items()
@@ -45,23 +43,22 @@ def p7_approval(evidence: Evidence) -> Finding:
                 breaches.append(f"bid {entry.report.report_id} has no draft behind it")
             continue
         name, draft = known
-        fault = _approval_fault(entry.report, by_id[name], draft, evidence)
+        fault = _approval_fault(entry.report, evidence.facts[name], draft, evidence)
         if fault:
             breaches.append(f"bid {entry.report.report_id}: {fault}")
     return Finding("P7 approval", "bid reports made for platforms", checked, tuple(breaches))
 
 
-def _approval_fault(report: Report, opportunity: Opportunity, draft: Draft, evidence: Evidence) -> str | None:
+def _approval_fault(report: Report, facts: Sequence[Fact], draft: Draft, evidence: Evidence) -> str | None:
     """Return why this report should not have been made, None where all is well."""
-    facts = evidence.facts[opportunity.opportunity_id]
     if draft.sealed().digest != draft.digest:
         return "the draft is not what its digest says"
     needs = [fact.requirement for fact in facts if isinstance(fact, Received)]
-    product = evidence.settings.products.get(opportunity.product_id)
-    same = product is not None and any(
-        bid_report(need, draft, product, report.created_at).rows == report.rows
+    products = evidence.settings.products
+    same = any(
+        bid_report(need, draft, products[need.product_id], report.created_at).rows == report.rows
         for need in needs
-        if len(need.needed_kw) == len(draft.offered_kw)
+        if len(need.needed_kw) == len(draft.offered_kw) and need.product_id in products
     )
     if not same:
         return "what leaves is not what was drafted"
@@ -103,7 +100,17 @@ def p8_durable(evidence: Evidence) -> Finding:
         if entry.key not in keys:
             breaches.append(f"event {_name(entry.key)} was answered optIn without a fact")
     breaches += [f"a fact of event {_name(key)} has no answer" for key in keys if key not in accepted]
+    breaches += _journal_faults(evidence)
     return Finding("P8 durable", "event versions decided", len(entries), tuple(breaches))
+
+
+def _journal_faults(evidence: Evidence) -> Iterator[str]:
+    """Yield each opportunity whose facts are not all there, or cannot have happened in this order."""
+    for name, rows in evidence.journal.items():
+        if [recorded.version for recorded in rows] != list(range(1, len(rows) + 1)):
+            yield f"the journal of {name} has a gap"
+        if name in evidence.torn:
+            yield f"the facts of {name} cannot have happened so: {evidence.torn[name]}"
 
 
 def event_key(fact: Fact) -> EventKey | None:

@@ -109,7 +109,7 @@ def _due(scene: Scene) -> tuple[FloatArray, FloatArray]:
     """Return the least energy at the end of each stay or the horizon, and what is wanted there. [kWh]"""
     cars, stay, slots = scene.cars, scene.stay, scene.tariff.slots
     target_kwh = np.minimum(stay.target_kwh, cars.capacity_kwh)
-    hours_left = np.multiply(stay.ready_slot - np.minimum(stay.depart_slot, slots), scene.slot_hours)
+    hours_left = np.multiply(stay.depart_slot - np.minimum(stay.depart_slot, slots), scene.slot_hours)
     charge_kw = cars.shared_charge_kw(stay.present)
     least_kwh = emin_kwh(np.zeros(cars.count), target_kwh, charge_kw, cars.eta_charge, hours_left)
     return least_kwh, target_kwh

@@ -104,23 +104,13 @@ class Stay:
         depart_slot: First slot not plugged; may lie beyond the horizon; a car that is absent has
             ``depart_slot <= arrive_slot``; shape (cars,).
         energy_kwh: Stored on arrival, or now where already plugged, shape (cars,). [kWh]
-        target_kwh: What must be stored when the target is due, shape (cars,). [kWh]
-        ready_slot: When the target is due, by the driver's word, at least ``depart_slot``; later where a
-            scenario has the driver leave before the time that the gateway was told; shape (cars,).
+        target_kwh: What must be stored on leaving, shape (cars,). [kWh]
     """
 
     arrive_slot: IntArray
     depart_slot: IntArray
     energy_kwh: FloatArray
     target_kwh: FloatArray
-    ready_slot: IntArray
-
-    @classmethod
-    def until_departure(
-        cls, arrive_slot: IntArray, depart_slot: IntArray, energy_kwh: FloatArray, target_kwh: FloatArray
-    ) -> "Stay":
-        """Return stays whose drivers leave exactly when they said."""
-        return cls(arrive_slot, depart_slot, energy_kwh, target_kwh, depart_slot)
 
     @property
     def present(self) -> BoolArray:
@@ -171,7 +161,7 @@ def need_kwh(cars: CarArrays, stay: Stay, at_slot: int, slot_hours: float) -> Fl
     The charging power is what the site's import room leaves when all cars of the scenario charge, pro rata.
     """
     target_kwh = np.minimum(stay.target_kwh, cars.capacity_kwh)
-    hours_left = np.multiply(stay.ready_slot - np.minimum(at_slot, stay.depart_slot), slot_hours)
+    hours_left = np.multiply(stay.depart_slot - np.minimum(at_slot, stay.depart_slot), slot_hours)
     charge_kw = cars.shared_charge_kw(stay.present)
     return emin_kwh(cars.floor_kwh, target_kwh, charge_kw, cars.eta_charge, hours_left)
 

@@ -20,7 +20,7 @@ from aggregator.model.errors import BadMessage, Fault
 
 def _number(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("input should be a number, not true or false")
+        raise ValueError("input should be a number, not true or false")  # noqa: TRY004 - pydantic wants this
     return value
 
 

@@ -81,7 +81,7 @@ class GateClosed(Fact):
 
 @dataclass(frozen=True, slots=True)
 class DraftLapsed(Fact):
-    """Gate closure found an unapproved new draft over a bid already submitted: the submitted one stands."""
+    """Gate closure found a draft that never arrived, over a bid already submitted: the submitted one stands."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,7 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
         RequirementCancelled: S.CLOSED,
         Submitted: S.SUBMITTED,
         SubmissionFailed: S.CLOSED,
+        DraftLapsed: S.SUBMITTED,  # an amended bid never arrived: the one before it stands
         Withdrawn: S.CLOSED,
         Awarded: S.AWARDED,  # the award itself shows that the bid arrived
     },
@@ -165,6 +166,7 @@ class Opportunity:
         version: Facts so far.
         requirement: The need as last amended; None for a call under a standing contract.
         draft: The draft under review or approved.
+        last_draft_version: The highest version that any draft had: no later one may bear it again.
         checked_by: Who checked that draft, None when nobody has yet.
         approved_digest: The digest that was approved, None while unapproved.
         submitted: The draft that the platform holds, None before one is acknowledged.
@@ -179,6 +181,7 @@ class Opportunity:
     version: int = 0
     requirement: Requirement | None = None
     draft: Draft | None = None
+    last_draft_version: int = 0
     checked_by: str | None = None
     approved_digest: str | None = None
     submitted: Draft | None = None
@@ -238,7 +241,10 @@ class Opportunity:
             case Received():
                 return _received(self, moved, fact)
             case Proposed(draft=draft):
-                return replace(moved, draft=draft, checked_by=None, approved_digest=None)
+                last = max(self.last_draft_version, draft.version)
+                return replace(
+                    moved, draft=draft, last_draft_version=last, checked_by=None, approved_digest=None
+                )
             case Checked() | Approved() | Submitted():
                 return _reviewed(self, moved, fact)
             case DraftLapsed():

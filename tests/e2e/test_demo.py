@@ -1,7 +1,6 @@
 """The whole chain on a real winter weekday: from the DNO's need to the statement, in separate processes."""
 
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,16 +15,9 @@ pytestmark = pytest.mark.slow
 STATEMENT_FILES = ("statement.csv", "statement.json", "statement.html")
 
 
-@pytest.fixture
-def settle(played: Played) -> Callable[[Path, str], int]:
-    """Run ``flexloop settle`` on the demo's database for the day that starts on the given date."""
-
-    def settle_into(out: Path, start: str = "2025-01-08") -> int:
-        end = f"{start[:-1]}{int(start[-1]) + 1}"
-        shared = ["--config", str(played.out / "gateway.toml"), "--database", f"sqlite:///{played.database}"]
-        return run([*shared, "--json", "settle", "--from", start, "--to", end, "--out", str(out)])
-
-    return settle_into
+def settle(played: Played, start: str, end: str, out: Path) -> int:
+    shared = ["--config", str(played.out / "gateway.toml"), "--database", f"sqlite:///{played.database}"]
+    return run([*shared, "--json", "settle", "--from", start, "--to", end, "--out", str(out)])
 
 
 def test_it_keeps_every_promise_and_says_so(played: Played) -> None:
@@ -80,9 +72,9 @@ def test_the_story_tells(played: Played, line: str) -> None:
 
 
 def test_the_statement_made_again_has_the_same_bytes(
-    played: Played, tmp_path: Path, settle: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    played: Played, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert settle(tmp_path) == 0
+    assert settle(played, "2025-01-08", "2025-01-09", tmp_path) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == 12
     for name in STATEMENT_FILES:
         first = (played.out / "settlement" / name).read_bytes()
@@ -91,9 +83,9 @@ def test_the_statement_made_again_has_the_same_bytes(
 
 
 def test_a_day_without_events_is_an_empty_statement(
-    tmp_path: Path, settle: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    played: Played, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert settle(tmp_path, "2025-01-07") == 0
+    assert settle(played, "2025-01-07", "2025-01-08", tmp_path) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == 0
 
 

@@ -50,7 +50,6 @@ def cases(
         depart_slot=depart,
         energy_kwh=capacity * rng.choice([0.1, 0.29, 0.31, 0.6, 0.8, 1.0], count),
         target_kwh=capacity * rng.choice([0.2, 0.6, 0.9, 1.0], count),
-        ready_slot=depart + rng.integers(0, 8, count) * rng.integers(0, 2, count),
     )
     prices = [0.2] if flat else [-0.02, 0.05, 0.1, 0.2, 0.31]
     red = np.zeros(slots, dtype=bool)

@@ -6,12 +6,16 @@ import highspy
 import numpy as np
 
 
+PRINTED_KW = 1e-8
+"""What rounding to the printed digits may have put a bid above the limit that binds it."""
+
+
 def best_revenue(problem: dict[str, Any], *, fixed_kw: list[float] | None = None) -> float:
     """Return the highest expected revenue [GBP], or that of ``fixed_kw`` if it is given."""
     oracle = _Oracle(problem)
     if fixed_kw is not None:
         for column, kw in zip(oracle.bid, fixed_kw, strict=True):
-            oracle.solver.changeColBounds(column, kw, kw)
+            oracle.solver.changeColBounds(column, max(0.0, kw - PRINTED_KW), kw)
     oracle.solver.run()
     assert oracle.solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
     return -float(oracle.solver.getObjectiveValue())

@@ -32,7 +32,7 @@ def alone_kw(case: Case) -> tuple[np.ndarray, np.ndarray]:
 def due_kwh(case: Case) -> np.ndarray:
     """What must be stored on leaving, or at the horizon's end."""
     cars, stay = case.cars, case.stay
-    hours = (stay.ready_slot - np.minimum(stay.depart_slot, case.tariff.slots)) * SLOT_HOURS
+    hours = (stay.depart_slot - np.minimum(stay.depart_slot, case.tariff.slots)) * SLOT_HOURS
     return stay.target_kwh - cars.eta_charge * alone_kw(case)[0] * hours
 
 
@@ -307,7 +307,7 @@ def test_what_a_window_may_export_leaves_the_target_within_reach(case: Case) -> 
     window = window_of(case)
     left_kwh = window.stored_kwh - window.exportable_kwh / case.cars.eta_discharge
     gives = window.exportable_kwh > 0.0
-    hours = (case.stay.ready_slot - np.minimum(case.stay.depart_slot, case.tariff.slots)) * SLOT_HOURS
+    hours = (case.stay.depart_slot - np.minimum(case.stay.depart_slot, case.tariff.slots)) * SLOT_HOURS
     least = emin_kwh(
         case.cars.floor_kwh, case.stay.target_kwh, alone_kw(case)[0], case.cars.eta_charge, hours
     )
@@ -357,7 +357,7 @@ def test_cars_that_share_a_tight_connection_come_close_to_their_joint_optimum(
     )
     arrive = rng.integers(0, 6, count)
     energy = capacity * rng.uniform(0.35, 0.6, count)
-    stay = Stay.until_departure(arrive, rng.integers(20, slots + 1, count), energy, energy + 12.0)
+    stay = Stay(arrive, rng.integers(20, slots + 1, count), energy, energy + 12.0)
     night = (np.arange(slots) >= 10) & (np.arange(slots) < 19)
     tariff = Tariff(np.where(night, 0.07, 0.3), np.full(slots, 0.15), np.zeros(slots, bool), 0.03, 0.0)
     plan = base_plan(cars, stay, tariff, SLOT_HOURS)

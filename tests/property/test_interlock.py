@@ -85,7 +85,7 @@ def rounds(draw):
 
 @given(rounds())
 def test_what_passes_breaks_no_promise(found):
-    cars, reports, points = found
+    cars, reports, _ = found
     by_id = {car.car_id: (car, report) for car, report in zip(cars, reports, strict=True)}
     for point in passed(*found):
         car, report = by_id[point.car_id]
@@ -119,6 +119,6 @@ def test_what_passes_stays_within_the_homes_limits(found):
 
 @given(rounds())
 def test_what_passed_once_passes_again(found):
-    cars, reports, points = found
+    cars, reports, _ = found
     through = passed(*found)
     assert passed(cars, reports, through) == through

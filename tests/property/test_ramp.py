@@ -17,7 +17,9 @@ powers = st.integers(-11_000, 11_000)
 cycles = st.lists(
     st.tuples(
         st.integers(0, 90),
-        st.dictionaries(st.sampled_from(sorted(ZONE_OF)), st.tuples(powers, st.sampled_from(Purpose)), max_size=8),
+        st.dictionaries(
+            st.sampled_from(sorted(ZONE_OF)), st.tuples(powers, st.sampled_from(Purpose)), max_size=8
+        ),
     ),
     max_size=8,
 )

@@ -75,7 +75,8 @@ def test_a_naive_instant_is_refused(ask):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "2025-01-15", "2025-01-15T17:00:00", "9999-12-31T23:59:59-05:00", "0001-01-01T00:00+01:00"]
+    "text",
+    ["", "soon", "2025-01-15", "2025-01-15T17:00:00", "9999-12-31T23:59:59-05:00", "0001-01-01T00:00+01:00"],
 )
 def test_a_text_that_is_no_instant_is_refused(text):
     with pytest.raises(ValueError, match=r".+"):

@@ -82,7 +82,13 @@ def test_a_wrong_environment_is_a_fault_too(config, monkeypatch, name, value):
         ("cycle_s = 60", "cycle_s = nan", "dispatch.cycle_s", "nan", "finite"),
         ("cycle_s = 60", "cycle_s = inf", "dispatch.cycle_s", "inf", ""),
         ("zone_ramp_kw_per_minute = 500", "zone_ramp_kw_per_minute = true", "zone_ramp_kw", "True", "number"),
-        ("set_point_s = 120", "set_point_s = 121", "dispatch.set_point_s", "121", "less than or equal to 120"),
+        (
+            "set_point_s = 120",
+            "set_point_s = 121",
+            "dispatch.set_point_s",
+            "121",
+            "less than or equal to 120",
+        ),
         ('kind = "simulated"', 'kind = "ocpi"', "link.kind", "ocpi", "'simulated'"),
         ('url = "http://127.0.0.1:8091/link"', 'url = "ftp://x"', "link.url", "ftp://x", "'http' or 'https'"),
         ('url = "http://127.0.0.1:8091/link"', "", "link.url", "nothing", "there is no default"),
@@ -92,13 +98,25 @@ def test_a_wrong_environment_is_a_fault_too(config, monkeypatch, name, value):
         ("max_kw = 50", "max_kw = -1", "desk.rule[0].max_kw", "-1", "greater than 0"),
         ('# zones = ["Canvey"]', 'zones = ["Camden"]', "desk.rule[0].zones", "Camden", "one of Canvey,"),
         ('# products = ["day-ahead"]', 'products = ["x"]', "desk.rule[0].products", "x", "one of day-ahead"),
-        ("from_local = \"05:00\"", "from_local = \"06:00\"", "tariff", "", "cover the day once"),
-        ("from_local = \"05:00\"", "from_local = \"05:00Z\"", "tariff[1].from_local", "05:00Z", "without a zone"),
-        ("from_local = \"05:00\"", "from_local = 5", "tariff[1].from_local", "5", "local time of day"),
+        ('from_local = "05:00"', 'from_local = "06:00"', "tariff", "", "cover the day once"),
+        ('from_local = "05:00"', 'from_local = "05:00Z"', "tariff[1].from_local", "05:00Z", "without a zone"),
+        ('from_local = "05:00"', "from_local = 5", "tariff[1].from_local", "5", "local time of day"),
         ("import_gbp_per_kwh = 0.2011", "import_gbp_per_kwh = nan", "tariff[0].import_gbp", "nan", "finite"),
         ('# history = "sessions.csv"', 'history = "none.csv"', "fleet.history", "none.csv", "that exists"),
-        ('["markets/ukpn.toml"]', '["markets/x.toml"]', "market[0]", "markets/x.toml", "path of a market file"),
-        ('["markets/ukpn.toml"]', '"markets/ukpn.toml"', "market", "markets/ukpn.toml", "paths of market files"),
+        (
+            '["markets/ukpn.toml"]',
+            '["markets/x.toml"]',
+            "market[0]",
+            "markets/x.toml",
+            "path of a market file",
+        ),
+        (
+            '["markets/ukpn.toml"]',
+            '"markets/ukpn.toml"',
+            "market",
+            "markets/ukpn.toml",
+            "paths of market files",
+        ),
         ('["markets/ukpn.toml"]', "[]", "market", "[]", "paths of market files"),
     ],
 )
@@ -115,11 +133,23 @@ def test_a_wrong_value_is_named_with_file_field_and_what_is_allowed(config, old,
     [
         ('direction = "up"', 'direction = "north"', "product[0].direction", "north", "'up' or 'down'"),
         ("tick_kw = 1", "tick_kw = 0", "product[0].tick_kw", "0", "greater than 0"),
-        ('gate_local = "14:00"', 'gate_local = "14:00+01:00"', "product[0].gate_local", "14:00+01:00", "zone"),
+        (
+            'gate_local = "14:00"',
+            'gate_local = "14:00+01:00"',
+            "product[0].gate_local",
+            "14:00+01:00",
+            "zone",
+        ),
         ('gate_local = "14:00"', "gate_local = 14", "product[0].gate_local", "14", "local time of day"),
         ('gate_local = "14:00"', 'gate_local = "2pm"', "product[0].gate_local", "2pm", "local time of day"),
         ("hold_back = true", "holdback = true", "product[0].hold", "", ""),
-        ("award_probability = 0.9", "award_probability = 1.1", "award_probability", "1.1", "less than or equal"),
+        (
+            "award_probability = 0.9",
+            "award_probability = 1.1",
+            "award_probability",
+            "1.1",
+            "less than or equal",
+        ),
         ("penalty_gbp_per_mwh = 600", "penalty_gbp_per_mwh = nan", "penalty_gbp", "nan", "finite"),
         ('vtn_id = "DSO-Example"', 'vtn_id = ""', "vtn.vtn_id", "''", "at least 1 character"),
     ],
@@ -160,7 +190,9 @@ def test_a_product_stands_once_over_all_markets(config):
 def test_bands_that_cover_the_day_twice_are_refused(config):
     band = '[[tariff]]\nfrom_local = "02:00"\nuntil_local = "02:00"\n'
     prices = "import_gbp_per_kwh = 0.1\nexport_gbp_per_kwh = 0.1\n\n"
-    (line,) = faults_of(config, ('[[tariff]]\nfrom_local = "02:00"', f'{band}{prices}[[tariff]]\nfrom_local = "02:00"'))
+    (line,) = faults_of(
+        config, ('[[tariff]]\nfrom_local = "02:00"', f'{band}{prices}[[tariff]]\nfrom_local = "02:00"')
+    )
     assert "cover the day once" in line
 
 

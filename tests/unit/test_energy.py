@@ -31,9 +31,7 @@ def a_car(name: str = "leaf-1", site: Site | None = None, **changes: object) -> 
 
 
 def a_stay(energy_kwh: float, target_kwh: float, depart: int, arrive: int = 0) -> Stay:
-    return Stay.until_departure(
-        np.array([arrive]), np.array([depart]), np.array([energy_kwh]), np.array([target_kwh])
-    )
+    return Stay(np.array([arrive]), np.array([depart]), np.array([energy_kwh]), np.array([target_kwh]))
 
 
 def a_tariff(
@@ -131,9 +129,7 @@ def test_a_late_car_charges_throughout_and_says_what_is_missing() -> None:
 def test_two_cars_share_the_fuse_and_both_leave_full() -> None:
     home = Site("home", "z1", 7.4, ExportSource.G99, 8.0)
     cars = CarArrays.of([a_car("a", home), a_car("b", home)], EVENING)
-    stay = Stay.until_departure(
-        np.array([0, 0]), np.array([8, 8]), np.array([14.0, 20.0]), np.array([28.0, 34.0])
-    )
+    stay = Stay(np.array([0, 0]), np.array([8, 8]), np.array([14.0, 20.0]), np.array([28.0, 34.0]))
     plan = base_plan(cars, stay, a_tariff([0.1] * 4 + [0.3] * 4, [0.0] * 8), 0.5)
     assert plan.short_of_target_kwh == pytest.approx([0.0, 0.0])
     assert np.all(plan.charge_kw.sum(axis=0) <= 8.0 + 1e-9)
@@ -142,9 +138,7 @@ def test_two_cars_share_the_fuse_and_both_leave_full() -> None:
 
 def test_a_must_charge_car_lowers_what_the_fleet_can_do() -> None:
     cars = CarArrays.of([a_car("a"), a_car("b")], EVENING)
-    stay = Stay.until_departure(
-        np.array([0, 0]), np.array([4, 2]), np.array([20.8, 20.0]), np.array([0.0, 25.0])
-    )
+    stay = Stay(np.array([0, 0]), np.array([4, 2]), np.array([20.8, 20.0]), np.array([0.0, 25.0]))
     plan = base_plan(cars, stay, a_tariff([0.3] * 4, [0.0] * 4), 0.5)
     window = fleet_window(cars, stay, plan, 0, 4, 0.5)
     table = capability_kwh(window, 0.5)
@@ -189,10 +183,8 @@ def test_a_window_has_bounds() -> None:
 def test_the_nomination_is_the_mean_over_scenarios_of_the_zone_s_cars() -> None:
     cars = CarArrays.of([a_car("a"), a_car("b")], EVENING)
     tariff = a_tariff([0.3] * 2 + [0.05] * 2, [0.9] * 2 + [0.0] * 2, [0, 1])
-    home = Stay.until_departure(
-        np.array([0, 0]), np.array([4, 4]), np.array([16.8, 16.8]), np.array([12.0, 12.0])
-    )
-    away = replace(home, depart_slot=np.array([4, 0]), ready_slot=np.array([4, 0]))
+    home = Stay(np.array([0, 0]), np.array([4, 4]), np.array([16.8, 16.8]), np.array([12.0, 12.0]))
+    away = replace(home, depart_slot=np.array([4, 0]))
     plans = [base_plan(cars, stay, tariff, 0.5) for stay in (home, away)]
     discharge_kw, charge_kw = expected_nomination(plans, None, 0, 2)
     assert discharge_kw == pytest.approx([1.5 * 3.72] * 2)

@@ -63,7 +63,6 @@ def test_slots_are_whole_ones_within_the_stay_and_energy_is_that_on_arrival() ->
     assert (stay.arrive_slot[0], stay.depart_slot[0]) == (11, 37)
     assert stay.energy_kwh[0] == pytest.approx(18.0)
     assert stay.target_kwh[0] == pytest.approx(32.0)
-    assert stay.ready_slot[0] == 38
 
 
 def test_what_is_learnt_later_changes_nothing() -> None:
@@ -77,21 +76,21 @@ def test_what_is_learnt_later_changes_nothing() -> None:
 def test_a_driver_s_word_overrides_the_default() -> None:
     said = {"a": StatedIntent(local(WEDNESDAY, 22), 0.6)}
     stay = drawn(evening(date(2024, 12, 9)), intents=said)[0].stay
-    assert (stay.depart_slot[0], stay.ready_slot[0]) == (20, 20)
+    assert stay.depart_slot[0] == 20
     assert stay.target_kwh[0] == pytest.approx(24.0)
 
 
 def test_a_word_that_is_over_before_the_car_comes_is_not_about_this_stay() -> None:
     said = {"a": StatedIntent(local(WEDNESDAY, 15), 1.0)}
     stay = drawn(evening(date(2024, 12, 9)), intents=said)[0].stay
-    assert (stay.depart_slot[0], stay.ready_slot[0]) == (37, 38)
+    assert stay.depart_slot[0] == 37
     assert stay.target_kwh[0] == pytest.approx(32.0)
 
 
-def test_a_driver_who_leaves_early_is_gone_but_the_target_is_due_as_said() -> None:
+def test_a_driver_who_leaves_early_has_said_so_and_the_target_is_due_then() -> None:
     plugged = Interval(local(date(2024, 12, 9), 16), local(date(2024, 12, 9), 20, 20))
     stay = drawn(Session("a", plugged, 5.0, 0.5))[0].stay
-    assert (stay.arrive_slot[0], stay.depart_slot[0], stay.ready_slot[0]) == (8, 16, 38)
+    assert (stay.arrive_slot[0], stay.depart_slot[0]) == (8, 16)
 
 
 def test_the_stay_over_the_peak_counts_else_the_longest() -> None:

@@ -62,7 +62,14 @@ def test_p1_a_floor_under_30_percent_in_the_registry_does_not_lower_it():
 
 @pytest.mark.parametrize(
     "change",
-    [{"soc": None}, {"plugged": False}, {"soc": float("nan")}, {"soc": float("inf")}, {"soc": 55.0}, {"soc": -0.1}],
+    [
+        {"soc": None},
+        {"plugged": False},
+        {"soc": float("nan")},
+        {"soc": float("inf")},
+        {"soc": 55.0},
+        {"soc": -0.1},
+    ],
 )
 def test_p1_a_car_whose_state_is_not_known_is_not_discharged(change):
     promise, reason = refused(an_interlock(a_report_now(**change)))

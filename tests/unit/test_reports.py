@@ -41,9 +41,7 @@ def a_line_each():
         Instructed(NOON, an_instruction()),
     ]
     nominations = {slot: a_nomination(period=slot) for slot in SLOTS}
-    meters = {
-        slot: (Metered("charger-1", wh, False),) for slot, wh in zip(SLOTS, ENERGIES_WH, strict=True)
-    }
+    meters = {slot: (Metered("charger-1", wh, False),) for slot, wh in zip(SLOTS, ENERGIES_WH, strict=True)}
     return settle(
         replay("opportunity-1", facts), a_product(), nominations, meters, {"charger-1": "car-1"}
     ).lines

@@ -34,7 +34,11 @@ def test_sessions_are_read_by_car(tmp_path):
         (GOOD.replace("007", ""), "line 2.car_id", "an id"),
         (GOOD.replace("17:30:00Z", "17:30:00"), "line 2.plugged_in_at", "an instant with a zone"),
         (GOOD.replace("2025-01-14T17:30:00Z", "monday"), "line 2.plugged_in_at", "an instant with a zone"),
-        (GOOD.replace("2025-01-14T17:30:00Z", "0001-01-01T00:00+01:00"), "line 2.plugged_in_at", "an instant"),
+        (
+            GOOD.replace("2025-01-14T17:30:00Z", "0001-01-01T00:00+01:00"),
+            "line 2.plugged_in_at",
+            "an instant",
+        ),
         (GOOD.replace("2025-01-15", "2025-01-13"), "line 2.plugged_out_at", "after plugged_in_at"),
         (GOOD.replace("12.5", "nan"), "line 2.energy_kwh", "a number from 0 to 1000"),
         (GOOD.replace("12.5", "-1"), "line 2.energy_kwh", "a number from 0 to 1000"),
@@ -50,7 +54,9 @@ def test_a_wrong_line_is_named_with_field_and_what_is_allowed(tmp_path, line, wh
 
 
 def test_all_faults_are_told_at_once(tmp_path):
-    lines = faults_of(a_file(tmp_path, GOOD.replace("007", ""), GOOD, GOOD.replace("0.45", "2").replace("12.5", "x")))
+    lines = faults_of(
+        a_file(tmp_path, GOOD.replace("007", ""), GOOD, GOOD.replace("0.45", "2").replace("12.5", "x"))
+    )
     assert [line.partition(": ")[2].partition(":")[0] for line in lines] == [
         "line 2.car_id",
         "line 4.energy_kwh",

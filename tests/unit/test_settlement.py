@@ -57,9 +57,7 @@ def an_awarded(*orders, award=None, requirement=None):
 
 
 def nominated(*export_wh, slots=SLOTS):
-    return {
-        slot: a_nomination(period=slot, export_wh=wh) for slot, wh in zip(slots, export_wh, strict=False)
-    }
+    return {slot: a_nomination(period=slot, export_wh=wh) for slot, wh in zip(slots, export_wh, strict=False)}
 
 
 def measured(*export_wh, slots=SLOTS, charger="charger-1"):
@@ -143,7 +141,11 @@ def test_steps_that_do_not_meet_half_hours_are_cut_there():
 )
 def test_delivered_is_what_lies_above_the_nomination_up_to_what_was_ordered(metered_wh, delivered_wh):
     line, *_ = settled(an_awarded(an_order()), nominated(4_500), measured(metered_wh))
-    assert (line.instructed_wh, line.baseline_export_wh, line.metered_export_wh) == (15_000, 4_500, metered_wh)
+    assert (line.instructed_wh, line.baseline_export_wh, line.metered_export_wh) == (
+        15_000,
+        4_500,
+        metered_wh,
+    )
     assert line.delivered_wh == delivered_wh
     assert line.deficiency_wh == 15_000 - delivered_wh
 

@@ -1,0 +1,97 @@
+import json
+import time
+
+import pytest
+
+from aggregator.clock import FastClock, Pace, RealClock, read_clock
+from aggregator.model.errors import BadMessage
+from aggregator.model.time import parse_instant
+from tests.builders import EVENING, NOON
+
+PACES = (Pace(NOON, 600.0), Pace(EVENING.start, 60.0))
+SLOW_FROM_S = 5 * 3600 / 600
+
+
+def a_clock(began_s_ago):
+    return FastClock(time.time() - began_s_ago, PACES)
+
+
+def test_a_real_clock_is_aware_and_goes_on():
+    clock = RealClock()
+    now = clock.now()
+    assert now.utcoffset().total_seconds() == 0
+    assert clock.wall_seconds_until(now) == 0
+
+
+@pytest.mark.parametrize(
+    ("began_s_ago", "domain_s"), [(1, 600), (SLOW_FROM_S, 5 * 3600), (SLOW_FROM_S + 10, 5 * 3600 + 600)]
+)
+def test_a_fast_clock_runs_at_the_pace_in_force(began_s_ago, domain_s):
+    shown = a_clock(began_s_ago).now() - NOON
+    assert shown.total_seconds() == pytest.approx(domain_s, abs=300)
+
+
+def test_a_fast_clock_knows_the_wall_seconds_to_any_instant():
+    clock = a_clock(0)
+    assert clock.wall_seconds_until(EVENING.start) == pytest.approx(SLOW_FROM_S, abs=0.5)
+    assert clock.wall_seconds_until(EVENING.end) == pytest.approx(SLOW_FROM_S + 120, abs=0.5)
+    assert clock.wall_seconds_until(NOON) == 0
+
+
+async def test_a_sleeper_wakes_when_the_domain_shows_the_instant():
+    clock = a_clock(SLOW_FROM_S - 0.05)
+    await clock.sleep_until(EVENING.start)
+    assert clock.now() >= EVENING.start
+
+
+def test_a_clock_file_says_the_same_to_every_process(tmp_path):
+    path = tmp_path / "clock.json"
+    path.write_text(a_clock(3).to_json())
+    one, other = read_clock(path), read_clock(path)
+    assert abs((one.now() - other.now()).total_seconds()) < 60
+    assert one.to_json() == other.to_json() == path.read_text()
+    assert isinstance(read_clock(None), RealClock)
+
+
+GOOD = {"wall_epoch_s": 1.0, "steps": [{"from": "2025-01-15T12:00:00Z", "factor": 60}]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": []},
+        {"steps": None},
+        {"steps": [{"from": "2025-01-15T12:00:00", "factor": 60}]},
+        {"steps": [{"from": "2025-01-15T12:00:00Z", "factor": 0}]},
+        {"steps": [{"from": "2025-01-15T12:00:00Z", "factor": float("nan")}]},
+        {"steps": [{"from": "2025-01-15T12:00:00Z", "factor": float("inf")}]},
+        {"steps": [*GOOD["steps"], {"from": "2025-01-15T11:00:00Z", "factor": 1}]},
+        {"wall_epoch_s": "soon"},
+        {"wall_epoch_s": float("nan")},
+    ],
+    ids=str,
+)
+def test_a_wrong_clock_file_is_refused(tmp_path, change):
+    path = tmp_path / "clock.json"
+    path.write_text(json.dumps(GOOD | change))
+    with pytest.raises(BadMessage, match=r"clock\.json"):
+        read_clock(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '"12:00"'])
+def test_a_file_that_is_no_clock_is_refused(tmp_path, text):
+    path = tmp_path / "clock.json"
+    path.write_text(text)
+    with pytest.raises(BadMessage, match=r"clock\.json"):
+        read_clock(path)
+
+
+def test_a_missing_clock_file_is_refused(tmp_path):
+    with pytest.raises(BadMessage, match=r"none\.json"):
+        read_clock(tmp_path / "none.json")
+
+
+def test_the_paces_are_read_as_written(tmp_path):
+    path = tmp_path / "clock.json"
+    path.write_text(json.dumps(GOOD))
+    assert parse_instant(json.loads(read_clock(path).to_json())["starts_at"]) == NOON
