@@ -14,6 +14,7 @@ from aggregator.config import MarketFile, Settings
 from aggregator.gateway import Gateway
 from aggregator.ports import Clock
 from aggregator.store import Store
+from aggregator.wiring import remember_settings
 from dispatch.controller import Controller, LoopSettings
 from dispatch.links.simulated import SimulatedLink
 from market_adapters.openadr.profile import Profile
@@ -29,6 +30,7 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
         ExceptionGroup: If a worker crashed; the cars are released all the same.
     """
     gateway = Gateway(settings, store, clock)
+    remember_settings(store, settings)
     await asyncio.to_thread(gateway.book.refresh, clock.now())
     async with AsyncExitStack() as stack:
         link = await stack.enter_async_context(SimulatedLink(str(settings.link.url), clock))

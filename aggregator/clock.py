@@ -94,13 +94,22 @@ def read_clock(path: Path | None) -> RealClock:
         data = json.loads(path.read_text())
         paces = [Pace(parse_instant(step["from"]), float(step["factor"])) for step in data["steps"]]
         wall_epoch_s = float(data["wall_epoch_s"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise BadMessage(Fault(str(path), str(error), "a clock file with wall_epoch_s and steps")) from None
     sane = math.isfinite(wall_epoch_s) and all(0 < pace.factor < math.inf for pace in paces)
     if not paces or not sane or paces != sorted(paces, key=lambda p: p.since):
         allowed = "a finite wall_epoch_s, ascending instants, finite factors above 0"
         raise BadMessage(Fault(f"{path}: steps", str(data["steps"]), allowed))
-    return FastClock(wall_epoch_s, paces)
+    return _in_calendar(FastClock(wall_epoch_s, paces), path)
+
+
+def _in_calendar(clock: FastClock, path: Path) -> FastClock:
+    try:
+        clock.now()
+    except OverflowError:
+        allowed = "a clock that shows one of the years 1 to 9999 now"
+        raise BadMessage(Fault(f"{path}: steps", "a factor or wall_epoch_s too large", allowed)) from None
+    return clock
 
 
 def start_fast_clock(paces: Sequence[Pace], delay_s: float = 0.0) -> FastClock:

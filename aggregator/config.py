@@ -4,8 +4,9 @@ Read once, in ``cli.py``; passed on as values. A key nobody knows stops the star
 range: a typo must not become a default. ``config/gateway.toml`` shows every key with a comment.
 """
 
-import tomllib
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,7 @@ from aggregator.files.inputs import (
     Positive,
     Row,
     faults_of,
-    read_text,
+    read_toml,
     tables,
     validate,
 )
@@ -35,6 +36,7 @@ from aggregator.model.market import BidShape, Direction, Product
 HttpUrl = Annotated[AnyHttpUrl, UrlConstraints(allowed_schemes=["http", "https"])]
 SHORTEST_CYCLE_S = 10.0
 LONGEST_SET_POINT_S = 120.0
+ENVIRONMENT = "FLEXLOOP_"
 
 
 class StoreSettings(Row):
@@ -127,7 +129,7 @@ class ProductSettings(Row):
     product_id: Name
     direction: Direction
     bid_shape: BidShape
-    slot_minutes: int = Field(ge=5, le=120)
+    slot_minutes: Literal[5, 10, 15, 20, 30, 60, 120]
     tick_kw: Positive
     min_kw: NotNegative
     gate_days_before: int = Field(ge=0, le=14)
@@ -176,7 +178,7 @@ class Settings(BaseSettings):
     """The whole configuration; market files are read in."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FLEXLOOP_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=ENVIRONMENT, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
     store: StoreSettings = StoreSettings()
@@ -229,7 +231,7 @@ def read_settings(path: Path, database: str | None = None) -> Settings:
     Raises:
         BadMessage: With every fault found, each naming file, field, value and what is allowed.
     """
-    data = _read_toml(path)
+    data = read_toml(path)
     names = _market_names(data)
     markets, faults = _read_markets(names, path)
     if not names:
@@ -237,7 +239,7 @@ def read_settings(path: Path, database: str | None = None) -> Settings:
         faults.append(Fault(f"{path.name}: market", str(data.get("market", "nothing")), allowed))
     settings = None
     try:
-        settings = Settings(**{**data, "market": markets or ({},)})  # type: ignore[arg-type]
+        settings = Settings(**{**data, "market": markets or ({},)})
     except ValidationError as error:
         told = (
             () if markets else (f"{path.name}: market[0]",)
@@ -245,6 +247,8 @@ def read_settings(path: Path, database: str | None = None) -> Settings:
         faults += [one for one in faults_of(error, Settings, path.name) if not one.where.startswith(told)]
     except SettingsError as error:
         faults.append(Fault("environment", str(error), "JSON for a table, text for a value"))
+    faults = [_from_environment(fault, path.name) for fault in faults]
+    faults += _stray_variables()
     faults += _cross_faults(
         settings.model_dump(include={"fleet", "desk"}) if settings else data, markets, path
     )
@@ -256,11 +260,19 @@ def read_settings(path: Path, database: str | None = None) -> Settings:
     return _with_absolute_paths(settings, path.parent)
 
 
-def _read_toml(path: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise BadMessage(Fault(path.name, str(error), "TOML")) from None
+def _from_environment(fault: Fault, source: str) -> Fault:
+    """Name the variable, where the wrong value came from the environment and not from the file."""
+    variable = ENVIRONMENT + fault.where.removeprefix(f"{source}: ").replace(".", "__").upper()
+    return replace(fault, where=variable) if variable in os.environ else fault
+
+
+def _stray_variables() -> Iterator[Fault]:
+    """Yield the variables that look like settings and are none: pydantic-settings passes over them."""
+    known = ", ".join(f"{ENVIRONMENT}{field.upper()}__KEY" for field in Settings.model_fields)
+    for name in sorted(name for name in os.environ if name.startswith(ENVIRONMENT)):
+        section, *_ = rest = name.removeprefix(ENVIRONMENT).lower().split("__")
+        if section not in Settings.model_fields and "_" in "__".join(rest):
+            yield Fault(name, "set", f"unknown variable; known: {known}")
 
 
 def _market_names(data: dict[str, object]) -> Sequence[str]:
@@ -283,11 +295,15 @@ def _read_markets(names: Sequence[str], path: Path) -> tuple[list[MarketFile], l
 
 
 def _read_market(path: Path) -> MarketFile:
-    data = _read_toml(path)
-    try:
-        return MarketFile.model_validate(data)
-    except ValidationError as error:
-        raise BadMessage(*faults_of(error, MarketFile, path.name)) from None
+    market = validate(MarketFile, read_toml(path), path.name)
+    named = {name: getattr(market.vtn, name) for name in ("certificate", "key", "ca")}
+    paths = {name: path.parent / file for name, file in named.items() if file is not None}
+    missing = [name for name, file in paths.items() if not file.is_file()]
+    if missing:
+        raise BadMessage(
+            *(Fault(f"{path.name}: vtn.{name}", str(named[name]), "a file that exists") for name in missing)
+        )
+    return market.model_copy(update={"vtn": market.vtn.model_copy(update=paths)})
 
 
 def _cross_faults(data: Mapping[str, object], markets: Sequence[MarketFile], path: Path) -> Iterator[Fault]:
@@ -305,8 +321,15 @@ def _cross_faults(data: Mapping[str, object], markets: Sequence[MarketFile], pat
             for name in sorted(set(_texts(rule.get(key))) - set(known)) if known else ():
                 where = f"{path.name}: desk.rule[{number}].{key}"
                 yield Fault(where, name, f"one of {', '.join(known)}")
+    for where, named in (
+        ("fleet.zones", _texts(fleet.get("zones"))),
+        ("desk.user.name", _texts([user.get("name") for user in tables(data.get("desk"), "user")])),
+        ("desk.rule.rule_id", _texts([rule.get("rule_id") for rule in tables(data.get("desk"), "rule")])),
+    ):
+        for name in sorted({name for name in named if named.count(name) > 1}):
+            yield Fault(f"{path.name}: {where}", name, f"each once; it stands {named.count(name)} times")
     history = fleet.get("history")
-    if isinstance(history, str | Path) and not (path.parent / history).exists():
+    if isinstance(history, str | Path) and not (path.parent / history).is_file():
         yield Fault(f"{path.name}: fleet.history", str(history), "a sessions file that exists")
 
 

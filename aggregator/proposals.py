@@ -212,10 +212,9 @@ class Proposer:
             inputs_digest=proposal.inputs_digest,
             known_at=known_at,
         )
-        version = opportunity.draft.version + 1 if opportunity.draft is not None else 1
         return Draft(
             bid_id=opportunity.opportunity_id,
-            version=version,
+            version=opportunity.last_draft_version + 1,
             offered_kw=_per_need_slot(need, problem.slots, proposal.offered_kw, min),
             utilisation_gbp_per_mwh=Decimal(str(problem.utilisation_gbp_per_mwh)).quantize(PENNY),
             availability_gbp_per_mw_h=need.availability_ceiling or Decimal(0),

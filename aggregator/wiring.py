@@ -1,12 +1,16 @@
 """From settings to the values that the core takes: rules, prices, loop and platform settings."""
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, time
 
 import numpy as np
+from pydantic import ValidationError
 
 from aggregator.config import Settings, TariffBand
 from aggregator.energy import Tariff
+from aggregator.files.inputs import faults_of
+from aggregator.model.errors import BadMessage
 from aggregator.model.market import RED_LEVEL, PeakWindow
 from aggregator.model.time import HALF_HOUR, LONDON, Interval, half_hours
 from aggregator.ports import Clock
@@ -15,6 +19,30 @@ from aggregator.workflow import Desk, Rule, Workflow
 
 Peaks = Callable[[str], Sequence[PeakWindow]]
 Prices = Callable[[str, Sequence[Interval]], Tariff]
+
+
+GATEWAY = "gateway"
+SETTINGS = "settings"
+
+
+def remember_settings(store: Store, settings: Settings) -> None:
+    """Keep what a gateway ran by beside what it did: the audit judges by it."""
+    store.memory.remember(GATEWAY, SETTINGS, settings.model_dump_json())
+
+
+def settings_of(store: Store) -> Settings | None:
+    """Return what the store's gateway last ran by; None where none has run.
+
+    Raises:
+        BadMessage: If another version of this program stored something that cannot be read.
+    """
+    text = store.memory.recall(GATEWAY, SETTINGS)
+    if text is None:
+        return None
+    try:
+        return Settings(**json.loads(text))
+    except ValidationError as error:
+        raise BadMessage(*faults_of(error, Settings, "store: settings")) from None
 
 
 def workflow_of(settings: Settings, store: Store, clock: Clock) -> Workflow:

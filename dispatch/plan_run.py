@@ -17,6 +17,12 @@ from dispatch.fleet_view import CarView
 
 HORIZON = timedelta(hours=30)
 
+READY_BEFORE = timedelta(minutes=15)
+"""Cars are planned to be ready this long before their drivers come."""
+
+SLOWER_NEAR_FULL = 1.2
+"""A battery takes less and less above 80%: a charger left alone starts earlier by this factor."""
+
 Prices = Callable[[str, Sequence[Interval]], Tariff]
 
 
@@ -56,7 +62,7 @@ def plan_zone(
     departs = [view.departs_at(now) for view in views]
     stay = Stay(
         np.zeros(len(views), dtype=np.int64),
-        np.array([max(1, (at - now) // HALF_HOUR) for at in departs], dtype=np.int64),
+        np.array([max(1, (at - READY_BEFORE - now) // HALF_HOUR) for at in departs], dtype=np.int64),
         np.array([min(view.energy_kwh(now), view.car.capacity_kwh) for view in views]),
         np.array([_aim_kwh(view, guard_soc) for view in views]),
     )
@@ -66,7 +72,7 @@ def plan_zone(
         export_kw = float(plan.discharge_kw[n, 0] - plan.charge_kw[n, 0])
         steps[view.car.car_id] = PlanStep(
             export_kw=min(export_kw, 0.0) if view.resting else export_kw,
-            charge_from=departs_at - _charging_time(view, now),
+            charge_from=departs_at - READY_BEFORE - _charging_time(view, now) * SLOWER_NEAR_FULL,
             short_kwh=float(plan.short_of_target_kwh[n]) - (_aim_kwh(view, guard_soc) - view.target_kwh()),
         )
     return steps

@@ -53,7 +53,7 @@ def split(problem: SplitProblem) -> Split:
     gets the most its site can give, the earlier departure first.
 
     Args:
-        problem: Checked before: see ``split_file`` for what a file may say.
+        problem: Checked before: see ``aggregator.files.split`` for what a file may say.
 
     Returns:
         Set-points (positive exports) that keep every rule within 1e-9, delivering within 1e-6 kWh of

@@ -334,3 +334,37 @@ def a_next_fact(opportunity: Opportunity, kind: type[Fact], at: datetime = NOON)
     bare = (GateClosed, DraftLapsed, NotAwarded, DeliveryStarted, DeliveryEnded, Closed)
     makers |= {fact: lambda fact=fact: fact(at) for fact in bare}
     return makers[kind]()
+
+
+def key_of(event_id, modification=0):
+    """Return the key of one version of an event of the usual platform."""
+    return an_event_key(event_id=event_id, modification=modification)
+
+
+def a_need_call(modification=0, event_id="requirement-1", **changes):
+    key = key_of(event_id, modification)
+    return replace(a_call(key=key, content=a_requirement(key=key)), **changes)
+
+
+def an_award_call(modification=0, **changes):
+    key = key_of("award-1", modification)
+    award = an_award(key=key)
+    return replace(a_call(key=key, kind=CallKind.AWARD, content=award), **changes)
+
+
+def an_order_call(modification=0, event_id="dispatch-1", product_id=PRODUCT, at=NOON, **changes):
+    key = key_of(event_id, modification)
+    order = an_instruction(key=key, product_id=product_id, issued_at=at)
+    return replace(a_call(key=key, kind=CallKind.DISPATCH, content=order, modified_at=at), **changes)
+
+
+def a_peak_call(modification=0, **changes):
+    key = key_of("peak-1", modification)
+    peak = a_peak_window(key=key)
+    return replace(a_call(key=key, kind=CallKind.PEAK, content=peak), **changes)
+
+
+def cancelled(call, modification=1, **changes):
+    """Return the version of an event that takes it back; it has no content."""
+    key = replace(call.key, modification=modification)
+    return replace(call, key=key, content=None, cancelled=True, **changes)

@@ -10,6 +10,7 @@ from aggregator.model.opportunity import (
     AwardCancelled,
     Awarded,
     Checked,
+    Declined,
     Fact,
     Instructed,
     InstructionCancelled,
@@ -80,11 +81,11 @@ def _is_rightful(approval: Approved, facts: Sequence[Fact], evidence: Evidence) 
 
 
 def _is_withdrawal(report: Report, evidence: Evidence) -> bool:
-    """Whether it is the bid of nothing that follows a withdrawal."""
+    """Whether it is the bid of nothing that follows a withdrawal, or a refusal over a bid already sent."""
     name = report.report_id.rsplit(":", 1)[0]
     facts = evidence.facts.get(name, ())
     nothing = not any(row.value for row in report.rows if "/kw/" in row.r_id)
-    return nothing and any(isinstance(fact, Withdrawn) for fact in facts)
+    return nothing and any(isinstance(fact, (Withdrawn, Declined)) for fact in facts)
 
 
 def p8_durable(evidence: Evidence) -> Finding:

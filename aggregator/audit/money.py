@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from aggregator.audit.evidence import ALWAYS, Evidence, Finding
 from aggregator.model.money import pounds
 from aggregator.model.time import utc_text
-from aggregator.settlement import Line
+from aggregator.settlement import NOT_NOMINATED, Line
 from aggregator.settling import SETTLED_STAGES, Worked, work_out
 
 
@@ -54,7 +54,8 @@ def p10_sums(evidence: Evidence) -> Finding:
 
 def _line_faults(line: Line, sign: int) -> Iterator[str]:
     moved = sign * (line.metered_export_wh - line.baseline_export_wh)
-    if line.delivered_wh != min(max(moved, 0), line.instructed_wh):
+    nominated = not line.quality.startswith(NOT_NOMINATED)
+    if line.delivered_wh != (min(max(moved, 0), line.instructed_wh) if nominated else 0):
         yield f"delivered {line.delivered_wh} Wh, moved {moved} Wh of {line.instructed_wh} Wh"
     if line.delivered_wh + line.deficiency_wh != line.instructed_wh:
         yield "delivered and missing are not the instructed energy"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 
@@ -77,8 +78,13 @@ def p13_nomination(evidence: Evidence) -> Finding:
     return Finding("P13 nomination", "half-hours nominated", checked, tuple(breaches), unchecked)
 
 
-def _made_again(evidence: Evidence) -> Iterator[_Made]:
-    """Yield the model's drafts that led to a plan, each with its problem made again."""
+@lru_cache(maxsize=1)  # two promises ask, and making a problem again is most of the audit's work
+def _made_again(evidence: Evidence) -> tuple[_Made, ...]:
+    """Return the model's drafts that led to a plan, each with its problem made again."""
+    return tuple(_make_again(evidence))
+
+
+def _make_again(evidence: Evidence) -> Iterator[_Made]:
     history_file = evidence.settings.fleet.history
     history = read_sessions(history_file) if history_file is not None else History(())
     for name, facts in evidence.facts.items():

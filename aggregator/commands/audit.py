@@ -6,6 +6,7 @@ from aggregator.audit import run_audit
 from aggregator.audit.evidence import MOST_SHOWN, Evidence
 from aggregator.audit.present import audit_body, audit_table
 from aggregator.commands.context import Context
+from aggregator.wiring import settings_of
 from aggregator.workflow import fleet_of
 
 
@@ -15,10 +16,13 @@ def register(app: typer.Typer) -> None:
 
 
 def audit_command(context: typer.Context) -> int:
-    """Check every promise over the store; exit 1 when one is broken or had nothing to check."""
+    """Check every promise over the store; exit 1 when one is broken or had nothing to check.
+
+    The store's own settings count, those its gateway last ran by; the configuration where none has run.
+    """
     shared: Context = context.obj
-    settings = shared.settings()
     with shared.store() as store:
+        settings = settings_of(store) or shared.settings()
         audit = run_audit(Evidence(store, settings, fleet_of(store)))
     if shared.as_json:
         shared.answer(audit_body(audit), "")

@@ -13,9 +13,10 @@ import typer
 from rich.console import Console
 
 from aggregator.clock import RealClock, read_clock
+from aggregator.commands.database import opened
 from aggregator.config import Settings, read_settings
 from aggregator.model.errors import Fault
-from aggregator.store import Store, open_store
+from aggregator.store import Store
 from aggregator.wiring import workflow_of
 from aggregator.workflow import Workflow
 
@@ -47,14 +48,14 @@ class Context:
     @contextmanager
     def store(self, *, create: bool = False) -> Iterator[Store]:
         """Open the store, close it afterwards."""
-        with open_store(self.store_url(), create=create) as store:
+        with opened(self.store_url(), create=create) as store:
             yield store
 
     @contextmanager
     def workflow(self) -> Iterator[tuple[Settings, Workflow]]:
         """Open the store with the desk's rules around it."""
         settings = self.settings()
-        with open_store(settings.store.url, create=False) as store:
+        with opened(settings.store.url, create=False) as store:
             yield settings, workflow_of(settings, store, self.clock())
 
     def answer(self, body: Mapping[str, object], text: str) -> None:
@@ -69,7 +70,8 @@ class Context:
 
 def to_json(body: Mapping[str, object]) -> str:
     """Return one JSON object; decimals keep every digit as numbers would not."""
-    return json.dumps(body, indent=1, default=_plain, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(body, indent=1, default=_plain, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair has no other form
 
 
 def fail(

@@ -6,11 +6,14 @@ from typing import Annotated
 import typer
 
 from aggregator.commands.context import Context, to_json
+from aggregator.commands.database import check_url, upgraded
 from aggregator.files.fleet import read_fleet
-from aggregator.plan_file import read_plan, solve_plan
-from aggregator.store import upgrade
+from aggregator.files.plan import read_plan
+from aggregator.files.sessions import read_sessions
+from aggregator.files.split import read_split, split_to_json
+from aggregator.plan import solve_plan
+from aggregator.solver import find_glpsol
 from dispatch.split import split
-from dispatch.split_file import read_split, split_to_json
 from market_adapters.openadr.read import read_message
 
 File = Annotated[Path, typer.Argument(help="Input file.", metavar="FILE")]
@@ -68,6 +71,11 @@ def check_config(context: typer.Context) -> None:
     """Read the configuration and every file it names; say what is wrong, or what it comes to."""
     shared: Context = context.obj
     settings = shared.settings()
+    check_url(settings.store.url)
+    if settings.fleet.history is not None:
+        read_sessions(settings.fleet.history)
+    if settings.bidding.solver == "glpk":
+        find_glpsol(settings.bidding.glpsol)
     platforms = [str(market.vtn.url) for market in settings.market]
     body = {
         "zones": settings.fleet.zones,
@@ -89,5 +97,5 @@ def check_config(context: typer.Context) -> None:
 def db_upgrade(context: typer.Context) -> None:
     """Bring the store to this program's schema; a missing one is made."""
     shared: Context = context.obj
-    before, after = upgrade(shared.store_url())
+    before, after = upgraded(shared.store_url())
     shared.answer({"from": before, "to": after}, f"store is at {after} (was {before or 'empty'})")

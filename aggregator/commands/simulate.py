@@ -12,7 +12,8 @@ from aggregator.files.fleet import read_fleet
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import parse_instant
 from dispatch.fleet_simulator.program import run as run_fleet
-from market_adapters.dno_simulator.main import run as run_dno
+from market_adapters.dno_simulator.edge import BadFile
+from market_adapters.dno_simulator.main import play
 
 group = typer.Typer(help="Simulators, each a program of its own.")
 
@@ -28,10 +29,13 @@ def dno(
     scenario: Annotated[Path, typer.Option(help="Scenario file (TOML).")],
     out: Annotated[Path, typer.Option(help="Folder for messages and the settlement.")],
     listen: Annotated[str, typer.Option(help="host:port")] = "127.0.0.1:8090",
-) -> int:
+) -> None:
     """Play a DNO's platform over OpenADR 2.0b, keep every message, settle independently."""
     shared: Context = context.obj
-    return run_dno(scenario, listen, out, shared.clock_file)
+    try:
+        play(scenario, listen, out, shared.clock_file)
+    except BadFile as bad:
+        raise BadMessage(*(Fault(one.where, one.value, one.allowed) for one in bad.refusals)) from None
 
 
 @group.command()

@@ -19,7 +19,7 @@ from aggregator.files.fleet import read_fleet
 from aggregator.files.sessions import read_sessions
 from aggregator.forecast import Session
 from aggregator.model.fleet import Fleet
-from aggregator.model.time import utc_text
+from aggregator.model.time import Interval, utc_text
 
 DATA = Path(str(files("aggregator.demo") / "data"))
 MARKET_CONTEXT = "http://dso.example/flex"
@@ -32,9 +32,9 @@ def _at(text: str) -> datetime:
 
 
 STARTS_AT = _at("07T13:30")
-PUBLISHED_AT = _at("07T13:32")
+PUBLISHED_AT = _at("07T13:31")
 GATE_AT = _at("07T14:00")
-AWARDED_AT = _at("07T14:15")
+AWARDED_AT = _at("07T14:06")
 DISPATCHED_AT = _at("08T16:30")
 AMENDED_AT = _at("08T17:50")
 CANCELLED_AT = _at("08T18:10")
@@ -42,13 +42,16 @@ BOOSTED_AT = _at("08T17:20")
 LEFT_AT = _at("08T17:40")
 ENDS_AT = _at("09T10:00")
 
+EVENING = Interval(_at("08T15:50"), _at("08T19:10"))
+"""Peak and events, with a little around them."""
+
 PACES = (
-    Pace(STARTS_AT, 240.0),
-    Pace(_at("07T14:25"), 6000.0),
-    Pace(_at("07T15:55"), 3000.0),
+    Pace(STARTS_AT, 150.0),
+    Pace(_at("07T14:10"), 6000.0),
+    Pace(_at("07T15:55"), 3600.0),
     Pace(_at("07T19:05"), 6000.0),
-    Pace(_at("08T15:50"), 480.0),
-    Pace(_at("08T19:10"), 6000.0),
+    Pace(EVENING.start, 540.0),
+    Pace(EVENING.end, 6000.0),
 )
 """How fast the domain clock runs from when on: slow where bids are made and where cars are dispatched."""
 
@@ -131,7 +134,7 @@ def scenario_toml() -> str:
         f"start = {utc_text(_at('08T16:00'))}",
         f"end = {utc_text(_at('08T19:00'))}",
         "level = 2",
-        f"publish_at = {utc_text(STARTS_AT + timedelta(minutes=1))}",
+        f"publish_at = {utc_text(STARTS_AT)}",
         "",
     ]
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """The demo's story, line by line as the journal, the alarms and the drivers write it."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import singledispatch
 
 from aggregator.demo import day
@@ -20,8 +20,12 @@ from aggregator.model.opportunity import (
     Settled,
     Submitted,
 )
-from aggregator.model.time import LONDON
+from aggregator.model.time import LONDON, Interval
 from aggregator.store import Store
+
+OFTEN, SELDOM = timedelta(minutes=30), timedelta(hours=4)
+RECENT = timedelta(minutes=40)
+W_PER_KW = 1000.0
 
 
 class Story:
@@ -30,8 +34,10 @@ class Story:
     def __init__(self, store: Store, say: Callable[[str], object]) -> None:
         self._store = store
         self._say = say
+        self._cars = list(day.fleet().by_id)
         self._told: dict[str, int] = {}
         self._alarms = 0
+        self._seen_fleet_at = day.STARTS_AT
         self._acts = [
             (day.BOOSTED_AT, "a driver in Wrotham switches V2G off: full power, out of the dispatch"),
             (day.LEFT_AT, f"a driver in {day.AMENDED_ZONE} leaves before the time given"),
@@ -52,10 +58,26 @@ class Story:
         alarms = store.alarms.all()
         lines += [(one.at, f"alarm: {one.where}: {one.text}") for one in alarms[self._alarms :]]
         self._alarms = len(alarms)
+        lines += self._fleet_line(now)
         lines += [act for act in self._acts if act[0] <= now]
         self._acts = [act for act in self._acts if act[0] > now]
         for at, text in sorted(lines):
             self._say(f"{at.astimezone(LONDON):%a %H:%M:%S}  {text}")
+
+    def _fleet_line(self, now: datetime) -> list[tuple[datetime, str]]:
+        """Return now and then what the whole fleet does: progress, also when nothing happens."""
+        every = OFTEN if day.EVENING.start <= now < day.EVENING.end else SELDOM
+        if now - self._seen_fleet_at < every or now >= day.ENDS_AT:
+            return []
+        self._seen_fleet_at = now
+        recent = self._store.states.between(self._cars, Interval(now - RECENT, now))
+        latest = {state.car_id: state for state in recent if state.plugged}
+        export_kw = sum(state.export_w for state in latest.values()) / W_PER_KW
+        return [(now, f"{len(latest)} cars plugged in, the fleet {_flow(export_kw)}")]
+
+
+def _flow(export_kw: float) -> str:
+    return f"gives {export_kw:.0f} kW" if export_kw > 0 else f"draws {-export_kw:.0f} kW"
 
 
 @singledispatch

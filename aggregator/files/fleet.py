@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import math
-import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -27,8 +26,9 @@ from aggregator.files.inputs import (
     Positive,
     Row,
     read_text,
+    read_toml,
     tables,
-    validate,
+    validate_with,
 )
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car, Charger, ExportSource, Fleet, Intent, Site
@@ -93,28 +93,15 @@ def read_fleet(path: Path, zones: Collection[str] | None = None) -> Fleet:
     Raises:
         BadMessage: With every fault found in the file.
     """
-    data, faults = _from_csv(path) if path.suffix.lower() == ".csv" else (_from_toml(path), [])
+    data, faults = _from_csv(path) if path.suffix.lower() == ".csv" else (read_toml(path), [])
     faults += _cross_faults(data, path.name, zones)
-    try:
-        rows = validate(FleetFile, data, path.name)
-    except BadMessage as bad:
-        raise BadMessage(*bad.faults, *faults) from None
-    if faults:
-        raise BadMessage(*faults)
-    return _to_fleet(rows)
+    return _to_fleet(validate_with(FleetFile, data, path.name, faults))
 
 
 def fleet_digest(cars: tuple[Car, ...]) -> str:
     """Return the SHA-256 of a fleet's content, whatever file it came from."""
     canonical = json.dumps([repr(car) for car in cars])
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _from_toml(path: Path) -> object:
-    try:
-        return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise BadMessage(Fault(path.name, str(error), "TOML")) from None
 
 
 def _from_csv(path: Path) -> tuple[object, list[Fault]]:

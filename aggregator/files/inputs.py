@@ -6,21 +6,36 @@ the value found and what is allowed.
 
 import json
 import re
+import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import time
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from aggregator.model.errors import BadMessage, Fault
+
+LARGEST = 1e9
+"""No figure of this trade is larger; sums of figures stay finite."""
+LONGEST_VALUE = 60
+
+
+Figure = TypeVar("Figure", float, Decimal)
 
 
 def _number(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("input should be a number, not true or false")  # noqa: TRY004 - pydantic wants this
+    return value
+
+
+def _bounded(value: Figure) -> Figure:
+    if abs(value) > LARGEST:
+        raise ValueError(f"input should be at most {LARGEST:g}")
     return value
 
 
@@ -32,16 +47,15 @@ def _local_time(value: object) -> object:
 
 
 Number = Annotated[float, BeforeValidator(_number)]
-Finite = Annotated[Number, Field(allow_inf_nan=False)]
-Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+Bounded = AfterValidator(_bounded)
+Finite = Annotated[Number, Field(allow_inf_nan=False), Bounded]
+Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False), Bounded]
+NotNegative = Annotated[Number, Field(ge=0, allow_inf_nan=False), Bounded]
 Fraction = Annotated[Number, Field(ge=0, le=1, allow_inf_nan=False)]
 Efficiency = Annotated[Number, Field(gt=0, le=1, allow_inf_nan=False)]
-Money = Annotated[Decimal, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Money = Annotated[Decimal, BeforeValidator(_number), Field(allow_inf_nan=False), Bounded]
 LocalTime = Annotated[time, BeforeValidator(_local_time)]
 Name = Annotated[str, Field(min_length=1)]
-
-LONGEST_VALUE = 60
 
 T = TypeVar("T", bound="BaseModel")
 
@@ -52,10 +66,21 @@ class Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
+class StrictRow(Row):
+    """An object of a JSON file: a number in quotes is a fault; its lists take ``Field(strict=False)``."""
+
+    model_config = ConfigDict(strict=True)
+
+
 def tables(data: object, name: str) -> list[dict[str, object]]:
     """Return the tables under ``[[name]]`` of unchecked input, an empty one for each that is no table."""
     found = data.get(name) if isinstance(data, dict) else None
     return [row if isinstance(row, dict) else {} for row in found] if isinstance(found, list | tuple) else []
+
+
+def listed(raw: object) -> list[Any]:
+    """Return a list of unchecked input; none of what is no list."""
+    return raw if isinstance(raw, list) else []
 
 
 def read_text(path: Path) -> str:
@@ -66,33 +91,53 @@ def read_text(path: Path) -> str:
     """
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadMessage(Fault(str(path), reason, "a readable UTF-8 text file")) from None
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return a TOML file's content.
+
+    Raises:
+        BadMessage: If the file cannot be read, or is not TOML.
+    """
+    text = read_text(path)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(Fault(path.name, str(error), "TOML")) from None
+
+
 def read_json(path: Path) -> object:
-    """Return a JSON file's content; NaN, infinity and repeated keys are refused.
+    """Return a JSON file's content; see ``parse_json``.
 
     Raises:
         BadMessage: If the file cannot be read, or is not JSON.
     """
+    return parse_json(read_text(path), path.name)
 
-    def no_constant(name: str) -> float:
-        raise ValueError(f"{name} is not a finite number")
 
-    def no_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def parse_json(text: bytes | str, source: str) -> object:
+    """Return a JSON text's content; a repeated key is refused, NaN is left to the field that holds it.
+
+    Raises:
+        BadMessage: If it is not JSON.
+    """
+
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
         seen: dict[str, object] = {}
         for key, value in pairs:
             if key in seen:
-                raise ValueError(f"key {key!r} stands twice")
+                raise BadMessage(Fault(f"{source}: {key}", "stands twice", "each key once in its object"))
             seen[key] = value
         return seen
 
     try:
-        return json.loads(read_text(path), parse_constant=no_constant, object_pairs_hook=no_repeats)
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        return json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        raise BadMessage(Fault(path.name, str(error) or "nested too deep", "one JSON object")) from None
+        raise BadMessage(Fault(source, str(error), "JSON text")) from None
 
 
 def validate(model: type[T], data: object, source: str) -> T:
@@ -107,26 +152,32 @@ def validate(model: type[T], data: object, source: str) -> T:
         raise BadMessage(*faults_of(error, model, source)) from None
 
 
+def validate_with(model: type[T], data: object, source: str, more: Iterable[Fault]) -> T:
+    """Return ``data`` as ``model``; ``more`` are faults found by other means.
+
+    Raises:
+        BadMessage: With every fault of both kinds.
+    """
+    others = list(more)
+    try:
+        valid = validate(model, data, source)
+    except BadMessage as bad:
+        raise BadMessage(*bad.faults, *others) from None
+    if others:
+        raise BadMessage(*others)
+    return valid
+
+
 def faults_of(error: ValidationError, model: type[BaseModel], source: str) -> Iterator[Fault]:
     """Yield one fault for each finding of pydantic, in the order of the input."""
     findings = error.errors(include_url=False)
     wrong_within = {finding["loc"][:depth] for finding in findings for depth in range(len(finding["loc"]))}
     for finding in findings:
-        where = field_path(finding["loc"])
         if finding["type"] == "too_short" and finding["loc"] in wrong_within:
             continue  # pydantic counts the right items only: the wrong ones are told each by itself
-        if finding["type"] == "extra_forbidden":
-            known = ", ".join(sorted(_known_keys(model, finding["loc"][:-1])))
-            yield Fault(f"{source}: {where}", _short(finding["input"]), f"unknown key; known here: {known}")
-        elif finding["type"] == "missing":
-            yield Fault(f"{source}: {where}", "nothing", "a value must be stated, there is no default")
-        else:
-            message = finding["msg"].removeprefix("Value error, ")
-            yield Fault(
-                f"{source}: {where}" if where else source,
-                _short(finding["input"]),
-                message[:1].lower() + message[1:],
-            )
+        where = field_path(finding["loc"])
+        value = "nothing" if finding["type"] == "missing" else short(finding["input"])
+        yield Fault(f"{source}: {where}" if where else source, value, _allowed(finding, model))
 
 
 def field_path(loc: Iterable[str | int]) -> str:
@@ -137,9 +188,32 @@ def field_path(loc: Iterable[str | int]) -> str:
     return text
 
 
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
+def short(value: object) -> str:
+    """Return a value as text that fits on a line."""
+    text = value if isinstance(value, str) else _repr(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number too large to show"
+
+
+def _allowed(finding: ErrorDetails, model: type[BaseModel]) -> str:
+    loc = finding["loc"]
+    match finding["type"]:
+        case "missing":
+            return "a value must be stated, there is no default"
+        case "extra_forbidden":
+            return f"unknown key; known here: {', '.join(sorted(_known_keys(model, loc[:-1])))}"
+        case "model_type" | "model_attributes_type":
+            return f"a table with the keys {', '.join(_known_keys(model, loc))}"
+        case "too_short":
+            return f"at least {finding['ctx']['min_length']} of them"
+    message = finding["msg"].removeprefix("Value error, ")
+    return message if message[1:2].isupper() else message[:1].lower() + message[1:]
 
 
 def _known_keys(model: type[BaseModel], loc: Iterable[str | int]) -> Iterable[str]:
@@ -148,7 +222,7 @@ def _known_keys(model: type[BaseModel], loc: Iterable[str | int]) -> Iterable[st
         if isinstance(part, int):
             continue
         if not (isinstance(here, type) and issubclass(here, BaseModel)) or part not in here.model_fields:
-            return ()
+            break  # a key of a mapping: its values are what stands inside
         here = _model_in(here.model_fields[part].annotation)
     if not (isinstance(here, type) and issubclass(here, BaseModel)):
         return ()

@@ -14,7 +14,7 @@ from typing import Annotated, Protocol, Self
 
 from pydantic import Field, model_validator
 
-from .edge import NOT_EMPTY, BadFile, Instant, Number, Positive, Problem, Table, checked, refuse
+from .edge import NOT_EMPTY, BadFile, Instant, Number, Positive, Problem, Refusal, Table, checked, refuse
 
 
 class Clock(Protocol):
@@ -118,7 +118,7 @@ def read_clock(path: Path | None) -> DomainClock:
         return WALL_CLOCK
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path.name}: cannot be read as JSON: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFile(Refusal(path.name, str(error), "a file that can be read as JSON")) from None
     table = checked(_ClockTable, data, path.name)
     return DomainClock(table.wall_epoch_s, tuple(Step(step.from_, step.factor) for step in table.steps))

@@ -8,16 +8,29 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 
+class Refusal(NamedTuple):
+    """One thing wrong: file and field, what was found there, what is allowed."""
+
+    where: str
+    value: str
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.value!r} is not allowed; {self.allowed}"
+
+
 class BadFile(Exception):
-    """A file that cannot be used; nothing was started.
+    """A file or an argument that cannot be used; nothing was started.
 
     Attributes:
-        faults: One line each: file, field, value, what is allowed.
+        refusals: Every fault found.
+        faults: The same as one line each.
     """
 
-    def __init__(self, *faults: str) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
+    def __init__(self, *refusals: Refusal) -> None:
+        self.refusals = refusals
+        self.faults = tuple(map(str, refusals))
+        super().__init__("\n".join(self.faults))
 
 
 class Problem(NamedTuple):
@@ -97,7 +110,7 @@ def checked(table: type[TableT], data: Mapping[str, Any], file: str) -> TableT:
         raise BadFile(*(line for detail in error.errors() for line in _lines(detail, file))) from None
 
 
-def _lines(detail: ErrorDetails, file: str) -> list[str]:
+def _lines(detail: ErrorDetails, file: str) -> list[Refusal]:
     place = _place(detail["loc"])
     if detail["type"] == "problems":
         inner = detail["ctx"]["problems"]
@@ -112,9 +125,9 @@ def _lines(detail: ErrorDetails, file: str) -> list[str]:
     return [_line(file, place, value, allowed)]
 
 
-def _line(file: str, field: str, value: object, allowed: str) -> str:
+def _line(file: str, field: str, value: object, allowed: str) -> Refusal:
     shown = value.isoformat() if isinstance(value, datetime) else value
-    return f"{file}: {field}: {shown!r} is not allowed; {allowed}"
+    return Refusal(f"{file}: {field}", str(shown), allowed)
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

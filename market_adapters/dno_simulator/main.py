@@ -12,7 +12,7 @@ from aiohttp import web
 
 from .book import Book
 from .clock import DomainClock, read_clock
-from .edge import BadFile
+from .edge import BadFile, Refusal
 from .record import MessageLog, write_json
 from .result import result
 from .scenario import Scenario, read_scenario
@@ -24,6 +24,20 @@ _HIGHEST_PORT = 65535
 
 
 def run(scenario: Path, listen: str, out: Path, clock: Path | None = None) -> int:
+    """Play a scenario; say on stderr what is wrong with it.
+
+    Returns:
+        0 when played, 2 if an input is wrong or the port is taken. Arguments as ``play``.
+    """
+    try:
+        play(scenario, listen, out, clock)
+    except BadFile as error:
+        _say(str(error))
+        return WRONG_INPUT
+    return OK
+
+
+def play(scenario: Path, listen: str, out: Path, clock: Path | None = None) -> None:
     """Play a scenario until it ends or the process gets SIGTERM or SIGINT.
 
     Args:
@@ -32,8 +46,8 @@ def run(scenario: Path, listen: str, out: Path, clock: Path | None = None) -> in
         out: Folder for ``messages.jsonl`` and ``result.json``; made if missing.
         clock: JSON file of the domain clock; without it domain time is wall time.
 
-    Returns:
-        0 when played, 2 if an input is wrong or the port is taken, with the reason on stderr.
+    Raises:
+        BadFile: If an input is wrong or the port is taken.
     """
     logging.getLogger("openleadr").setLevel(logging.ERROR)
     try:
@@ -41,11 +55,8 @@ def run(scenario: Path, listen: str, out: Path, clock: Path | None = None) -> in
         out.mkdir(parents=True, exist_ok=True)
         with MessageLog(out / "messages.jsonl", domain) as log:
             asyncio.run(_serve(played, domain, log, out / "result.json", address))
-    except BadFile as error:
-        return _refused(str(error))
     except OSError as error:
-        return _refused(_explained(error, listen))
-    return OK
+        raise BadFile(_explained(error, listen)) from None
 
 
 async def _serve(
@@ -81,19 +92,17 @@ def _authority(runner: web.AppRunner) -> str:
 def _address(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) > _HIGHEST_PORT:
-        raise BadFile(f"listen: {listen!r} is not allowed; host:port, such as 127.0.0.1:8080")
+        raise BadFile(Refusal("listen", listen, "host:port, such as 127.0.0.1:8080"))
     return host.strip("[]"), int(port)
 
 
-def _explained(error: OSError, listen: str) -> str:
+def _explained(error: OSError, listen: str) -> Refusal:
     if error.errno == errno.EADDRINUSE:
-        return f"listen: {listen!r} is not allowed; the port is in use by another program"
-    return f"{error.filename or listen}: {error.strerror or error}"
-
-
-def _refused(reason: str) -> int:
-    _say(reason)
-    return WRONG_INPUT
+        return Refusal("listen", listen, "a free port; another program has this one")
+    if error.filename is not None:
+        allowed = f"a path that can be written ({error.strerror})"
+        return Refusal("out", str(error.filename), allowed)
+    return Refusal("listen", listen, f"an address of this machine ({error.strerror or error})")
 
 
 def _say(line: str) -> None:

@@ -20,6 +20,7 @@ from .edge import (
     PerSlot,
     Positive,
     Problem,
+    Refusal,
     Table,
     Word,
     checked,
@@ -239,6 +240,6 @@ def read_scenario(path: Path) -> Scenario:
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path.name}: cannot be read as TOML: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFile(Refusal(path.name, str(error), "a file that can be read as TOML")) from None
     return checked(Scenario, data, path.name)

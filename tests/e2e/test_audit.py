@@ -18,7 +18,6 @@ from .conftest import Played
 
 pytestmark = pytest.mark.slow
 
-MICROS = 1_000_000
 WROTHAM = "DSO-Demo:REQ-Wrotham:Wrotham"
 ONE_DISCHARGE = """(SELECT set_point_id FROM set_points
     WHERE export_w > 0 AND outcome = 'accepted' AND opportunity_id IS NOT NULL LIMIT 1)"""
@@ -49,8 +48,8 @@ BREAKS: Mapping[str, tuple[str, str, str]] = {
     ),
     "a discharge that would run for seven minutes": (
         "P5",
-        f"UPDATE set_points SET expires_at = expires_at + {300 * MICROS} WHERE set_point_id = {ONE_DISCHARGE}",
-        "",
+        f"UPDATE set_points SET expires_at = expires_at + 300000000 WHERE set_point_id = {ONE_DISCHARGE}",
+        " for 0:07:00",
     ),
     "a refused set-point that was sent": (
         "P6",
@@ -93,9 +92,16 @@ BREAKS: Mapping[str, tuple[str, str, str]] = {
         " ORDER BY position LIMIT 1)",
         "comes out differently now",
     ),
+    "a bid that the cars cannot split": (
+        "P11",
+        "UPDATE facts SET body = json_set(body, '$.Proposed.draft.offered_kw[0]', 900.0)"
+        f" WHERE opportunity_id = '{WROTHAM}' AND name = 'Proposed'",
+        "the cars of a scenario cannot split it",
+    ),
     "a discharge of a car that was silent": (
         "P12",
-        f"DELETE FROM car_states WHERE car_id = (SELECT car_id FROM set_points WHERE set_point_id = {ONE_DISCHARGE})",
+        "DELETE FROM car_states WHERE car_id ="
+        f" (SELECT car_id FROM set_points WHERE set_point_id = {ONE_DISCHARGE})",
         "was stale",
     ),
     "a nomination that was moved": (

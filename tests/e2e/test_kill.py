@@ -1,18 +1,14 @@
 """The demo's day with the gateway killed twice in the middle of the dispatch: nothing lost, nothing twice."""
 
-import csv
 import time
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from aggregator.audit.evidence import ALWAYS
 from aggregator.demo import day
 from aggregator.demo.result import Result
 from aggregator.demo.run import (
@@ -26,12 +22,11 @@ from aggregator.demo.run import (
     watch,
 )
 from aggregator.demo.story import Story
-from aggregator.model.metering import Outcome, SetPoint
 from aggregator.model.opportunity import Awarded, Instructed, Received, Settled
-from aggregator.model.time import parse_instant
 from aggregator.store import open_store
 
 from .traffic import answers, reports
+from .truth import RAMP_DOWN_KWH, giving, lost, seen, told
 
 pytestmark = pytest.mark.slow
 
@@ -39,9 +34,6 @@ KILL_AT = (datetime(2025, 1, 8, 17, 12, tzinfo=UTC), datetime(2025, 1, 8, 18, 20
 MOST_UNCONTROLLED = timedelta(seconds=120)
 BOOT_S = 12.0
 """Time enough on a machine that does other things as well: this test is not about the gate."""
-
-RAMP_DOWN_KWH = 0.01
-"""What a 7.4 kW charger still gives while it ramps down at 1 kW/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,47 +101,16 @@ def test_the_dno_got_one_answer_per_event_and_one_content_per_report(killed: Kil
 
 def test_no_car_gave_energy_without_control(killed: Killed) -> None:
     """Until the new gateway speaks to it, a car gives nothing from 120 s after the kill on."""
-    told, seen = _told(killed.out), _seen(killed.out)
+    points, rows = told(f"sqlite:///{killed.out / 'flexloop.db'}"), seen(killed.out / "fleet" / "truth.csv")
     cars = day.fleet().by_id
     for at in killed.killed_at:
-        giving = [name for name, points in told.items() if _gives(points, at)]
-        assert len(giving) > 10
-        for name in giving:
-            spoken_at = next((point.issued_at for point in told[name] if point.issued_at > at), day.ENDS_AT)
+        names = giving(points, at)
+        assert len(names) > 10
+        for name in names:
+            spoken_at = next((point.issued_at for point in points[name] if point.issued_at > at), day.ENDS_AT)
             charger = cars[name].charger
-            for before, after in pairwise(row for row in seen[name] if at <= row.at <= spoken_at):
+            for before, after, lost_kwh in lost(rows[name], at, spoken_at):
                 free = max(timedelta(0), at + MOST_UNCONTROLLED - before.at)
-                given_kwh = charger.discharge_kw / charger.eta_discharge * (free / timedelta(hours=1))
-                lost_kwh = before.energy_kwh - after.energy_kwh
-                assert lost_kwh <= given_kwh + RAMP_DOWN_KWH, (name, before, after)
-            assert any(row.at > at + MOST_UNCONTROLLED for row in seen[name])
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a car truly held."""
-
-    at: datetime
-    energy_kwh: float
-
-
-def _seen(out: Path) -> dict[str, list[Seen]]:
-    rows: dict[str, list[Seen]] = defaultdict(list)
-    with (out / "fleet" / "truth.csv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["plugged"] == "true":
-                rows[row["car_id"]].append(Seen(parse_instant(row["at"]), float(row["true_energy_kwh"])))
-    return rows
-
-
-def _told(out: Path) -> dict[str, list[SetPoint]]:
-    told: dict[str, list[SetPoint]] = defaultdict(list)
-    with open_store(f"sqlite:///{out / 'flexloop.db'}", create=False) as store:
-        for one in store.set_points.between(ALWAYS):
-            if one.outcome is Outcome.ACCEPTED:
-                told[one.point.car_id].append(one.point)
-    return told
-
-
-def _gives(points: Sequence[SetPoint], at: datetime) -> bool:
-    return any(point.export_w > 0 and point.issued_at <= at < point.expires_at for point in points)
+                may_kwh = charger.discharge_kw / charger.eta_discharge * (free / timedelta(hours=1))
+                assert lost_kwh <= may_kwh + RAMP_DOWN_KWH, (name, before, after)
+            assert any(row.at > at + MOST_UNCONTROLLED for row in rows[name])

@@ -2,7 +2,8 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,30 +20,61 @@ class Version(NamedTuple):
     modification: int
 
 
-def answers(messages: Path) -> Mapping[Version, list[str]]:
+def answers(messages: Path) -> dict[Version, list[str]]:
     """Return every optIn and optOut that came, per event version, in order."""
     found: dict[Version, list[str]] = defaultdict(list)
-    for message in _received(messages, "oadrCreatedEvent"):
-        for response in message.iter(f"{EI}eventResponse"):
-            version = Version(_text(response, "eventID"), int(_text(response, "modificationNumber")))
-            found[version].append(_text(response, "optType"))
+    for _, version, opt in _answers(messages):
+        found[version].append(opt)
+    return dict(found)
+
+
+def answered_at(messages: Path) -> dict[Version, datetime]:
+    """Return when each event version was first answered, in domain time."""
+    found: dict[Version, datetime] = {}
+    for at, version, _ in _answers(messages):
+        found.setdefault(version, at)
     return found
 
 
-def reports(messages: Path) -> Mapping[str, list[bytes]]:
+def delivered(messages: Path) -> list[frozenset[Version]]:
+    """Return the event versions of each delivery, in order; deliveries of nothing left out."""
+    found = [
+        frozenset(map(_version, message.iter(f"{EI}eventDescriptor")))
+        for _, message in _messages(messages, "sent", "oadrDistributeEvent")
+    ]
+    return [versions for versions in found if versions]
+
+
+def reports(messages: Path) -> dict[str, list[bytes]]:
     """Return every report that came, per eiReportID, in canonical form and in order."""
     found: dict[str, list[bytes]] = defaultdict(list)
-    for message in _received(messages, "oadrUpdateReport"):
+    for _, message in _messages(messages, "received", "oadrUpdateReport"):
         for report in message.iter(f"{OADR}oadrReport"):
             found[_text(report, "eiReportID")].append(etree.tostring(report, method="c14n"))
-    return found
+    return dict(found)
 
 
-def _received(messages: Path, kind: str) -> Iterator[etree._Element]:
+def _answers(messages: Path) -> Iterator[tuple[datetime, Version, str]]:
+    for at, message in _messages(messages, "received", "oadrCreatedEvent"):
+        for response in message.iter(f"{EI}eventResponse"):
+            yield at, _version(response), _text(response, "optType")
+
+
+def _messages(messages: Path, direction: str, kind: str) -> Iterator[tuple[datetime, etree._Element]]:
     with messages.open(encoding="utf-8") as lines:
-        for line in map(json.loads, lines):
-            if (line["direction"], line["type"]) == ("received", kind):
-                yield etree.fromstring(line["xml"].encode())
+        for line in lines:
+            if not line.endswith("\n"):
+                return  # still being written
+            message = json.loads(line)
+            if (message["direction"], message["type"]) == (direction, kind):
+                yield (
+                    datetime.fromisoformat(message["domain_time"]),
+                    etree.fromstring(message["xml"].encode()),
+                )
+
+
+def _version(element: etree._Element) -> Version:
+    return Version(_text(element, "eventID"), int(_text(element, "modificationNumber")))
 
 
 def _text(element: etree._Element, name: str) -> str:

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.plan_file import read_plan, solve_plan
+from aggregator.files.plan import read_plan
+from aggregator.plan import solve_plan
 from aggregator.solver import SolverChoice
 
 CASES = sorted(path for path in (Path(__file__).parent / "plan").iterdir() if path.is_dir())

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.plan_file import PlanAnswer, parse_plan, solve_plan
+from aggregator.files.plan import parse_plan
+from aggregator.plan import PlanAnswer, solve_plan
 from aggregator.solver import SolverChoice, SolverName
 from tests.property.plan_oracle import best_revenue
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aggregator.files.split import parse_split, split_to_json
 from dispatch.split import level_backwards, split
-from dispatch.split_file import parse_split, split_to_json
 from dispatch.split_level import now_first
 from tests.property.split_oracle import Oracle, best_of_subsets_kwh, broken_rules, must_charge
 

@@ -20,12 +20,17 @@ from tests.builders import (
     ZONE,
     a_call,
     a_draft,
+    a_need_call,
+    a_peak_call,
     a_peak_window,
     a_product,
     a_requirement,
     an_award,
-    an_event_key,
+    an_award_call,
     an_instruction,
+    an_order_call,
+    cancelled,
+    key_of,
     some_steps,
 )
 from tests.fakes.clock import FakeClock
@@ -53,38 +58,6 @@ def flow(store, clock):
         CALL_PRODUCT: a_product(product_id=CALL_PRODUCT, standing_contract=True),
     }
     return Workflow(store, clock, products, Desk(True, frozenset(), frozenset(), ()))
-
-
-def key_of(event_id, modification=0):
-    return an_event_key(event_id=event_id, modification=modification)
-
-
-def a_need_call(modification=0, event_id="requirement-1", **changes):
-    key = key_of(event_id, modification)
-    return replace(a_call(key=key, content=a_requirement(key=key)), **changes)
-
-
-def an_award_call(modification=0, **changes):
-    key = key_of("award-1", modification)
-    award = an_award(key=key)
-    return replace(a_call(key=key, kind=CallKind.AWARD, content=award), **changes)
-
-
-def an_order_call(modification=0, event_id="dispatch-1", product_id=PRODUCT, at=NOON, **changes):
-    key = key_of(event_id, modification)
-    order = an_instruction(key=key, product_id=product_id, issued_at=at)
-    return replace(a_call(key=key, kind=CallKind.DISPATCH, content=order, modified_at=at), **changes)
-
-
-def a_peak_call(modification=0, **changes):
-    key = key_of("peak-1", modification)
-    peak = a_peak_window(key=key)
-    return replace(a_call(key=key, kind=CallKind.PEAK, content=peak), **changes)
-
-
-def cancelled(call, modification=1, **changes):
-    key = replace(call.key, modification=modification)
-    return replace(call, key=key, content=None, cancelled=True, **changes)
 
 
 def named(flow, name=NEED_ID):

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from aggregator.files.plan import parse_plan, read_plan
 from aggregator.model.errors import BadMessage
-from aggregator.plan_file import parse_plan, read_plan, solve_plan
+from aggregator.plan import solve_plan
 
 GOOD = {
     "id": "p",

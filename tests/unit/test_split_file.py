@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.files.split import parse_split, read_split, split_to_json
 from aggregator.model.errors import BadMessage
 from dispatch.split import split
-from dispatch.split_file import parse_split, read_split, split_to_json
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "split" / "three_leafs"
 
@@ -138,5 +138,5 @@ def test_a_key_that_comes_twice_is_refused():
 def test_a_file_that_is_not_there_is_a_bad_message(tmp_path):
     with pytest.raises(BadMessage, match=r"none\.json"):
         read_split(tmp_path / "none.json")
-    with pytest.raises(BadMessage, match="a readable file"):
+    with pytest.raises(BadMessage, match="a readable UTF-8 text file"):
         read_split(tmp_path)

@@ -1,4 +1,4 @@
-"""`flexloop plan FILE.json`: read one bidding problem from a file, and solve it to the optimum.
+"""`flexloop plan FILE.json`: one bidding problem, solved to the optimum.
 
 All cars that come are there for the whole window, so a scenario's capability depends on how many slots are
 asked, not on which. Without blocks and minimum the answer is the linear programme's optimum. With them it is
@@ -7,17 +7,13 @@ bound is said.
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import TypedDict
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aggregator.bidding_plan import Solution, relax, whole
-from aggregator.model.errors import BadMessage, Fault
+from aggregator.files.plan import PlanProblem
 from aggregator.plan_search import Grid, climb, starts
 from aggregator.plan_value import FloatArray, Risk, Terms, revenue_gbp
 from aggregator.solver import SolverChoice, SolverRun
@@ -28,52 +24,7 @@ _GOOD_ENOUGH = 1e-3
 _MILP_GAP = 1e-4
 _MILP_TIME_S = 5.0
 _PROVEN = 1e-6
-_SUM_TOLERANCE = 1e-6
 _DIGITS = 9
-
-Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Positive = Annotated[Finite, Field(gt=0.0)]
-NotNegative = Annotated[Finite, Field(ge=0.0)]
-Fraction = Annotated[Finite, Field(ge=0.0, le=1.0)]
-Flag = Annotated[int, Field(strict=True, ge=0, le=1)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PlanCar(_Strict):
-    """A car: what it may discharge and how much it has to give, both on the AC side. [kW, kWh]"""
-
-    id: Annotated[str, Field(strict=True)]
-    discharge_kw: NotNegative
-    exportable_kwh: NotNegative
-
-
-class PlanCvar(_Strict):
-    """A limit on the CVaR of unmet energy, as a part of the energy bid. [-]"""
-
-    level: Annotated[Finite, Field(ge=0.0, lt=1.0)]
-    limit: NotNegative
-
-
-class PlanProblem(_Strict):
-    """One bidding problem; prices in GBP/kWh, the availability price per kW held for an hour."""
-
-    id: Annotated[str, Field(strict=True)]
-    slot_hours: Positive
-    n_slots: Annotated[int, Field(strict=True, ge=1)]
-    cars: tuple[PlanCar, ...]
-    presence: tuple[tuple[Flag, ...], ...]
-    probability: tuple[Fraction, ...]
-    availability_price_per_kwh: tuple[Finite, ...]
-    utilisation_price_per_kwh: tuple[Finite, ...]
-    activation_probability: Fraction
-    penalty_per_kwh_short: NotNegative
-    energy_cost_per_kwh: Finite
-    block_kw: Positive | None
-    min_bid_kw: NotNegative
-    cvar: PlanCvar | None = None
 
 
 class SolverReport(TypedDict):
@@ -90,35 +41,6 @@ class PlanAnswer(TypedDict):
     bid_kw: list[float]
     expected_revenue: float
     solver: SolverReport
-
-
-def read_plan(path: Path) -> PlanProblem:
-    """Read and check a problem.
-
-    Raises:
-        BadMessage: With every fault found at once.
-    """
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise BadMessage(Fault(str(path), error.strerror or "unreadable", "a readable JSON file")) from error
-    return parse_plan(text, path.name)
-
-
-def parse_plan(text: bytes, name: str) -> PlanProblem:
-    """Check a problem's JSON, ``name`` being the file's in faults.
-
-    Raises:
-        BadMessage: With every fault found at once.
-    """
-    try:
-        problem = PlanProblem.model_validate_json(text)
-    except ValidationError as error:
-        raise BadMessage(*_schema_faults(error, name)) from error
-    faults = tuple(_shape_faults(problem, name))
-    if faults:
-        raise BadMessage(*faults)
-    return problem
 
 
 def solve_plan(problem: PlanProblem, choice: SolverChoice | None = None) -> PlanAnswer:
@@ -242,36 +164,3 @@ def _answer(bid_kw: FloatArray, value_gbp: float, run: SolverRun) -> PlanAnswer:
         expected_revenue=round(value_gbp, _DIGITS) + 0.0,
         solver=SolverReport(name=run.name, status=run.status, gap=gap),
     )
-
-
-def _schema_faults(error: ValidationError, name: str) -> Iterator[Fault]:
-    for item in error.errors(include_url=False):
-        value = "" if item["type"] in {"missing", "json_invalid"} else str(item["input"])[:80]
-        yield Fault(f"{name}: {_path(item['loc'])}".rstrip(": "), value, item["msg"])
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return text.removeprefix(".")
-
-
-def _shape_faults(problem: PlanProblem, name: str) -> Iterator[Fault]:
-    n = problem.n_slots
-    if not problem.presence:
-        yield Fault(f"{name}: presence", "[]", "at least one scenario")
-    lengths = {
-        "probability": (len(problem.probability), len(problem.presence), "one per scenario"),
-        "availability_price_per_kwh": (len(problem.availability_price_per_kwh), n, "one per slot"),
-        "utilisation_price_per_kwh": (len(problem.utilisation_price_per_kwh), n, "one per slot"),
-    }
-    for number, row in enumerate(problem.presence):
-        lengths[f"presence[{number}]"] = (len(row), len(problem.cars), "one per car")
-    for field, (found, wanted, meaning) in lengths.items():
-        if found != wanted:
-            yield Fault(f"{name}: {field}", f"{found} entries", f"{wanted} entries, {meaning}")
-    total = math.fsum(problem.probability)
-    if abs(total - 1.0) > _SUM_TOLERANCE:
-        yield Fault(f"{name}: probability", f"sum {total}", "probabilities that sum to 1")
-    for car_id, count in Counter(car.id for car in problem.cars).items():
-        if count > 1:
-            yield Fault(f"{name}: cars", f"id {car_id} {count} times", "ids that occur once")

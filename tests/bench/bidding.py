@@ -1,0 +1,116 @@
+"""Bids: what a fleet can do in a window as a table, and the linear programme over it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import numpy as np
+
+from aggregator.bidding import Infeasible, Problem, propose
+from aggregator.energy import BasePlan, CarArrays, Stay, base_plan, capability_kwh, expected_nomination
+from aggregator.energy import fleet_window as windowed
+from aggregator.model.market import BidShape, Direction
+from aggregator.model.time import HALF_HOUR, Interval
+from aggregator.solver import SolverChoice, SolverName
+from tests.bench.fleets import SLOT_HOURS, some_cars, some_prices, some_stays
+from tests.bench.measure import Row, median_ms
+
+HORIZON = 48
+FIRST, SLOTS = 8, 8
+"""From 16:00 to 20:00 on a horizon from noon."""
+
+ONE_SCENARIO_MS = {1_000: None, 10_000: 50.0}
+MANY_SCENARIOS_MS = 2000.0
+SOLVERS: tuple[SolverName, ...] = ("glpk", "highs")
+
+
+class Zone:
+    """Cars of one zone with a base plan for each of some past days."""
+
+    def __init__(self, count: int, scenarios: int, seed: int = 0) -> None:
+        self.cars: CarArrays = some_cars(count, seed=seed)
+        self.stays: list[Stay] = [
+            some_stays(self.cars, HORIZON, seed=100 * seed + n) for n in range(scenarios)
+        ]
+        self.tariff = some_prices(HORIZON)
+        self.plans: list[BasePlan] = self.base_plans()
+
+    def base_plans(self) -> list[BasePlan]:
+        """Plan every scenario."""
+        return [base_plan(self.cars, stay, self.tariff, SLOT_HOURS) for stay in self.stays]
+
+    def tables(self) -> np.ndarray:
+        """Return h_w(S), shape (scenarios, 2**slots). [kWh]"""
+        return np.array(
+            [
+                capability_kwh(windowed(self.cars, stay, plan, FIRST, SLOTS, SLOT_HOURS), SLOT_HOURS)
+                for stay, plan in zip(self.stays, self.plans, strict=True)
+            ]
+        )
+
+    def problem(self, tables: np.ndarray, solver: SolverName) -> Problem:
+        """Ask for all the zone has, from 17:00 to 19:00."""
+        scenarios = len(self.stays)
+        base_kw, charge_kw = expected_nomination(self.plans, None, FIRST, SLOTS)
+        wanted = (np.arange(SLOTS) >= 2) & (np.arange(SLOTS) < 6)
+        start = datetime(2025, 1, 15, 16, tzinfo=UTC)
+        return Problem(
+            slots=Interval(start, start + SLOTS * HALF_HOUR).slots(HALF_HOUR),
+            direction=Direction.UP,
+            bid_slots=wanted,
+            needed_kw=np.where(wanted, 6.0 * self.cars.count, 0.0),
+            bid_shape=BidShape.PER_SLOT,
+            tick_kw=1.0,
+            min_kw=10.0,
+            hold_back=True,
+            base_kw=base_kw,
+            charge_kw=charge_kw,
+            capability_kwh=tables,
+            scenario_labels=tuple(f"day {n}" for n in range(scenarios)),
+            probability=np.full(scenarios, 1.0 / scenarios),
+            spread_gbp_per_mwh=np.full(SLOTS, 20.0),
+            energy_cost_gbp_per_mwh=130.0,
+            utilisation_gbp_per_mwh=500.0,
+            availability_gbp_per_mw_h=10.0,
+            award_probability=0.8,
+            penalty_gbp_per_mwh=400.0,
+            nomination_penalty_gbp_per_mwh=1000.0,
+            cars=self.cars.count,
+            inputs_digest="b" * 64,
+            solver=SolverChoice(solver),
+        )
+
+    def bid(self, solver: SolverName) -> None:
+        """Go from plans to a bid.
+
+        Raises:
+            RuntimeError: If there is none: a measurement of nothing would look fast.
+        """
+        proposal = propose(self.problem(self.tables(), solver))
+        if isinstance(proposal, Infeasible) or proposal.is_zero:
+            raise RuntimeError(f"the bench's problem has no bid: {proposal}")
+
+
+def rows() -> Iterator[Row]:
+    """Measure one scenario at two sizes."""
+    for count, budget_ms in ONE_SCENARIO_MS.items():
+        zone = Zone(count, 1)
+        size = f"{count:,} cars, 1 scenario, {SLOTS} slots"
+        yield median_ms("bid, table alone", size, zone.tables)
+        for solver in SOLVERS:
+            yield median_ms(
+                f"bid, table and LP, {solver}", size, lambda z=zone, s=solver: z.bid(s), budget_ms
+            )
+
+
+def many_rows() -> Iterator[Row]:
+    """Measure 30 scenarios in two zones."""
+    zones = [Zone(1_000, 30, seed) for seed in (1, 2)]
+    size = f"1,000 cars in each of 2 zones, 30 scenarios, {SLOTS} slots"
+    yield median_ms("bid, base plans before it", size, lambda: [zone.base_plans() for zone in zones])
+    for solver in SOLVERS:
+        yield median_ms(
+            f"bid, tables and LP, {solver}",
+            size,
+            lambda s=solver: [zone.bid(s) for zone in zones],
+            MANY_SCENARIOS_MS,
+        )

@@ -1,0 +1,70 @@
+"""What was measured, as a file that is kept: the machine, the table, and what is not in it."""
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from aggregator.clock import RealClock
+from aggregator.model.time import utc_text
+from tests.bench.measure import Row, number
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+COLUMNS = ("what", "size", "figure", "budget", "", "runs")
+GIB = 2**30
+KIB_PER_MIB = 1024
+
+NOT_MEASURED = """\
+Not measured here: split of 1,000,000 cars, bid of 1,000,000 cars, base plan against FlexMeasures, PostgreSQL,
+acknowledgement by real chargers, calibration (`backtest`), and a whole month's registers in one database (the
+month's settlement is computed from one opportunity). `demo` runs only with `--demo`.
+"""
+
+
+def peak_memory() -> Row:
+    """Return the most memory this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    mib = peak / KIB_PER_MIB if sys.platform != "darwin" else peak / KIB_PER_MIB**2
+    return Row("peak RSS of this process", "all of the above, tests' builders included", mib, "MiB", 1)
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Return a row's cells, in the order of ``COLUMNS``."""
+    return (
+        row.what,
+        row.size,
+        f"{number(row.figure)} {row.unit}".rstrip(),
+        row.promise,
+        row.verdict,
+        str(row.runs),
+    )
+
+
+def machine() -> str:
+    """Say what the figures were measured on, and how busy it was."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    return (
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}, {platform.system()},"
+        f" Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the start"
+    )
+
+
+def write(rows: Sequence[Row], on: str) -> None:
+    """Write the table; missed budgets stay in it."""
+    missed = sum(row.verdict == "MISSED" for row in rows)
+    budgets = sum(row.budget is not None for row in rows)
+    lines = [
+        "# Measured speed and memory",
+        "",
+        f"Written by `make bench` on {utc_text(RealClock().now().replace(microsecond=0))}: {on}.",
+        f"Medians on the wall clock, budgets for 2 cores: {budgets - missed} of {budgets} met.",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---|---|---:|---|---|---:|",
+        *(f"| {' | '.join(cells(row))} |" for row in rows),
+        "",
+        NOT_MEASURED,
+    ]
+    RESULTS.write_text("\n".join(lines), encoding="utf-8")
