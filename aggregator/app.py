@@ -42,26 +42,34 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
             market.vtn.vtn_id: await stack.enter_async_context(ven_of(settings, market, store, clock))
             for market in settings.market
         }
-        async with asyncio.TaskGroup() as workers:
-            recording = workers.create_task(gateway.recorder.run(), name="record")
-            listening = workers.create_task(controller.listen(), name="listen")
-            dispatch = workers.create_task(controller.run(), name="dispatch")
-            market_side = [
-                workers.create_task(gateway.keep_time(), name="keep time"),
-                workers.create_task(gateway.report(), name="report"),
-            ]
-            for vtn_id, ven in vens.items():
-                market_side.append(
-                    workers.create_task(gateway.intake(ven, controller), name=f"intake {vtn_id}")
-                )
-                market_side.append(workers.create_task(gateway.send(ven, vtn_id), name=f"send {vtn_id}"))
-            log.info("serving", cars=len(gateway.fleet.cars), zones=settings.fleet.zones)
-            await stop.wait()
-            for group in (market_side, [dispatch], [listening], [recording]):
-                for worker in group:
-                    worker.cancel()
-                await asyncio.wait(group)
+        async with asyncio.TaskGroup() as keepers:  # where a worker crashes, these keep what it leaves
+            recording = keepers.create_task(gateway.recorder.run(), name="record")
+            listening = keepers.create_task(controller.listen(), name="listen")
+            async with asyncio.TaskGroup() as workers:
+                dispatch = workers.create_task(controller.run(), name="dispatch")
+                market_side = [
+                    workers.create_task(gateway.keep_time(), name="keep time"),
+                    workers.create_task(gateway.report(), name="report"),
+                ]
+                for vtn_id, ven in vens.items():
+                    market_side.append(
+                        workers.create_task(gateway.intake(ven, controller), name=f"intake {vtn_id}")
+                    )
+                    market_side.append(workers.create_task(gateway.send(ven, vtn_id), name=f"send {vtn_id}"))
+                log.info("serving", cars=len(gateway.fleet.cars), zones=settings.fleet.zones)
+                await stop.wait()
+                await _end(*market_side)
+                await _end(dispatch)
+            await _end(listening)
+            await _end(recording)
     log.info("stopped")
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks and wait until they are done."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 def loop_settings(settings: Settings) -> LoopSettings:

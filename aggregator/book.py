@@ -4,6 +4,7 @@ The journal is the truth; this is its latest reading, made anew whenever this pr
 that a control cycle waits for no database.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,11 +36,13 @@ class Book:
         self._store = store
         self._zones = tuple(zones)
         self._pages = dict.fromkeys(zones, _Page())
+        self._refreshing = threading.Lock()
 
     def refresh(self, now: datetime) -> None:
         """Read the journal again, around ``now``."""
         around = Interval(now - AROUND, now + AROUND)
-        self._pages = {zone: self._read(zone, around) for zone in self._zones}
+        with self._refreshing:  # an older reading must not replace a newer one
+            self._pages = {zone: self._read(zone, around) for zone in self._zones}
 
     def peaks(self, zone: str) -> Sequence[PeakWindow]:
         """Return a zone's standing signals."""

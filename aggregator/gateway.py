@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
+from tenacity import AsyncRetrying, RetryCallState, wait_exponential_jitter
 
 from aggregator.book import Book
 from aggregator.config import Settings
@@ -27,12 +28,15 @@ from aggregator.reporting import Reporting
 from aggregator.settling import settle_opportunity
 from aggregator.store import Alarm, Store
 from aggregator.wiring import prices_of, workflow_of
-from aggregator.workflow import fleet_of
+from aggregator.workflow import BID, fleet_of
 from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 
 log = structlog.get_logger()
 T = TypeVar("T")
+
+LONGEST_WAIT_S = 30.0
+"""Wall seconds between tries to reach a platform that stays away."""
 
 TICK_S = 0.1
 """Wall seconds between looks at the clock and the outbox."""
@@ -58,6 +62,7 @@ class Gateway:
         history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
         self.proposer = Proposer(settings, self.fleet, history, self.prices)
         self._nominated: set[str] = set()
+        self._aside: set[str] = set()
 
     # workers
 
@@ -78,12 +83,21 @@ class Gateway:
                     self.reporting.note(item)
 
     async def send(self, ven: Ven, vtn_id: str) -> None:
-        """Send what the outbox holds for a platform, oldest first, until it is acknowledged."""
+        """Send what the outbox holds for a platform, bids first, then oldest first, until acknowledged.
+
+        A platform that is away is tried again for ever, ever later, with jitter.
+        """
+        away = wait_exponential_jitter(initial=TICK_S, max=LONGEST_WAIT_S, jitter=TICK_S)
+        state = RetryCallState(AsyncRetrying(), None, (), {})
         while True:
-            for entry in await asyncio.to_thread(self.store.outbox.pending, vtn_id):
+            pending = await asyncio.to_thread(self.store.outbox.pending, vtn_id)
+            state.attempt_number += 1
+            for entry in sorted(pending, key=lambda entry: entry.report.specifier != BID):
                 if not await self._send_one(ven, entry.report):
                     break
-            await asyncio.sleep(TICK_S)
+            else:
+                state.attempt_number = 1
+            await asyncio.sleep(away(state) if state.attempt_number > 1 else TICK_S)
 
     async def keep_time(self) -> None:
         """Do what the clock brings: propose, close gates, nominate, start and end delivery, settle."""
@@ -114,10 +128,22 @@ class Gateway:
             except RuleViolation as refused:
                 log.info("overtaken", opportunity_id=opportunity.opportunity_id, reason=str(refused))
                 continue
+            except (ArithmeticError, ValueError) as broken:
+                self._set_aside(opportunity, broken)
+                continue
             if after.version != opportunity.version:
                 moved = True
                 log.info("stage", opportunity_id=after.opportunity_id, stage=after.stage.value)
         return self._nominate() or moved
+
+    def _set_aside(self, opportunity: Opportunity, broken: Exception) -> None:
+        """Raise an alarm, once, about figures that cannot be worked with: the cars must go on."""
+        name = opportunity.opportunity_id
+        if name not in self._aside:
+            self._aside.add(name)
+            log.exception("set_aside", opportunity_id=name)
+            text = f"{type(broken).__name__}: {broken}"
+            self.store.alarms.raise_(Alarm(self.clock.now(), "set_aside", name, text))
 
     def _step(self, opportunity: Opportunity) -> Opportunity:
         now = self.clock.now()
@@ -167,6 +193,12 @@ class Gateway:
 
     async def _send_one(self, ven: Ven, report: Report) -> bool:
         """Send one report; return whether the next one may be tried at once."""
+        if report.specifier == BID:
+            if not await asyncio.to_thread(self.workflow.may_leave, report):
+                await _quietly(self.store.outbox.mark_dead, report.report_id, "no longer the approved bid")
+                return True
+            # from here on the platform may hold it, whatever we hear: gate closure must know that
+            await _quietly(self.store.outbox.mark_attempt, report.report_id, self.clock.now(), "sending")
         try:
             await ven.send(report)
         except Unavailable as away:

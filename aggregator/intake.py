@@ -19,17 +19,24 @@ from aggregator.model.opportunity import (
     RequirementCancelled,
     Stage,
 )
+from aggregator.plausible import must_be_plausible
 from aggregator.ports import CallBatch, CallKind, MarketCall, Opt
 from aggregator.store import Alarm, InboxEntry
 from aggregator.workflow import Workflow
 
 PLATFORM = "platform"
 ATTEMPTS = 3
+ORDER = (CallKind.PEAK, CallKind.REQUIREMENT, CallKind.AWARD, CallKind.DISPATCH, CallKind.UNKNOWN)
 
 
 def take_batch(workflow: Workflow, batch: CallBatch) -> dict[MarketCall, Opt]:
-    """Decide every event of a message, each on its own, and store the decisions."""
-    return {call: take(workflow, call) for call in batch.calls}
+    """Decide every event of a message, each on its own, and store the decisions.
+
+    Needs come before awards and awards before orders, whatever their order in the message: after an outage
+    they may all arrive in one.
+    """
+    calls = sorted(batch.calls, key=lambda call: (ORDER.index(call.kind), call.key.modification))
+    return {call: take(workflow, call) for call in calls}
 
 
 def take(workflow: Workflow, call: MarketCall) -> Opt:
@@ -42,8 +49,16 @@ def take(workflow: Workflow, call: MarketCall) -> Opt:
     if call.test:
         return _note(workflow, call, Opt.IN, "test event: noted, cars untouched")
     if call.kind is CallKind.PEAK:
-        return _note(workflow, call, Opt.IN, None)
+        return _take_peak(workflow, call)
     return _take_fact_or_refuse(workflow, call)
+
+
+def _take_peak(workflow: Workflow, call: MarketCall) -> Opt:
+    try:
+        must_be_plausible(call.content, None, workflow.now())
+    except RuleViolation as refused:
+        return _refuse(workflow, call, str(refused))
+    return _note(workflow, call, Opt.IN, None)
 
 
 def _take_fact_or_refuse(workflow: Workflow, call: MarketCall) -> Opt:
@@ -66,6 +81,7 @@ def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
     fact = _fact_of(call, now)
     if fact is None:
         return _refuse(workflow, call, f"an event of kind {call.kind} has no meaning here")
+    must_be_plausible(call.content, opportunity, now)
     if isinstance(fact, Received):
         _must_be_biddable(workflow, fact.requirement, now)
     if opportunity.stage is Stage.NEW and isinstance(fact, Instructed):

@@ -41,6 +41,7 @@ WH_PER_KWH = 1000
 OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.CLOSED))
 MODEL = "model"
 CLOCKWORK = "clock"
+BID = "bid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,7 @@ class Workflow:
         self._must_be(user, self.desk.traders, "trader")
         if opportunity.submitted is None and opportunity.stage in (Stage.RECEIVED, Stage.IN_REVIEW):
             raise RuleViolation("no bid has left yet that could be taken back; refuse the draft instead")
+        self._gate_must_be_open(opportunity)
         return self._take_back(opportunity, reason, user)
 
     # what the clock and the platform bring
@@ -239,6 +241,20 @@ class Workflow:
                 opportunity.opportunity_id, opportunity.statement_version
             ):
                 self.record(opportunity, Closed(self.now()), by=CLOCKWORK)
+
+    def may_leave(self, report: Report) -> bool:
+        """Whether a bid's report is still what it was when it was approved; any other report may.
+
+        A bid of nothing always may. Otherwise the gate must be open, and the draft still the approved one:
+        the need may have been amended or taken back since.
+        """
+        if report.specifier != BID or not any(row.value for row in report.rows if "/kw/" in row.r_id):
+            return True
+        opportunity = self.store.journal.opportunity(report.report_id.rsplit(":", 1)[0])
+        draft = opportunity.draft
+        approved = opportunity.stage is Stage.APPROVED and draft is not None
+        is_same = draft is not None and draft.report_id == report.report_id
+        return approved and is_same and self.now() < self.gate_closes_at(opportunity)
 
     def settled(
         self,
@@ -342,7 +358,7 @@ def bid_report(need: Requirement, draft: Draft, product: Product, now: datetime)
             ReportRow(f"{prefix}/avail/1", slot, float(draft.availability_gbp_per_mw_h)),
         )
     ]
-    return Report(draft.report_id, need.key.vtn_id, need.key.event_id, "bid", now, tuple(rows))
+    return Report(draft.report_id, need.key.vtn_id, need.key.event_id, BID, now, tuple(rows))
 
 
 def _must_be_offerable(kw: float, most_kw: float, product: Product) -> None:

@@ -6,6 +6,7 @@ passes the interlock, and is recorded with what became of it. Shutting down rele
 """
 
 import asyncio
+import itertools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from aggregator.model.metering import CarReport, Outcome, Purpose, SetPoint
 from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import ChargerLink, Clock, ZoneTarget
 from dispatch.fleet_view import CarView, FleetView
+from dispatch.fuse import within_fuses
 from dispatch.interlock import Interlock, Refusal
 from dispatch.plan_run import PlanStep, Prices, plan_zone
 from dispatch.ramp import RampLimit
@@ -28,7 +30,9 @@ log = structlog.get_logger()
 W_PER_KW = 1000.0
 LEAST_GUARD_SOC = 0.02
 HYSTERESIS_SOC = 0.01
-RELEASE_HOLDS = timedelta(seconds=1)
+RELEASE_HOLDS = timedelta(seconds=60)
+"""Longer than a message takes and clocks differ: a set-point that is over when it arrives is refused."""
+
 RELEASE_TIMEOUT_S = 5.0
 FALLBACK_STEP = timedelta(minutes=5)
 NOTHING_W = 0
@@ -120,6 +124,8 @@ class Controller:
         self.interlock = Interlock(fleet, settings.reporting_interval)
         self._ramp = RampLimit(settings.zone_ramp_kw_per_minute, settings.total_ramp_kw_per_minute)
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
+        self._cars = fleet.by_id
+        self._boundary = clock.now()
         self._wake = asyncio.Event()
         self._reports: list[CarReport] = []
         self._plan: dict[str, PlanStep] = {}
@@ -147,9 +153,8 @@ class Controller:
         try:
             while True:
                 now = self._clock.now()
-                due = min(now + self._settings.cycle, floor_half_hour(now) + HALF_HOUR)
                 await self.cycle()
-                await self._until(due)
+                await self._until(min(now + self._settings.cycle, self._boundary))
         finally:
             await asyncio.shield(self._release())
 
@@ -159,34 +164,39 @@ class Controller:
         now = self._clock.now()
         self.cycles += 1
         targets = {target.zone: target for target in await self._targets(now)}
+        ends = [target.slots[0].end for target in targets.values()]
+        self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends])
         views = [view for view in self.view.all() if view.is_plugged()]
         fresh = [view for view in views if not view.is_stale(now, self._stale_after)]
-        boosted = [view for view in fresh if view.is_boosted()]
-        willing = [view for view in fresh if not view.is_boosted()]
+        first = [view for view in fresh if view.is_boosted() or view.is_urgent(now)]
+        willing = [view for view in fresh if view not in first]
         notices: list[Notice] = []
-        points = [self._boost_point(view, now) for view in boosted]
+        points = [self._full_power(view, now, notices) for view in first]
         by_zone: dict[str, list[CarView]] = defaultdict(list)
         for view in willing:
             by_zone[self._zone_of[view.car.car_id]].append(view)
         for zone, cars in by_zone.items():
             target = targets.get(zone)
             if target is not None:
-                aside = [view for view in boosted if self._zone_of[view.car.car_id] == zone]
-                points += self._window_points(_less_boost(target, aside), cars, now, notices)
+                aside = [view for view in first if self._zone_of[view.car.car_id] == zone]
+                points += self._window_points(_less(target, aside), cars, now, notices)
         points += self._plan_points(
             {zone: cars for zone, cars in by_zone.items() if zone not in targets}, now, notices
         )
-        sent = await self._send(points, now, notices)
+        sent = await self._send(within_fuses(points, self._cars), now, notices)
         await self._set_fallbacks(willing)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
 
     # set-points
 
-    def _boost_point(self, view: CarView, now: datetime) -> SetPoint:
-        """Return full power; the charger itself stops when the battery is full."""
+    def _full_power(self, view: CarView, now: datetime, notices: list[Notice]) -> SetPoint:
+        """Return full power for a boosted or urgent car; the charger itself stops when it is full."""
         watts = round(_full_kw(view) * W_PER_KW)
-        return SetPoint(view.car.car_id, -watts, now, now + self._settings.set_point, Purpose.BOOST)
+        if not view.is_boosted():
+            self._tell_short(view.car.car_id, view.short_kwh(now), now, notices)
+        purpose = Purpose.BOOST if view.is_boosted() else Purpose.MUST_CHARGE
+        return SetPoint(view.car.car_id, -watts, now, now + self._settings.set_point, purpose)
 
     def _window_points(
         self, target: ZoneTarget, views: Sequence[CarView], now: datetime, notices: list[Notice]
@@ -194,8 +204,11 @@ class Controller:
         result = split_zone(target, views, now, self._guard_soc)
         for car_id, kwh in result.short_of_target_kwh.items():
             self._tell_short(car_id, kwh, now, notices)
-        expires = min(now + self._settings.set_point, target.slots[-1].end)
         serving = target.opportunity_ids[0]
+        same = itertools.takewhile(
+            lambda one: one[1] == serving, zip(target.slots, target.opportunity_ids, strict=True)
+        )
+        expires = min(now + self._settings.set_point, max(slot.end for slot, _ in same))
         points = []
         for car_id, kw in result.export_kw.items():
             purpose = Purpose.MUST_CHARGE if kw < 0 else Purpose.INSTRUCTION if serving else Purpose.PLAN
@@ -317,9 +330,9 @@ class Controller:
         await self._record(CycleRecord(now, reports, tuple(sent), ()))
 
 
-def _less_boost(target: ZoneTarget, boosted: Sequence[CarView]) -> ZoneTarget:
-    """Ask the others for what boosted cars draw as well: the target is the zone's net export."""
-    drawn_kw = sum(_full_kw(view) for view in boosted)
+def _less(target: ZoneTarget, aside: Sequence[CarView]) -> ZoneTarget:
+    """Ask the others for what cars at full power draw as well: the target is the zone's net export."""
+    drawn_kw = sum(_full_kw(view) for view in aside)
     return replace(target, export_kw=tuple(kw + drawn_kw for kw in target.export_kw))
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, SetPoint
-from aggregator.model.time import HOUR, next_local
+from aggregator.model.time import HALF_HOUR, HOUR, next_local
 
 W_PER_KW = 1000.0
 
@@ -64,6 +64,17 @@ class CarView:
         if stated is not None:
             return max(stated, now)
         return next_local(now, self.car.default_intent.depart_local)
+
+    def is_urgent(self, now: datetime) -> bool:
+        """Whether its driver comes within half an hour and it is not yet charged as promised."""
+        return self.departs_at(now) - now < HALF_HOUR and self.energy_kwh(now) < self.target_kwh()
+
+    def short_kwh(self, now: datetime) -> float:
+        """Return by how much it will miss its target even at full power from now on, at least 0. [kWh]"""
+        charger = self.car.charger
+        power_kw = min(charger.charge_kw, self.car.site.import_limit_kw)
+        gained = charger.eta_charge * power_kw * ((self.departs_at(now) - now) / HOUR)
+        return max(0.0, self.target_kwh() - self.energy_kwh(now) - gained)
 
     def target_kwh(self) -> float:
         """Return what must be stored at departure: as stated, else by the default intent. [kWh]"""

@@ -54,7 +54,7 @@ class Interlock:
     def check(self, points: Sequence[SetPoint]) -> tuple[Refusal, ...]:
         """Return the refusals among ``points``; those not refused are taken as standing from now on.
 
-        What gives least more is judged first: a home's car that steps back makes room for its neighbour.
+        What steps back, either way, is judged first: it makes room for a neighbour's car at the same home.
         """
         refusals = []
         for point in sorted(points, key=self._step_w):
@@ -69,7 +69,7 @@ class Interlock:
     def _step_w(self, point: SetPoint) -> int:
         standing = self._standing.get(point.car_id)
         live = standing is not None and standing.expires_at > point.issued_at
-        return point.export_w - (standing.export_w if standing is not None and live else 0)
+        return abs(point.export_w) - (abs(standing.export_w) if standing is not None and live else 0)
 
     def _refusal(self, point: SetPoint) -> Refusal | None:
         car = self._cars.get(point.car_id)

@@ -9,7 +9,7 @@ import numpy as np
 
 from aggregator.audit.evidence import Evidence, Finding
 from aggregator.bidding import holds
-from aggregator.bidding_table import shortfall
+from aggregator.bidding_table import expected, margins_gbp, shortfall
 from aggregator.bidding_types import FloatArray
 from aggregator.files.sessions import read_sessions
 from aggregator.forecast import History
@@ -22,6 +22,7 @@ from aggregator.wiring import prices_of
 from aggregator.workflow import MODEL
 
 WH_PER_KWH = 1000
+TOLERANCE_GBP = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,16 @@ def p11_split(evidence: Evidence) -> Finding:
         held = _on_slots(made.need, made.again, made.draft.base_kw) - _on_slots(
             made.need, made.again, made.draft.kept_kw
         )
-        if not holds(problem, offered, problem.base_kw - held, shortfall(problem, offered, held)):
+        short = shortfall(problem, offered, held)
+        if not holds(problem, offered, problem.base_kw - held, short):
             breaches.append(f"{name}: the cars of a scenario cannot split it")
+        # any bid holds with enough shortfall: it must be the shortfall that the margin was worked out with
+        margin_gbp = expected(problem, margins_gbp(problem, offered, held, short))
+        if abs(margin_gbp - made.draft.expected_margin_gbp) > TOLERANCE_GBP:
+            breaches.append(
+                f"{name}: with what its scenarios miss it earns GBP {margin_gbp:.2f},"
+                f" it says GBP {made.draft.expected_margin_gbp:.2f}"
+            )
     return Finding("P11 split", "scenarios of the model's drafts", checked, tuple(breaches))
 
 

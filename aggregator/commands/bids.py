@@ -5,6 +5,7 @@ Actions name the user with ``--as`` and the draft that was seen with ``--draft``
 eight letters of it or more. The draft that was seen is the draft that goes, else the action is refused.
 """
 
+import math
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
@@ -109,6 +110,8 @@ def amend(
     """Replace the draft by one with another level or price; it is reviewed anew."""
     if kw is None and price is None:
         raise BadMessage(Fault("bids amend", "nothing to change", "--kw or --price, or both"))
+    if kw is not None and not math.isfinite(kw):
+        raise BadMessage(Fault("bids amend: --kw", str(kw), "a finite number of kW"))
     pounds = _price(price)
     _act(context, bid, lambda flow, one: flow.amend(one, _digest(one, draft), user, kw, pounds))
 

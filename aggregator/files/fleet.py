@@ -168,8 +168,10 @@ def _cross_faults(data: object, source: str, zones: Collection[str] | None) -> I
 
 def _number(said: object) -> float:
     """Return a figure of unchecked input, NaN where it is none: it then compares with nothing."""
+    if isinstance(said, bool) or not isinstance(said, str | int | float):
+        return math.nan
     try:
-        return float(said) if isinstance(said, str | int | float) else math.nan
+        return float(said)
     except (ValueError, OverflowError):
         return math.nan
 

@@ -1,7 +1,6 @@
 """``flexloop simulate fleet``: the simulated chargers as a program of their own."""
 
 import asyncio
-import math
 import signal
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -22,6 +21,9 @@ from dispatch.fleet_simulator.world import World
 LOG = get_logger(__name__)
 
 T = TypeVar("T")
+
+SHORTEST_INTERVAL_S = 0.1
+LONGEST_INTERVAL_S = 86_400.0
 
 
 def run(
@@ -58,8 +60,9 @@ def run(
     faults: list[Fault] = []
     stays = _gather(faults, lambda: read_stays(sessions, car_ids))
     deeds = _gather(faults, lambda: read_acts(acts, car_ids))
-    if not math.isfinite(interval_s) or interval_s <= 0:
-        faults.append(Fault("interval_s", str(interval_s), "a number of seconds above 0"))
+    if not SHORTEST_INTERVAL_S <= interval_s <= LONGEST_INTERVAL_S:
+        allowed = f"a number of seconds from {SHORTEST_INTERVAL_S:g} to {LONGEST_INTERVAL_S:g}"
+        faults.append(Fault("interval_s", str(interval_s), allowed))
     if seed < 0:
         faults.append(Fault("seed", str(seed), "a whole number, at least 0"))
     if not fleet:

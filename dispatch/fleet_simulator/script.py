@@ -90,7 +90,7 @@ def read_stays(path: Path, car_ids: Collection[str]) -> tuple[Stay, ...]:
             try:
                 stays.append(Stay.model_validate(row))
             except ValidationError as error:
-                faults.extend(_faults(error, f"{path.name}: line {reader.line_num}"))
+                faults.extend(_faults(error, f"{path.name}: line {reader.line_num}."))
     except csv.Error as error:
         raise BadMessage(Fault(f"{path.name}: line {reader.line_num}", str(error), "CSV")) from None
     faults += _strangers(stays, car_ids, path.name)
@@ -110,10 +110,10 @@ def read_acts(path: Path | None, car_ids: Collection[str]) -> tuple[Act, ...]:
         return ()
     try:
         acts = _Acts.model_validate(tomllib.loads(_text(path))).act
-    except tomllib.TOMLDecodeError as error:
-        raise BadMessage(Fault(path.name, str(error), "TOML")) from None
     except ValidationError as error:
-        raise BadMessage(*_faults(error, path.name)) from None
+        raise BadMessage(*_faults(error, f"{path.name}: ")) from None
+    except (ValueError, RecursionError) as error:
+        raise BadMessage(Fault(path.name, str(error), "TOML")) from None
     if faults := tuple(_strangers(acts, car_ids, path.name)):
         raise BadMessage(*faults)
     return acts
@@ -154,6 +154,10 @@ def _text(path: Path) -> str:
 
 def _faults(error: ValidationError, where: str) -> Iterator[Fault]:
     for fault in error.errors(include_url=False):
-        field = ".".join(str(part) for part in fault["loc"])
+        field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
         value = "(missing)" if fault["type"] == "missing" else str(fault["input"])[:60]
-        yield Fault(f"{where}.{field}".rstrip("."), value, fault["msg"].removeprefix("Value error, "))
+        yield Fault(
+            f"{where}{field.removeprefix('.')}".rstrip(".: "),
+            value,
+            fault["msg"].removeprefix("Value error, "),
+        )

@@ -119,6 +119,7 @@ def read_clock(path: Path | None) -> DomainClock:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(Refusal(path.name, str(error), "a file that can be read as JSON")) from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadFile(Refusal(path.name or str(path), reason, "a file that can be read as JSON")) from None
     table = checked(_ClockTable, data, path.name)
     return DomainClock(table.wall_epoch_s, tuple(Step(step.from_, step.factor) for step in table.steps))

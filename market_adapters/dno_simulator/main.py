@@ -98,7 +98,7 @@ def _address(listen: str) -> tuple[str, int]:
 
 def _explained(error: OSError, listen: str) -> Refusal:
     if error.errno == errno.EADDRINUSE:
-        return Refusal("listen", listen, "a free port; another program has this one")
+        return Refusal("listen", listen, "the port is in use by another program")
     if error.filename is not None:
         allowed = f"a path that can be written ({error.strerror})"
         return Refusal("out", str(error.filename), allowed)

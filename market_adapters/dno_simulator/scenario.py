@@ -241,5 +241,6 @@ def read_scenario(path: Path) -> Scenario:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(Refusal(path.name, str(error), "a file that can be read as TOML")) from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadFile(Refusal(path.name or str(path), reason, "a file that can be read as TOML")) from None
     return checked(Scenario, data, path.name)

@@ -92,11 +92,11 @@ BREAKS: Mapping[str, tuple[str, str, str]] = {
         " ORDER BY position LIMIT 1)",
         "comes out differently now",
     ),
-    "a bid that the cars cannot split": (
+    "a bid that misses more than it says": (
         "P11",
         "UPDATE facts SET body = json_set(body, '$.Proposed.draft.offered_kw[0]', 900.0)"
         f" WHERE opportunity_id = '{WROTHAM}' AND name = 'Proposed'",
-        "the cars of a scenario cannot split it",
+        "with what its scenarios miss it earns",
     ),
     "a discharge of a car that was silent": (
         "P12",

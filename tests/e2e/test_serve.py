@@ -25,7 +25,7 @@ STARTS_AT = datetime(2025, 1, 8, 17, 24, tzinfo=UTC)
 """Within the evening's dear hours, when many cars give energy by their own plan."""
 
 FACTOR = 30.0
-"""A set-point of 120 s ends after four wall seconds: long after a gateway that lets go of its cars is gone."""
+"""Set-points of 120 s end after four wall seconds: a gateway that lets go of its cars is gone by then."""
 MINUTE = timedelta(minutes=1)
 LEAST_GIVING = 10
 

@@ -280,11 +280,11 @@ def test_acts_are_read_from_toml(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('car_id = "leaf-1"\nat = 2025-01-08T17:20:00\nkind = "boost"', "act.0.at"),
-        ('car_id = "leaf-1"\nat = 2025-01-08T17:20:00Z\nkind = "bost"', "act.0.kind"),
+        ('car_id = "leaf-1"\nat = 2025-01-08T17:20:00\nkind = "boost"', r"act\[0\].at"),
+        ('car_id = "leaf-1"\nat = 2025-01-08T17:20:00Z\nkind = "bost"', r"act\[0\].kind"),
         ('car_id = "leaf-1"\nat = 2025-01-08T17:20:00Z\nkind = "intent"', "depart_at or target_soc"),
         ('car_id = "leaf-2"\nat = 2025-01-08T17:20:00Z\nkind = "leave"', "leaf-2"),
-        ('car_id = "leaf-1"\nwhen = 2025-01-08T17:20:00Z\nkind = "leave"', "act.0.when"),
+        ('car_id = "leaf-1"\nwhen = 2025-01-08T17:20:00Z\nkind = "leave"', r"act\[0\].when"),
         ("car_id = ", "TOML"),
     ],
 )

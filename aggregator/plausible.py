@@ -1,0 +1,102 @@
+"""What an event may say at all: its dates, sizes and prices, and an award or order against what was bid.
+
+A platform can be wrong. What it says is believed only within bounds, before anything is stored: a window in
+the year 9999 must not stop the clock's work for good, nor an order for more than was awarded earn a penalty.
+"""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from aggregator.model.errors import RuleViolation
+from aggregator.model.market import Award, Instruction, PeakWindow, Requirement
+from aggregator.model.opportunity import Opportunity
+from aggregator.model.time import Interval
+from aggregator.ports import Content
+
+PAST = timedelta(days=1)
+AHEAD = timedelta(days=366)
+LONGEST = timedelta(days=7)
+AROUND_NEED = timedelta(hours=12)
+"""How far an order may be lengthened beyond its requirement's window."""
+
+MOST_KW = 1e7
+MOST_GBP = Decimal(100_000)
+ROUNDING_KW = 0.001
+
+
+def must_be_plausible(content: Content | None, opportunity: Opportunity | None, now: datetime) -> None:
+    """Refuse what no operator can mean.
+
+    Args:
+        content: What the event says; None where it only cancels.
+        opportunity: What it belongs to; None for a peak window.
+        now: Domain instant.
+
+    Raises:
+        RuleViolation: With the figure, and what is allowed.
+    """
+    match content:
+        case None:
+            return
+        case Requirement():
+            _window(content.window, now)
+            _sizes(*content.needed_kw)
+            _prices(content.utilisation_ceiling, content.availability_ceiling)
+        case Award():
+            _window(content.window, now)
+            _sizes(*content.awarded_kw)
+            _prices(content.utilisation_gbp_per_mwh, content.availability_gbp_per_mw_h)
+            _within_bid(content, opportunity)
+        case Instruction():
+            _window(content.window, now)
+            _sizes(*(step.value for step in content.steps))
+            _within_award(content, opportunity)
+        case PeakWindow(steps=steps):
+            _window(Interval(steps[0].interval.start, steps[-1].interval.end), now)
+
+
+def _window(window: Interval, now: datetime) -> None:
+    if not (
+        now - PAST <= window.start and window.end <= now + AHEAD and window.end - window.start <= LONGEST
+    ):
+        raise RuleViolation(
+            f"the window {window.start} to {window.end} is not plausible: at most {LONGEST.days} days long,"
+            f" not more than {PAST.days} day ago, not more than {AHEAD.days} days ahead"
+        )
+
+
+def _sizes(*kw: float) -> None:
+    if any(abs(level) > MOST_KW for level in kw):
+        raise RuleViolation(f"{max(kw, key=abs):g} kW is not plausible: at most {MOST_KW:g} kW")
+
+
+def _prices(*prices: Decimal | None) -> None:
+    for price in prices:
+        if price is not None and abs(price) > MOST_GBP:
+            raise RuleViolation(f"GBP {price} is not a plausible price: at most {MOST_GBP}")
+
+
+def _within_bid(award: Award, opportunity: Opportunity | None) -> None:
+    bid = opportunity.submitted or opportunity.draft if opportunity is not None else None
+    need = opportunity.requirement if opportunity is not None else None
+    if bid is None or need is None:
+        return
+    if award.window.start < need.window.start or award.window.end > need.window.end:
+        raise RuleViolation(
+            f"the award's window {award.window} is not within the requirement's {need.window}"
+        )
+    if max(award.awarded_kw) > max(bid.offered_kw) + ROUNDING_KW:
+        raise RuleViolation(f"awarded {max(award.awarded_kw):g} kW, bid {max(bid.offered_kw):g} kW")
+    if award.utilisation_gbp_per_mwh < bid.utilisation_gbp_per_mwh:
+        raise RuleViolation(
+            f"cleared at GBP {award.utilisation_gbp_per_mwh}/MWh, bid at {bid.utilisation_gbp_per_mwh}"
+        )
+
+
+def _within_award(order: Instruction, opportunity: Opportunity | None) -> None:
+    need = opportunity.requirement if opportunity is not None else None
+    if need is not None and not (
+        need.window.start - AROUND_NEED <= order.window.start
+        and order.window.end <= need.window.end + AROUND_NEED
+    ):
+        raise RuleViolation(f"the order's window {order.window} is not near the requirement's {need.window}")

@@ -1,0 +1,27 @@
+"""How many cases hypothesis tries: its own default in `make test`, very many in `make soak`."""
+
+import pytest
+from hypothesis import is_hypothesis_test, settings
+
+SOAK = "soak"
+SOAK_EXAMPLES = 20_000
+SOAK_TIMES = 50
+"""A test that names its own number of cases, because one is slow or quick, gets this many times it."""
+
+settings.register_profile("default", deadline=None)
+settings.register_profile(SOAK, deadline=None, max_examples=SOAK_EXAMPLES)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a soak reach tests that name their own number of cases: no profile changes that.
+
+    hypothesis has no public way to do so; its own pytest plugin sets the same attribute.
+    """
+    if settings.get_current_profile_name() != SOAK:
+        return
+    functions = {item.function for item in items if isinstance(item, pytest.Function)}
+    for test in filter(is_hypothesis_test, functions):
+        own = test._hypothesis_internal_use_settings
+        if own.max_examples != SOAK_EXAMPLES:
+            times = min(SOAK_EXAMPLES, own.max_examples * SOAK_TIMES)
+            test._hypothesis_internal_use_settings = settings(own, max_examples=times)

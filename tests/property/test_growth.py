@@ -1,0 +1,102 @@
+"""Growth laws: what must not grow with the fleet, and what may grow in step with it."""
+
+import math
+import stat
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator.solver import SolverChoice, find_glpsol
+from dispatch.split import SplitCar, SplitProblem, SplitSite, split
+from tests.property.bid_fleets import Fleet, a_fleet, a_problem, proposed
+
+TIMES_OVER = (1, 10, 1000)
+FEW_CARS, MANY_CARS = 1_000, 16_000
+MOST_EXPONENT = 1.5
+RUNS = 5
+
+
+@pytest.fixture(scope="module")
+def glpsol(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GLPK that notes how many rows each programme has that it is asked to solve."""
+    folder = tmp_path_factory.mktemp("glpsol")
+    command = folder / "glpsol"
+    command.write_text(
+        "#!/bin/sh\n"
+        'for given in "$@"; do\n'
+        f'  case "$given" in *.lp) grep -c "^c_.*:$" "$given" >>"{folder / "rows"}" ;; esac\n'
+        "done\n"
+        f'exec "{find_glpsol()}" "$@"\n'
+    )
+    command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    return command
+
+
+def rows_of_the_program(glpsol: Path, fleet: Fleet) -> list[int]:
+    """Return the rows of every programme that a bid of this fleet takes, round by round."""
+    noted = glpsol.with_name("rows")
+    noted.unlink(missing_ok=True)
+    slots = fleet.plugged.shape[2]
+    needed = np.full(slots, float(fleet.power_kw.sum()))
+    proposed(a_problem(fleet, needed_kw=needed, solver=SolverChoice("glpk", glpsol)))
+    return [int(line) for line in noted.read_text().split()]
+
+
+def times_over(fleet: Fleet, times: int) -> Fleet:
+    """Return every car ``times`` times."""
+    return Fleet(
+        np.tile(fleet.energy_kwh, (1, times)),
+        np.tile(fleet.power_kw, times),
+        np.tile(fleet.plugged, (1, times, 1)),
+    )
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.integers(1, 4))
+@settings(max_examples=5, deadline=None)
+def test_the_program_of_a_bid_is_as_large_for_a_thousand_times_the_fleet(
+    glpsol: Path, seed: int, slots: int, scenarios: int
+) -> None:
+    fleet = a_fleet(seed, cars=5, slots=slots, scenarios=scenarios)
+    rows = [rows_of_the_program(glpsol, times_over(fleet, times)) for times in TIMES_OVER]
+    assert rows[0]
+    assert min(rows[0]) > scenarios * slots
+    assert rows[1] == rows[0]
+    assert rows[2] == rows[0]
+
+
+@pytest.mark.parametrize("cars", [3, 300, 3000])
+def test_the_program_of_a_bid_has_at_most_a_row_for_each_set_of_slots(glpsol: Path, cars: int) -> None:
+    slots, scenarios = 5, 3
+    rows = rows_of_the_program(glpsol, a_fleet(7, cars=cars, slots=slots, scenarios=scenarios))
+    assert max(rows) <= scenarios * (2**slots - 1 + slots)
+
+
+def a_levelled_problem(count: int) -> SplitProblem:
+    draw = np.random.default_rng(11)
+    soc, stays = draw.uniform(0.4, 0.9, count).tolist(), draw.integers(2, 9, count).tolist()
+    cars = tuple(
+        SplitCar(f"car-{n}", f"home-{n}", 60.0, 18.0, 60.0, 60.0 * soc[n], 7.4, 6.0, stays[n], 20.0)
+        for n in range(count)
+    )
+    sites = {car.site: SplitSite(7.36, 18.4) for car in cars}
+    return SplitProblem("growth", (0.5,) * 6, 0.92, 0.91, cars, sites, (3.0 * count,) * 6)
+
+
+def least_seconds(problem: SplitProblem) -> float:
+    """Return the processor time of the fastest of some runs: what others do on the machine only adds."""
+    found = []
+    for _ in range(RUNS):
+        start = process_time()
+        answer = split(problem)
+        found.append(process_time() - start)
+        assert answer.method == "levelled"
+    return min(found)
+
+
+def test_a_levelled_split_takes_time_in_step_with_the_fleet() -> None:
+    few, many = (least_seconds(a_levelled_problem(count)) for count in (FEW_CARS, MANY_CARS))
+    assert math.log(many / few) / math.log(MANY_CARS / FEW_CARS) <= MOST_EXPONENT
