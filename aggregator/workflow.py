@@ -308,6 +308,8 @@ class Workflow:
         if opportunity.stage is not Stage.IN_REVIEW or draft is None or need is None:
             return opportunity
         rule = next((rule for rule in self.desk.rules if rule.allows(need, draft)), None)
+        if self.now() >= self.gate_closes_at(opportunity):
+            return opportunity
         if rule is None or draft.by != MODEL:
             return opportunity
         approval = Approved(self.now(), draft.digest, f"rule {rule.rule_id}", rule=rule.rule_id)

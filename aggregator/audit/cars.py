@@ -209,15 +209,19 @@ def p6_interlock(evidence: Evidence) -> Finding:
 def p12_stale(evidence: Evidence) -> Finding:
     """No car is told to discharge that has been silent for two reporting intervals."""
     longest = 2 * timedelta(seconds=evidence.settings.dispatch.reporting_interval_s)
-    seen_at = {car: [state.measured_at for state in states] for car, states in evidence.states.items()}
+    heard = evidence.states.items()
+    seen = {car: [(state.measured_at, state.received_at) for state in states] for car, states in heard}
     checked, breaches = 0, []
     for one in evidence.accepted:
         if one.point.export_w <= 0:
             continue
         checked += 1
-        stamps = seen_at.get(one.point.car_id, [])
-        before = bisect_right(stamps, one.point.issued_at)
-        if before == 0 or one.point.issued_at - stamps[before - 1] > longest:
+        issued_at, rows = one.point.issued_at, seen.get(one.point.car_id, [])
+        before = rows[: bisect_right(rows, (issued_at, issued_at))]
+        known = next(
+            (measured_at for measured_at, received_at in reversed(before) if received_at <= issued_at), None
+        )
+        if known is None or issued_at - known > longest:
             breaches.append(f"{one.point.car_id} at {utc_text(one.point.issued_at)} was stale")
     return Finding("P12 stale cars", "accepted discharge set-points", checked, tuple(breaches))
 

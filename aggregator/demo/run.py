@@ -33,7 +33,7 @@ from aggregator.reports import write_book
 from aggregator.settling import make_book
 from aggregator.store import open_store, upgrade
 
-BOOT_S = 7.0
+BOOT_S = 5.0
 """Wall seconds for three Python programs to start before the domain clock does; some are spare.
 
 The DNO's gate closes 7.5 s after that, and a busy machine needs most of them for the bids.

@@ -386,3 +386,13 @@ def test_what_was_ordered_is_cut_as_it_came(flow):
     order = an_instruction(key=key_of("dispatch-1"), steps=steps)
     take(flow, an_order_call(opportunity_ref="requirement-1", content=order))
     assert named(flow).instruction.window == Interval(SLOTS[2].start, SLOTS[3].end)
+
+
+def test_an_order_that_stands_before_its_award_in_one_message_is_taken_all_the_same(flow):
+    take(flow, a_need_call())
+    bid_for(flow)
+    order = an_order_call(opportunity_ref="requirement-1")
+    award = an_award_call(opportunity_ref="requirement-1")
+    answers = take_batch(flow, CallBatch(VTN, "request-1", (order, award)))
+    assert set(answers.values()) == {Opt.IN}
+    assert named(flow).instruction is not None

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from aggregator.model.opportunity import Stage
+from aggregator.model.errors import RuleViolation
+from aggregator.model.opportunity import Received, Stage
 from aggregator.store import open_store
 from aggregator.workflow import MODEL, Workflow, bid_report
 from tests.builders import (
@@ -14,6 +15,8 @@ from tests.builders import (
     VTN,
     a_draft,
     a_product,
+    a_requirement,
+    an_event_key,
 )
 from tests.fakes.clock import FakeClock
 from tests.unit.desk_steps import (
@@ -239,13 +242,28 @@ def test_no_bid_for_an_amended_need_takes_the_submitted_one_back_in_the_new_shap
     assert bids(flow)[-1] == ("bid-1:2", [0.0] * 2)
 
 
-def test_a_submitted_bid_that_survived_the_gate_can_still_be_taken_back(flow, clock):
+def test_a_submitted_bid_is_binding_once_the_gate_has_closed(flow, clock):
     amended_need(flow)
     clock.set(GATE)
     one = flow.advance(now_of(flow))
     assert one.stage is Stage.SUBMITTED
-    flow.withdraw(one, "a charger recall", "tim")
-    assert bids(flow)[-1] == ("bid-1:2", [0.0] * 4)
+    with pytest.raises(RuleViolation, match="the gate closed"):
+        flow.withdraw(one, "a charger recall", "tim")
+
+
+def test_a_bid_may_leave_only_while_it_is_the_approved_one_and_the_gate_is_open(flow, clock):
+    one = approved(flow)
+    report = flow.store.outbox.get(one.draft.report_id).report
+    assert flow.may_leave(report)
+    clock.set(GATE)
+    assert not flow.may_leave(report)
+
+
+def test_a_bid_of_an_amended_need_may_no_longer_leave(flow):
+    one = approved(flow)
+    report = flow.store.outbox.get(one.draft.report_id).report
+    flow.record(one, Received(flow.now(), a_requirement(key=an_event_key(modification=1))), by="platform")
+    assert not flow.may_leave(report)
 
 
 def test_a_draft_for_an_amended_need_bears_a_version_of_its_own(flow):

@@ -1,0 +1,161 @@
+"""The control loop over an obedient link: who is told what, within which bounds, and until when."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from datetime import time as local_time
+
+import numpy as np
+import pytest
+
+from aggregator.energy import Tariff
+from aggregator.model.fleet import Fleet
+from aggregator.model.market import Direction
+from aggregator.model.metering import Outcome, Purpose
+from aggregator.model.time import HALF_HOUR, Interval
+from aggregator.ports import ZoneTarget
+from dispatch.controller import Controller, LoopSettings
+from tests.builders import ZONE, a_car, a_car_report, a_charger, a_fleet, a_site, an_intent
+from tests.fakes.clock import FakeClock
+from tests.fakes.link import ObedientLink
+
+NOW = datetime(2025, 1, 15, 17, 0, tzinfo=UTC)
+SETTINGS = LoopSettings(timedelta(seconds=60), timedelta(seconds=120), timedelta(seconds=60), 0.01, 1e6, 1e6)
+
+
+class Loop:
+    """A controller with everything around it, one cycle at a time."""
+
+    def __init__(self, fleet, *targets, settings=SETTINGS):
+        self.clock, self.link, self.records = FakeClock(NOW), ObedientLink(), []
+        self.now_targets = targets
+        self.controller = Controller(
+            fleet, self.link, self.clock, self.targets, flat_prices, self.record, settings
+        )
+
+    async def targets(self, now):
+        return self.now_targets
+
+    async def record(self, record):
+        self.records.append(record)
+
+    async def cycle(self, *reports):
+        """Run one cycle on these reports and return what each car was told last."""
+        self.controller.interlock.observe(reports)
+        self.controller.view.observe(reports)
+        self.controller._replan = True
+        self.link.told.clear()
+        await self.controller.cycle()
+        return {point.car_id: point for point in self.link.told}
+
+
+def flat_prices(zone, slots):
+    flat = np.full(len(slots), 0.3)
+    return Tariff(flat, np.full(len(slots), 0.1), np.zeros(len(slots), dtype=bool))
+
+
+def seen(car_id="car-1", soc=0.8, **changes):
+    report = a_car_report(car_id=car_id, measured_at=NOW, plugged=True, soc=soc, export_w=0, boost=False)
+    return replace(report, **{"depart_at": None, "target_soc": None, **changes})
+
+
+def wanted(*export_kw, order="order-1"):
+    slots = tuple(Interval(NOW + n * HALF_HOUR, NOW + (n + 1) * HALF_HOUR) for n in range(len(export_kw)))
+    return ZoneTarget(ZONE, slots, export_kw, Direction.UP, tuple(order for _ in export_kw))
+
+
+def neighbours(import_limit_kw):
+    site = a_site(import_limit_kw=import_limit_kw)
+    cars = [a_car(car_id=f"car-{n}", charger=a_charger(charger_id=f"charger-{n}"), site=site) for n in (1, 2)]
+    return Fleet(tuple(cars), digest="f" * 64)
+
+
+async def test_a_zone_s_target_is_shared_and_every_discharge_ends_by_itself():
+    told = await Loop(a_fleet(2), wanted(6.0, 6.0)).cycle(seen("car-1"), seen("car-2"))
+    assert sum(point.export_w for point in told.values()) == pytest.approx(6000, abs=2)
+    assert all(point.expires_at - point.issued_at <= timedelta(seconds=120) for point in told.values())
+    assert {point.opportunity_id for point in told.values()} == {"order-1"}
+
+
+async def test_a_set_point_does_not_outlive_its_order_inside_a_longer_peak():
+    target = wanted(6.0, 6.0)
+    slots = (
+        Interval(NOW, NOW + timedelta(seconds=45)),
+        Interval(NOW + timedelta(seconds=45), NOW + HALF_HOUR),
+    )
+    target = replace(target, slots=slots, opportunity_ids=("order-1", None))
+    told = await Loop(a_fleet(2), target).cycle(seen("car-1"), seen("car-2"))
+    assert {point.expires_at for point in told.values()} == {slots[0].end}
+
+
+async def test_a_boosted_car_is_out_at_once_and_the_others_make_up_for_it():
+    loop = Loop(a_fleet(3), wanted(3.0))
+    told = await loop.cycle(seen("car-1", boost=True), seen("car-2"), seen("car-3"))
+    assert (told["car-1"].purpose, told["car-1"].export_w) == (Purpose.BOOST, -7400)
+    assert told["car-2"].export_w + told["car-3"].export_w == pytest.approx(10_400, abs=3)
+
+
+async def test_a_boosted_car_gets_the_fuse_before_its_neighbour():
+    loop = Loop(neighbours(import_limit_kw=9.0))
+    alone = await loop.cycle(seen("car-1", soc=0.2), seen("car-2", soc=0.2))
+    assert -sum(point.export_w for point in alone.values()) <= 9000
+    told = await loop.cycle(seen("car-1", soc=0.2, boost=True), seen("car-2", soc=0.2))
+    assert told["car-1"].export_w == -7400
+    assert told["car-2"].export_w >= -1600
+    assert not [one for one in loop.records[-1].sent if one.outcome is Outcome.INTERLOCKED]
+
+
+async def test_a_driver_who_comes_within_the_half_hour_gets_full_power_now_and_is_told_what_is_missing():
+    leaves_at = NOW + timedelta(minutes=10)
+    for targets in ((), (wanted(5.0),)):
+        loop = Loop(a_fleet(2), *targets)
+        told = await loop.cycle(seen("car-1", soc=0.75, depart_at=leaves_at, target_soc=0.8), seen("car-2"))
+        assert told["car-1"].export_w == -7400
+        notices = [notice for notice in loop.records[-1].notices if notice.code == "short_of_target"]
+        assert [notice.where for notice in notices] == ["car-1"]
+        assert "1.87 kWh" in notices[0].text
+
+
+async def test_a_stale_car_is_left_alone():
+    old = seen("car-1", measured_at=NOW - timedelta(seconds=121))
+    told = await Loop(a_fleet(2), wanted(6.0)).cycle(old, seen("car-2"))
+    assert set(told) == {"car-2"}
+
+
+async def test_a_car_that_was_late_for_its_own_departure_stays_charged():
+    fleet = Fleet((a_car(default_intent=an_intent(depart_local=local_time(7, 30))),), digest="f" * 64)
+    report = seen("car-1", soc=0.82, depart_at=NOW - timedelta(hours=1), target_soc=0.8)
+    told = await Loop(fleet, wanted(6.0)).cycle(report)
+    assert told["car-1"].export_w <= 0
+
+
+async def test_above_the_ramp_bound_cars_hold_and_the_desk_is_told():
+    settings = replace(SETTINGS, zone_ramp_kw_per_minute=4.0)
+    loop = Loop(a_fleet(3), wanted(9.0), settings=settings)
+    told = await loop.cycle(seen("car-1"), seen("car-2"), seen("car-3"))
+    assert len(told) == 1
+    assert [notice.code for notice in loop.records[-1].notices] == ["ramp_held"]
+
+
+async def test_ending_the_loop_releases_every_car():
+    loop = Loop(a_fleet(2), wanted(6.0))
+    await loop.cycle(seen("car-1"), seen("car-2"))
+    loop.link.told.clear()
+    running = asyncio.create_task(loop.controller.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    released = {point.car_id: point for point in loop.link.told if point.purpose is Purpose.RELEASE}
+    assert set(released) == {"car-1", "car-2"}
+    assert {point.export_w for point in released.values()} == {0}
+
+
+async def test_a_report_wakes_the_loop_when_a_car_leaves():
+    loop = Loop(a_fleet(1), wanted(3.0))
+    await loop.cycle(seen("car-1"))
+    listening = asyncio.create_task(loop.controller.listen())
+    loop.link.hear(seen("car-1", plugged=False, measured_at=NOW + timedelta(seconds=1)))
+    async with asyncio.timeout(1):
+        await loop.controller._wake.wait()
+    listening.cancel()
