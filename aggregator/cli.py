@@ -7,12 +7,12 @@ Exit 2: wrong input or usage. With ``--json`` stdout holds one object and nothin
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aggregator.commands import audit, bids, desk, files, serve, simulate
 from aggregator.commands.context import Context, configure_logging, fail
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
 
@@ -23,15 +23,38 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 PROGRAM = "flexloop"
 
-app = typer.Typer(
-    name=PROGRAM,
-    help="A gateway between the grid and a fleet of vehicle-to-grid cars.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+MODULE_OF = {
+    "demo": "serve",
+    "serve": "serve",
+    "check-config": "setup",
+    "db": "setup",
+    "fleet": "setup",
+    "bids": "bids",
+    "settle": "settle",
+    "audit": "audit",
+    "split": "split",
+    "plan": "plan",
+    "openadr": "openadr",
+    "simulate": "simulate",
+}
+"""Where each verb lives. Only the module that is needed is imported: a desk waits for no solver to load."""
 
 
-@app.callback()
+def app_for(line: Sequence[str]) -> typer.Typer:
+    """Return the application with the line's own command; with all of them where it names none."""
+    app = typer.Typer(
+        name=PROGRAM,
+        help="A gateway between the grid and a fleet of vehicle-to-grid cars.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(options)
+    named = [MODULE_OF[word] for word in line if word in MODULE_OF][:1]
+    for module in named or dict.fromkeys(MODULE_OF.values()):
+        import_module(f"aggregator.commands.{module}").register(app)
+    return app
+
+
 def options(
     context: typer.Context,
     config: Annotated[Path, typer.Option(help="Configuration file.")] = Path("config/gateway.toml"),
@@ -41,10 +64,6 @@ def options(
 ) -> None:
     """Take the options that all commands share."""
     context.obj = Context(config, database, clock, as_json=json)
-
-
-for commands in (serve, simulate, files, bids, desk, audit):
-    commands.register(app)
 
 
 def main() -> None:
@@ -58,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
     line = hoisted(arguments) or ["--help"]
     as_json = "--json" in line
     try:
-        code = app(line, prog_name=PROGRAM, standalone_mode=False)
+        code = app_for(line)(line, prog_name=PROGRAM, standalone_mode=False)
     except typer.Exit as ended:
         return ended.exit_code
     except typer.Abort:

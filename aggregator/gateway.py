@@ -25,10 +25,10 @@ from aggregator.ports import CallBatch, CallKind, Clock, Report, ReportRequest, 
 from aggregator.proposals import Proposer
 from aggregator.recorder import Recorder
 from aggregator.reporting import Reporting
-from aggregator.settling import settle_opportunity
+from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Store
 from aggregator.wiring import prices_of, workflow_of
-from aggregator.workflow import BID, fleet_of
+from aggregator.workflow import BID, fleet_of, settlement_report_id
 from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 
@@ -155,7 +155,20 @@ class Gateway:
                 return opportunity  # readings of the window may still be on their way
             request_id = self.reporting.request_id(opportunity.vtn_id, "settlement")
             return settle_opportunity(self.workflow, opportunity, self.fleet, request_id)
+        if opportunity.stage is Stage.SETTLED:
+            self._report_settled(opportunity)
         return self.workflow.advance(opportunity)
+
+    def _report_settled(self, opportunity: Opportunity) -> None:
+        """Queue the report of a statement that was made before the platform asked for such reports."""
+        request_id = self.reporting.request_id(opportunity.vtn_id, "settlement")
+        report_id = settlement_report_id(opportunity.opportunity_id, opportunity.statement_version)
+        if request_id is not None and self.store.outbox.get(report_id) is None:
+            product = self.workflow.products[opportunity.product_id]
+            worked = work_out(self.store, opportunity, product, self.fleet)
+            self.store.outbox.put(
+                settlement_report(worked, opportunity.statement_version, request_id, self.clock.now())
+            )
 
     def _nominate(self) -> bool:
         """Freeze and queue the nomination behind each draft whose gate has closed; return whether any was."""

@@ -29,7 +29,7 @@ from aggregator.energy import (
 from aggregator.forecast import History, Scenario, horizon_slots, scenarios
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Direction, Draft, Explanation, Plan, Product, Requirement
-from aggregator.model.opportunity import Opportunity
+from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import HALF_HOUR, HOUR, LONDON, Interval
 from aggregator.solver import SolverChoice
 from aggregator.wiring import Prices
@@ -74,6 +74,11 @@ class Proposer:
         need = opportunity.requirement
         if need is None:
             return opportunity
+        rival = _rival(workflow, opportunity, need)
+        if rival is not None:
+            return workflow.decline(
+                opportunity, f"{rival} is already bid on these cars' batteries that day", MODEL
+            )
         prepared = self.prepare(need, workflow.products[need.product_id], now)
         if isinstance(prepared, str):
             return workflow.decline(opportunity, prepared, MODEL)
@@ -224,6 +229,16 @@ class Proposer:
             why=why,
             by=MODEL,
         ).sealed()
+
+
+def _rival(workflow: Workflow, opportunity: Opportunity, need: Requirement) -> str | None:
+    """Return another live bid of the zone that day: until bids are made jointly, one battery is bid once."""
+    slots = horizon_slots(delivery_day(need.window.start))
+    day = Interval(slots[0].start, slots[-1].end)
+    bid = [stage for stage in Stage if stage not in (Stage.NEW, Stage.RECEIVED, Stage.CLOSED)]
+    found = workflow.store.journal.find(zone=need.zone, overlapping=day, stages=bid)
+    names = [one.opportunity_id for one in found if one.opportunity_id != opportunity.opportunity_id]
+    return names[0] if names else None
 
 
 def delivery_day(starts_at: datetime) -> date:

@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Nomination
+from aggregator.model.time import parse_instant, utc_text
 from aggregator.ports import Report, ReportRequest, ReportRow
 from aggregator.store import Store
 from aggregator.telemetry import due_spans, status_report, telemetry_report
 
 PERIODIC = ("telemetry", "status")
 WH_PER_KWH = 1000.0
+BACK_FILL = timedelta(days=7)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -58,7 +60,7 @@ class Reporting:
         return True
 
     def _queue_spans(self, request: ReportRequest, known_until: datetime) -> None:
-        since = self._reported_until.setdefault(request.request_id, _first_start(request, known_until))
+        since = self._since(request, known_until)
         for span in due_spans(request, since, known_until, self._lag):
             if request.window is not None and span.start >= request.window.end:
                 return
@@ -69,10 +71,24 @@ class Reporting:
             ):
                 self._put_once(report)
             self._reported_until[request.request_id] = span.end
+            self._store.memory.remember(request.vtn_id, _name(request), utc_text(span.end))
+
+    def _since(self, request: ReportRequest, known_until: datetime) -> datetime:
+        """Return where the last span ended, also before a restart; never further back than a week."""
+        since = self._reported_until.get(request.request_id)
+        if since is None:
+            told = self._store.memory.recall(request.vtn_id, _name(request))
+            since = parse_instant(told) if told is not None else _first_start(request, known_until)
+        oldest = known_until - BACK_FILL
+        return since if since >= oldest else oldest - (oldest - EPOCH) % request.back_duration
 
     def _put_once(self, report: Report) -> None:
         if self._store.outbox.get(report.report_id) is None:
             self._store.outbox.put(report)
+
+
+def _name(request: ReportRequest) -> str:
+    return f"reported {request.request_id}"
 
 
 def _first_start(request: ReportRequest, now: datetime) -> datetime:

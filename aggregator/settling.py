@@ -112,7 +112,9 @@ def settle_opportunity(
         digest=worked.digest,
         body=repr(worked.statement).encode(),
     )
-    reports = [_report(worked, version, request_id, workflow.now())] if request_id is not None else []
+    reports = (
+        [settlement_report(worked, version, request_id, workflow.now())] if request_id is not None else []
+    )
     return workflow.settled(opportunity, statement, worked.statement.amount_gbp, reports)
 
 
@@ -153,7 +155,8 @@ def _economic_facts(store: Store, opportunity: Opportunity) -> Iterator[Fact]:
             yield recorded.fact
 
 
-def _report(worked: Worked, version: int, request_id: str, now: datetime) -> Report:
+def settlement_report(worked: Worked, version: int, request_id: str, now: datetime) -> Report:
+    """Return the report that tells a platform one version of a statement. [kWh per half-hour]"""
     one = worked.opportunity
     rows = [
         row

@@ -137,8 +137,9 @@ class Workflow:
     def decline(self, opportunity: Opportunity, reason: str, by: str) -> Opportunity:
         """Refuse to bid; a bid that the platform holds from before is taken back."""
         if by != MODEL:
-            self._must_be(by, self.desk.traders, "trader")
+            self._must_be(by, self.desk.traders | self.desk.approvers, "trader or approver")
         if opportunity.submitted is not None:
+            self._gate_must_be_open(opportunity)
             return self._take_back(opportunity, reason, by)
         return self.record(opportunity, Declined(self.now(), reason, by), by=by)
 
@@ -273,7 +274,7 @@ class Workflow:
         The nomination is what runs when nothing is called: base discharge kept beside the approved bids,
         less expected charging.
         """
-        held_back = _held_back_kw(plan, drafts)
+        held_back = held_back_kw(plan, drafts)
         now = self.now()
         nominations = []
         for slot, base_kw, charge_kw in zip(
@@ -391,7 +392,7 @@ def fleet_of(store: Store) -> Fleet:
     return fleet
 
 
-def _held_back_kw(plan: Plan, drafts: Iterable[tuple[Requirement, Draft]]) -> dict[Interval, float]:
+def held_back_kw(plan: Plan, drafts: Iterable[tuple[Requirement, Draft]]) -> dict[Interval, float]:
     """Return the base discharge given up for bids, per half-hour of the plan. [kW]"""
     held: dict[Interval, float] = {}
     for need, draft in drafts:

@@ -33,6 +33,9 @@ HYSTERESIS_SOC = 0.01
 RELEASE_HOLDS = timedelta(seconds=60)
 """Longer than a message takes and clocks differ: a set-point that is over when it arrives is refused."""
 
+OVERLAP = timedelta(minutes=5)
+"""Charging runs on for so long past its half-hour, so that a late cycle leaves no gap."""
+
 RELEASE_TIMEOUT_S = 5.0
 FALLBACK_STEP = timedelta(minutes=5)
 NOTHING_W = 0
@@ -196,7 +199,7 @@ class Controller:
         if not view.is_boosted():
             self._tell_short(view.car.car_id, view.short_kwh(now), now, notices)
         purpose = Purpose.BOOST if view.is_boosted() else Purpose.MUST_CHARGE
-        return SetPoint(view.car.car_id, -watts, now, now + self._settings.set_point, purpose)
+        return SetPoint(view.car.car_id, -watts, now, now + HALF_HOUR, purpose)
 
     def _window_points(
         self, target: ZoneTarget, views: Sequence[CarView], now: datetime, notices: list[Notice]
@@ -238,8 +241,8 @@ class Controller:
             watts = _whole_watts(step.export_kw)
             if view.resting and watts > 0:
                 watts = NOTHING_W
-            holds = self._settings.set_point if watts > 0 else HALF_HOUR
-            expires = min(now + holds, half_hour + HALF_HOUR + self._settings.cycle)
+            ends_at = half_hour + HALF_HOUR
+            expires = min(now + self._settings.set_point, ends_at) if watts > 0 else ends_at + OVERLAP
             points.append(SetPoint(view.car.car_id, watts, now, expires, Purpose.PLAN))
         return points
 

@@ -2,7 +2,7 @@
 
 import itertools
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +18,7 @@ MINUTE = timedelta(minutes=1)
 W_PER_KW = 1000.0
 TOLERANCE_W = 1.0
 TOLERANCE_KWH = 1e-6
+ALMOST = 0.99
 TAPER_ALLOWANCE = 0.85
 """Share of rated energy that a car surely takes in although charging slows down near full."""
 
@@ -125,6 +126,13 @@ def p3_boost(evidence: Evidence) -> Finding:
     by_car: dict[str, list[SetPoint]] = defaultdict(list)
     for one in evidence.accepted:
         by_car[one.point.car_id].append(one.point)
+    at_home = Counter(car.site.site_id for car in evidence.fleet.cars)
+    full_w = {
+        car.car_id: ALMOST
+        * W_PER_KW
+        * min(car.charger.charge_kw, car.site.import_limit_kw / at_home[car.site.site_id])
+        for car in evidence.fleet.cars
+    }
     checked, breaches = 0, []
     for car_id, states in evidence.states.items():
         known_at = [(state.received_at, state.boost and state.plugged) for state in states]
@@ -138,8 +146,16 @@ def p3_boost(evidence: Evidence) -> Finding:
                 for point in by_car[car_id]
                 if point.issued_at > received_at - cycle and (off_at is None or point.issued_at < off_at)
             ]
-            if not any(point.purpose is Purpose.BOOST for point in during):
-                breaches.append(f"{car_id} was boosted at {utc_text(received_at)} and not told to charge")
+            obeyed = any(
+                point.purpose is Purpose.BOOST
+                and point.issued_at <= received_at + cycle
+                and -point.export_w >= full_w[car_id]
+                for point in during
+            )
+            if not obeyed:
+                breaches.append(
+                    f"{car_id} was boosted at {utc_text(received_at)}, no full power within a cycle"
+                )
             breaches += [
                 f"{car_id} was told to give {point.export_w} W at {utc_text(point.issued_at)} while boosted"
                 for point in during

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from aggregator.audit.evidence import ALWAYS, Evidence, Finding
 from aggregator.model.money import pounds
+from aggregator.model.opportunity import Settled
 from aggregator.model.time import utc_text
 from aggregator.settlement import NOT_NOMINATED, Line
 from aggregator.settling import SETTLED_STAGES, Worked, work_out
@@ -27,11 +28,16 @@ def p9_registers(evidence: Evidence) -> Finding:
     for worked in _worked(evidence):
         name = worked.opportunity.opportunity_id
         stored = evidence.store.statements.latest(name)
-        if stored is None:
-            continue
         made += 1
-        if stored.digest != worked.digest:
+        if stored is None:
+            breaches.append(f"{name} is settled and has no statement")
+            continue
+        said = [fact for fact in evidence.facts[name] if isinstance(fact, Settled)][-1]
+        same_figures = stored.digest == worked.digest and stored.body == repr(worked.statement).encode()
+        if not same_figures:
             breaches.append(f"statement {stored.version} of {name} comes out differently now")
+        if (said.digest, said.amount_gbp) != (stored.digest, str(worked.statement.amount_gbp)):
+            breaches.append(f"statement {stored.version} of {name}: the journal says GBP {said.amount_gbp}")
     what = f"readings ({len(readings)}) and statements made again ({made})"
     return Finding("P9 registers", what, len(readings) + made, tuple(breaches))
 

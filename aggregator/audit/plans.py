@@ -14,12 +14,12 @@ from aggregator.bidding_types import FloatArray
 from aggregator.files.sessions import read_sessions
 from aggregator.forecast import History
 from aggregator.model.market import Draft, PeakWindow, Requirement
-from aggregator.model.opportunity import Proposed, Received
+from aggregator.model.opportunity import Declined, Proposed, Received, Withdrawn
 from aggregator.model.time import Interval, utc_text
 from aggregator.ports import CallKind
 from aggregator.proposals import Prepared, Proposer
 from aggregator.wiring import prices_of
-from aggregator.workflow import MODEL
+from aggregator.workflow import MODEL, held_back_kw
 
 WH_PER_KWH = 1000
 TOLERANCE_GBP = 0.005
@@ -76,15 +76,27 @@ def p13_nomination(evidence: Evidence) -> Finding:
             breaches.append(f"{made.opportunity_id}: b0 comes out differently now")
         span = Interval(stored.slots[0].start, stored.slots[-1].end)
         nominated = {one.period: one for one in evidence.store.nominations.between(made.need.zone, span)}
+        held_kw = held_back_kw(stored, _standing(evidence, made.need.zone, span))
         rows = zip(stored.slots, stored.base_discharge_kw, stored.base_charge_kw, strict=True)
         for slot, base_kw, charge_kw in rows:
             one = nominated.get(slot)
             if one is not None:
                 checked += 1
-                if (one.base_wh, one.kept_wh - one.export_wh) != (_wh(base_kw, slot), _wh(charge_kw, slot)):
+                kept_wh = _wh(max(0.0, base_kw - held_kw.get(slot, 0.0)), slot)
+                planned = (_wh(base_kw, slot), kept_wh, kept_wh - _wh(charge_kw, slot))
+                if (one.base_wh, one.kept_wh, one.export_wh) != planned:
                     breaches.append(f"{one.zone} {utc_text(slot.start)}: nominated is not what was planned")
     unchecked = "bias within 5% over days on which nothing is called"
     return Finding("P13 nomination", "half-hours nominated", checked, tuple(breaches), unchecked)
+
+
+def _standing(evidence: Evidence, zone: str, span: Interval) -> Iterator[tuple[Requirement, Draft]]:
+    """Yield the bids that the platform held when the gate closed, with their requirements."""
+    for one in evidence.opportunities:
+        taken_back = (one.closed_because or "").startswith((Withdrawn.__name__, Declined.__name__))
+        near = one.zone == zone and one.window.overlap(span) is not None
+        if near and not taken_back and one.submitted is not None and one.requirement is not None:
+            yield one.requirement, one.submitted
 
 
 @lru_cache(maxsize=1)  # two promises ask, and making a problem again is most of the audit's work

@@ -116,7 +116,7 @@ def scenario_toml() -> str:
         f'market_context = "{MARKET_CONTEXT}"',
         "poll_interval_s = 1.0",
         f"starts_at = {utc_text(STARTS_AT)}",
-        f"ends_at = {utc_text(ENDS_AT)}",
+        f"ends_at = {utc_text(ENDS_AT + timedelta(days=1))}",
         f"penalty_gbp_per_mwh = {PENALTY_GBP_PER_MWH}.0",
         "",
         "[telemetry]",

@@ -1,6 +1,6 @@
 """Runs the demo: fleet, platform and gateway as processes of their own, watched until they end.
 
-``run_demo`` is ``prepare``, ``start_clock``, ``start``, ``watch``, ``wait_for_books``, ``end``, ``conclude``:
+``run_demo`` is ``prepare``, ``start_clock``, ``start``, ``watch``, ``end``, ``conclude``:
 whoever wants another day, such as one on which the gateway is killed, puts the same parts together anew.
 """
 
@@ -28,7 +28,7 @@ from aggregator.demo import day
 from aggregator.demo.result import Result, gather, load_truth, tell
 from aggregator.demo.story import Story
 from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.time import LONDON, utc_text
+from aggregator.model.time import LONDON
 from aggregator.reports import write_book
 from aggregator.settling import make_book
 from aggregator.store import open_store, upgrade
@@ -41,6 +41,9 @@ The DNO's gate closes 7.5 s after that, and a busy machine needs most of them fo
 
 WATCH_S = 0.5
 GRACE_S = 15.0
+MARK = "scenario.toml"
+"""Its presence shows that a folder is a demo's."""
+
 OWN_FILES = (
     *("flexloop.db", "flexloop.db-wal", "flexloop.db-shm", "dno", "fleet", "settlement"),
     *("gateway.log", "dno.log", "fleet.log"),
@@ -82,8 +85,6 @@ def run_demo(out: Path, seed: int, *, as_json: bool) -> int:
         story = Story(stack.enter_context(open_store(stage.url, create=False)), say)
         programs = start(stage, seed, stack)
         watch(programs, stage, clock, story, day.ENDS_AT)
-        wait_for_books(programs)
-        story.tell_news(clock.now())
         end(programs)
     result = conclude(stage, time.monotonic() - started)
     if as_json:
@@ -94,12 +95,11 @@ def run_demo(out: Path, seed: int, *, as_json: bool) -> int:
 
 
 def prepare(out: Path) -> Stage:
-    """Lay out the folder: what an earlier run left goes, anything else is a reason to stop."""
+    """Lay out the folder: what an earlier run left goes; a folder of somebody else's is a reason to stop."""
     out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    strangers = [path.name for path in out.iterdir() if path.is_dir() and path.name not in OWN_FILES]
-    if strangers:
-        raise BadMessage(Fault("demo: --out", str(out), f"an empty folder; {strangers[0]} lies in it"))
+    if any(out.iterdir()) and not (out / MARK).exists():
+        raise BadMessage(Fault("demo: --out", str(out), "an empty folder, or one that an earlier demo left"))
     for name in OWN_FILES:
         path = out / name
         if path.is_dir():
@@ -109,7 +109,7 @@ def prepare(out: Path) -> Stage:
     stage = Stage(out, *_free_ports(2))
     cars = day.fleet()
     texts = day.gateway_toml(stage.vtn_port, stage.link_port) | {
-        "scenario.toml": day.scenario_toml(),
+        MARK: day.scenario_toml(),
         "acts.toml": day.acts_toml(cars, day.sessions()),
     }
     for name, text in texts.items():
@@ -134,10 +134,10 @@ def start(stage: Stage, seed: int, stack: ExitStack) -> Programs:
         *("simulate", "fleet", "--fleet", str(day.DATA / "fleet.csv")),
         *("--sessions", str(day.DATA / "sessions.csv"), "--acts", str(stage.out / "acts.toml")),
         *("--out", str(stage.out / "fleet"), "--listen", f"127.0.0.1:{stage.link_port}"),
-        *("--ends-at", utc_text(day.ENDS_AT), "--seed", str(seed), "--interval-s", str(day.REPORTING_S)),
+        *("--seed", str(seed), "--interval-s", str(day.REPORTING_S)),
     ]
     dno = [
-        *("simulate", "dno", "--scenario", str(stage.out / "scenario.toml")),
+        *("simulate", "dno", "--scenario", str(stage.out / MARK)),
         *("--out", str(stage.out / "dno"), "--listen", f"127.0.0.1:{stage.vtn_port}"),
     ]
     return Programs(
@@ -179,16 +179,14 @@ def watch(programs: Programs, stage: Stage, clock: FastClock, story: Story, unti
                 raise BadMessage(Fault(f"demo: {name}", f"ended with {code}", f"see {log}"))
 
 
-def wait_for_books(programs: Programs) -> None:
-    """Give the simulators, which end by themselves when the day is over, time to write their books."""
-    _wait_each(programs.dno, programs.fleet)
-
-
 def end(programs: Programs) -> None:
-    """Stop the gateway in good order, and whatever else still runs."""
-    programs.gateway.send_signal(signal.SIGTERM)
-    for program in _wait_each(programs.gateway, programs.dno, programs.fleet):
-        _kill(program)
+    """Stop the gateway in good order while its cars are still there to be released, then the simulators."""
+    for group in ((programs.gateway,), (programs.dno, programs.fleet)):
+        for program in group:
+            if program.poll() is None:
+                program.send_signal(signal.SIGTERM)
+        for program in _wait_each(*group):
+            _kill(program)
 
 
 def _wait_each(*programs: subprocess.Popen[bytes]) -> list[subprocess.Popen[bytes]]:

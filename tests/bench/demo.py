@@ -17,11 +17,7 @@ SIZE = "135 cars, one day, 4 processes"
 
 
 def rows() -> Iterator[Row]:
-    """Run the demo once.
-
-    Raises:
-        RuntimeError: If it broke a promise: its time would mean nothing.
-    """
+    """Run the demo once; where it broke a promise that is said first, as its time then means little."""
     rss_mib = pss_mib = 0.0
     with tempfile.TemporaryDirectory(prefix="flexloop-bench-") as folder:
         command = [sys.executable, "-m", "aggregator", "demo", "--json", "--out", str(Path(folder) / "out")]
@@ -33,8 +29,7 @@ def rows() -> Iterator[Row]:
                 pss_mib = max(pss_mib, sum(pss for _, pss in held) / KIB_PER_MIB)
                 sleep(LOOK_EVERY_S)
         seconds = perf_counter() - start
-    if demo.returncode:
-        raise RuntimeError(f"flexloop demo ended with {demo.returncode}")
+    yield Row("flexloop demo, exit code (1: a promise broken)", SIZE, demo.returncode, "", 1, 0)
     yield Row("flexloop demo, wall time", SIZE, seconds, "s", 1, WALL_S)
     if rss_mib:
         yield Row("flexloop demo, peak RSS of all at once", SIZE, rss_mib, "MiB", 1, MEMORY_MIB)
@@ -49,7 +44,7 @@ def family(pid: int) -> Iterator[int]:
             yield from family(int(child))
 
 
-def memory_kib(pid: int) -> tuple[int, int]:
+def memory_kib(pid: int) -> tuple[int, ...]:
     """Return what a process holds now, and its share of that; zeros where /proc does not say. [KiB]"""
     found = dict(line.split(":", 1) for line in _lines(PROCESSES / str(pid) / "smaps_rollup") if "kB" in line)
     return tuple(int(found.get(name, "0").split()[0]) for name in ("Rss", "Pss"))

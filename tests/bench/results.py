@@ -18,10 +18,10 @@ KIB_PER_MIB = 1024
 
 NOTES = """\
 Bids' budgets stand beside table and LP; the base plans before them are a row of their own and come on top.
-The month's settlement is computed, not run; its memory is not measured. Each set-point split reads its cars anew.
+The month's settlement is computed, not run; its memory is not measured. Every split reads its cars anew.
 
-Not measured here: split and bid of 1,000,000 cars, base plan against FlexMeasures, PostgreSQL, acknowledgement by
-real chargers, calibration (`backtest`). The demo is in the table only after `python -m tests.bench --demo`.
+Not measured here: split and bid of 1,000,000 cars, base plan against FlexMeasures, PostgreSQL, calibration
+(`backtest`), acknowledgement by real chargers. The demo is in only after `python -m tests.bench --demo`.
 """
 
 

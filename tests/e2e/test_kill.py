@@ -18,7 +18,6 @@ from aggregator.demo.run import (
     start,
     start_clock,
     start_gateway,
-    wait_for_books,
     watch,
 )
 from aggregator.demo.story import Story
@@ -61,7 +60,6 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
             killed_at.append(clock.now())
             programs = replace(programs, gateway=start_gateway(stage, stack))
         watch(programs, stage, clock, story, day.ENDS_AT)
-        wait_for_books(programs)
         end(programs)
         assert programs.gateway.returncode == 0
     return Killed(stage.out, conclude(stage, time.monotonic() - started), tuple(killed_at))

@@ -5,7 +5,6 @@ from typing import Any
 import highspy
 import numpy as np
 
-
 PRINTED_KW = 1e-8
 """What rounding to the printed digits may have put a bid above the limit that binds it."""
 

@@ -192,15 +192,16 @@ def test_an_amendment_beyond_what_is_possible_is_refused(flow, kw, price, match)
         flow.amend(one, one.draft.digest, "tim", kw, price)
 
 
-def test_only_traders_amend_refuse_and_withdraw(flow):
+def test_only_traders_amend_and_withdraw_and_approvers_too_refuse(flow):
     one = in_review(flow)
     for act in (
         lambda: flow.amend(one, one.draft.digest, "ann", 20.0, None),
-        lambda: flow.decline(one, "no", "ann"),
         lambda: flow.withdraw(one, "no", "ann"),
     ):
         with refused(flow, "ann is no trader; traders: tim"):
             act()
+    with refused(flow, "eve is no trader or approver"):
+        flow.decline(one, "no", "eve")
 
 
 def test_a_tick_that_floats_cannot_write_still_divides(flow):

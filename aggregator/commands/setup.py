@@ -1,57 +1,29 @@
-"""``flexloop split``, ``plan``, ``openadr read``, ``fleet import``, ``check-config`` and ``db upgrade``."""
+"""``flexloop check-config``, ``fleet import`` and ``db upgrade``: what comes before ``serve``."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aggregator.commands.context import Context, to_json
+from aggregator.commands.context import Context
 from aggregator.commands.database import check_url, upgraded
 from aggregator.files.fleet import read_fleet
-from aggregator.files.plan import read_plan
 from aggregator.files.sessions import read_sessions
-from aggregator.files.split import read_split, split_to_json
-from aggregator.plan import solve_plan
 from aggregator.solver import find_glpsol
-from dispatch.split import split
-from market_adapters.openadr.read import read_message
 
 File = Annotated[Path, typer.Argument(help="Input file.", metavar="FILE")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("split")(split_command)
-    app.command("plan")(plan_command)
     app.command("check-config")(check_config)
     for name, help_text, verb, command in (
-        ("openadr", "OpenADR messages.", "read", openadr_read),
         ("fleet", "The fleet's registry.", "import", fleet_import),
         ("db", "The store.", "upgrade", db_upgrade),
     ):
         group = typer.Typer(help=help_text)
         group.command(verb)(command)
         app.add_typer(group, name=name)
-
-
-def split_command(context: typer.Context, file: File) -> None:
-    """Split a zone's request over cars, as the file says."""
-    problem = read_split(file)
-    typer.echo(to_json(split_to_json(split(problem))))
-
-
-def plan_command(context: typer.Context, file: File) -> None:
-    """Bid a fleet's capacity over scenarios, as the file says."""
-    typer.echo(to_json(solve_plan(read_plan(file))))
-
-
-def openadr_read(
-    context: typer.Context,
-    file: File,
-    lenient: Annotated[bool, typer.Option("--lenient", help="Accept known sloppiness.")] = False,
-) -> None:
-    """Read one OpenADR 2.0b message into our words."""
-    typer.echo(to_json(read_message(file, lenient=lenient)))
 
 
 def fleet_import(context: typer.Context, file: File) -> None:
