@@ -374,7 +374,7 @@ def facts_of():
         ("amend dno --as anna --draft {digest} --price x", 2, "bids amend: --price: 'x'"),
         ("amend dno --as anna --draft {digest} --price NaN", 2, "bids amend: --price: 'NaN'"),
         ("amend dno --as ben --draft {digest} --kw 5", 1, "ben is no trader"),
-        ("reject dno --as eve --reason no", 1, "eve is neither trader nor approver"),
+        ("reject dno --as eve --reason no", 1, "eve is no trader or approver"),
         ("withdraw dno --as anna --reason no", 1, "refused: "),
     ],
 )
