@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from aggregator.config import Settings, TariffBand
+from aggregator.desk import Desk, Rule
 from aggregator.energy import Tariff
 from aggregator.files.inputs import faults_of
 from aggregator.model.errors import BadMessage
@@ -15,7 +16,7 @@ from aggregator.model.market import RED_LEVEL, PeakWindow
 from aggregator.model.time import HALF_HOUR, LONDON, Interval, half_hours
 from aggregator.ports import Clock
 from aggregator.store import Store
-from aggregator.workflow import Desk, Rule, Workflow
+from aggregator.workflow import Workflow
 
 Peaks = Callable[[str], Sequence[PeakWindow]]
 Prices = Callable[[str, Sequence[Interval]], Tariff]

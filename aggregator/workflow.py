@@ -6,10 +6,11 @@ key. A crash in between repeats safely. The store is synchronous; workers call t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
+from aggregator.desk import Desk
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Draft, Nomination, Plan, Product, Requirement
@@ -42,45 +43,6 @@ OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.C
 MODEL = "model"
 CLOCKWORK = "clock"
 BID = "bid"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A written rule that people approved: it approves drafts within its limits."""
-
-    rule_id: str
-    written_by: str
-    approved_by: str
-    max_kw: float
-    min_margin_gbp: float
-    zones: tuple[str, ...] | None
-    products: tuple[str, ...] | None
-
-    def allows(self, requirement: Requirement, draft: Draft) -> bool:
-        """Whether it approves this draft."""
-        return (
-            max(draft.offered_kw) <= self.max_kw
-            and draft.expected_margin_gbp >= self.min_margin_gbp
-            and (self.zones is None or requirement.zone in self.zones)
-            and (self.products is None or requirement.product_id in self.products)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """Who may approve what.
-
-    Attributes:
-        two_people: Whether a check and an approval by different people are needed.
-        approvers: User names that may check and approve.
-        traders: User names that may amend, refuse and withdraw.
-        rules: Written rules, tried in order.
-    """
-
-    two_people: bool
-    approvers: frozenset[str]
-    traders: frozenset[str]
-    rules: tuple[Rule, ...]
 
 
 class Workflow:

@@ -5,11 +5,12 @@ from itertools import count
 from pathlib import Path
 from time import perf_counter
 
+from aggregator.desk import Desk
 from aggregator.intake import take
 from aggregator.model.market import Direction
 from aggregator.ports import MarketCall, Opt
 from aggregator.store import Store
-from aggregator.workflow import Desk, Workflow
+from aggregator.workflow import Workflow
 from market_adapters.openadr.profile import Profile
 from market_adapters.openadr.translate import to_call
 from market_adapters.openadr.wire import parse

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from aggregator.desk import Desk, Rule
 from aggregator.model.errors import RuleViolation
 from aggregator.model.opportunity import Awarded, Received
-from aggregator.workflow import Desk, Rule, Workflow
+from aggregator.workflow import Workflow
 from tests.builders import (
     PRODUCT,
     ZONE,

@@ -178,3 +178,17 @@ def test_missing_columns_of_all_files_are_told_at_once(
     told = capsys.readouterr().err
     for where in ("a column plugout_time", "a column energy_session", "a column utilisation_price"):
         assert where in told
+
+
+def test_the_demo_runs_by_the_configuration_that_the_repository_shows():
+    """All but where things lie and how fast a platform is polled."""
+    root = Path(__file__).parents[2] / "config"
+    for shown, own, differing in (
+        (root / "gateway.toml", DATA / "gateway.toml", ("market =", "history =", "# this file")),
+        (root / "markets" / "ukpn.toml", DATA / "market.toml", ("vtn_id =", "poll_interval_s", "retry_")),
+    ):
+        lines = [
+            [line for line in path.read_text().splitlines() if not line.lstrip("# ").startswith(differing)]
+            for path in (shown, own)
+        ]
+        assert lines[0] == lines[1]

@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import pytest
 
+from aggregator.desk import Desk
 from aggregator.intake import take, take_batch
 from aggregator.model.opportunity import Approved, Declined, Proposed, Stage, Submitted
 from aggregator.model.time import Interval
 from aggregator.ports import CallBatch, CallKind, Opt
 from aggregator.store import open_store
-from aggregator.workflow import Desk, Workflow
+from aggregator.workflow import Workflow
 from tests.builders import (
     EVENING,
     NOON,
