@@ -69,6 +69,14 @@ class DispatchSettings(Row):
     zone_ramp_kw_per_minute: Positive = 500.0
     total_ramp_kw_per_minute: Positive = 2000.0
 
+    @model_validator(mode="after")
+    def _no_gaps(self) -> "DispatchSettings":
+        if self.set_point_s < self.cycle_s:
+            raise ValueError(
+                f"set_point_s must be at least cycle_s ({self.cycle_s:g}): set-points would lapse"
+            )
+        return self
+
 
 class TariffBand(Row):
     """One ``[[tariff]]``: local times of day and what a kWh costs and earns then."""

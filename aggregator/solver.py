@@ -94,14 +94,14 @@ def find_glpsol(glpsol: Path | None = None) -> Path:
     """Return the command that runs GLPK, with or without an activated environment.
 
     Args:
-        glpsol: The configured path (``FLEXLOOP_GLPSOL``); taken as it is when given.
+        glpsol: The configured path (``bidding.glpsol``); taken as it is when given.
 
     Raises:
         BadMessage: If the configured path is no usable command, or none is found.
     """
     if glpsol is not None:
         if not _usable(glpsol):
-            raise BadMessage(Fault("FLEXLOOP_GLPSOL", str(glpsol), _why_not(glpsol)), code="no_solver")
+            raise BadMessage(Fault("bidding.glpsol", str(glpsol), _why_not(glpsol)), code="no_solver")
         return glpsol
     found = next(filter(_usable, _candidates()), None)
     if found is None:
@@ -169,7 +169,7 @@ def _solve_glpk(model: pyo.ConcreteModel, choice: SolverChoice, relative_gap: fl
         try:
             results = solver.solve(model, load_solutions=False, options=options, logfile=str(log))
         except (OSError, RuntimeError, TypeError) as error:
-            fault = Fault("FLEXLOOP_GLPSOL", str(solver.executable()), f"it does not run; {INSTALL_GLPK}")
+            fault = Fault("bidding.glpsol", str(solver.executable()), f"it does not run; {INSTALL_GLPK}")
             raise BadMessage(fault, code="no_solver") from error
         except (ApplicationError, ValueError):
             return SolverRun("glpk", "failed", math.inf)
