@@ -171,6 +171,7 @@ def whole(
     _add_order(model, price_groups(terms))
     _add_cuts(model, group, cuts)
     best_kw, best, bound_gbp = np.zeros(terms.n_slots), 0.0, float("inf")
+    last_kw = best_kw
     run = SolverRun(choice.name, "failed", float("inf"))
     for _ in range(_MAX_WHOLE_ROUNDS):
         run = solve(model, choice, relative_gap=relative_gap)
@@ -178,6 +179,7 @@ def whole(
             break
         bid_kw = grid.snap(_bids(model, group) + 1e-6)
         value = float(revenue_gbp(terms, bid_kw[None])[0])
+        last_kw = bid_kw
         if value > best or terms.is_torn:
             best_kw, best = bid_kw, value
         earned = float(pyo.value(model.earned)) / model.scale.value
@@ -187,7 +189,8 @@ def whole(
             break
         cuts |= new
         _add_cuts(model, group, new)
-    return Solution(best_kw, bound_gbp, run, cuts)
+    # rounding may have put the last profile just beyond the risk limit: its choice of slots is still good
+    return Solution(best_kw if best_kw.any() else last_kw, bound_gbp, run, cuts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

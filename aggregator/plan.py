@@ -112,7 +112,8 @@ def _on_grid(terms: Terms, grid: Grid, choice: SolverChoice, relaxed: Solution) 
     if _gap(value, bound_gbp) > _GOOD_ENOUGH and terms.n_slots <= MAX_INTEGERS:
         brief = replace(choice, time_limit_s=min(choice.time_limit_s, _MILP_TIME_S))
         exact = whole(terms, grid, brief, relaxed.cuts, relative_gap=_MILP_GAP)
-        candidates = [best_kw, exact.bid_kw, climb(terms, grid, exact.bid_kw)]
+        finer_kw = _polished(terms, grid, choice, exact.bid_kw)
+        candidates = [best_kw, finer_kw, exact.bid_kw, climb(terms, grid, exact.bid_kw)]
         best_kw = _polished(terms, grid, choice, _best(terms, choice, candidates))
         bound_gbp, run = min(bound_gbp, exact.bound_gbp), exact.run
     return _finish(terms, choice, best_kw, bound_gbp, run)

@@ -5,24 +5,24 @@ from typing import Any
 import highspy
 import numpy as np
 
-PRINTED_KW = 1e-8
-"""What rounding to the printed digits may have put a bid above the limit that binds it."""
+PRINTED_KWH = 1e-7
+"""What rounding to the printed digits may have put a bid above the risk limit that binds it."""
 
 
 def best_revenue(problem: dict[str, Any], *, fixed_kw: list[float] | None = None) -> float:
     """Return the highest expected revenue [GBP], or that of ``fixed_kw`` if it is given."""
-    oracle = _Oracle(problem)
+    oracle = _Oracle(problem, slack_kwh=PRINTED_KWH if fixed_kw is not None else 0.0)
     if fixed_kw is not None:
         for column, kw in zip(oracle.bid, fixed_kw, strict=True):
-            oracle.solver.changeColBounds(column, max(0.0, kw - PRINTED_KW), kw)
+            oracle.solver.changeColBounds(column, kw, kw)
     oracle.solver.run()
     assert oracle.solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
     return -float(oracle.solver.getObjectiveValue())
 
 
 class _Oracle:
-    def __init__(self, problem: dict[str, Any]) -> None:
-        self.problem = problem
+    def __init__(self, problem: dict[str, Any], slack_kwh: float) -> None:
+        self.problem, self.slack_kwh = problem, slack_kwh
         self.solver = highspy.Highs()
         self.solver.silent()
         self.solver.setOptionValue("mip_rel_gap", 1e-9)
@@ -60,7 +60,7 @@ class _Oracle:
             on = self.column(0.0, 0.0, 1.0)
             self.solver.changeColIntegrality(on, highspy.HighsVarType.kInteger)
             self.row(0.0, [(bid, 1.0), (on, -self.top)])
-            self.row(0.0, [(bid, -1.0), (on, least)])
+            self.row(self.slack_kwh, [(bid, -1.0), (on, least)])
 
     def scenario(self, w: int) -> list[int]:
         problem, hours = self.problem, self.problem["slot_hours"]
@@ -90,4 +90,4 @@ class _Oracle:
             short = [(bid, hours) for bid in self.bid] + [(column, -hours) for column in delivered]
             self.row(0.0, [*short, (alpha, -1.0), (beyond, -1.0)])
             mean.append((beyond, probability / (1.0 - level)))
-        self.row(0.0, [(alpha, 1.0), *mean, *((bid, -limit * hours) for bid in self.bid)])
+        self.row(self.slack_kwh, [(alpha, 1.0), *mean, *((bid, -limit * hours) for bid in self.bid)])
