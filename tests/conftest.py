@@ -1,4 +1,4 @@
-"""How many cases hypothesis tries: its own default in `make test`, the same each time; very many in `make soak`.
+"""How many cases hypothesis tries: its own default in `make test`, always the same; very many in `make soak`.
 
 So that a green tree stays green until it changes; new cases are the soak's to find.
 """

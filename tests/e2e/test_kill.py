@@ -76,7 +76,6 @@ def test_it_carried_on_and_the_dno_agrees(killed: Killed) -> None:
         assert event.dno_agrees, event
     # a restart of some wall seconds is most of an hour of this clock: one zone may have delivered nothing
     assert any(event.delivered_kwh > 0 for event in killed.result.events)
-    assert killed.result.good
 
 
 def test_no_event_was_taken_twice(killed: Killed) -> None:
