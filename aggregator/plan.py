@@ -112,8 +112,8 @@ def _on_grid(terms: Terms, grid: Grid, choice: SolverChoice, relaxed: Solution) 
     if _gap(value, bound_gbp) > _GOOD_ENOUGH and terms.n_slots <= MAX_INTEGERS:
         brief = replace(choice, time_limit_s=min(choice.time_limit_s, _MILP_TIME_S))
         exact = whole(terms, grid, brief, relaxed.cuts, relative_gap=_MILP_GAP)
-        finer_kw = _polished(terms, grid, choice, exact.bid_kw)
-        candidates = [best_kw, finer_kw, exact.bid_kw, climb(terms, grid, exact.bid_kw)]
+        exact_kw = _polished(terms, grid, choice, exact.bid_kw)
+        candidates = [best_kw, exact_kw, climb(terms, grid, exact_kw)]
         best_kw = _polished(terms, grid, choice, _best(terms, choice, candidates))
         bound_gbp, run = min(bound_gbp, exact.bound_gbp), exact.run
     return _finish(terms, choice, best_kw, bound_gbp, run)
@@ -126,7 +126,9 @@ def _polished(terms: Terms, grid: Grid, choice: SolverChoice, bid_kw: FloatArray
     on = bid_kw > 0.0
     low_kw, high_kw = np.where(on, grid.least_kw, 0.0), np.where(on, grid.most_kw, 0.0)
     finer = relax(terms, choice, bid_kw, low_kw=low_kw, high_kw=high_kw)
-    return _best(terms, choice, [bid_kw, grid.snap(finer.bid_kw + 1e-12)])
+    finer_kw = grid.snap(finer.bid_kw + 1e-12)
+    # where the risk limit binds, the closed form cannot judge a profile that stands just beyond it
+    return finer_kw if terms.is_torn and finer.run.solved else _best(terms, choice, [bid_kw, finer_kw])
 
 
 def _best(terms: Terms, choice: SolverChoice, candidates: list[FloatArray]) -> FloatArray:

@@ -5,8 +5,8 @@ from typing import Any
 import highspy
 import numpy as np
 
-PRINTED_KWH = 1e-7
-"""What rounding to the printed digits may have put a bid above the risk limit that binds it."""
+PRINTED_KWH = 1e-5
+"""What the solver's tolerance and the printed digits may put a bid above the risk limit that binds it."""
 
 
 def best_revenue(problem: dict[str, Any], *, fixed_kw: list[float] | None = None) -> float:
