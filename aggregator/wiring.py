@@ -13,7 +13,7 @@ from aggregator.energy import Tariff
 from aggregator.files.inputs import faults_of
 from aggregator.model.errors import BadMessage
 from aggregator.model.market import RED_LEVEL, PeakWindow
-from aggregator.model.time import HALF_HOUR, LONDON, Interval, half_hours
+from aggregator.model.time import LONDON, Interval, half_hours
 from aggregator.ports import Clock
 from aggregator.store import Store
 from aggregator.workflow import Workflow
@@ -83,11 +83,6 @@ def prices_of(settings: Settings, peaks: Peaks) -> Prices:
         )
 
     return prices
-
-
-def half_hours_from(start: datetime, count: int) -> tuple[Interval, ...]:
-    """Return ``count`` consecutive half-hours."""
-    return tuple(Interval(start + n * HALF_HOUR, start + (n + 1) * HALF_HOUR) for n in range(count))
 
 
 def _band_at(bands: Sequence[TariffBand], at: datetime) -> TariffBand:

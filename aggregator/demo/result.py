@@ -19,7 +19,6 @@ from aggregator.model.time import parse_instant
 from aggregator.reports import StatementBook
 from aggregator.store import Store, TrueState
 
-KW_PER_WATT = 0.001
 WH_PER_KWH = Decimal(1000)
 WIDE = 132
 """Columns of the table where the terminal has fewer, or is no terminal."""

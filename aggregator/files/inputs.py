@@ -109,15 +109,6 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise BadMessage(Fault(path.name, str(error), "TOML")) from None
 
 
-def read_json(path: Path) -> object:
-    """Return a JSON file's content; see ``parse_json``.
-
-    Raises:
-        BadMessage: If the file cannot be read, or is not JSON.
-    """
-    return parse_json(read_text(path), path.name)
-
-
 def parse_json(text: bytes | str, source: str) -> object:
     """Return a JSON text's content; a repeated key is refused, NaN is left to the field that holds it.
 
