@@ -1,23 +1,21 @@
 """The domain clock: real time, or a faster one that all processes of a simulation share.
 
-A clock file says at which wall instant the domain starts, and from which domain instant on how many
-domain seconds pass per wall second. Every process reads the same file, so that they agree without
-talking, and a process that is killed and started again finds the time where the others have it.
+A clock file (``aggregator/clock_file.py``) says from which domain instant on how many domain seconds pass per
+wall second. Every process reads the same file, so that they agree without talking, and a process that is
+killed and started again finds the time where the others have it. A ``FastClock`` goes on whatever happens;
+a ``KeptClock`` (``aggregator/kept_clock.py``) waits for those who cannot keep up.
 This is the only module of the gateway that reads a clock.
 """
 
 import asyncio
 import itertools
 import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.time import parse_instant, utc_text
+from aggregator.model.time import utc_text
 
 
 class RealClock:
@@ -30,6 +28,9 @@ class RealClock:
     def wall_seconds_until(self, at: datetime) -> float:
         """Return the wall seconds until ``at``, at least 0. [s]"""
         return max(0.0, (at - self.now()).total_seconds())
+
+    def hold(self, worker: str, at: datetime | None) -> None:
+        """Do nothing: this time waits for nobody (``KeptClock`` does)."""
 
     async def sleep_until(self, at: datetime) -> None:
         """Sleep until the domain clock shows ``at``."""
@@ -64,10 +65,13 @@ class FastClock(RealClock):
 
     def wall_seconds_until(self, at: datetime) -> float:
         """Return the wall seconds until the domain shows ``at``, at least 0. [s]"""
+        return max(0.0, self.wall_s(at) - time.time())
+
+    def wall_s(self, at: datetime) -> float:
+        """Return the wall instant at which the domain shows ``at``. [s since 1970]"""
         pace_at = max((n for n, pace in enumerate(self._paces) if pace.since <= at), default=0)
         pace = self._paces[pace_at]
-        wall = self._wall_starts[pace_at] + (at - pace.since).total_seconds() / pace.factor
-        return max(0.0, wall - time.time())
+        return self._wall_starts[pace_at] + (at - pace.since).total_seconds() / pace.factor
 
     def to_json(self) -> str:
         """Return the clock file that says the same."""
@@ -80,36 +84,6 @@ class FastClock(RealClock):
             },
             indent=1,
         )
-
-
-def read_clock(path: Path | None) -> RealClock:
-    """Read a clock file; no file means real time.
-
-    Raises:
-        BadMessage: If the file is missing or says something else than a clock.
-    """
-    if path is None:
-        return RealClock()
-    try:
-        data = json.loads(path.read_text())
-        paces = [Pace(parse_instant(step["from"]), float(step["factor"])) for step in data["steps"]]
-        wall_epoch_s = float(data["wall_epoch_s"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise BadMessage(Fault(str(path), str(error), "a clock file with wall_epoch_s and steps")) from None
-    sane = math.isfinite(wall_epoch_s) and all(0 < pace.factor < math.inf for pace in paces)
-    if not paces or not sane or paces != sorted(paces, key=lambda p: p.since):
-        allowed = "a finite wall_epoch_s, ascending instants, finite factors above 0"
-        raise BadMessage(Fault(f"{path}: steps", str(data["steps"]), allowed))
-    return _in_calendar(FastClock(wall_epoch_s, paces), path)
-
-
-def _in_calendar(clock: FastClock, path: Path) -> FastClock:
-    try:
-        clock.now()
-    except OverflowError:
-        allowed = "a clock that shows one of the years 1 to 9999 now"
-        raise BadMessage(Fault(f"{path}: steps", "a factor or wall_epoch_s too large", allowed)) from None
-    return clock
 
 
 def start_fast_clock(paces: Sequence[Pace], delay_s: float = 0.0) -> FastClock:

@@ -41,6 +41,9 @@ LONGEST_WAIT_S = 30.0
 TICK_S = 0.1
 """Wall seconds between looks at the clock and the outbox."""
 
+LONGEST_TICK = timedelta(minutes=5)
+"""How far a simulation's clock runs on while bids are made: gates close in the end, as in real life."""
+
 AHEAD = timedelta(days=15)
 """How far ahead opportunities are looked at for their nominations: the longest gate, and a day."""
 
@@ -56,7 +59,7 @@ class Gateway:
         self.workflow = workflow_of(settings, store, clock)
         self.book = Book(store, settings.fleet.zones)
         self.prices = prices_of(settings, self.book.peaks)
-        self.recorder = Recorder(store, self.fleet)
+        self.recorder = Recorder(store, self.fleet, clock)
         self.lag = 2 * timedelta(seconds=settings.dispatch.reporting_interval_s)
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
         history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
@@ -102,8 +105,10 @@ class Gateway:
     async def keep_time(self) -> None:
         """Do what the clock brings: propose, close gates, nominate, start and end delivery, settle."""
         while True:
+            self.clock.hold("keep time", self.clock.now() + LONGEST_TICK)
             if await asyncio.to_thread(self.tick):
                 await self._refresh()
+            self.clock.hold("keep time", None)
             await asyncio.sleep(TICK_S)
 
     async def report(self) -> None:

@@ -23,6 +23,9 @@ class Clock(Protocol):
     async def sleep_until(self, at: datetime) -> None:
         """Sleep until the domain shows ``at``."""
 
+    def hold(self, worker: str, at: datetime | None) -> None:
+        """Say that this worker must act by ``at``, None for never: a simulation's clock may wait for it."""
+
 
 class Opt(StrEnum):
     """The answer to an event."""

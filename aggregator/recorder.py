@@ -2,15 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import Reading
+from aggregator.ports import Clock
 from aggregator.store import Alarm, SentPoint, Store
 from dispatch.controller import CycleRecord
 
 MOST_WAITING = 500
 """Cycles that may wait for the disk before the loop has to."""
+
+MOST_BEHIND = timedelta(minutes=5)
+"""How far a simulation's clock runs on while records are written: telemetry tells minutes, not hours."""
+
+WORKER = "record"
 
 
 class Recorder:
@@ -20,8 +26,9 @@ class Recorder:
         recorded_until: Every cycle up to this domain instant is stored; None before the first.
     """
 
-    def __init__(self, store: Store, fleet: Fleet) -> None:
+    def __init__(self, store: Store, fleet: Fleet, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._charger_of = {car.car_id: car.charger.charger_id for car in fleet.cars}
         self._waiting: asyncio.Queue[CycleRecord] = asyncio.Queue(MOST_WAITING)
         self.recorded_until: datetime | None = None
@@ -34,7 +41,10 @@ class Recorder:
         """Store records until cancelled, then store what is left."""
         try:
             while True:
-                await self._write_whole([await self._waiting.get(), *self._rest()])
+                records = [await self._waiting.get(), *self._rest()]
+                self._clock.hold(WORKER, records[0].at + MOST_BEHIND)
+                await self._write_whole(records)
+                self._clock.hold(WORKER, None)
         finally:
             if left := self._rest():
                 self._write(left)

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -38,6 +39,9 @@ OVERLAP = timedelta(minutes=5)
 
 RELEASE_TIMEOUT_S = 5.0
 FALLBACK_STEP = timedelta(minutes=5)
+WORKER = "dispatch"
+"""The name by which the loop holds a simulation's clock."""
+
 NOTHING_W = 0
 
 
@@ -156,10 +160,14 @@ class Controller:
         try:
             while True:
                 now = self._clock.now()
+                self._clock.hold(WORKER, now)
                 await self.cycle()
-                await self._until(min(now + self._settings.cycle, self._boundary))
+                due = min(now + self._settings.cycle, self._boundary)
+                self._clock.hold(WORKER, due)
+                await self._until(due)
         finally:
             await asyncio.shield(self._release())
+            self._clock.hold(WORKER, None)
 
     async def cycle(self) -> None:
         """Measure, split, check, command, record: once."""
@@ -306,11 +314,9 @@ class Controller:
             notices.append(Notice(now, "short_of_target", car_id, text))
 
     async def _until(self, due: datetime) -> None:
-        try:
-            async with asyncio.timeout(self._clock.wall_seconds_until(due)):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        while (seconds := self._clock.wall_seconds_until(due)) > 0 and not self._wake.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), seconds)
 
     async def _release(self) -> None:
         """Let go of every car: each falls back to its charger's own safe default."""

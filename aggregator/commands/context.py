@@ -12,7 +12,8 @@ import structlog
 import typer
 from rich.console import Console
 
-from aggregator.clock import RealClock, read_clock
+from aggregator.clock import RealClock
+from aggregator.clock_file import read_clock
 from aggregator.commands.database import opened
 from aggregator.config import Settings, read_settings
 from aggregator.model.errors import Fault

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 
-from aggregator.clock import Pace
+from aggregator.demo.timekeeper import Leg
 from aggregator.files.fleet import read_fleet
 from aggregator.files.sessions import read_sessions
 from aggregator.forecast import Session
@@ -45,15 +45,15 @@ ENDS_AT = _at("09T10:00")
 EVENING = Interval(_at("08T15:50"), _at("08T19:10"))
 """Peak and events, with a little around them."""
 
-PACES = (
-    Pace(STARTS_AT, 150.0),
-    Pace(_at("07T14:10"), 6000.0),
-    Pace(_at("07T15:55"), 3600.0),
-    Pace(_at("07T19:05"), 6000.0),
-    Pace(EVENING.start, 540.0),
-    Pace(EVENING.end, 6000.0),
+LEGS = (
+    Leg(STARTS_AT, 150.0, timedelta(seconds=60)),
+    Leg(_at("07T14:10"), 6000.0, timedelta(minutes=5)),
+    Leg(_at("07T15:55"), 3600.0, timedelta(minutes=5)),
+    Leg(_at("07T19:05"), 6000.0, timedelta(minutes=5)),
+    Leg(EVENING.start, 540.0, timedelta(seconds=15)),
+    Leg(EVENING.end, 6000.0, timedelta(minutes=5)),
 )
-"""How fast the domain clock runs from when on: slow where bids are made and where cars are dispatched."""
+"""How fast the domain clock runs from when on, and how far ahead of a program that is busy."""
 
 REPORTING_S = 120
 """How often the demo's chargers report: at 6000 times real time a minute would be 10 ms."""

@@ -1,7 +1,7 @@
 """Runs the demo: fleet, platform and gateway as processes of their own, watched until they end.
 
-``run_demo`` is ``prepare``, ``start_clock``, ``start``, ``watch``, ``end``, ``conclude``:
-whoever wants another day, such as one on which the gateway is killed, puts the same parts together anew.
+``run_demo`` is ``prepare``, ``start``, ``watch``, ``end``, ``conclude``, while a ``Timekeeper`` moves the
+clock: whoever wants another day, such as one on which the gateway is killed, puts the same parts together.
 """
 
 import json
@@ -22,22 +22,17 @@ import typer
 
 from aggregator.audit import run_audit
 from aggregator.audit.evidence import Evidence
-from aggregator.clock import FastClock, start_fast_clock
 from aggregator.config import read_settings
 from aggregator.demo import day
 from aggregator.demo.result import Result, gather, load_truth, tell
 from aggregator.demo.story import Story
+from aggregator.demo.timekeeper import Timekeeper
+from aggregator.kept_clock import KeptClock
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import LONDON
 from aggregator.reports import write_book
 from aggregator.settling import make_book
 from aggregator.store import open_store, upgrade
-
-BOOT_S = 5.0
-"""Wall seconds for three Python programs to start before the domain clock does; some are spare.
-
-The DNO's gate closes 7.5 s after that, and a busy machine needs most of them for the bids.
-"""
 
 WATCH_S = 0.5
 GRACE_S = 15.0
@@ -78,13 +73,13 @@ def run_demo(out: Path, seed: int, *, as_json: bool) -> int:
     say = _say_aside if as_json else typer.echo
     stage = prepare(out)
     started = time.monotonic()
-    clock = start_clock(stage)
-    for pace in day.PACES:
-        say(f"from {pace.since.astimezone(LONDON):%a %d %b %H:%M} on, {pace.factor:g} times real time")
+    for leg in day.LEGS:
+        say(f"from {leg.since.astimezone(LONDON):%a %d %b %H:%M} on, {leg.factor:g} times real time")
     with ExitStack() as stack:
         story = Story(stack.enter_context(open_store(stage.url, create=False)), say)
+        timekeeper = stack.enter_context(Timekeeper(stage.out, day.LEGS))
         programs = start(stage, seed, stack)
-        watch(programs, stage, clock, story, day.ENDS_AT)
+        watch(programs, stage, timekeeper.clock, story, day.ENDS_AT)
         end(programs)
     result = conclude(stage, time.monotonic() - started)
     if as_json:
@@ -118,13 +113,6 @@ def prepare(out: Path) -> Stage:
     with open_store(stage.url, create=False) as store:
         store.fleet.replace(cars, imported_at=day.STARTS_AT, source="fleet.csv")
     return stage
-
-
-def start_clock(stage: Stage, boot_s: float = BOOT_S) -> FastClock:
-    """Start the domain clock ``boot_s`` wall seconds ahead and leave its file for the other programs."""
-    clock = start_fast_clock(day.PACES, delay_s=boot_s)
-    (stage.out / "clock.json").write_text(clock.to_json(), encoding="utf-8")
-    return clock
 
 
 def start(stage: Stage, seed: int, stack: ExitStack) -> Programs:
@@ -163,7 +151,7 @@ def start_program(log_file: Path, arguments: Sequence[str], stack: ExitStack) ->
     return program
 
 
-def watch(programs: Programs, stage: Stage, clock: FastClock, story: Story, until: datetime) -> None:
+def watch(programs: Programs, stage: Stage, clock: KeptClock, story: Story, until: datetime) -> None:
     """Tell the story as it happens, until a domain instant.
 
     Raises:

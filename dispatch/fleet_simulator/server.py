@@ -34,6 +34,9 @@ ANYWHERE = "0.0.0.0"
 KEPT_HALF_HOURS = 96
 SENT_AGAIN = timedelta(hours=1)
 """Half-hours this long before a gateway was lost are told again: it may have died before it stored them."""
+WORKER = "fleet"
+"""The name by which the fleet holds a simulation's clock."""
+
 LOG = get_logger(__name__)
 
 
@@ -80,10 +83,12 @@ class FleetServer:
         """Move the world on with the clock, for ever or until it reaches ``ends_at`` exactly."""
         while ends_at is None or self._world.now < ends_at:
             stop_at = self._world.next_stop_at
+            self._clock.hold(WORKER, stop_at)
             await self._clock.sleep_until(stop_at if ends_at is None else min(stop_at, ends_at))
             await asyncio.sleep(0)  # a world behind its clock must not shut out the gateway
             now = self._clock.now()
             self._catch_up(now if ends_at is None else min(now, ends_at))
+        self._clock.hold(WORKER, None)
 
     async def close(self) -> None:
         """Tell the gateway what it has not been told yet, and let it go."""

@@ -1,10 +1,14 @@
 """The domain clock: how fast the days of a scenario pass. The only place of this package that reads time.
 
 A file says at which wall second the domain time is ``starts_at``, and from which domain times on how many
-domain seconds pass in a wall second. Without a file domain time is wall time.
+domain seconds pass in a wall second. With ``hands`` instead of a wall second, somebody else moves the clock:
+the file of that name holds 64-bit integers, first the domain time, then for each of ``holders`` the time that
+the clock must not pass before that holder says so. [us since 1970] Without a file domain time is wall time.
 """
 
+import asyncio
 import json
+import mmap
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +27,12 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """Domain time now, in UTC."""
         ...
+
+    def started(self) -> None:
+        """Say that the simulator is there: a clock that waited for it may go on."""
+
+    async def sleep_until(self, at: datetime) -> None:
+        """Sleep until the domain time ``at``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +59,13 @@ class DomainClock:
         """Domain time now, in UTC."""
         return self.at(time.time())
 
-    def wall_seconds_until(self, at: datetime) -> float:
-        """Wall seconds until the domain time ``at``; negative once it has passed."""
-        return self.wall_s(at) - time.time()
+    def started(self) -> None:
+        """Do nothing: this clock waits for nobody."""
+
+    async def sleep_until(self, at: datetime) -> None:
+        """Sleep until the domain time ``at``."""
+        while (seconds := self.wall_s(at) - time.time()) > 0:  # noqa: ASYNC110 - a clock, not an event
+            await asyncio.sleep(seconds)
 
     def at(self, wall_s: float) -> datetime:
         """Domain time at a wall time in seconds since 1970."""
@@ -80,6 +94,36 @@ class DomainClock:
             yield wall_s, step
 
 
+class KeptClock:
+    """Domain time as somebody else's hands show it.
+
+    Args:
+        hands: The shared integers.
+        place: Where among them our own hold is.
+    """
+
+    def __init__(self, hands: memoryview, place: int) -> None:
+        self._hands, self._place = hands, place
+
+    def now(self) -> datetime:
+        """Domain time now, in UTC."""
+        return _EPOCH + timedelta(microseconds=int(self._hands[0]))
+
+    def started(self) -> None:
+        """Let go of the clock."""
+        self._hands[self._place] = _NEVER
+
+    async def sleep_until(self, at: datetime) -> None:
+        """Sleep until the domain time ``at``."""
+        while self.now() < at:  # noqa: ASYNC110 - a clock, not an event
+            await asyncio.sleep(_LOOK_S)
+
+
+HOLDER = "dno"
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_NEVER = 2**63 - 1
+_LOOK_S = 0.05
+
 WALL_CLOCK = DomainClock(wall_epoch_s=0.0, steps=(Step(datetime.fromtimestamp(0, UTC), 1.0),))
 
 
@@ -89,7 +133,9 @@ class _StepTable(Table):
 
 
 class _ClockTable(Table):
-    wall_epoch_s: Number
+    wall_epoch_s: Number | None = None
+    hands: str | None = None
+    holders: tuple[str, ...] = ()
     starts_at: Instant
     steps: Annotated[tuple[_StepTable, ...], NOT_EMPTY]
 
@@ -104,11 +150,13 @@ class _ClockTable(Table):
             if self.steps[index].from_ <= self.steps[index - 1].from_:
                 allowed = "a step starts after the one before"
                 problems.append(Problem(f"steps[{index}].from", self.steps[index].from_, allowed))
+        if (self.wall_epoch_s is None) == (self.hands is None):
+            problems.append(Problem("wall_epoch_s", self.wall_epoch_s, "this or hands, and not both"))
         refuse(problems)
         return self
 
 
-def read_clock(path: Path | None) -> DomainClock:
+def read_clock(path: Path | None) -> DomainClock | KeptClock:
     """Read a clock file; without one, the wall clock.
 
     Raises:
@@ -122,4 +170,19 @@ def read_clock(path: Path | None) -> DomainClock:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadFile(Refusal(path.name or str(path), reason, "a file that can be read as JSON")) from None
     table = checked(_ClockTable, data, path.name)
-    return DomainClock(table.wall_epoch_s, tuple(Step(step.from_, step.factor) for step in table.steps))
+    if table.hands is not None:
+        return _kept(path, table.hands, table.holders)
+    steps = tuple(Step(step.from_, step.factor) for step in table.steps)
+    return DomainClock(table.wall_epoch_s or 0.0, steps)
+
+
+def _kept(path: Path, hands: str, holders: tuple[str, ...]) -> KeptClock:
+    try:
+        with path.with_name(hands).open("r+b") as file:
+            shared = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
+        place = 1 + holders.index(HOLDER)
+        shared[place]
+    except (OSError, ValueError, IndexError, TypeError) as error:
+        allowed = f"a file of 64-bit integers, one for the clock and one for each holder, {HOLDER} among them"
+        raise BadFile(Refusal(f"{path.name}: hands", f"{hands} ({error})", allowed)) from None
+    return KeptClock(shared, place)

@@ -5,13 +5,13 @@ import errno
 import logging
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Coroutine
 from pathlib import Path
 
 from aiohttp import web
 
 from .book import Book
-from .clock import DomainClock, read_clock
+from .clock import Clock, read_clock
 from .edge import BadFile, Refusal
 from .record import MessageLog, write_json
 from .result import result
@@ -60,7 +60,7 @@ def play(scenario: Path, listen: str, out: Path, clock: Path | None = None) -> N
 
 
 async def _serve(
-    scenario: Scenario, clock: DomainClock, log: MessageLog, result_file: Path, address: tuple[str, int]
+    scenario: Scenario, clock: Clock, log: MessageLog, result_file: Path, address: tuple[str, int]
 ) -> None:
     book = Book(scenario)
 
@@ -77,11 +77,20 @@ async def _serve(
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         _say(f"listening on http://{_authority(runner)}{PATH}")
         write_books()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), max(clock.wall_seconds_until(scenario.ends_at), 0.0))
+        clock.started()
+        await _first(stop.wait(), clock.sleep_until(scenario.ends_at))
     finally:
         await runner.cleanup()
     write_books()
+
+
+async def _first(*waits: Coroutine[object, object, object]) -> None:
+    """Wait until one of them is over; the others end as well."""
+    tasks = [asyncio.create_task(one) for one in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 def _authority(runner: web.AppRunner) -> str:

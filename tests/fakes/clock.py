@@ -21,5 +21,8 @@ class FakeClock:
     def wall_seconds_until(self, at: datetime) -> float:
         return max(0.0, (at - self._at).total_seconds())
 
+    def hold(self, worker: str, at: datetime | None) -> None:
+        """Nobody but the test moves it."""
+
     async def sleep_until(self, at: datetime) -> None:
         self._at = max(self._at, at)

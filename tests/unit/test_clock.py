@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from aggregator.clock import FastClock, Pace, RealClock, read_clock
+from aggregator.clock import FastClock, Pace, RealClock
+from aggregator.clock_file import read_clock
 from aggregator.model.errors import BadMessage
 from aggregator.model.time import parse_instant
 from tests.builders import EVENING, NOON
