@@ -148,6 +148,7 @@ class ProductSettings(Row):
     metering_point: Literal["asset", "boundary"] = "asset"
     export_counts: bool = True
     standing_contract: bool = False
+    scheduled: bool = False
 
     def to_product(self) -> Product:
         """Return the rules in the model's words."""

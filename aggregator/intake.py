@@ -4,6 +4,7 @@ Each event version is decided once. A redelivery gets the same answer from the i
 be read, is not ours, or fits no opportunity is answered optOut, is an alarm, and never a guess.
 """
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from aggregator.model.errors import RuleViolation
@@ -81,6 +82,7 @@ def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
     fact = _fact_of(call, now)
     if fact is None:
         return _refuse(workflow, call, f"an event of kind {call.kind} has no meaning here")
+    facts = [fact, *_order_within(workflow, call, fact)]
     must_be_plausible(call.content, opportunity, now)
     if isinstance(fact, Received):
         _must_be_biddable(workflow, fact.requirement, now)
@@ -89,8 +91,15 @@ def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
         if product is None or not product.standing_contract:
             raise RuleViolation("no bid, award or standing contract is behind this instruction")
     entry = _entry(workflow, call, Opt.IN, None, opportunity.opportunity_id)
-    workflow.record(opportunity, fact, by=PLATFORM, inbox=entry)
+    workflow.record(opportunity, *facts, by=PLATFORM, inbox=entry)
     return Opt.IN
+
+
+def _order_within(workflow: Workflow, call: MarketCall, fact: Fact) -> Iterator[Fact]:
+    """Yield the order that the award of a scheduled product is."""
+    product = workflow.products.get(fact.award.product_id) if isinstance(fact, Awarded) else None
+    if product is not None and product.scheduled and isinstance(fact, Awarded):
+        yield Instructed(call.modified_at, fact.award.as_order(product.direction, call.modified_at))
 
 
 def _opportunity_for(workflow: Workflow, call: MarketCall) -> Opportunity:

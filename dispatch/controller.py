@@ -273,15 +273,21 @@ class Controller:
         outcomes = await self._link.apply(passed) if passed else ()
         sent = [Sent(point, outcome) for point, outcome in zip(passed, outcomes, strict=True)]
         self.view.sent(one.point for one in sent if one.outcome is Outcome.ACCEPTED)
-        lost = [one.point.car_id for one in sent if one.outcome is not Outcome.ACCEPTED]
-        if lost:
-            notices.append(
-                Notice(now, "unreachable", ", ".join(lost), f"{len(lost)} set-points were not taken")
-            )
+        notices += self._not_taken(sent, now)
         return sent + [
             Sent(refusal.point, Outcome.INTERLOCKED, f"{refusal.promise}: {refusal.reason}")
             for refusal in refusals
         ]
+
+    def _not_taken(self, sent: Sequence[Sent], now: datetime) -> list[Notice]:
+        """Tell which cars did not take theirs; those that left on the way to it are no fault."""
+        lost = [
+            one.point.car_id
+            for one in sent
+            if one.outcome is not Outcome.ACCEPTED and self.view.of(one.point.car_id).is_plugged()
+        ]
+        text = "a set-point was not taken" if len(lost) == 1 else f"{len(lost)} set-points were not taken"
+        return [Notice(now, "not_taken", ", ".join(lost), text)] if lost else []
 
     def _is_due(self, point: SetPoint, now: datetime) -> bool:
         """Whether it changes anything, or the one in force is past half its life."""

@@ -56,6 +56,7 @@ class Result:
     departures_met: int
     audit: Audit
     seconds: float
+    waited_s: float
 
     @property
     def good(self) -> bool:
@@ -79,6 +80,7 @@ class Result:
             "departures_met": self.departures_met,
             "audit": audit_body(self.audit),
             "seconds": round(self.seconds, 1),
+            "clock_waited_s": round(self.waited_s, 1),
         }
 
 
@@ -98,7 +100,7 @@ def load_truth(store: Store, path: Path) -> None:
 
 
 def gather(
-    store: Store, fleet: Fleet, book: StatementBook, audit: Audit, out: Path, seconds: float
+    store: Store, fleet: Fleet, book: StatementBook, audit: Audit, out: Path, seconds: float, waited_s: float
 ) -> Result:
     """Gather the figures from the store, the statement and both simulators' own files."""
     dno = json.loads((out / "dno" / "result.json").read_text(encoding="utf-8"))
@@ -122,6 +124,7 @@ def gather(
         departures_met=departures.checked - len(departures.breaches),
         audit=audit,
         seconds=seconds,
+        waited_s=waited_s,
     )
 
 
@@ -206,4 +209,7 @@ def tell(result: Result, out: Path) -> None:
     console.print(audit_table(result.audit))
     console.print(f"statement: {out / 'settlement' / 'statement.html'}", soft_wrap=True)
     console.print(f"everything else, messages and logs included: {out}", soft_wrap=True)
-    console.print(f"{result.seconds:.0f} s; {'all as promised' if result.good else 'a promise was BROKEN'}")
+    waited = f"of which the clock waited {result.waited_s:.0f} s for programs that were busy"
+    console.print(
+        f"{result.seconds:.0f} s, {waited}; {'all as promised' if result.good else 'a promise was BROKEN'}"
+    )

@@ -81,7 +81,7 @@ def run_demo(out: Path, seed: int, *, as_json: bool) -> int:
         programs = start(stage, seed, stack)
         watch(programs, stage, timekeeper.clock, story, day.ENDS_AT)
         end(programs)
-    result = conclude(stage, time.monotonic() - started)
+    result = conclude(stage, time.monotonic() - started, timekeeper.waited_s)
     if as_json:
         typer.echo(json.dumps(result.as_json(), indent=1, default=str))
     else:
@@ -192,12 +192,13 @@ def _kill(program: subprocess.Popen[bytes]) -> None:
         program.wait()
 
 
-def conclude(stage: Stage, seconds: float) -> Result:
+def conclude(stage: Stage, seconds: float, waited_s: float) -> Result:
     """Settle, audit and gather what the day came to.
 
     Args:
         stage: Where it was played; all programs have ended.
         seconds: How long it took.
+        waited_s: For how long of it the clock waited.
     """
     settings = read_settings(stage.out / "gateway.toml", stage.url)
     with open_store(stage.url, create=False) as store:
@@ -208,7 +209,7 @@ def conclude(stage: Stage, seconds: float) -> Result:
         book = make_book(store, settings.products, fleet, delivery_day, following)
         write_book(book, stage.out / "settlement")
         audit = run_audit(Evidence(store, settings, fleet))
-        return gather(store, fleet, book, audit, stage.out, seconds)
+        return gather(store, fleet, book, audit, stage.out, seconds, waited_s)
 
 
 def _free_ports(count: int) -> list[int]:

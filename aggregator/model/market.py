@@ -51,6 +51,7 @@ class Product:
         metering_point: ``asset`` or ``boundary``.
         export_counts: Whether export beyond zero import counts as delivery.
         standing_contract: Whether the operator may order without a bid before.
+        scheduled: Whether an award is itself the order, delivered by the clock.
     """
 
     product_id: str
@@ -67,6 +68,7 @@ class Product:
     metering_point: str = "asset"
     export_counts: bool = True
     standing_contract: bool = False
+    scheduled: bool = False
 
     def gate_closes_at(self, window: Interval) -> datetime:
         """Return when bids for ``window`` must be in."""
@@ -127,6 +129,12 @@ class Award:
     def slots(self) -> tuple[Interval, ...]:
         """The window cut into as many equal slots as there are figures."""
         return self.window.slots((self.window.end - self.window.start) / len(self.awarded_kw))
+
+    def as_order(self, direction: Direction, issued_at: datetime) -> "Instruction":
+        """Return the order that the award of a scheduled product is: all of it, from its start to its end."""
+        levels = zip(self.slots, self.awarded_kw, strict=True)
+        steps = tuple(Step(slot, direction.sign * kw) for slot, kw in levels)
+        return Instruction(self.key, self.zone, self.product_id, OrderMode.DELTA, steps, issued_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,11 +67,13 @@ def cleared(requirement: Requirement, book: Book) -> Clearing:
 
 
 def orders(requirement: Requirement, book: Book, now: datetime) -> tuple[Order, ...]:
-    """All versions of the dispatch published by a time, in order; none without an award."""
+    """All versions of the order in force by a time, in order; none without an award."""
     clearing = cleared(requirement, book)
+    awarded = clearing.awarded_kw
+    if requirement.scheduled and clearing.awarded and now >= requirement.award_at:
+        return (Order(0, requirement.award_at, awarded),)
     if requirement.dispatch_at is None or now < requirement.dispatch_at or not clearing.awarded:
         return ()
-    awarded = clearing.awarded_kw
     levels = requirement.per_slot(requirement.level)
     first_kw = tuple(round(kw * level, _WATTS) for kw, level in zip(awarded, levels, strict=True))
     made = [Order(0, requirement.dispatch_at, first_kw)]
@@ -145,7 +147,7 @@ def _of_requirement(requirement: Requirement, book: Book, now: datetime) -> Iter
     if now >= requirement.award_at and clearing.awarded:
         yield _award(requirement, clearing)
     made = orders(requirement, book, now)
-    if made:
+    if made and not requirement.scheduled:
         yield _dispatch(requirement, made)
 
 

@@ -91,7 +91,8 @@ class Requirement(Table):
     """One need in one zone and window, and what the operator will do about it.
 
     Every kW is a change in the product's direction, at least 0: ``up`` is more export or less import,
-    ``down`` the reverse. Prices in GBP/MWh, availability in GBP/MW/h.
+    ``down`` the reverse. Prices in GBP/MWh, availability in GBP/MW/h. Of a ``scheduled`` one the award is
+    itself the order, and no dispatch follows.
     """
 
     id: Word
@@ -109,6 +110,7 @@ class Requirement(Table):
     gate_closure_at: Instant
     award_at: Instant
     dispatch_at: Instant | None = None
+    scheduled: Annotated[bool, Field(strict=True)] = False
     accept_fraction: Fraction = 1.0
     tick_kw: Positive = 1.0
     level: FractionPerSlot = (1.0,)
@@ -164,6 +166,8 @@ class Requirement(Table):
             yield Problem("award_at", self.award_at, "before end")
         if self.dispatch_at is not None and not self.award_at <= self.dispatch_at < self.end:
             yield Problem("dispatch_at", self.dispatch_at, "not before award_at, and before end")
+        if self.scheduled and self.dispatch_at is not None:
+            yield Problem("dispatch_at", self.dispatch_at, "none where scheduled is true")
 
     def _amendment_problems(self) -> Iterator[Problem]:
         last = self.dispatch_at

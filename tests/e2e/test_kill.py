@@ -70,7 +70,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
         watch(programs, stage, timekeeper.clock, story, day.ENDS_AT)
         end(programs)
         assert programs.gateway.returncode == 0
-    return Killed(stage.out, conclude(stage, time.monotonic() - started), tuple(killed_at))
+    return Killed(
+        stage.out, conclude(stage, time.monotonic() - started, timekeeper.waited_s), tuple(killed_at)
+    )
 
 
 def test_every_promise_is_kept_all_the_same(killed: Killed) -> None:

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from market_adapters.dno_simulator.book import Bid, Book
 from market_adapters.dno_simulator.edge import BadFile
 from market_adapters.dno_simulator.main import run
+from market_adapters.dno_simulator.market import notices, orders
 from market_adapters.dno_simulator.scenario import read_scenario
 
 HEAD = """
@@ -53,6 +55,22 @@ def test_a_scenario_is_read(tmp_path: Path) -> None:
     assert len(requirement.slots) == 4
     assert scenario.penalty_of(requirement) == 600.0
     assert scenario.peak[0].end.hour == 19
+
+
+def test_the_award_of_a_scheduled_need_is_its_order_and_no_dispatch_follows(tmp_path: Path) -> None:
+    file = tmp_path / "scenario.toml"
+    dispatch = REQUIREMENT.splitlines()[-1]
+    file.write_text(HEAD + REQUIREMENT.replace(dispatch, "scheduled = true"))
+    scenario = read_scenario(file)
+    (need,) = scenario.requirement
+    bid = Bid("B:1", 1, (20.0,) * 4, (596.0,) * 4, (0.0,) * 4, need.publish_at)
+    book = Book(scenario, bids={need.id: [bid]})
+    assert orders(need, book, need.publish_at) == ()
+    (order,) = orders(need, book, need.award_at)
+    assert (order.at, order.kw, order.cancelled) == (need.award_at, bid.kw, False)
+    assert [notice.id for notice in notices(scenario, book, need.start)] == ["REQ-HW", "AWD-REQ-HW"]
+    (fault,) = faults(tmp_path, HEAD + REQUIREMENT + "scheduled = true\n")
+    assert "none where scheduled is true" in fault
 
 
 def test_every_fault_is_named_with_file_field_value_and_what_is_allowed(tmp_path: Path) -> None:

@@ -213,6 +213,25 @@ def test_a_cancelled_order_holds_until_the_platforms_own_stamp(flow):
     assert (one.instruction, one.orders[-1].at, one.stage) == (None, LATER, Stage.AWARDED)
 
 
+def test_the_award_of_a_scheduled_product_is_itself_the_order_and_starts_by_the_clock(flow, clock):
+    flow.products[PRODUCT] = a_product(scheduled=True)
+    one = awarded(flow)
+    assert one.stage is Stage.AWARDED
+    assert [one.instruction.export_kw_at(slot.start) for slot in SLOTS] == list(one.award.awarded_kw)
+    assert one.instruction.export_kw_at(EVENING.end) is None
+    clock.set(EVENING.start)
+    assert flow.advance(one).stage is Stage.DELIVERING
+    clock.set(EVENING.end)
+    assert flow.advance(named(flow)).stage is Stage.DELIVERED
+
+
+def test_the_cancelled_award_of_a_scheduled_product_takes_its_order_back(flow):
+    flow.products[PRODUCT] = a_product(scheduled=True)
+    awarded(flow)
+    take(flow, cancelled(an_award_call(opportunity_ref="requirement-1", modification=1)))
+    assert (named(flow).stage, named(flow).instruction) == (Stage.CLOSED, None)
+
+
 def test_a_cancelled_award_closes(flow):
     awarded(flow)
     assert take(flow, cancelled(an_award_call(opportunity_ref="requirement-1"))) is Opt.IN
