@@ -1,6 +1,7 @@
-"""How many cases hypothesis tries: its own default in `make test`, always the same; very many in `make soak`.
+"""How many cases hypothesis tries, and which tests run in one process.
 
-So that a green tree stays green until it changes; new cases are the soak's to find.
+Its own default in `make test`, always the same, so that a green tree stays green until it changes; very many
+in `make soak`, where new cases are to be found.
 """
 
 import pytest
@@ -16,6 +17,20 @@ settings.register_profile(SOAK, deadline=None, max_examples=SOAK_EXAMPLES)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Arrange the tests before they are shared out."""
+    _keep_together(items)
+    _reach_every_test(items)
+
+
+def _keep_together(items: list[pytest.Item]) -> None:
+    """Keep tests that look at the same played day in one process: a day is played once."""
+    for item in items:
+        shares_demo = "played" in getattr(item, "fixturenames", ())
+        if shares_demo or "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("demo" if shares_demo else item.path.name))
+
+
+def _reach_every_test(items: list[pytest.Item]) -> None:
     """Let a soak reach tests that name their own number of cases: no profile changes that.
 
     hypothesis has no public way to do so; its own pytest plugin sets the same attribute.
