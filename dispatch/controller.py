@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from aggregator.model.fleet import Fleet
+from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, Outcome, Purpose, SetPoint
 from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import ChargerLink, Clock, ZoneTarget
@@ -223,7 +223,7 @@ class Controller:
         points = []
         for car_id, kw in result.export_kw.items():
             purpose = Purpose.MUST_CHARGE if kw < 0 else Purpose.INSTRUCTION if serving else Purpose.PLAN
-            watts = _whole_watts(kw)
+            watts = _held_watts(kw, self._cars[car_id])
             points.append(SetPoint(car_id, watts, now, expires, purpose, serving if watts > 0 else None))
         return points
 
@@ -246,7 +246,7 @@ class Controller:
         for view in (view for views in zones.values() for view in views):
             step = self._plan[view.car.car_id]
             self._tell_short(view.car.car_id, step.short_kwh, now, notices)
-            watts = _whole_watts(step.export_kw)
+            watts = _held_watts(step.export_kw, view.car)
             if view.resting and watts > 0:
                 watts = NOTHING_W
             ends_at = half_hour + HALF_HOUR
@@ -360,6 +360,11 @@ def _interlock_notice(refusal: Refusal, now: datetime) -> Notice:
     return Notice(now, "interlock", refusal.point.car_id, text)
 
 
-def _whole_watts(kw: float) -> int:
-    """Round towards nothing: a set-point never asks for more than was split."""
-    return int(kw * W_PER_KW)
+def _held_watts(kw: float, car: Car) -> int:
+    """Return whole watts, towards nothing: a set-point never asks for more than was split.
+
+    Charging less than its charger can hold would be no charging at all, and its driver's loss: such a car
+    charges a little faster and is done a little sooner.
+    """
+    least_kw = min(car.charger.min_kw, car.charger.charge_kw) if kw < 0 else 0.0
+    return int(-max(-kw, least_kw) * W_PER_KW) if kw < 0 else int(kw * W_PER_KW)

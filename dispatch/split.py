@@ -7,7 +7,7 @@ earliest slots first, so that the present slot is met in full and the latest is 
 
 Where no car must charge, none arrives later and no site binds, ``level_backwards`` is exact and takes a
 few passes over the fleet. Else a linear program decides (``split_lp``), semi-continuous for chargers that
-can't hold powers below ``min_kw``, in either direction. Cars that no site binds enter it as a few pools,
+can't hold exports below ``min_kw``. Cars that no site binds enter it as a few pools,
 so its size does not grow with the fleet.
 
 For a control loop: call ``split`` every cycle, and at once after an unplug, a boost or an amendment. Let
@@ -50,7 +50,7 @@ def split(problem: SplitProblem) -> Split:
     A request that can't be met, a target that can't be reached or a site that generates more than it
     may export is part of the answer. Precedence: site limits, floor, departure, request. A car below its
     floor takes all its power and its site allow until it is there; a car that can't reach its target
-    gets the most its site can give, the earlier departure first.
+    gets the most its site's room can give, the earlier departure first.
 
     Args:
         problem: Checked before: see ``aggregator.files.split`` for what a file may say.
@@ -81,9 +81,13 @@ def _with_targets(units: Units, fleet: Fleet, *, up: bool) -> Units:
     """Return the units with what must-charge cars have to take.
 
     Taking more can only serve where it soaks up generation above a limit, makes room for what another
-    charger can't give less of, or is what is asked for; elsewhere the total is fixed.
+    charger can't give less of, or is what is asked for; elsewhere the total is fixed. A car that can't
+    have all it owes takes what its site's room allows in every slot, no more in one for less in another.
     """
     total = reach(fleet, units)
+    short = fleet.must & (total < fleet.owed_kwh - MET_WITHIN_KWH)
+    room = np.where(short[:, None], fleet.import_room_kwh[fleet.site], np.inf)
+    units = replace(units, high_kwh=np.minimum(units.high_kwh, room))
     if not up or (units.least_kwh > 0).any():
         return replace(units, total_low_kwh=total)
     exact = fleet.must & ~np.any(fleet.export_room_kwh < 0, axis=1)[fleet.site]

@@ -30,7 +30,7 @@ class Fleet:
         headroom_kwh: What a car may take until it is full.
         charge_kwh: Most a car can take in a slot by its own power.
         discharge_kwh: Most a car can give in a slot by its own power.
-        least_kwh: Least a car can give or take in a slot unless it is 0.
+        least_kwh: Least a car can give in a slot unless it is 0.
         export_room_kwh: Most a site's cars may export together; negative where generation is above the limit.
         import_room_kwh: Most a site's cars may import together.
         rank: Place of each car in the order of departure, then of id.

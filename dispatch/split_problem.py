@@ -32,7 +32,8 @@ class SplitCar:
         depart_slot: First slot in which it is gone; may lie after the event.
         target_kwh: To be stored at departure.
         arrive_slot: First slot in which it is plugged.
-        min_kw: Smallest power the charger can hold, either way; 0 where it can hold any.
+        min_kw: Smallest export the charger can hold; 0 where it can hold any. Charging knows no least here:
+            a car below its floor takes what its site allows, however little.
         guard_kwh: Kept above the floor when exporting; it never makes the car charge.
     """
 

@@ -53,14 +53,15 @@ def units_of(fleet: Fleet, first_kwh: FloatArray, *, up: bool) -> Units:
     """
     gives = ~fleet.must & up
     own = np.where(gives[:, None], fleet.discharge_kwh, fleet.charge_kwh)
+    least = np.where(gives[:, None], fleet.least_kwh, 0.0)
     high = np.minimum(own, _alone_kwh(fleet, gives))
-    high = np.where(high < fleet.least_kwh, 0.0, high)
+    high = np.where(high < least, 0.0, high)
     return Units(
         sign=np.where(gives, 1.0, -1.0),
         site=fleet.site,
         low_kwh=np.minimum(first_kwh, high),
         high_kwh=high,
-        least_kwh=fleet.least_kwh,
+        least_kwh=least,
         total_low_kwh=np.zeros(fleet.must.size),
         total_high_kwh=np.where(gives, fleet.exportable_kwh, fleet.headroom_kwh),
     )

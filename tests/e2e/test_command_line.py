@@ -124,6 +124,27 @@ def test_the_program_itself_ends_without_a_traceback(home):
     assert json.loads(ended.stdout)["error"]["allowed"]
 
 
+def test_a_solver_prints_nothing_beside_the_answer(home):
+    """A car that arrives later and one that must charge: no closed form, so that a solver runs."""
+    car = {"id": "a", "site": "home", "capacity_kwh": 40, "floor_kwh": 12, "max_kwh": 40, "energy_kwh": 30}
+    car |= {"charge_kw": 7, "discharge_kw": 7, "depart_slot": 9, "target_kwh": 12, "arrive_slot": 1}
+    low = car | {"id": "b", "energy_kwh": 10, "arrive_slot": 0}
+    problem = {
+        "id": "solved",
+        "slot_hours": 0.5,
+        "eta_charge": 0.9,
+        "eta_discharge": 0.9,
+        "cars": [car, low],
+        "sites": {"home": {"export_limit_kw": 3.68, "import_limit_kw": 18}},
+        "event": {"n_slots": 3, "request_kw": [2, 3, 3]},
+    }
+    Path(home / "solved.json").write_text(json.dumps(problem))
+    command = [sys.executable, "-m", "aggregator", "split", "solved.json", "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert json.loads(ended.stdout)["export_kw"].keys() == {"a", "b"}
+
+
 # configuration
 
 

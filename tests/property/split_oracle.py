@@ -41,11 +41,18 @@ def first_charge(raw):
     return least
 
 
-class Oracle:
-    """Minimises what is missing of targets, car by car, then maximises what is delivered."""
+def missed_kwh(raw):
+    """What each must-charge car misses with none but its like at its site, the earliest departure first."""
+    musts = [car for car in raw["cars"] if must_charge(raw, car)]
+    return Oracle({**raw, "cars": musts}, missed={}).pinned_kwh() if musts else {}
 
-    def __init__(self, raw):
+
+class Oracle:
+    """Gives must-charge cars what they would have among themselves, then maximises what is delivered."""
+
+    def __init__(self, raw, missed=None):
         self.raw, self.model = raw, highspy.Highs()
+        self.missed = missed_kwh(raw) if missed is None else missed
         self.model.setOptionValue("output_flag", False)
         self.model.setOptionValue("threads", 1)
         exact = 1e-9 if all(car.get("min_kw", 0) == 0 for car in raw["cars"]) else 1e-6
@@ -70,7 +77,10 @@ class Oracle:
             takes = must or not self.up
             x = model.addVariable(lb=least.get((name, slot), 0.0) if takes else 0.0, ub=BIG)
             most = car["charge_kw"] if takes else car["discharge_kw"]
-            if car.get("min_kw"):
+            if self.missed.get(name, 0.0) > 1e-6:
+                room = raw["sites"][car["site"]]["import_limit_kw"] - load(raw, car["site"], slot)
+                most = min(most, max(0.0, room))
+            if car.get("min_kw") and not takes:
                 on = model.addBinary()
                 model.addConstr(x - car["min_kw"] * on >= 0)
                 model.addConstr(x - most * on <= 0)
@@ -88,7 +98,8 @@ class Oracle:
                 model.addConstr(after >= car["floor_kwh"])
             stored = after
         if plugged(raw, car):
-            self.missing[name] = model.addVariable(lb=0.0, ub=BIG if must else 0.0)
+            most = self.missed[name] + self.spare if name in self.missed else BIG
+            self.missing[name] = model.addVariable(lb=0.0, ub=most if must else 0.0)
             model.addConstr(stored + self.missing[name] >= needs(raw, car))
 
     def add_sites(self):
@@ -128,17 +139,23 @@ class Oracle:
         model = self.model
         if self.overs:
             self.pin(sum(self.overs, start=0.0))
-        for car in sorted(self.raw["cars"], key=lambda car: (car["depart_slot"], car["id"])):
-            if must_charge(self.raw, car):
-                self.pin(1 * self.missing[car["id"]])
         model.maximize(sum(self.delivered, start=0.0))
         assert model.getModelStatus() == highspy.HighsModelStatus.kOptimal
         return self.raw["slot_hours"] * sum(model.val(served) for served in self.delivered)
 
+    def pinned_kwh(self):
+        """Return the least that each car can miss, one after the other."""
+        if self.overs:
+            self.pin(sum(self.overs, start=0.0))
+        cars = sorted(self.raw["cars"], key=lambda car: (car["depart_slot"], car["id"]))
+        return {car["id"]: self.pin(1 * self.missing[car["id"]]) for car in cars}
+
     def pin(self, amount):
         self.model.minimize(amount)
         assert self.model.getModelStatus() == highspy.HighsModelStatus.kOptimal
-        self.model.addConstr(amount <= max(0.0, self.model.getInfo().objective_function_value) + self.spare)
+        least = max(0.0, self.model.getInfo().objective_function_value)
+        self.model.addConstr(amount <= least + self.spare)
+        return least
 
 
 def best_of_subsets_kwh(raw):
@@ -193,7 +210,7 @@ def broken_by_car(raw, car, kw, tolerance):
         faults = {
             "moves but is not there": slot not in here and value != 0,
             "beyond its power": not -car["charge_kw"] - tolerance <= value <= car["discharge_kw"] + tolerance,
-            "below its least power": 0 < abs(value) < car.get("min_kw", 0.0) - tolerance,
+            "below its least power": 0 < value < car.get("min_kw", 0.0) - tolerance,
             "discharges": value > 0 and (must or not up),
             "charges": value < 0 and up and not must,
             f"stores {stored}": slot in here and not lowest - tolerance <= stored <= most + tolerance,
@@ -202,12 +219,12 @@ def broken_by_car(raw, car, kw, tolerance):
     if here and not must and stored < needs(raw, car) - tolerance:
         yield f"{name} ends with {stored}, needs {needs(raw, car)}"
     short = must and stored < needs(raw, car) - 1e-6
-    for slot in here if car.get("min_kw", 0.0) == 0 else []:
+    for slot in here:
         full = kw[name][slot] <= tolerance - car["charge_kw"]
         mates = [kw[mate["id"]][slot] for mate in raw["cars"] if mate["site"] == car["site"]]
         room = raw["sites"][car["site"]]["import_limit_kw"] - load(raw, car["site"], slot) - tolerance
         below = max(before[slot], after[slot]) < car["floor_kwh"] - tolerance
         if below and not (full or -sum(value for value in mates if value < 0) >= room):
             yield f"{name} is below its floor and not at full power in {slot}"
-        if short and not (full or -sum(mates) >= room):
+        if short and not (full or -sum(value for value in mates if value < 0) >= room):
             yield f"{name} can't reach its target and is not at full power in {slot}"

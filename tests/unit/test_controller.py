@@ -116,6 +116,13 @@ async def test_a_driver_who_comes_within_the_half_hour_gets_full_power_now_and_i
         assert "1.87 kWh" in notices[0].text
 
 
+async def test_a_car_that_needs_less_than_its_charger_can_hold_charges_a_little_faster():
+    car = a_car(charger=a_charger(min_kw=3.0))
+    fleet = Fleet((car,), digest="f" * 64)
+    told = await Loop(fleet, wanted(0.0)).cycle(seen(soc=0.79, depart_at=NOW + HALF_HOUR))
+    assert told["car-1"].export_w == -3000
+
+
 async def test_a_stale_car_is_left_alone():
     old = seen("car-1", measured_at=NOW - timedelta(seconds=121))
     told = await Loop(a_fleet(2), wanted(6.0)).cycle(old, seen("car-2"))
