@@ -22,7 +22,7 @@ from aggregator.files.inputs import (
 )
 from aggregator.model.errors import Fault
 
-SUM_TOLERANCE = 1e-6
+SUM_TOLERANCE = 1e-5  # thirds of six digits sum to 0.999999
 
 Flag = Annotated[int, Field(ge=0, le=1)]
 Flags = Annotated[tuple[Flag, ...], Field(strict=False)]
