@@ -16,19 +16,38 @@ MOST_WAITING = 500
 MOST_BEHIND = timedelta(minutes=5)
 """How far a simulation's clock runs on while records are written: telemetry tells minutes, not hours."""
 
+PATIENCE = timedelta(minutes=30)
+"""How long what chargers may still have to tell is waited for while none is heard."""
+
 WORKER = "record"
 
 
 class Recorder:
     """One writer for readings, car states, set-points and notices.
 
+    A gateway that has just started, or a link that has just come back, is told late what happened meanwhile:
+    what is stored then is not all there is to know. So ``recorded_until`` stands still while no charger is
+    heard though a car is plugged in, and until the chargers have been heard for ``lag``.
+
+    Args:
+        store: Where it writes.
+        fleet: Whose reports are kept.
+        clock: The domain clock.
+        lag: How long after it was so a charger that is heard has surely told.
+
     Attributes:
-        recorded_until: Every cycle up to this domain instant is stored; None before the first.
+        recorded_until: Every cycle up to this domain instant is stored, with all that chargers had to tell
+            by then; None before the first.
     """
 
-    def __init__(self, store: Store, fleet: Fleet, clock: Clock) -> None:
+    def __init__(self, store: Store, fleet: Fleet, clock: Clock, lag: timedelta) -> None:
         self._store = store
         self._clock = clock
+        self._lag = lag
+        self._plugged: dict[str, bool] = {}
+        self._first_at: datetime | None = None
+        self._heard_at: datetime | None = None
+        self._in_touch_since: datetime | None = None
         self._charger_of = {car.car_id: car.charger.charger_id for car in fleet.cars}
         self._waiting: asyncio.Queue[CycleRecord] = asyncio.Queue(MOST_WAITING)
         self.recorded_until: datetime | None = None
@@ -79,4 +98,21 @@ class Recorder:
         self._store.set_points.add([SentPoint(one.point, one.outcome, one.reason) for one in sent])
         for notice in (notice for record in records for notice in record.notices):
             self._store.alarms.raise_(Alarm(notice.at, notice.code, notice.where, notice.text))
-        self.recorded_until = records[-1].at
+        for record in records:
+            self._follow(record)
+
+    def _follow(self, record: CycleRecord) -> None:
+        at = record.at
+        self._first_at = self._first_at or at
+        self._plugged |= {report.car_id: report.plugged for report in record.reports}
+        if record.reports:
+            self._heard_at = at
+        quiet = self._heard_at is None or at - self._heard_at > self._lag
+        if self._heard_at is None or (quiet and any(self._plugged.values())):
+            self._in_touch_since = None
+        elif self._in_touch_since is None:
+            self._in_touch_since = at
+        if self._in_touch_since is not None and at - self._in_touch_since >= self._lag:
+            self.recorded_until = at
+        elif at - PATIENCE >= (self.recorded_until or self._first_at):
+            self.recorded_until = at - PATIENCE

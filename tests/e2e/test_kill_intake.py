@@ -19,10 +19,10 @@ import pytest
 from aggregator.audit import run_audit
 from aggregator.audit.evidence import Evidence
 from aggregator.audit.messages import event_key, p7_approval, p8_durable
-from aggregator.clock import Pace, start_fast_clock
 from aggregator.config import read_settings
 from aggregator.demo import day
 from aggregator.demo.run import Stage, prepare
+from aggregator.demo.timekeeper import GATEWAY, SIMULATORS, Leg, Timekeeper
 from aggregator.model.time import utc_text
 from aggregator.store import open_store
 
@@ -33,12 +33,15 @@ pytestmark = pytest.mark.slow
 
 STARTS_AT = datetime(2025, 1, 7, 13, 30, tzinfo=UTC)
 FACTOR = 60.0
-BOOT_S = 3.0
 KILLS = 8
 """So many while needs come in, and again while awards and orders do."""
 
 LONGEST_LIFE_S = 0.6
 """A gateway is killed at most this long after a delivery; half of them within a tenth of it."""
+
+SLACK = timedelta(minutes=2)
+TEST = "fleet"
+"""There are no chargers here: the test holds the clock in their place, until it has killed enough."""
 
 GATE_AT = STARTS_AT + timedelta(minutes=30)
 AWARDED_AT = GATE_AT + timedelta(minutes=1)
@@ -103,13 +106,17 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     stage = _prepared(tmp_path_factory.mktemp("intake") / "out")
     chance = random.Random(10)
     with ExitStack() as stack:
+        keeper = stack.enter_context(Timekeeper(stage.out, (Leg(STARTS_AT, FACTOR, SLACK),)))
+        keeper.let_go((*GATEWAY, *SIMULATORS))
+        keeper.clock.hold(TEST, GATE_AT - 5 * SLACK)
         dno = _start_dno(stage, stack)
-        _kill_often(stage, chance, stack)
+        _kill_often(stage, chance, stack, keeper)
         gateway = _served(stage, stack)
+        keeper.clock.hold(TEST, ORDERED_AT - SLACK)
         wait(lambda: any(version.event_id.startswith("AWD-") for version in _delivered_last(stage)))
-        gateway.kill()
-        gateway.join()
-        _kill_often(stage, chance, stack)
+        keeper.clock.hold(TEST, None)
+        _kill(gateway, keeper)
+        _kill_often(stage, chance, stack, keeper)
         gateway = _served(stage, stack)
         wait(lambda: Version("DSP-REQ-0", 2) in _delivered_last(stage) and not _unanswered(stage))
         for program in (gateway, dno):
@@ -184,17 +191,20 @@ def _prepared(out: Path) -> Stage:
         text = (out / name).read_text()
         assert said in text
         (out / name).write_text(text.replace(said, instead))
-    clock = start_fast_clock([Pace(STARTS_AT, FACTOR)], delay_s=BOOT_S)
-    (out / "clock.json").write_text(clock.to_json())
     return stage
 
 
-def _kill_often(stage: Stage, chance: random.Random, stack: ExitStack) -> None:
+def _kill_often(stage: Stage, chance: random.Random, stack: ExitStack, keeper: Timekeeper) -> None:
     for n in range(KILLS):
         gateway = _served(stage, stack)
         time.sleep(chance.uniform(0, LONGEST_LIFE_S) * (0.1 if n % 2 else 1.0))
-        gateway.kill()
-        gateway.join()
+        _kill(gateway, keeper)
+
+
+def _kill(gateway: ForkServerProcess, keeper: Timekeeper) -> None:
+    gateway.kill()
+    gateway.join()
+    keeper.let_go(GATEWAY)
 
 
 def _start_dno(stage: Stage, stack: ExitStack) -> ForkServerProcess:

@@ -1,0 +1,60 @@
+"""Until when everything is known: not before chargers that may have something to tell have been heard."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from aggregator.recorder import PATIENCE, Recorder
+from aggregator.store import open_store
+from dispatch.controller import CycleRecord
+from tests.builders import NOON, a_car_report, a_fleet
+from tests.fakes.clock import FakeClock
+
+MINUTE = timedelta(minutes=1)
+LAG = 2 * MINUTE
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
+        yield Recorder(store, a_fleet(2), FakeClock(NOON), LAG)
+
+
+async def recorded(recorder, *heard, plugged=True, since=0):
+    """Record a cycle a minute, with a report where ``heard`` says so; return what is known after each."""
+    known = []
+    for n, is_heard in enumerate(heard, since):
+        at = NOON + n * MINUTE
+        report = replace(a_car_report(car_id="car-1", measured_at=at), plugged=plugged)
+        recorder._write([CycleRecord(at, (report,) if is_heard else (), (), ())])
+        known.append(recorder.recorded_until)
+    return known
+
+
+async def test_what_happened_while_it_was_away_is_told_within_the_lag(recorder):
+    assert await recorded(recorder, False, False, True, True, True, True) == [
+        *[None] * 4,
+        NOON + 4 * MINUTE,
+        NOON + 5 * MINUTE,
+    ]
+
+
+async def test_a_silent_link_stops_it_while_a_car_is_plugged_in(recorder):
+    await recorded(recorder, *[True] * 4)
+    silent = await recorded(recorder, *[False] * 4, since=4)
+    assert silent == [NOON + 4 * MINUTE, *[NOON + 5 * MINUTE] * 3]
+    back = await recorded(recorder, *[True] * 3, since=8)
+    assert back == [NOON + 5 * MINUTE, NOON + 5 * MINUTE, NOON + 10 * MINUTE]
+
+
+async def test_silence_is_all_there_is_to_know_where_no_car_is_plugged_in(recorder):
+    await recorded(recorder, *[True] * 4, plugged=False)
+    assert await recorded(recorder, *[False] * 4, since=4) == [NOON + n * MINUTE for n in range(4, 8)]
+
+
+async def test_a_fleet_that_is_never_heard_is_not_waited_for_for_ever(recorder):
+    minutes = PATIENCE // MINUTE
+    known = await recorded(recorder, *[False] * (minutes + 5))
+    assert known[:minutes] == [None] * minutes
+    assert known[-1] == NOON + 4 * MINUTE
