@@ -22,7 +22,7 @@ from aggregator.ports import ChargerLink, Clock, ZoneTarget
 from dispatch.fleet_view import CarView, FleetView
 from dispatch.fuse import within_fuses
 from dispatch.interlock import Interlock, Refusal
-from dispatch.plan_run import PlanStep, Prices, plan_zone
+from dispatch.plan_run import PlanStep, Prices, charges_from, plan_zone
 from dispatch.ramp import RampLimit
 from dispatch.zone_split import split_zone
 
@@ -195,7 +195,7 @@ class Controller:
             {zone: cars for zone, cars in by_zone.items() if zone not in targets}, now, notices
         )
         sent = await self._send(within_fuses(points, self._cars), now, notices)
-        await self._set_fallbacks(willing)
+        await self._set_fallbacks(willing, now)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
 
@@ -296,15 +296,13 @@ class Controller:
             return True
         return now - standing.issued_at >= (standing.expires_at - standing.issued_at) / 2
 
-    async def _set_fallbacks(self, views: Iterable[CarView]) -> None:
+    async def _set_fallbacks(self, views: Iterable[CarView], now: datetime) -> None:
         changed = {}
         for view in views:
-            step = self._plan.get(view.car.car_id)
-            if step is None:
-                continue
+            charge_from = charges_from(view, now)
             known = self._fallback.get(view.car.car_id)
-            if known is None or abs(known - step.charge_from) >= FALLBACK_STEP:
-                changed[view.car.car_id] = step.charge_from
+            if known is None or abs(known - charge_from) >= FALLBACK_STEP:
+                changed[view.car.car_id] = charge_from
         if changed:
             await self._link.set_fallback(changed)
             self._fallback |= changed

@@ -28,16 +28,14 @@ Prices = Callable[[str, Sequence[Interval]], Tariff]
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """What a car does until the running half-hour ends, and when it must charge by itself at the latest.
+    """What a car does until the running half-hour ends.
 
     Attributes:
         export_kw: Positive from car to grid. [kW]
-        charge_from: From when full power just reaches the target; the charger's own fallback.
         short_kwh: By how much it will miss its target even so. [kWh]
     """
 
     export_kw: float
-    charge_from: datetime
     short_kwh: float
 
 
@@ -68,14 +66,18 @@ def plan_zone(
     )
     plan = base_plan(CarArrays.of(cars, now, now + HALF_HOUR), stay, prices(zone, slots), 0.5)
     steps = {}
-    for n, (view, departs_at) in enumerate(zip(views, departs, strict=True)):
+    for n, view in enumerate(views):
         export_kw = float(plan.discharge_kw[n, 0] - plan.charge_kw[n, 0])
         steps[view.car.car_id] = PlanStep(
             export_kw=min(export_kw, 0.0) if view.resting else export_kw,
-            charge_from=departs_at - READY_BEFORE - _charging_time(view, now) * SLOWER_NEAR_FULL,
             short_kwh=float(plan.short_of_target_kwh[n]) - (_aim_kwh(view, guard_soc) - view.target_kwh()),
         )
     return steps
+
+
+def charges_from(view: CarView, now: datetime) -> datetime:
+    """Return when a charger left alone from now on must begin at full power to reach its driver's target."""
+    return view.departs_at(now) - READY_BEFORE - _charging_time(view, now) * SLOWER_NEAR_FULL
 
 
 def _aim_kwh(view: CarView, guard_soc: float) -> float:

@@ -23,6 +23,7 @@ from aggregator.demo.story import Story
 from aggregator.demo.timekeeper import GATEWAY, Leg, Timekeeper
 from aggregator.model.opportunity import Awarded, Instructed, Received, Settled
 from aggregator.store import open_store
+from dispatch.controller import WORKER
 
 from .traffic import answers, reports
 from .truth import RAMP_DOWN_KWH, giving, lost, seen, told
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.slow
 KILL_AT = (datetime(2025, 1, 8, 17, 12, tzinfo=UTC), datetime(2025, 1, 8, 18, 20, tzinfo=UTC))
 MOST_UNCONTROLLED = timedelta(seconds=120)
 AWAY = timedelta(minutes=6)
-"""For so long after a kill the clock runs slowly: a restart takes minutes of this day, not an hour."""
+"""For so long the gateway is away, however long its restart takes on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
             programs.gateway.wait()
             timekeeper.let_go(GATEWAY)
             killed_at.append(timekeeper.clock.now())
+            timekeeper.clock.hold(WORKER, killed_at[-1] + AWAY)
             programs = replace(programs, gateway=start_gateway(stage, stack))
         watch(programs, stage, timekeeper.clock, story, day.ENDS_AT)
         end(programs)

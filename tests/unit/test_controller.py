@@ -123,6 +123,16 @@ async def test_a_car_that_needs_less_than_its_charger_can_hold_charges_a_little_
     assert told["car-1"].export_w == -3000
 
 
+async def test_a_car_that_gives_in_a_window_is_told_to_charge_earlier_should_it_be_left_alone():
+    loop = Loop(a_fleet(1), wanted(6.0, 6.0))
+    leaves = {"depart_at": NOW + timedelta(hours=12)}
+    await loop.cycle(seen(soc=0.8, **leaves))
+    before = loop.link.fallbacks["car-1"]
+    await loop.cycle(seen(soc=0.6, **leaves))
+    earlier = before - loop.link.fallbacks["car-1"]
+    assert earlier / timedelta(hours=1) == pytest.approx(0.2 * 60 / (0.92 * 7.4) * 1.2, rel=0.01)
+
+
 async def test_a_stale_car_is_left_alone():
     old = seen("car-1", measured_at=NOW - timedelta(seconds=121))
     told = await Loop(a_fleet(2), wanted(6.0)).cycle(old, seen("car-2"))
