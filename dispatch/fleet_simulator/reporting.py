@@ -12,11 +12,19 @@ from dispatch.fleet_simulator.script import Act, Stay
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Reports of one instant; ``half_hour`` where it is a boundary that settlement reads registers at."""
+    """Reports of one instant.
+
+    Attributes:
+        at: The instant.
+        reports: Of every charger that has something to tell.
+        kept: Whether it is told again to a gateway that may have missed it: registers at a half-hour, which
+            settlement reads, or a car that came or left, until when a register stood still. A real charger
+            queues its transactions in the same way.
+    """
 
     at: datetime
     reports: tuple[CarReport, ...]
-    half_hour: bool
+    kept: bool
 
 
 @dataclass(frozen=True, slots=True)

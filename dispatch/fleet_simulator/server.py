@@ -1,9 +1,9 @@
 """The WebSocket that a gateway talks to: reports out, set-points in, acknowledgements out.
 
 There is one gateway at a time, and the newest wins: a gateway that was killed and started again must not wait
-for its old connection to time out. On connecting it gets a report of every charger as it is now, then the
-registers at the half-hours it may have missed. The fleet goes on by itself whether or not anybody listens:
-messages wait in a bounded queue, and a gateway that does not read for too long is cut off.
+for its old connection to time out. On connecting it gets a report of every charger as it is now, then what it
+may have missed: registers at half-hours, cars that came and left. The fleet goes on by itself whether or not
+anybody listens: messages wait in a bounded queue, and a gateway that does not read for too long is cut off.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ PATIENCE_S = 1.0
 LAST_PORT = 65535
 IPV6 = 6
 ANYWHERE = "0.0.0.0"
-KEPT_HALF_HOURS = 96
+MOST_KEPT = 2000
 SENT_AGAIN = timedelta(hours=1)
-"""Half-hours this long before a gateway was lost are told again: it may have died before it stored them."""
+"""What was told this long before a gateway was lost is told again: it may have died before it stored it."""
 WORKER = "fleet"
 """The name by which the fleet holds a simulation's clock."""
 
@@ -76,7 +76,7 @@ class FleetServer:
     def __init__(self, world: World, clock: Clock) -> None:
         self._world, self._clock = world, clock
         self._gateway: Gateway | None = None
-        self._half_hours: deque[Batch] = deque(maxlen=KEPT_HALF_HOURS)
+        self._kept: deque[Batch] = deque(maxlen=MOST_KEPT)
         self._lost_at: datetime | None = None
 
     async def play(self, ends_at: datetime | None) -> None:
@@ -124,7 +124,7 @@ class FleetServer:
         self._catch_up(self._clock.now())
         self._gateway = gateway
         self._say(write_reports(self._world.snapshot()))
-        for batch in self._half_hours:
+        for batch in self._kept:
             if self._lost_at is None or batch.at >= self._lost_at - SENT_AGAIN:
                 self._say(write_reports(batch.reports))
 
@@ -152,8 +152,8 @@ class FleetServer:
 
     def _catch_up(self, now: datetime) -> None:
         for batch in self._world.advance(now):
-            if batch.half_hour:
-                self._half_hours.append(batch)
+            if batch.kept:
+                self._kept.append(batch)
             if self._gateway is not None:
                 self._say(write_reports(batch.reports))
 

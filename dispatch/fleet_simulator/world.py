@@ -139,6 +139,7 @@ class World:
 
     def _stop(self) -> list[Batch]:
         touched = self._play_script()
+        happened = bool(touched)
         self._turn_to_wanted()
         half_hour = self._now_s % HALF_HOUR_S == 0
         due = self._now_s >= self._next_report_s
@@ -150,7 +151,8 @@ class World:
             touched.update(range(len(self._cars)))
         elif due:
             touched.update(self._orders.here())
-        return [Batch(self.now, self._report(sorted(touched)), half_hour)] if touched else []
+        kept = half_hour or happened
+        return [Batch(self.now, self._report(sorted(touched)), kept)] if touched else []
 
     def _play_script(self) -> set[int]:
         touched: set[int] = set()

@@ -120,6 +120,22 @@ async def test_a_gateway_that_comes_back_gets_every_charger_and_the_half_hours_i
     assert registers == sorted(registers)
 
 
+async def test_a_gateway_that_comes_back_hears_of_cars_that_came_and_left_meanwhile() -> None:
+    clock = start_fast_clock([Pace(FIVE_PM - MINUTE, 10_000)])
+    visit = {"plugged_in_at": FIVE_PM + 10 * MINUTE, "plugged_out_at": FIVE_PM + 20 * MINUTE}
+    async with playing(two_cars(clock, **visit), clock) as url:
+        await clock.sleep_until(FIVE_PM + 25 * MINUTE)
+        async with linked(url, clock) as link:
+            stream = link.reports()
+            _, *missed = [await anext(stream) for _ in range(4)]
+    came, left = (batch for batch in missed if len(batch) == 1)
+    assert [(one.measured_at, one.plugged) for one in (*came, *left)] == [
+        (visit["plugged_in_at"], True),
+        (visit["plugged_out_at"], False),
+    ]
+    assert came[0].import_wh <= left[0].import_wh
+
+
 async def test_the_link_comes_back_by_itself_and_says_unreachable_meanwhile(clock: FastClock) -> None:
     watched = two_cars(clock)
     async with playing(watched, clock) as url:

@@ -58,7 +58,7 @@ def test_a_plugged_in_car_reports_each_interval_and_an_absent_one_at_half_hours_
 def test_registers_are_read_exactly_at_half_hours_whatever_the_interval():
     watched = at_home(interval_s=420)
     watched.world.command([a_point(3000, minutes=120)])
-    batches = [batch for batch in watched.world.advance(SIX_PM + HOUR) if batch.half_hour]
+    batches = [batch for batch in watched.world.advance(SIX_PM + HOUR) if batch.kept]
     assert [batch.at - FIVE_PM for batch in batches] == [n * 30 * MINUTE for n in (1, 2, 3, 4)]
     given_wh = [batch.reports[0].export_wh for batch in batches]
     assert given_wh[2] - given_wh[1] == 1500
