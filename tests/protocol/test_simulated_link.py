@@ -56,7 +56,7 @@ async def linked(url: str, clock: FastClock, **settings: float) -> AsyncIterator
 def two_cars(clock: FastClock, acts: list[Act] | None = None, **stay: datetime) -> Watched:
     """One car plugged in, one away."""
     cars = [a_leaf(), a_leaf("leaf-2")]
-    here = a_stay(plugged_in_at=FIVE_PM - HOUR, arrival_soc=0.4, **stay)
+    here = a_stay(**{"plugged_in_at": FIVE_PM - HOUR, "arrival_soc": 0.4, **stay})
     return Watched(cars, [here], acts, starts_at=clock.now())
 
 
