@@ -33,6 +33,7 @@ from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 
 log = structlog.get_logger()
+MOVES_CARS = (CallKind.AWARD, CallKind.DISPATCH, CallKind.PEAK)
 T = TypeVar("T")
 
 LONGEST_WAIT_S = 30.0
@@ -76,7 +77,7 @@ class Gateway:
                 case CallBatch():
                     decisions = await asyncio.to_thread(take_batch, self.workflow, item)
                     await self._refresh()
-                    if any(call.kind in (CallKind.DISPATCH, CallKind.PEAK) for call in item.calls):
+                    if any(call.kind in MOVES_CARS for call in item.calls):
                         controller.wake()
                     try:
                         await ven.answer(item, {call.key: opt for call, opt in decisions.items()})

@@ -2,9 +2,14 @@
 
 Each event version is decided once. A redelivery gets the same answer from the inbox; a version that cannot
 be read, is not ours, or fits no opportunity is answered optOut, is an alarm, and never a guess.
+
+An event that is over, cancelled or completed, ends what runs of it and never starts anything: its end is
+noted where there is nothing to end. An order or award that had ended before we heard of it is an alarm. A
+refused modification leaves what was accepted before in force.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from aggregator.model.errors import RuleViolation
@@ -20,6 +25,7 @@ from aggregator.model.opportunity import (
     RequirementCancelled,
     Stage,
 )
+from aggregator.model.time import Interval
 from aggregator.plausible import must_be_plausible
 from aggregator.ports import CallBatch, CallKind, MarketCall, Opt
 from aggregator.store import Alarm, InboxEntry
@@ -27,6 +33,8 @@ from aggregator.workflow import Workflow
 
 PLATFORM = "platform"
 ATTEMPTS = 3
+OVER = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
+Step = Callable[[Workflow, MarketCall], Opt]
 ORDER = (CallKind.PEAK, CallKind.REQUIREMENT, CallKind.AWARD, CallKind.DISPATCH, CallKind.UNKNOWN)
 
 
@@ -51,7 +59,7 @@ def take(workflow: Workflow, call: MarketCall) -> Opt:
         return _note(workflow, call, Opt.IN, "test event: noted, cars untouched")
     if call.kind is CallKind.PEAK:
         return _take_peak(workflow, call)
-    return _take_fact_or_refuse(workflow, call)
+    return _take_fact_or_refuse(workflow, call, _take_end if call.is_over else _take_fact)
 
 
 def _take_peak(workflow: Workflow, call: MarketCall) -> Opt:
@@ -62,12 +70,12 @@ def _take_peak(workflow: Workflow, call: MarketCall) -> Opt:
     return _note(workflow, call, Opt.IN, None)
 
 
-def _take_fact_or_refuse(workflow: Workflow, call: MarketCall) -> Opt:
+def _take_fact_or_refuse(workflow: Workflow, call: MarketCall, step: Step) -> Opt:
     """Try again what was refused: the clock or the desk may have moved the opportunity on meanwhile."""
     reason = ""
     for _ in range(ATTEMPTS):
         try:
-            return _take_fact(workflow, call)
+            return step(workflow, call)
         except RuleViolation as refused:
             reason = str(refused)
         known = workflow.store.inbox.get(call.key)  # another delivery of the same version was faster
@@ -79,6 +87,7 @@ def _take_fact_or_refuse(workflow: Workflow, call: MarketCall) -> Opt:
 def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
     now = workflow.now()
     opportunity = _opportunity_for(workflow, call)
+    call = _closed(call, opportunity)
     fact = _fact_of(call, now)
     if fact is None:
         return _refuse(workflow, call, f"an event of kind {call.kind} has no meaning here")
@@ -93,6 +102,59 @@ def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
     entry = _entry(workflow, call, Opt.IN, None, opportunity.opportunity_id)
     workflow.record(opportunity, *facts, by=PLATFORM, inbox=entry)
     return Opt.IN
+
+
+def _closed(call: MarketCall, opportunity: Opportunity) -> MarketCall:
+    """Return an open-ended order with the end of what was awarded: nobody bid for more."""
+    terms, order = opportunity.award or opportunity.requirement, call.content
+    if call.interval is not None or terms is None or not isinstance(order, Instruction):
+        return call
+    last, end = order.steps[-1], terms.window.end
+    if not last.interval.start < end < last.interval.end:
+        return call
+    step = replace(last, interval=Interval(last.interval.start, end))
+    return replace(call, content=replace(order, steps=(*order.steps[:-1], step)))
+
+
+def _take_end(workflow: Workflow, call: MarketCall) -> Opt:
+    """Record the end of what runs; note it where nothing does."""
+    name = workflow.store.inbox.place_of(call.key.vtn_id, call.key.event_id)
+    if name is None and call.completed and call.kind in (CallKind.AWARD, CallKind.DISPATCH):
+        return _refuse(workflow, call, f"the {call.kind} was over before we heard of it")
+    if name is None:
+        return _note(workflow, call, Opt.IN, "over before we heard of it")
+    opportunity = workflow.store.journal.opportunity(name)
+    fact = _end_of(call, opportunity, workflow.now())
+    if fact is None:
+        return _note(workflow, call, Opt.IN, "nothing of it runs any more")
+    entry = _entry(workflow, call, Opt.IN, None, opportunity.opportunity_id)
+    workflow.record(opportunity, fact, by=PLATFORM, inbox=entry)
+    return Opt.IN
+
+
+def _end_of(call: MarketCall, opportunity: Opportunity, now: datetime) -> Fact | None:
+    """Return what the end of an event ends, None where that is nothing.
+
+    An award that is completed ends the order that it is, where its product is a scheduled one.
+    """
+    award, event_id = opportunity.award, call.key.event_id
+    if call.kind is CallKind.REQUIREMENT:
+        ends = call.cancelled and opportunity.stage not in OVER
+        return RequirementCancelled(now, call.key) if ends else None
+    if opportunity.stage in OVER:
+        return None
+    if call.cancelled and award is not None and award.key.event_id == event_id:
+        at = now if opportunity.stage is Stage.AWARDED else call.modified_at
+        return AwardCancelled(at, call.key)
+    order = next((one for one in opportunity.in_force if one.key.event_id == event_id), None)
+    if order is None or order.window.end <= now:
+        return None
+    return InstructionCancelled(_ended_at(call, order.window.start, now), call.key)
+
+
+def _ended_at(call: MarketCall, start: datetime, now: datetime) -> datetime:
+    """Return the platform's own stamp; of a completed order only where it lies within its time."""
+    return call.modified_at if call.cancelled or start < call.modified_at <= now else now
 
 
 def _order_within(workflow: Workflow, call: MarketCall, fact: Fact) -> Iterator[Fact]:
@@ -114,9 +176,9 @@ def _opportunity_for(workflow: Workflow, call: MarketCall) -> Opportunity:
         return journal.opportunity(f"{call.key.vtn_id}:{call.key.event_id}:{zone}")
     if call.opportunity_ref is not None:
         return journal.opportunity(f"{call.key.vtn_id}:{call.opportunity_ref}:{zone}")
-    before = workflow.store.inbox.latest(call.key.vtn_id, call.key.event_id)
-    if before is not None and before.opportunity_id is not None:
-        return journal.opportunity(before.opportunity_id)  # an amended or cancelled event keeps its place
+    before = workflow.store.inbox.place_of(call.key.vtn_id, call.key.event_id)
+    if before is not None:
+        return journal.opportunity(before)  # an amended event keeps its place
     found = journal.find(
         vtn_id=call.key.vtn_id,
         zone=zone,
@@ -135,16 +197,10 @@ def _fact_of(call: MarketCall, now: datetime) -> Fact | None:
     match call.kind, call.content:
         case CallKind.REQUIREMENT, Requirement() as requirement:
             return Received(now, requirement)
-        case CallKind.REQUIREMENT, None if call.cancelled:
-            return RequirementCancelled(now, call.key)
         case CallKind.AWARD, Award() as award:
             return Awarded(now, award)
-        case CallKind.AWARD, None if call.cancelled:
-            return AwardCancelled(now, call.key)
         case CallKind.DISPATCH, Instruction() as instruction:
             return Instructed(instruction.issued_at, instruction)
-        case CallKind.DISPATCH, None if call.cancelled:
-            return InstructionCancelled(call.modified_at, call.key)
         case _:
             return None
 

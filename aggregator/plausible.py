@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from aggregator.model.errors import RuleViolation
-from aggregator.model.market import Award, Instruction, PeakWindow, Requirement
+from aggregator.model.market import Award, Instruction, OrderMode, PeakWindow, Requirement
+from aggregator.model.money import exact
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import Interval
 from aggregator.ports import Content
@@ -19,7 +20,9 @@ LONGEST = timedelta(days=7)
 AROUND_NEED = timedelta(hours=12)
 """How far an order may be lengthened beyond its requirement's window."""
 
+LONGEST_RAMP = timedelta(hours=12)
 MOST_KW = 1e7
+MOST_TIMES = 100.0
 MOST_GBP = Decimal(100_000)
 ROUNDING_KW = 0.001
 
@@ -50,24 +53,32 @@ def must_be_plausible(content: Content | None, opportunity: Opportunity | None, 
         case Instruction():
             _window(content.window, now)
             _sizes(*(step.value for step in content.steps))
+            _ramp(content)
             _within_award(content, opportunity)
-        case PeakWindow(steps=steps):
-            _window(Interval(steps[0].interval.start, steps[-1].interval.end), now)
+        case PeakWindow(steps=steps, prices=prices):
+            for part in (steps, prices or steps):
+                _window(Interval(part[0].interval.start, part[-1].interval.end), now)
+            _prices(*(exact(step.value) for step in prices))
 
 
 def _window(window: Interval, now: datetime) -> None:
-    if not (
-        now - PAST <= window.start and window.end <= now + AHEAD and window.end - window.start <= LONGEST
-    ):
+    if not (now - PAST <= window.end and window.end <= now + AHEAD and window.end - window.start <= LONGEST):
         raise RuleViolation(
             f"the window {window.start} to {window.end} is not plausible: at most {LONGEST.days} days long,"
-            f" not more than {PAST.days} day ago, not more than {AHEAD.days} days ahead"
+            f" not over for more than {PAST.days} day, not more than {AHEAD.days} days ahead"
         )
 
 
 def _sizes(*kw: float) -> None:
     if any(abs(level) > MOST_KW for level in kw):
         raise RuleViolation(f"{max(kw, key=abs):g} kW is not plausible: at most {MOST_KW:g} kW")
+
+
+def _ramp(order: Instruction) -> None:
+    if order.ramp_up_s > LONGEST_RAMP.total_seconds():
+        raise RuleViolation(f"a ramp of {order.ramp_up_s:g} s is not plausible: at most {LONGEST_RAMP}")
+    if order.mode is OrderMode.MULTIPLIER and any(abs(step.value) > MOST_TIMES for step in order.steps):
+        raise RuleViolation(f"a multiplier is not plausible: at most {MOST_TIMES:g} times the nomination")
 
 
 def _prices(*prices: Decimal | None) -> None:

@@ -64,6 +64,7 @@ class MarketCall:
         problem: Why it cannot be read or is not ours; None where all is well.
         raw: The message it came in.
         modified_at: The platform's own stamp of this modification: from then on it holds.
+        completed: Whether the platform says that it has ended; it has no content then.
     """
 
     key: EventKey
@@ -78,6 +79,12 @@ class MarketCall:
     problem: str | None
     raw: bytes
     modified_at: datetime
+    completed: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of the event may run any more, by what the platform says of it."""
+        return self.cancelled or self.completed
 
 
 @dataclass(frozen=True, slots=True)

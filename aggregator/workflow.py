@@ -183,7 +183,7 @@ class Workflow:
                 return self.record(opportunity, NotAwarded(now), by=CLOCKWORK)
             case Stage.AWARDED if now >= window.end:
                 return self.record(opportunity, DeliveryEnded(now), by=CLOCKWORK)
-            case Stage.AWARDED if opportunity.instruction and now >= opportunity.instruction.window.start:
+            case Stage.AWARDED if any(now >= order.window.start for order in opportunity.in_force):
                 return self.record(opportunity, DeliveryStarted(now), by=CLOCKWORK)
             case Stage.DELIVERING if now >= window.end:
                 return self.record(opportunity, DeliveryEnded(now), by=CLOCKWORK)

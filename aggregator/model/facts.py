@@ -100,7 +100,7 @@ class Awarded(Fact):
 
 @dataclass(frozen=True, slots=True)
 class AwardCancelled(Fact):
-    """The DNO took the award back."""
+    """The DNO took the award back; what was delivered until then still counts."""
 
     key: EventKey
 

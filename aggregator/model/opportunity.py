@@ -134,6 +134,8 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
         DeliveryEnded: S.DELIVERED,
     },
     S.DELIVERING: {
+        Awarded: S.DELIVERING,  # amended; that of a scheduled product brings its amended order with it
+        AwardCancelled: S.DELIVERED,
         Instructed: S.DELIVERING,
         InstructionCancelled: S.DELIVERING,
         DeliveryEnded: S.DELIVERED,
@@ -148,7 +150,8 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
 class OrderChange:
     """One step in the history of an order: what held from ``at`` on; None once cancelled.
 
-    ``key`` is the event version that said so: an order older than its cancellation does not come back.
+    ``key`` is the event version that said so: an order older than its cancellation does not come back. Each
+    order event has a history of its own, several may be in force at once.
     """
 
     at: datetime
@@ -191,9 +194,16 @@ class Opportunity:
     closed_because: str | None = None
 
     @property
+    def in_force(self) -> tuple[Instruction, ...]:
+        """The orders in force, of each order event the last; the newest comes last."""
+        last = {change.key.event_id: n for n, change in enumerate(self.orders)}
+        changes = [self.orders[n] for n in sorted(last.values())]
+        return tuple(change.instruction for change in changes if change.instruction is not None)
+
+    @property
     def instruction(self) -> Instruction | None:
-        """The order in force, None before any and after a cancellation."""
-        return self.orders[-1].instruction if self.orders else None
+        """The newest order in force, None before any and after a cancellation."""
+        return self.in_force[-1] if self.in_force else None
 
     @property
     def zone(self) -> str:
@@ -303,8 +313,14 @@ def _awarded(before: Opportunity, moved: Opportunity, fact: Awarded | AwardCance
         _must_be_newer(known, fact.award.key)
         return replace(moved, award=fact.award)
     _must_be_newer(known, fact.key)
-    over = (OrderChange(fact.at, None, fact.key),) if before.instruction else ()
-    return replace(moved, award=None, orders=(*before.orders, *over), closed_because=_reason(fact))
+    if moved.stage is Stage.DELIVERED:  # what was delivered by then is paid at the award's price
+        return _without_orders(before, moved, fact.at)
+    return replace(_without_orders(before, moved, fact.at), award=None, closed_because=_reason(fact))
+
+
+def _without_orders(before: Opportunity, moved: Opportunity, at: datetime) -> Opportunity:
+    over = [OrderChange(at, None, order.key) for order in before.in_force]
+    return replace(moved, orders=(*before.orders, *over))
 
 
 def _ordered(before: Opportunity, moved: Opportunity, fact: Instructed | InstructionCancelled) -> Opportunity:

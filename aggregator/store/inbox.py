@@ -62,17 +62,18 @@ class Inbox:
         with reading(self._engine) as connection:
             return _get(connection, key)
 
-    def latest(self, vtn_id: str, event_id: str) -> InboxEntry | None:
-        """Return the entry of an event's highest modification."""
+    def place_of(self, vtn_id: str, event_id: str) -> str | None:
+        """Return the opportunity that an event's last accepted modification bears on."""
         query = (
-            select(INBOX)
-            .where(INBOX.c.vtn_id == vtn_id, INBOX.c.event_id == event_id)
+            select(INBOX.c.opportunity_id)
+            .where(
+                INBOX.c.vtn_id == vtn_id, INBOX.c.event_id == event_id, INBOX.c.opportunity_id.is_not(None)
+            )
             .order_by(INBOX.c.modification.desc())
             .limit(1)
         )
         with reading(self._engine) as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else _entry(row)
+            return connection.scalar(query)
 
     def put(self, entry: InboxEntry) -> InboxEntry:
         """Store an event version that makes no fact; return what is stored under its key, the older wins.

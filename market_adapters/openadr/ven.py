@@ -276,12 +276,13 @@ class Ven:
         present = [call.key.event_id for call in calls]
         # an event whose id cannot be read may be any of those that seem to be missing
         missing = () if unnamed else self._book.missing(present, now, raw)
+        ended = self._book.ended(calls, now, raw)
         new = self._book.note(calls, now)
         for call in calls:
             if call.problem is not None:
                 self._log.warning("event_with_problem", event_id=call.key.event_id, problem=call.problem)
         if calls or missing:
-            self._waiting.append(CallBatch(vtn_id, body.request_id, (*calls, *missing)))
+            self._waiting.append(CallBatch(vtn_id, body.request_id, (*calls, *ended, *missing)))
         return new
 
     async def _reports_asked(self, ven_id: str, body: ReportsAsked) -> None:
