@@ -13,7 +13,7 @@ from aggregator.model.market import Nomination, PeakWindow
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval
 from aggregator.ports import ZoneTarget
-from aggregator.store import Store
+from aggregator.store import InboxEntry, Store
 from aggregator.targets import zone_target
 
 FOLLOWED = (Stage.AWARDED, Stage.DELIVERING)
@@ -30,19 +30,25 @@ class _Page:
 
 
 class Book:
-    """The latest reading of the journal, zone by zone."""
+    """The latest reading of the journal, zone by zone.
+
+    Attributes:
+        tests: The newest version of each test event.
+    """
 
     def __init__(self, store: Store, zones: Sequence[str]) -> None:
         self._store = store
         self._zones = tuple(zones)
         self._pages = dict.fromkeys(zones, _Page())
         self._refreshing = threading.Lock()
+        self.tests: Sequence[InboxEntry] = ()
 
     def refresh(self, now: datetime) -> None:
         """Read the journal again, around ``now``."""
         around = Interval(now - AROUND, now + AROUND)
         with self._refreshing:  # an older reading must not replace a newer one
             self._pages = {zone: self._read(zone, around) for zone in self._zones}
+            self.tests = self._store.inbox.tests()
 
     def peaks(self, zone: str) -> Sequence[PeakWindow]:
         """Return a zone's standing signals."""

@@ -24,6 +24,7 @@ from aggregator.model.time import Interval
 from aggregator.ports import CallBatch, CallKind, Clock, Report, ReportRequest, ZoneTarget
 from aggregator.proposals import Proposer
 from aggregator.recorder import Recorder
+from aggregator.rehearsals import Rehearsals
 from aggregator.reporting import Reporting
 from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Store
@@ -65,6 +66,7 @@ class Gateway:
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
         history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
         self.proposer = Proposer(settings, self.fleet, history, self.prices)
+        self.rehearsals = Rehearsals(store)
         self._nominated: set[str] = set()
         self._aside: set[str] = set()
 
@@ -140,6 +142,7 @@ class Gateway:
             if after.version != opportunity.version:
                 moved = True
                 log.info("stage", opportunity_id=after.opportunity_id, stage=after.stage.value)
+        self.rehearsals.tell(self.book.tests, self.clock.now())
         return self._nominate() or moved
 
     def _set_aside(self, opportunity: Opportunity, broken: Exception) -> None:

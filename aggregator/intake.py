@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from aggregator.model.errors import RuleViolation
-from aggregator.model.market import Award, Instruction, PeakWindow, Requirement
+from aggregator.model.market import Award, Instruction, PeakWindow, Rehearsal, Requirement
 from aggregator.model.opportunity import (
     AwardCancelled,
     Awarded,
@@ -26,9 +26,9 @@ from aggregator.model.opportunity import (
     Stage,
 )
 from aggregator.model.time import Interval
-from aggregator.plausible import must_be_plausible
+from aggregator.plausible import must_be_awarded, must_be_plausible
 from aggregator.ports import CallBatch, CallKind, MarketCall, Opt
-from aggregator.store import Alarm, InboxEntry
+from aggregator.store import TEST_EVENT, Alarm, InboxEntry
 from aggregator.workflow import Workflow
 
 PLATFORM = "platform"
@@ -55,11 +55,25 @@ def take(workflow: Workflow, call: MarketCall) -> Opt:
         return known.decision
     if call.problem is not None:
         return _refuse(workflow, call, call.problem)
+    if call.test and _is_real(workflow, call):
+        call = replace(call, content=None, cancelled=True, test=False)  # what is now a test runs no more
     if call.test:
-        return _note(workflow, call, Opt.IN, "test event: noted, cars untouched")
+        return _take_test(workflow, call)
     if call.kind is CallKind.PEAK:
         return _take_peak(workflow, call)
     return _take_fact_or_refuse(workflow, call, _take_end if call.is_over else _take_fact)
+
+
+def _is_real(workflow: Workflow, call: MarketCall) -> bool:
+    return workflow.store.inbox.place_of(call.key.vtn_id, call.key.event_id) is not None
+
+
+def _take_test(workflow: Workflow, call: MarketCall) -> Opt:
+    try:
+        must_be_plausible(call.content, None, workflow.now())
+    except RuleViolation as refused:
+        return _refuse(workflow, call, str(refused))
+    return _note(workflow, call, Opt.IN, TEST_EVENT)
 
 
 def _take_peak(workflow: Workflow, call: MarketCall) -> Opt:
@@ -95,10 +109,8 @@ def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
     must_be_plausible(call.content, opportunity, now)
     if isinstance(fact, Received):
         _must_be_biddable(workflow, fact.requirement, now)
-    if opportunity.stage is Stage.NEW and isinstance(fact, Instructed):
-        product = workflow.products.get(fact.instruction.product_id)
-        if product is None or not product.standing_contract:
-            raise RuleViolation("no bid, award or standing contract is behind this instruction")
+    if isinstance(fact, Instructed):
+        _must_be_owed(workflow, fact.instruction, opportunity)
     entry = _entry(workflow, call, Opt.IN, None, opportunity.opportunity_id)
     workflow.record(opportunity, *facts, by=PLATFORM, inbox=entry)
     return Opt.IN
@@ -122,11 +134,11 @@ def _take_end(workflow: Workflow, call: MarketCall) -> Opt:
     if name is None and call.completed and call.kind in (CallKind.AWARD, CallKind.DISPATCH):
         return _refuse(workflow, call, f"the {call.kind} was over before we heard of it")
     if name is None:
-        return _note(workflow, call, Opt.IN, "over before we heard of it")
+        return _note(workflow, call, Opt.IN, "nothing of it runs")
     opportunity = workflow.store.journal.opportunity(name)
     fact = _end_of(call, opportunity, workflow.now())
     if fact is None:
-        return _note(workflow, call, Opt.IN, "nothing of it runs any more")
+        return _note(workflow, call, Opt.IN, "nothing of it runs")
     entry = _entry(workflow, call, Opt.IN, None, opportunity.opportunity_id)
     workflow.record(opportunity, fact, by=PLATFORM, inbox=entry)
     return Opt.IN
@@ -214,6 +226,16 @@ def _must_be_biddable(workflow: Workflow, requirement: Requirement, now: datetim
         raise RuleViolation(f"the gate for this window closed at {closes_at:%Y-%m-%d %H:%M %Z}")
 
 
+def _must_be_owed(workflow: Workflow, order: Instruction, opportunity: Opportunity) -> None:
+    """Refuse an order that nobody promised to follow, or not for so much."""
+    product, award = workflow.products.get(order.product_id), opportunity.award
+    if opportunity.stage is Stage.NEW and (product is None or not product.standing_contract):
+        raise RuleViolation("no bid, award or standing contract is behind this instruction")
+    if product is not None and award is not None:
+        nominated = workflow.store.nominations.between(order.zone, order.window)
+        must_be_awarded(order, award, product.direction, {one.period: one for one in nominated})
+
+
 def _refuse(workflow: Workflow, call: MarketCall, reason: str) -> Opt:
     where = f"{call.key.vtn_id} event {call.key.event_id} modification {call.key.modification}"
     workflow.store.alarms.raise_(Alarm(workflow.now(), "event_refused", where, reason))
@@ -225,6 +247,13 @@ def _note(workflow: Workflow, call: MarketCall, decision: Opt, reason: str | Non
     return stored.decision or decision
 
 
+def _kept(call: MarketCall) -> PeakWindow | Rehearsal | None:
+    """Return what the inbox itself must hold: what facts hold stands in the journal."""
+    if call.test and call.content is not None:
+        return Rehearsal(call.key, call.content.window)
+    return call.content if isinstance(call.content, PeakWindow) else None
+
+
 def _entry(
     workflow: Workflow, call: MarketCall, decision: Opt, reason: str | None, opportunity_id: str | None
 ) -> InboxEntry:
@@ -232,7 +261,7 @@ def _entry(
         key=call.key,
         kind=call.kind,
         zones=call.zones,
-        content=call.content if isinstance(call.content, PeakWindow) and not call.test else None,
+        content=_kept(call),
         cancelled=call.cancelled,
         raw=call.raw,
         received_at=workflow.now(),

@@ -4,14 +4,24 @@ A platform can be wrong. What it says is believed only within bounds, before any
 the year 9999 must not stop the clock's work for good, nor an order for more than was awarded earn a penalty.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from aggregator.model.errors import RuleViolation
-from aggregator.model.market import Award, Instruction, OrderMode, PeakWindow, Requirement
+from aggregator.model.market import (
+    Award,
+    Direction,
+    Instruction,
+    Nomination,
+    OrderMode,
+    PeakWindow,
+    Requirement,
+    mean_kw,
+)
 from aggregator.model.money import exact
 from aggregator.model.opportunity import Opportunity
-from aggregator.model.time import Interval
+from aggregator.model.time import Interval, half_hours, utc_text
 from aggregator.ports import Content
 
 PAST = timedelta(days=1)
@@ -55,9 +65,8 @@ def must_be_plausible(content: Content | None, opportunity: Opportunity | None, 
             _sizes(*(step.value for step in content.steps))
             _ramp(content)
             _within_award(content, opportunity)
-        case PeakWindow(steps=steps, prices=prices):
-            for part in (steps, prices or steps):
-                _window(Interval(part[0].interval.start, part[-1].interval.end), now)
+        case PeakWindow(prices=prices):
+            _window(content.window, now)
             _prices(*(exact(step.value) for step in prices))
 
 
@@ -102,6 +111,35 @@ def _within_bid(award: Award, opportunity: Opportunity | None) -> None:
         raise RuleViolation(
             f"cleared at GBP {award.utilisation_gbp_per_mwh}/MWh, bid at {bid.utilisation_gbp_per_mwh}"
         )
+
+
+def must_be_awarded(
+    order: Instruction, award: Award, direction: Direction, nominations: Mapping[Interval, Nomination]
+) -> None:
+    """Refuse an order for more than was awarded: nobody approved that it be promised (P7).
+
+    A set-point or a multiple counts by what it adds to the nomination. Where an order is lengthened beyond
+    the award's window, the most that was awarded in any slot is the limit. An order with a random delay is
+    held against the slots that it was for.
+
+    Raises:
+        RuleViolation: With the figures.
+    """
+    delay = timedelta(seconds=order.delay_s)
+    for step in order.steps:
+        for period in half_hours(step.interval):
+            part = step.interval.overlap(period)
+            if part is None:
+                continue
+            asked = Interval(part.start - delay, part.end - delay)
+            kw = direction.sign * order.change_kw(step.value, mean_kw(nominations.get(period)))
+            slots = [n for n, slot in enumerate(award.slots) if slot.overlap(asked)]
+            most_kw = min((award.awarded_kw[n] for n in slots), default=max(award.awarded_kw))
+            if kw > most_kw + ROUNDING_KW:
+                raise RuleViolation(
+                    f"ordered {kw:g} kW from {utc_text(period.start)}, awarded {most_kw:g} kW;"
+                    " what was ordered before stands"
+                )
 
 
 def _within_award(order: Instruction, opportunity: Opportunity | None) -> None:

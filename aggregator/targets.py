@@ -19,15 +19,14 @@ from datetime import datetime, timedelta
 from math import ceil
 from operator import itemgetter
 
-from aggregator.model.market import RED_LEVEL, Direction, Instruction, Nomination, PeakWindow
+from aggregator.model.market import RED_LEVEL, Direction, Instruction, Nomination, PeakWindow, mean_kw
 from aggregator.model.opportunity import Opportunity
-from aggregator.model.time import HALF_HOUR, HOUR, Interval, floor_half_hour
+from aggregator.model.time import HALF_HOUR, Interval, floor_half_hour
 from aggregator.ports import ZoneTarget
 
-WH_PER_KWH = 1000
 LONGEST_WINDOW = timedelta(hours=24)
 SHORTEST_RAMP_PART_S = 60.0
-MOST_RAMP_PARTS = 60
+MOST_RAMP_PARTS = 10
 Order = tuple[str, Instruction]
 
 
@@ -55,7 +54,7 @@ def zone_target(
     for slot in _slots_from(now, [order for _, order in orders]):
         nomination = nominations.get(_half_hour_of(slot))
         in_peak = any(peak.level_at(slot.start) >= RED_LEVEL for peak in peaks)
-        base_kw = _mean_kw(nomination)
+        base_kw = mean_kw(nomination)
         opportunity_id, change_kw = _served(orders, slot, base_kw)
         if opportunity_id is None and not (in_peak and nomination is not None):
             break
@@ -115,9 +114,3 @@ def _bounds(order: Instruction) -> Iterator[datetime]:
 def _half_hour_of(slot: Interval) -> Interval:
     start = floor_half_hour(slot.start)
     return Interval(start, start + HALF_HOUR)
-
-
-def _mean_kw(nomination: Nomination | None) -> float:
-    if nomination is None:
-        return 0.0
-    return nomination.export_wh / WH_PER_KWH / (HALF_HOUR / HOUR)

@@ -12,6 +12,8 @@ from enum import StrEnum
 
 from aggregator.model.time import LONDON, Interval
 
+WH_PER_KWH = 1000
+
 
 class Direction(StrEnum):
     """Which way the product moves power: ``up`` is more export or less import."""
@@ -230,6 +232,11 @@ class PeakWindow:
     steps: tuple[Step, ...]
     prices: tuple[Step, ...] = ()
 
+    @property
+    def window(self) -> Interval:
+        """From the first interval's start to the last one's end."""
+        return Interval(self.steps[0].interval.start, self.steps[-1].interval.end)
+
     def level_at(self, at: datetime) -> int:
         """Return the level in force at ``at``; 0 outside the window."""
         return next((int(step.value) for step in self.steps if at in step.interval), 0)
@@ -240,6 +247,14 @@ class PeakWindow:
 
 
 RED_LEVEL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """A test event as it is kept: when it is played, and nothing that could move a car."""
+
+    key: EventKey
+    window: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,3 +372,8 @@ class Nomination:
     base_wh: int
     kept_wh: int
     frozen_at: datetime
+
+
+def mean_kw(nomination: Nomination | None) -> float:
+    """Return the mean power of a nomination, 0 where nothing was nominated. [kW, export positive]"""
+    return 0.0 if nomination is None else nomination.export_wh / WH_PER_KWH / nomination.period.hours

@@ -13,11 +13,14 @@ from sqlalchemy import Connection, Engine, func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from aggregator.model.errors import RuleViolation
-from aggregator.model.market import EventKey, PeakWindow
+from aggregator.model.market import EventKey, PeakWindow, Rehearsal
 from aggregator.ports import CallKind, Content, Opt
 from aggregator.store.codec import CONTENTS, from_text, names_from, names_to_text, to_text
 from aggregator.store.engine import AnyRow, insert_if_new, reading, writing
 from aggregator.store.tables import INBOX
+
+TEST_EVENT = "test event: noted, cars untouched"
+"""The reason by which a test event is known in the inbox."""
 
 _KEY = (INBOX.c.vtn_id, INBOX.c.event_id, INBOX.c.modification)
 
@@ -35,7 +38,7 @@ class InboxEntry:
         decision: What we answer, or would if the platform wanted to know.
         reason: Why, in words, where it is not simply opted in.
         opportunity_id: The opportunity it bears on, if any.
-        content: In our words; None where it can't be read or is cancelled.
+        content: In our words; None where it can't be read or is over; of a test event only when it is played.
         cancelled: Whether it takes the event back.
     """
 
@@ -47,7 +50,7 @@ class InboxEntry:
     decision: Opt
     reason: str | None = None
     opportunity_id: str | None = None
-    content: Content | None = None
+    content: Content | Rehearsal | None = None
     cancelled: bool = False
 
 
@@ -111,6 +114,14 @@ class Inbox:
         with reading(self._engine) as connection:
             entries = [_entry(row) for row in connection.execute(query)]
         return _holding(entries, zone)
+
+    def tests(self) -> list[InboxEntry]:
+        """Return of each test event the newest version: no ``Rehearsal`` once the platform ended it."""
+        names = select(*_KEY[:2]).where(INBOX.c.reason == TEST_EVENT)
+        query = select(INBOX).where(tuple_(*_KEY[:2]).in_(names)).order_by(*_KEY)
+        with reading(self._engine) as connection:
+            entries = [_entry(row) for row in connection.execute(query)]
+        return list({(entry.key.vtn_id, entry.key.event_id): entry for entry in entries}.values())
 
 
 def decide_with(connection: Connection, entry: InboxEntry, opportunity_id: str) -> None:

@@ -11,6 +11,7 @@ from aggregator.book import Book
 from aggregator.desk import Desk
 from aggregator.intake import take_batch
 from aggregator.ports import CallBatch
+from aggregator.rehearsals import Rehearsals
 from aggregator.store import open_store
 from aggregator.workflow import Workflow
 from market_adapters.openadr.ven import Ven, VenSettings
@@ -37,6 +38,13 @@ class Gateway:
         book = Book(self.flow.store, (ZONE,))
         book.refresh(self.clock.now())
         return next((target.export_kw[0] for target in book.targets(self.clock.now())), None)
+
+    def notices(self):
+        """Return what the desk is told by now."""
+        book = Book(self.flow.store, (ZONE,))
+        book.refresh(self.clock.now())
+        Rehearsals(self.flow.store).tell(book.tests, self.clock.now())
+        return [alarm.code for alarm in self.flow.store.alarms.all()]
 
     async def deliver(self, *events):
         """Deliver all current events by poll; return the answer, event by event, as (code, opt)."""
@@ -178,3 +186,16 @@ async def test_an_open_ended_order_is_ended_by_a_modification(tmp_path):
         assert gateway.asked_kw() == 30.0
         assert await gateway.deliver(an_event(modification=1, kw=(-30.0, -30.0))) == [IN]
         assert gateway.asked_kw() is None
+
+
+async def test_a_test_is_accepted_moves_nothing_and_ends_also_by_going_missing(tmp_path):
+    tried = an_event("tried")
+    tried["event_descriptor"]["test_event"] = True
+    async with a_gateway(tmp_path) as gateway:
+        assert await gateway.deliver(tried) == [IN]
+        assert gateway.asked_kw() is None
+        assert gateway.notices() == ["test_event_started"]
+        await gateway.deliver(an_event("real"))
+        assert gateway.asked_kw() == 30.0
+        assert gateway.notices() == ["test_event_started", "test_event_ended"]
+        assert await gateway.deliver(tried) == [(450, "optOut")]

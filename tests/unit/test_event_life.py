@@ -7,9 +7,11 @@ import pytest
 
 from aggregator.book import Book
 from aggregator.intake import take
+from aggregator.model.market import OrderMode
 from aggregator.model.opportunity import InstructionCancelled, Stage
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.ports import Opt
+from aggregator.rehearsals import Rehearsals
 from aggregator.settlement import instructed_wh
 from aggregator.store import open_store
 from tests.builders import (
@@ -19,6 +21,7 @@ from tests.builders import (
     SLOTS,
     ZONE,
     a_need_call,
+    a_nomination,
     a_peak_call,
     a_product,
     an_award_call,
@@ -77,10 +80,10 @@ def asked_until(flow):
     return target.slots[-1].end
 
 
-def ordered(flow, clock=None, *, running=False, **changes):
+def ordered(flow, clock=None, *values, running=False, **changes):
     """Bring an opportunity to an order, running if wanted."""
     awarded(flow)
-    assert take(flow, an_order(**changes)) is Opt.IN
+    assert take(flow, an_order(0, *values, **changes)) is Opt.IN
     if running:
         clock.set(RUNNING)
         flow.advance(named(flow))
@@ -128,7 +131,7 @@ def test_an_order_is_shortened_and_lengthened_while_it_runs(flow, clock):
     assert take(flow, an_order(1, 30, 50, slots=SLOTS[:2])) is Opt.IN
     assert asked_until(flow) == SLOTS[1].end
     slots = (*SLOTS, Interval(EVENING.end, EVENING.end + HALF_HOUR))
-    assert take(flow, an_order(2, 30, 50, 50, 20, 15, slots=slots)) is Opt.IN
+    assert take(flow, an_order(2, 30, 50, 50, 20, 50, slots=slots)) is Opt.IN
     assert asked_until(flow) == EVENING.end + HALF_HOUR
     assert named(flow).stage is Stage.DELIVERING
     clock.set(EVENING.end)
@@ -183,8 +186,8 @@ def test_a_running_order_that_is_cancelled_is_gone_at_once_and_counts_until_then
 
 def test_an_open_ended_order_ends_when_the_platform_says_so(flow, clock):
     day = (Interval(EVENING.start, EVENING.start + timedelta(days=1)),)
-    ordered(flow, clock, running=True, slots=day, interval=None)
-    assert asked_kw(flow) == 30.0
+    ordered(flow, clock, 20, running=True, slots=day, interval=None)
+    assert asked_kw(flow) == 20.0
     assert asked_until(flow) == EVENING.end  # of what was awarded, unless it is ended before
     assert take(flow, completed(an_order(0))) is Opt.IN
     fact = flow.store.journal.facts(named(flow).opportunity_id)[-1].fact
@@ -263,3 +266,102 @@ def test_a_need_taken_back_after_its_bid_was_refused_is_noted(flow):
     closed = named(flow)
     assert take(flow, cancelled(a_need_call(), modification=2)) is Opt.IN
     assert named(flow) == closed
+
+
+# more than was awarded
+
+
+@pytest.mark.parametrize("values", [(31,), (30, 50, 50, 20.01)])
+def test_an_order_for_more_than_was_awarded_is_refused_and_told(flow, clock, values):
+    ordered(flow, clock, running=True)
+    assert take(flow, an_order(1, *values)) is Opt.OUT
+    (reason,) = refusals(flow)
+    assert "awarded" in reason
+    assert asked_kw(flow) == 50.0
+
+
+@pytest.mark.parametrize(("kw", "opt"), [(35.0, Opt.IN), (35.5, Opt.OUT)])
+def test_a_set_point_counts_by_what_it_adds_to_the_nomination(flow, kw, opt):
+    awarded(flow)
+    flow.store.nominations.freeze([a_nomination(export_wh=2_500)])
+    order = an_order(0, kw)
+    order = replace(order, content=replace(order.content, mode=OrderMode.SETPOINT))
+    assert take(flow, order) is opt
+
+
+def test_an_order_that_was_delayed_is_held_against_the_slots_it_was_for(flow):
+    awarded(flow)
+    late = tuple(Interval(slot.start + HALF_HOUR / 3, slot.end + HALF_HOUR / 3) for slot in SLOTS)
+    order = an_order(0, slots=late)
+    assert take(flow, replace(order, content=replace(order.content, delay_s=600.0))) is Opt.IN
+
+
+# tests of the platform
+
+
+def notices(flow):
+    return [(alarm.code, alarm.where) for alarm in flow.store.alarms.all()]
+
+
+def tell(flow, rehearsals=None):
+    book = Book(flow.store, (ZONE,))
+    book.refresh(flow.now())
+    (rehearsals or Rehearsals(flow.store)).tell(book.tests, flow.now())
+
+
+STARTED, ENDED = (
+    ("test_event_started", "dno event dispatch-1"),
+    ("test_event_ended", "dno event dispatch-1"),
+)
+
+
+def test_a_test_is_played_to_its_end_and_told_once_also_over_a_restart(flow, clock):
+    awarded(flow)
+    before = named(flow)
+    assert take(flow, an_order(0, test=True)) is Opt.IN
+    tell(flow)
+    assert notices(flow) == []
+    clock.set(RUNNING)
+    once = Rehearsals(flow.store)
+    for teller in (once, once, None):
+        tell(flow, teller)
+    assert notices(flow) == [STARTED]
+    assert asked_kw(flow) is None
+    clock.set(EVENING.end)
+    for teller in (once, None):
+        tell(flow, teller)
+    assert notices(flow) == [STARTED, ENDED]
+    assert named(flow) == before
+    assert "no car moves" in flow.store.alarms.all()[0].text
+
+
+@pytest.mark.parametrize("over", [cancelled, completed])
+def test_a_test_that_the_platform_ends_is_told(flow, clock, over):
+    take(flow, an_order(0, test=True))
+    clock.set(RUNNING)
+    tell(flow)
+    assert take(flow, over(an_order(0, test=True))) is Opt.IN
+    tell(flow)
+    assert notices(flow) == [STARTED, ENDED]
+
+
+def test_a_test_that_was_taken_back_before_its_start_is_not_played(flow, clock):
+    take(flow, an_order(0, test=True))
+    take(flow, cancelled(an_order(0, test=True)))
+    clock.set(RUNNING)
+    tell(flow)
+    assert notices(flow) == []
+
+
+@pytest.mark.parametrize("call", [a_need_call, an_award_call, an_order_call, a_peak_call])
+def test_a_test_of_any_kind_is_marked_and_moves_nothing(flow, clock, call):
+    assert take(flow, call(test=True)) is Opt.IN
+    (entry,) = flow.store.inbox.tests()
+    assert (entry.content.window, entry.decision) == (EVENING, Opt.IN)
+    assert (flow.store.journal.ids(), flow.store.inbox.peaks(ZONE)) == ((), [])
+
+
+def test_an_order_that_becomes_a_test_runs_no_more(flow, clock):
+    ordered(flow, clock, running=True)
+    assert take(flow, an_order(1, test=True)) is Opt.IN
+    assert asked_kw(flow) is None

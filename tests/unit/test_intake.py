@@ -285,7 +285,7 @@ def test_a_cancelled_call_ends_it_even_when_it_says_no_interval(flow):
 
 def test_a_cancellation_of_nothing_is_noted(flow):
     assert take(flow, cancelled(an_order_call())) is Opt.IN
-    assert flow.store.inbox.get(key_of("dispatch-1", 1)).reason == "over before we heard of it"
+    assert flow.store.inbox.get(key_of("dispatch-1", 1)).reason == "nothing of it runs"
     assert (flow.store.journal.ids(), refusals(flow)) == ((), [])
 
 
