@@ -13,7 +13,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from aggregator.model.errors import RuleViolation
-from aggregator.model.market import Award, Instruction, PeakWindow, Rehearsal, Requirement
+from aggregator.model.fleet import Car, ExportSource
+from aggregator.model.market import Award, Direction, Instruction, PeakWindow, Rehearsal, Requirement
 from aggregator.model.opportunity import (
     AwardCancelled,
     Awarded,
@@ -51,8 +52,8 @@ def take_batch(workflow: Workflow, batch: CallBatch) -> dict[MarketCall, Opt]:
 def take(workflow: Workflow, call: MarketCall) -> Opt:
     """Decide one event version and store fact and decision; return the answer that may now leave."""
     known = workflow.store.inbox.get(call.key)
-    if known is not None and known.decision is not None:
-        return known.decision
+    if known is not None:
+        return _answer_again(workflow, known)
     if call.problem is not None:
         return _refuse(workflow, call, call.problem)
     if call.test and _is_real(workflow, call):
@@ -62,6 +63,15 @@ def take(workflow: Workflow, call: MarketCall) -> Opt:
     if call.kind is CallKind.PEAK:
         return _take_peak(workflow, call)
     return _take_fact_or_refuse(workflow, call, _take_end if call.is_over else _take_fact)
+
+
+def _answer_again(workflow: Workflow, known: InboxEntry) -> Opt:
+    """Return the answer that was given; optOut where we have opted out since."""
+    if known.opportunity_id is None or known.kind not in (CallKind.AWARD, CallKind.DISPATCH):
+        return known.decision
+    opportunity = workflow.store.journal.opportunity(known.opportunity_id)
+    gone = opportunity.opted_out_at is not None and not known.cancelled
+    return Opt.OUT if gone else known.decision
 
 
 def _is_real(workflow: Workflow, call: MarketCall) -> bool:
@@ -93,7 +103,7 @@ def _take_fact_or_refuse(workflow: Workflow, call: MarketCall, step: Step) -> Op
         except RuleViolation as refused:
             reason = str(refused)
         known = workflow.store.inbox.get(call.key)  # another delivery of the same version was faster
-        if known is not None and known.decision is not None:
+        if known is not None:
             return known.decision
     return _refuse(workflow, call, reason)
 
@@ -231,9 +241,18 @@ def _must_be_owed(workflow: Workflow, order: Instruction, opportunity: Opportuni
     product, award = workflow.products.get(order.product_id), opportunity.award
     if opportunity.stage is Stage.NEW and (product is None or not product.standing_contract):
         raise RuleViolation("no bid, award or standing contract is behind this instruction")
+    exports = product is None or product.direction is Direction.UP
+    fleet = workflow.store.fleet.load()
+    if fleet is not None and not any(not exports or _may_export(car) for car in fleet.in_zone(order.zone)):
+        raise RuleViolation(f"no car of {order.zone} may deliver anything")
     if product is not None and award is not None:
         nominated = workflow.store.nominations.between(order.zone, order.window)
         must_be_awarded(order, award, product.direction, {one.period: one for one in nominated})
+
+
+def _may_export(car: Car) -> bool:
+    approved = car.site.export_source is not ExportSource.NONE and car.site.export_limit_kw > 0
+    return approved and car.charger.discharge_kw > 0
 
 
 def _refuse(workflow: Workflow, call: MarketCall, reason: str) -> Opt:
@@ -243,8 +262,7 @@ def _refuse(workflow: Workflow, call: MarketCall, reason: str) -> Opt:
 
 
 def _note(workflow: Workflow, call: MarketCall, decision: Opt, reason: str | None) -> Opt:
-    stored = workflow.store.inbox.put(_entry(workflow, call, decision, reason, None))
-    return stored.decision or decision
+    return workflow.store.inbox.put(_entry(workflow, call, decision, reason, None)).decision
 
 
 def _kept(call: MarketCall) -> PeakWindow | Rehearsal | None:

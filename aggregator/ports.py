@@ -150,6 +150,17 @@ class Report:
     rows: tuple[ReportRow, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class OptOut(Report):
+    """Word that we no longer serve an event that we had opted into; kept and sent as reports are.
+
+    Attributes:
+        event: The event version.
+    """
+
+    event: EventKey
+
+
 class VenMemory(Protocol):
     """What a VEN must not forget across a restart."""
 

@@ -275,6 +275,10 @@ def _availability_gbp(opportunity: Opportunity, period: Interval) -> Decimal:
     award = opportunity.award
     if award is None or not award.availability_gbp_per_mw_h:
         return Decimal(0)
+    if opportunity.opted_out_at is not None:
+        if opportunity.opted_out_at <= period.start:
+            return Decimal(0)
+        period = Interval(period.start, min(period.end, opportunity.opted_out_at))
     mw_h = sum(
         (
             exact(kw) / KW_PER_MW * exact(part.hours)

@@ -125,6 +125,14 @@ class InstructionCancelled(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class OptedOut(Fact):
+    """We took our word back after the award: nothing is delivered from then on, nor paid for being held."""
+
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryStarted(Fact):
     """The first ordered interval began."""
 

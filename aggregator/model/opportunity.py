@@ -25,6 +25,7 @@ from aggregator.model.facts import (
     Instructed,
     InstructionCancelled,
     NotAwarded,
+    OptedOut,
     Proposed,
     Received,
     RequirementCancelled,
@@ -53,6 +54,7 @@ __all__ = [
     "InstructionCancelled",
     "NotAwarded",
     "Opportunity",
+    "OptedOut",
     "OrderChange",
     "Proposed",
     "Received",
@@ -130,6 +132,7 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
         AwardCancelled: S.CLOSED,
         Instructed: S.AWARDED,
         InstructionCancelled: S.AWARDED,
+        OptedOut: S.CLOSED,
         DeliveryStarted: S.DELIVERING,
         DeliveryEnded: S.DELIVERED,
     },
@@ -138,6 +141,7 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
         AwardCancelled: S.DELIVERED,
         Instructed: S.DELIVERING,
         InstructionCancelled: S.DELIVERING,
+        OptedOut: S.DELIVERED,  # what was delivered by then is settled
         DeliveryEnded: S.DELIVERED,
     },
     S.DELIVERED: {Settled: S.SETTLED},
@@ -175,6 +179,7 @@ class Opportunity:
         submitted: The draft that the platform holds, None before one is acknowledged.
         award: What was cleared.
         orders: Every order and cancellation, oldest first.
+        opted_out_at: When we took our word back; None where it stands.
         statement_version: Of the last statement; 0 before the first.
         closed_because: Why it ended, in words.
     """
@@ -190,6 +195,7 @@ class Opportunity:
     submitted: Draft | None = None
     award: Award | None = None
     orders: tuple[OrderChange, ...] = ()
+    opted_out_at: datetime | None = None
     statement_version: int = 0
     closed_because: str | None = None
 
@@ -261,7 +267,7 @@ class Opportunity:
                 standing = self.submitted
                 digest = standing.digest if standing else None
                 return replace(moved, draft=standing, checked_by=None, approved_digest=digest)
-            case Awarded() | AwardCancelled():
+            case Awarded() | AwardCancelled() | OptedOut():
                 return _awarded(self, moved, fact)
             case Instructed() | InstructionCancelled():
                 return _ordered(self, moved, fact)
@@ -307,15 +313,22 @@ def _reviewed(before: Opportunity, moved: Opportunity, fact: Checked | Approved 
     return replace(moved, approved_digest=fact.draft_digest)
 
 
-def _awarded(before: Opportunity, moved: Opportunity, fact: Awarded | AwardCancelled) -> Opportunity:
+def _awarded(
+    before: Opportunity, moved: Opportunity, fact: Awarded | AwardCancelled | OptedOut
+) -> Opportunity:
+    ended = replace(
+        _without_orders(before, moved, fact.at),
+        closed_because=_reason(fact) if moved.stage is Stage.CLOSED else None,
+    )
+    if isinstance(fact, OptedOut):
+        return replace(ended, opted_out_at=fact.at)
     known = before.award.key if before.award else None
     if isinstance(fact, Awarded):
         _must_be_newer(known, fact.award.key)
         return replace(moved, award=fact.award)
     _must_be_newer(known, fact.key)
-    if moved.stage is Stage.DELIVERED:  # what was delivered by then is paid at the award's price
-        return _without_orders(before, moved, fact.at)
-    return replace(_without_orders(before, moved, fact.at), award=None, closed_because=_reason(fact))
+    # what was delivered by then is paid at the award's price
+    return ended if moved.stage is Stage.DELIVERED else replace(ended, award=None)
 
 
 def _without_orders(before: Opportunity, moved: Opportunity, at: datetime) -> Opportunity:

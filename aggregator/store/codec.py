@@ -21,7 +21,7 @@ from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.market import Award, Instruction, PeakWindow, Plan, Rehearsal, Requirement
 from aggregator.model.opportunity import NEXT, Fact
 from aggregator.model.time import utc_text
-from aggregator.ports import Content, Report
+from aggregator.ports import Content, OptOut, Report
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ CONTENTS: Mapping[str, type[Content | Rehearsal]] = {
     "Rehearsal": Rehearsal,
 }
 PLANS: Mapping[str, type[Plan]] = {"Plan": Plan}
-REPORTS: Mapping[str, type[Report]] = {"Report": Report}
+REPORTS: Mapping[str, type[Report]] = {"Report": Report, "OptOut": OptOut}
 
 _ADAPTERS: dict[object, TypeAdapter[Any]] = {}
 
