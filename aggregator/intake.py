@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from aggregator.model.errors import RuleViolation
-from aggregator.model.fleet import Car, ExportSource
 from aggregator.model.market import Award, Direction, Instruction, PeakWindow, Rehearsal, Requirement
 from aggregator.model.opportunity import (
     AwardCancelled,
@@ -29,7 +28,7 @@ from aggregator.model.opportunity import (
 from aggregator.model.time import Interval
 from aggregator.plausible import must_be_awarded, must_be_plausible
 from aggregator.ports import CallBatch, CallKind, MarketCall, Opt
-from aggregator.store import TEST_EVENT, Alarm, InboxEntry
+from aggregator.store import Alarm, InboxEntry
 from aggregator.workflow import Workflow
 
 PLATFORM = "platform"
@@ -83,7 +82,7 @@ def _take_test(workflow: Workflow, call: MarketCall) -> Opt:
         must_be_plausible(call.content, None, workflow.now())
     except RuleViolation as refused:
         return _refuse(workflow, call, str(refused))
-    return _note(workflow, call, Opt.IN, TEST_EVENT)
+    return _note(workflow, call, Opt.IN, "test event: noted, cars untouched")
 
 
 def _take_peak(workflow: Workflow, call: MarketCall) -> Opt:
@@ -242,17 +241,11 @@ def _must_be_owed(workflow: Workflow, order: Instruction, opportunity: Opportuni
     if opportunity.stage is Stage.NEW and (product is None or not product.standing_contract):
         raise RuleViolation("no bid, award or standing contract is behind this instruction")
     exports = product is None or product.direction is Direction.UP
-    fleet = workflow.store.fleet.load()
-    if fleet is not None and not any(not exports or _may_export(car) for car in fleet.in_zone(order.zone)):
+    if not workflow.store.fleet.may_deliver(order.zone, exports=exports):
         raise RuleViolation(f"no car of {order.zone} may deliver anything")
     if product is not None and award is not None:
         nominated = workflow.store.nominations.between(order.zone, order.window)
         must_be_awarded(order, award, product.direction, {one.period: one for one in nominated})
-
-
-def _may_export(car: Car) -> bool:
-    approved = car.site.export_source is not ExportSource.NONE and car.site.export_limit_kw > 0
-    return approved and car.charger.discharge_kw > 0
 
 
 def _refuse(workflow: Workflow, call: MarketCall, reason: str) -> Opt:
@@ -268,7 +261,7 @@ def _note(workflow: Workflow, call: MarketCall, decision: Opt, reason: str | Non
 def _kept(call: MarketCall) -> PeakWindow | Rehearsal | None:
     """Return what the inbox itself must hold: what facts hold stands in the journal."""
     if call.test and call.content is not None:
-        return Rehearsal(call.key, call.content.window)
+        return Rehearsal(call.key, call.kind.value, call.content.window)
     return call.content if isinstance(call.content, PeakWindow) else None
 
 
@@ -277,7 +270,7 @@ def _entry(
 ) -> InboxEntry:
     return InboxEntry(
         key=call.key,
-        kind=call.kind,
+        kind=CallKind.TEST if call.test else call.kind,
         zones=call.zones,
         content=_kept(call),
         cancelled=call.cancelled,

@@ -35,12 +35,16 @@ class Opt(StrEnum):
 
 
 class CallKind(StrEnum):
-    """What a platform's event is about; ``unknown`` where the profile does not say."""
+    """What a platform's event is about; ``unknown`` where the profile does not say.
+
+    In the inbox a test of any kind is a ``test``, and nothing else.
+    """
 
     REQUIREMENT = "requirement"
     AWARD = "award"
     DISPATCH = "dispatch"
     PEAK = "peak"
+    TEST = "test"
     UNKNOWN = "unknown"
 
 

@@ -39,7 +39,7 @@ class Rehearsals:
                 yield ENDED, "the platform ended its test"
             return
         window, zones = entry.content.window, ", ".join(entry.zones)
-        about = f"{entry.kind} for {zones}, {utc_text(window.start)} to {utc_text(window.end)}"
+        about = f"{entry.content.kind} for {zones}, {utc_text(window.start)} to {utc_text(window.end)}"
         if window.start <= now:
             yield STARTED, f"the platform tests: {about}; no car moves"
         if window.end <= now:

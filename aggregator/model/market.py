@@ -251,9 +251,10 @@ RED_LEVEL = 2
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """A test event as it is kept: when it is played, and nothing that could move a car."""
+    """A test event as it is kept: of what kind, when it is played, and nothing that could move a car."""
 
     key: EventKey
+    kind: str
     window: Interval
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from aggregator.store import schema
 from aggregator.store.engine import open_engine, parse_url
 from aggregator.store.fleet import FleetStore
-from aggregator.store.inbox import TEST_EVENT, Inbox, InboxEntry
+from aggregator.store.inbox import Inbox, InboxEntry
 from aggregator.store.journal import Journal, Recorded
 from aggregator.store.memory import Memory
 from aggregator.store.outbox import Outbox, OutboxEntry, SendState
@@ -21,7 +21,6 @@ from aggregator.store.statements import Statements, StoredStatement
 from aggregator.store.truth import TrueState, Truth
 
 __all__ = [
-    "TEST_EVENT",
     "Alarm",
     "Around",
     "CarState",

@@ -19,9 +19,6 @@ from aggregator.store.codec import CONTENTS, from_text, names_from, names_to_tex
 from aggregator.store.engine import AnyRow, insert_if_new, reading, writing
 from aggregator.store.tables import INBOX
 
-TEST_EVENT = "test event: noted, cars untouched"
-"""The reason by which a test event is known in the inbox."""
-
 _KEY = (INBOX.c.vtn_id, INBOX.c.event_id, INBOX.c.modification)
 
 
@@ -117,7 +114,7 @@ class Inbox:
 
     def tests(self) -> list[InboxEntry]:
         """Return of each test event the newest version: no ``Rehearsal`` once the platform ended it."""
-        names = select(*_KEY[:2]).where(INBOX.c.reason == TEST_EVENT)
+        names = select(*_KEY[:2]).where(INBOX.c.kind == CallKind.TEST.value)
         query = select(INBOX).where(tuple_(*_KEY[:2]).in_(names)).order_by(*_KEY)
         with reading(self._engine) as connection:
             entries = [_entry(row) for row in connection.execute(query)]

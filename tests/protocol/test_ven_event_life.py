@@ -54,7 +54,8 @@ class Gateway:
             await self.vtn.until("oadrCreatedEvent", count + 1)
         said = self.vtn.last("oadrCreatedEvent").fields
         prefix = "eiCreatedEvent.eventResponses.eventResponse"
-        names = [f"{prefix}[{n}]" for n in range(len(events))] if len(events) > 1 else [prefix]
+        several = f"{prefix}[0].optType" in said
+        names = [f"{prefix}[{n}]" for n in range(len(events))] if several else [prefix]
         return [(int(said[f"{name}.responseCode"]), said[f"{name}.optType"]) for name in names]
 
 
@@ -199,3 +200,53 @@ async def test_a_test_is_accepted_moves_nothing_and_ends_also_by_going_missing(t
         assert gateway.asked_kw() == 30.0
         assert gateway.notices() == ["test_event_started", "test_event_ended"]
         assert await gateway.deliver(tried) == [(450, "optOut")]
+
+
+XCAL = "urn:ietf:params:xml:ns:icalendar-2.0"
+
+
+def with_period(event, text):
+    """Return a delivery whose active period says more."""
+    return distribute(event).replace("</properties>", text + "</properties>")
+
+
+async def test_a_ramp_is_followed_before_the_start(tmp_path):
+    ramp = f'<ei:x-eiRampUp><duration xmlns="{XCAL}">PT10M</duration></ei:x-eiRampUp>'
+    async with a_gateway(tmp_path, START - timedelta(minutes=11)) as gateway:
+        gateway.vtn.polls.append(with_period(an_event(), ramp))
+        await gateway.vtn.until("oadrCreatedEvent")
+        asked = []
+        for minutes in (11, 10, 5, 1):
+            gateway.clock.set(START - timedelta(minutes=minutes))
+            asked.append(gateway.asked_kw())
+        assert asked == [None, pytest.approx(1.5), pytest.approx(16.5), pytest.approx(28.5)]
+        gateway.clock.set(START)
+        assert gateway.asked_kw() == 30.0
+
+
+async def test_a_randomised_start_is_the_same_after_a_restart(tmp_path):
+    tolerance = "<tolerance><tolerate><startafter>PT20M</startafter></tolerate></tolerance>"
+    seen = []
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+        async with a_gateway(tmp_path / name, START) as gateway:
+            gateway.vtn.polls.append(with_period(an_event(), tolerance))
+            await gateway.vtn.until("oadrCreatedEvent")
+            (one,) = gateway.flow.open()
+            delay = timedelta(seconds=one.instruction.delay_s)
+            assert timedelta(0) < delay <= timedelta(minutes=20)
+            gateway.clock.set(START + delay - timedelta(seconds=1))
+            assert gateway.asked_kw() is None
+            gateway.clock.set(START + 2 * HALF_HOUR + delay - timedelta(seconds=1))
+            assert gateway.asked_kw() == 30.0
+            seen.append(delay)
+    assert seen[0] == seen[1]
+
+
+async def test_an_order_that_wants_no_answer_is_followed_and_not_answered(tmp_path):
+    async with a_gateway(tmp_path) as gateway:
+        gateway.vtn.polls.append(distribute(an_event(response_required="never")))
+        await gateway.deliver(an_event(response_required="never"), an_event("asked", kw=(-10.0,)))
+        assert gateway.vtn.names().count("oadrCreatedEvent") == 1
+        assert "DSP-1" not in gateway.vtn.last("oadrCreatedEvent").fields.values()
+        assert len(gateway.flow.open()[0].in_force) == 2

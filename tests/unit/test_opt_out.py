@@ -10,6 +10,7 @@ from aggregator.gateway import LONGEST_UNSERVED, Gateway
 from aggregator.intake import take
 from aggregator.model.errors import RuleViolation
 from aggregator.model.fleet import ExportSource, Fleet
+from aggregator.model.market import Direction
 from aggregator.model.opportunity import OptedOut, Stage
 from aggregator.ports import Opt, OptOut
 from aggregator.settlement import instructed_wh, settle
@@ -141,6 +142,15 @@ def test_an_order_where_no_car_may_ever_deliver_is_refused(flow, site):
     flow.store.fleet.replace(Fleet((a_car(site=site),), "f" * 64), NOON, "fleet.csv")
     assert take(flow, an_order_call(product_id=CALL_PRODUCT)) is Opt.OUT
     assert refusals(flow) == [f"no car of {ZONE} may deliver anything"]
+
+
+def test_a_zone_of_cars_that_only_charge_serves_orders_for_load(flow):
+    flow.products[CALL_PRODUCT] = a_product(
+        product_id=CALL_PRODUCT, direction=Direction.DOWN, standing_contract=True
+    )
+    site = a_site(export_source=ExportSource.NONE)
+    flow.store.fleet.replace(Fleet((a_car(site=site),), "f" * 64), NOON, "fleet.csv")
+    assert take(flow, an_order_call(product_id=CALL_PRODUCT)) is Opt.IN
 
 
 @pytest.fixture
