@@ -199,7 +199,12 @@ def _opportunity_for(workflow: Workflow, call: MarketCall) -> Opportunity:
         return journal.opportunity(f"{call.key.vtn_id}:{call.opportunity_ref}:{zone}")
     before = workflow.store.inbox.place_of(call.key.vtn_id, call.key.event_id)
     if before is not None:
-        return journal.opportunity(before)  # an amended event keeps its place
+        placed = journal.opportunity(before)  # an amended event keeps its place
+        if placed.zone != zone:
+            raise RuleViolation(
+                f"event {call.key.event_id} was for {placed.zone!r}, it cannot move to {zone!r}"
+            )
+        return placed
     found = journal.find(
         vtn_id=call.key.vtn_id,
         zone=zone,

@@ -172,6 +172,13 @@ def test_a_modification_that_is_refused_leaves_the_order_before_it_in_force(flow
     assert asked_kw(flow) is None
 
 
+def test_an_order_does_not_move_to_another_zone(flow, clock):
+    ordered(flow, clock, running=True, opportunity_ref=None)
+    moved = an_order(1, zones=("WESTGATE",), opportunity_ref=None)
+    assert take(flow, moved) is Opt.OUT
+    assert refusals(flow) == ["event dispatch-1 was for 'EASTGATE', it cannot move to 'WESTGATE'"]
+
+
 # ended
 
 

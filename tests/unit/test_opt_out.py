@@ -1,10 +1,12 @@
 """Our word taken back after the award: by the desk, or because no car can do anything."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from aggregator.app import loop_settings
 from aggregator.config import read_settings
 from aggregator.gateway import LONGEST_UNSERVED, Gateway
 from aggregator.intake import take
@@ -15,6 +17,7 @@ from aggregator.model.opportunity import OptedOut, Stage
 from aggregator.ports import Opt, OptOut
 from aggregator.settlement import instructed_wh, settle
 from aggregator.store import open_store
+from dispatch.controller import Controller
 from tests.builders import (
     EVENING,
     NOON,
@@ -31,10 +34,12 @@ from tests.builders import (
     key_of,
 )
 from tests.fakes.clock import FakeClock
+from tests.fakes.link import ObedientLink
 from tests.unit.desk_steps import DESK
 from tests.unit.intake_steps import CALL_PRODUCT, a_flow, awarded, named, refusals
 
 REF = {"opportunity_ref": "requirement-1"}
+PATIENCE_S = 20
 RUNNING = EVENING.start + timedelta(minutes=40)
 SETTINGS = read_settings(Path(__file__).parents[2] / "config" / "gateway.toml")
 
@@ -190,3 +195,34 @@ def test_what_the_desk_does_meanwhile_is_noticed_and_the_loop_is_told(gateway, f
     assert gateway.book.refresh(clock.now())
     assert gateway.book.targets(clock.now()) == []
     assert not gateway.book.refresh(clock.now())
+
+
+async def test_an_order_that_the_desk_takes_back_is_out_of_the_loop_at_once(gateway, flow, clock):
+    one = delivering(flow, clock)
+    gateway.book.refresh(clock.now())
+    asked = asyncio.Queue()
+
+    async def targets(now):
+        found = await gateway.targets(now)
+        asked.put_nowait([target.export_kw[0] for target in found])
+        return found
+
+    async def record(_):
+        """Keep nothing."""
+
+    controller = Controller(
+        gateway.fleet, ObedientLink(), clock, targets, gateway.prices, record, loop_settings(SETTINGS)
+    )
+    # the clock stands still: no cycle is due but those that something wakes
+    tasks = [asyncio.create_task(controller.run()), asyncio.create_task(gateway.keep_time(controller))]
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            assert await asked.get() == [50.0]
+            await asyncio.to_thread(flow.withdraw, one, "a charger recall", "tim")
+            while await asked.get() == [50.0]:
+                pass
+            assert gateway.book.targets(clock.now()) == []
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
