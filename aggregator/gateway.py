@@ -118,7 +118,7 @@ class Gateway:
         """
         while True:
             self.clock.hold("keep time", self.clock.now() + LONGEST_TICK)
-            await asyncio.to_thread(self.give_up, dict(controller.unserved))
+            await asyncio.to_thread(self.give_up, dict(controller.unserved.since))
             if await asyncio.to_thread(self.tick) and await self._refresh():
                 controller.wake()
             self.clock.hold("keep time", None)

@@ -24,6 +24,7 @@ from dispatch.fuse import within_fuses
 from dispatch.interlock import Interlock, Refusal
 from dispatch.plan_run import PlanStep, Prices, plan_zone
 from dispatch.ramp import RampLimit
+from dispatch.unserved import Unserved
 from dispatch.zone_split import split_zone
 
 log = structlog.get_logger()
@@ -111,7 +112,7 @@ class Controller:
 
     Attributes:
         cycles: How many were run.
-        unserved: The orders, by opportunity id, that no car can do anything for, and since when.
+        unserved: The orders that no car can do anything for.
     """
 
     def __init__(
@@ -146,7 +147,7 @@ class Controller:
         self._fallback: dict[str, datetime] = {}
         self._told_short: dict[str, float] = {}
         self.cycles = 0
-        self.unserved: dict[str, datetime] = {}
+        self.unserved = Unserved(self._zone_of)
 
     def wake(self) -> None:
         """Run a cycle at once: an instruction came, changed or was cancelled."""
@@ -200,32 +201,19 @@ class Controller:
         points += self._plan_points(
             {zone: cars for zone, cars in by_zone.items() if zone not in targets}, now, notices
         )
-        self._note_unserved(targets.values(), points, now)
+        self.unserved.note(targets.values(), points, self._silent_zones(now), now)
         sent = await self._send(within_fuses(points, self._cars), now, notices)
         await self._set_fallbacks(willing)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
 
-    def _note_unserved(
-        self, targets: Iterable[ZoneTarget], points: Sequence[SetPoint], now: datetime
-    ) -> None:
-        """Note orders for which nothing moves. A silent car may still be able: nothing is known then."""
-        moving = {(self._zone_of[point.car_id], point.export_w > 0) for point in points if point.export_w}
-        unserved = [
-            target.opportunity_ids[0]
-            for target in targets
-            if target.direction.sign * target.export_kw[0] > 0
-            and (target.zone, target.direction.sign > 0) not in moving
-            and self._is_known(target.zone, now)
-        ]
-        self.unserved = {name: self.unserved.get(name, now) for name in unserved if name is not None}
-
-    def _is_known(self, zone: str, now: datetime) -> bool:
-        views = [view for view in self.view.all() if self._zone_of[view.car.car_id] == zone]
-        return all(
-            view.report is not None and not (view.is_plugged() and view.is_stale(now, self._stale_after))
-            for view in views
-        )
+    def _silent_zones(self, now: datetime) -> set[str]:
+        """Return the zones with a car not heard of yet, or plugged in and not heard for too long."""
+        return {
+            self._zone_of[view.car.car_id]
+            for view in self.view.all()
+            if view.report is None or (view.is_plugged() and view.is_stale(now, self._stale_after))
+        }
 
     # set-points
 
