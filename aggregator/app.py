@@ -48,7 +48,7 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
             async with asyncio.TaskGroup() as workers:
                 dispatch = workers.create_task(controller.run(), name="dispatch")
                 market_side = [
-                    workers.create_task(gateway.keep_time(), name="keep time"),
+                    workers.create_task(gateway.keep_time(controller), name="keep time"),
                     workers.create_task(gateway.report(), name="report"),
                 ]
                 for vtn_id, ven in vens.items():

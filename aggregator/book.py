@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from aggregator.model.market import Nomination, PeakWindow
+from aggregator.model.market import EventKey, Nomination, PeakWindow
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval
 from aggregator.ports import ZoneTarget
-from aggregator.store import Store
+from aggregator.store import InboxEntry, Store
 from aggregator.targets import zone_target
 
 FOLLOWED = (Stage.AWARDED, Stage.DELIVERING)
@@ -30,19 +30,27 @@ class _Page:
 
 
 class Book:
-    """The latest reading of the journal, zone by zone."""
+    """The latest reading of the journal, zone by zone.
+
+    Attributes:
+        tests: The newest version of each test event.
+    """
 
     def __init__(self, store: Store, zones: Sequence[str]) -> None:
         self._store = store
         self._zones = tuple(zones)
         self._pages = dict.fromkeys(zones, _Page())
         self._refreshing = threading.Lock()
+        self.tests: Sequence[InboxEntry] = ()
 
-    def refresh(self, now: datetime) -> None:
-        """Read the journal again, around ``now``."""
+    def refresh(self, now: datetime) -> bool:
+        """Read the journal again, around ``now``; return whether other orders are in force than before."""
         around = Interval(now - AROUND, now + AROUND)
         with self._refreshing:  # an older reading must not replace a newer one
+            before = self._orders()
             self._pages = {zone: self._read(zone, around) for zone in self._zones}
+            self.tests = self._store.inbox.tests()
+            return before != self._orders()
 
     def peaks(self, zone: str) -> Sequence[PeakWindow]:
         """Return a zone's standing signals."""
@@ -55,6 +63,10 @@ class Book:
             for zone, page in self._pages.items()
         )
         return [target for target in found if target is not None]
+
+    def _orders(self) -> list[EventKey]:
+        pages = self._pages.values()
+        return [order.key for page in pages for one in page.opportunities for order in one.in_force]
 
     def _read(self, zone: str, around: Interval) -> _Page:
         nominations = {one.period: one for one in self._store.nominations.between(zone, around)}

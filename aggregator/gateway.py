@@ -5,12 +5,12 @@ cars; GLPK runs as a process of its own.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random
 
 from aggregator.book import Book
 from aggregator.config import Settings
@@ -20,19 +20,22 @@ from aggregator.intake import take_batch
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
 from aggregator.model.market import Draft, Requirement
 from aggregator.model.opportunity import Opportunity, Stage
-from aggregator.model.time import Interval
-from aggregator.ports import CallBatch, CallKind, Clock, Report, ReportRequest, ZoneTarget
+from aggregator.model.time import Interval, utc_text
+from aggregator.ports import CallBatch, CallKind, Clock, OptOut, Report, ReportRequest, ZoneTarget
 from aggregator.proposals import Proposer
 from aggregator.recorder import Recorder
+from aggregator.rehearsals import Rehearsals
 from aggregator.reporting import Reporting
 from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Store
 from aggregator.wiring import prices_of, workflow_of
-from aggregator.workflow import BID, fleet_of, settlement_report_id
+from aggregator.workflow import BID, COMMITTED, OPT, fleet_of, settlement_report_id
 from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 
 log = structlog.get_logger()
+FIRST = (OPT, BID)
+MOVES_CARS = (CallKind.AWARD, CallKind.DISPATCH, CallKind.PEAK)
 T = TypeVar("T")
 
 LONGEST_WAIT_S = 30.0
@@ -44,6 +47,10 @@ TICK_S = 0.1
 LONGEST_TICK = timedelta(minutes=5)
 """How far a simulation's clock runs on while bids are made: gates close in the end, as in real life."""
 
+LONGEST_UNSERVED = timedelta(minutes=15)
+"""How long no car can serve an order before the platform is told that we do not."""
+
+FLEET = "fleet"
 AHEAD = timedelta(days=15)
 """How far ahead opportunities are looked at for their nominations: the longest gate, and a day."""
 
@@ -64,6 +71,8 @@ class Gateway:
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
         history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
         self.proposer = Proposer(settings, self.fleet, history, self.prices)
+        self.rehearsals = Rehearsals(store)
+        self._versions: dict[str, int] = {}
         self._nominated: set[str] = set()
         self._aside: set[str] = set()
 
@@ -76,7 +85,7 @@ class Gateway:
                 case CallBatch():
                     decisions = await asyncio.to_thread(take_batch, self.workflow, item)
                     await self._refresh()
-                    if any(call.kind in (CallKind.DISPATCH, CallKind.PEAK) for call in item.calls):
+                    if any(call.kind in MOVES_CARS for call in item.calls):
                         controller.wake()
                     try:
                         await ven.answer(item, {call.key: opt for call, opt in decisions.items()})
@@ -86,28 +95,32 @@ class Gateway:
                     self.reporting.note(item)
 
     async def send(self, ven: Ven, vtn_id: str) -> None:
-        """Send what the outbox holds for a platform, bids first, then oldest first, until acknowledged.
+        """Send what the outbox holds for a platform, until acknowledged: opt-outs and bids before reports.
 
         A platform that is away is tried again for ever, ever later, with jitter.
         """
-        away = wait_exponential_jitter(initial=TICK_S, max=LONGEST_WAIT_S, jitter=TICK_S)
+        away = wait_exponential(multiplier=TICK_S, max=LONGEST_WAIT_S) + wait_random(0, TICK_S)
         state = RetryCallState(AsyncRetrying(), None, (), {})
         while True:
             pending = await asyncio.to_thread(self.store.outbox.pending, vtn_id)
             state.attempt_number += 1
-            for entry in sorted(pending, key=lambda entry: entry.report.specifier != BID):
+            for entry in sorted(pending, key=lambda entry: entry.report.specifier not in FIRST):
                 if not await self._send_one(ven, entry.report):
                     break
             else:
                 state.attempt_number = 1
             await asyncio.sleep(away(state) if state.attempt_number > 1 else TICK_S)
 
-    async def keep_time(self) -> None:
-        """Do what the clock brings: propose, close gates, nominate, start and end delivery, settle."""
+    async def keep_time(self, controller: Controller) -> None:
+        """Do what the clock brings: propose, close gates, nominate, start and end delivery, settle.
+
+        What the desk did meanwhile is noticed, too: an order taken back is out of the loop at once.
+        """
         while True:
             self.clock.hold("keep time", self.clock.now() + LONGEST_TICK)
-            if await asyncio.to_thread(self.tick):
-                await self._refresh()
+            await asyncio.to_thread(self.give_up, dict(controller.unserved.since))
+            if await asyncio.to_thread(self.tick) and await self._refresh():
+                controller.wake()
             self.clock.hold("keep time", None)
             await asyncio.sleep(TICK_S)
 
@@ -125,9 +138,11 @@ class Gateway:
     # steps, called in threads
 
     def tick(self) -> bool:
-        """Advance every open opportunity by one step; return whether any moved."""
-        moved = False
-        for opportunity in self.workflow.open():
+        """Advance every open opportunity by one step; return whether any moved, by whomever."""
+        opportunities = self.workflow.open()
+        versions = {one.opportunity_id: one.version for one in opportunities}
+        moved, self._versions = versions != self._versions, versions
+        for opportunity in opportunities:
             try:
                 after = self._step(opportunity)
             except RuleViolation as refused:
@@ -139,7 +154,23 @@ class Gateway:
             if after.version != opportunity.version:
                 moved = True
                 log.info("stage", opportunity_id=after.opportunity_id, stage=after.stage.value)
+        self.rehearsals.tell(self.book.tests, self.clock.now())
         return self._nominate() or moved
+
+    def give_up(self, unserved: Mapping[str, datetime]) -> None:
+        """Opt out, with an alarm, of orders for which no car could do anything for too long."""
+        now = self.clock.now()
+        for name, since in unserved.items():
+            opportunity = self.store.journal.opportunity(name)
+            if now - since < LONGEST_UNSERVED or opportunity.stage not in COMMITTED:
+                continue
+            reason = f"no car of {opportunity.zone} could deliver anything since {utc_text(since)}"
+            try:
+                self.workflow.opt_out(opportunity, reason, FLEET)
+            except RuleViolation as refused:
+                log.info("overtaken", opportunity_id=name, reason=str(refused))
+                continue
+            self.store.alarms.raise_(Alarm(now, "opted_out", name, reason))
 
     def _set_aside(self, opportunity: Opportunity, broken: Exception) -> None:
         """Raise an alarm, once, about figures that cannot be worked with: the cars must go on."""
@@ -206,8 +237,8 @@ class Gateway:
                 found.append((one.requirement, draft))
         return found
 
-    async def _refresh(self) -> None:
-        await asyncio.to_thread(self.book.refresh, self.clock.now())
+    async def _refresh(self) -> bool:
+        return await asyncio.to_thread(self.book.refresh, self.clock.now())
 
     async def _send_one(self, ven: Ven, report: Report) -> bool:
         """Send one report; return whether the next one may be tried at once."""
@@ -218,7 +249,7 @@ class Gateway:
             # from here on the platform may hold it, whatever we hear: gate closure must know that
             await _quietly(self.store.outbox.mark_attempt, report.report_id, self.clock.now(), "sending")
         try:
-            await ven.send(report)
+            await (ven.opt_out(report) if isinstance(report, OptOut) else ven.send(report))
         except Unavailable as away:
             await _quietly(self.store.outbox.mark_attempt, report.report_id, self.clock.now(), str(away))
             return False

@@ -2,13 +2,18 @@
 
 Each event version is decided once. A redelivery gets the same answer from the inbox; a version that cannot
 be read, is not ours, or fits no opportunity is answered optOut, is an alarm, and never a guess.
+
+An event that is over, cancelled or completed, ends what runs of it and never starts anything: its end is
+noted where there is nothing to end. An order or award that had ended before we heard of it is an alarm. A
+refused modification leaves what was accepted before in force.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from aggregator.model.errors import RuleViolation
-from aggregator.model.market import Award, Instruction, PeakWindow, Requirement
+from aggregator.model.market import Award, Direction, Instruction, PeakWindow, Rehearsal, Requirement
 from aggregator.model.opportunity import (
     AwardCancelled,
     Awarded,
@@ -20,13 +25,16 @@ from aggregator.model.opportunity import (
     RequirementCancelled,
     Stage,
 )
-from aggregator.plausible import must_be_plausible
+from aggregator.model.time import Interval
+from aggregator.plausible import must_be_awarded, must_be_plausible
 from aggregator.ports import CallBatch, CallKind, MarketCall, Opt
 from aggregator.store import Alarm, InboxEntry
 from aggregator.workflow import Workflow
 
 PLATFORM = "platform"
 ATTEMPTS = 3
+OVER = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
+Step = Callable[[Workflow, MarketCall], Opt]
 ORDER = (CallKind.PEAK, CallKind.REQUIREMENT, CallKind.AWARD, CallKind.DISPATCH, CallKind.UNKNOWN)
 
 
@@ -43,15 +51,38 @@ def take_batch(workflow: Workflow, batch: CallBatch) -> dict[MarketCall, Opt]:
 def take(workflow: Workflow, call: MarketCall) -> Opt:
     """Decide one event version and store fact and decision; return the answer that may now leave."""
     known = workflow.store.inbox.get(call.key)
-    if known is not None and known.decision is not None:
-        return known.decision
+    if known is not None:
+        return _answer_again(workflow, known)
     if call.problem is not None:
         return _refuse(workflow, call, call.problem)
+    if call.test and _is_real(workflow, call):
+        call = replace(call, content=None, cancelled=True, test=False)  # what is now a test runs no more
     if call.test:
-        return _note(workflow, call, Opt.IN, "test event: noted, cars untouched")
+        return _take_test(workflow, call)
     if call.kind is CallKind.PEAK:
         return _take_peak(workflow, call)
-    return _take_fact_or_refuse(workflow, call)
+    return _take_fact_or_refuse(workflow, call, _take_end if call.is_over else _take_fact)
+
+
+def _answer_again(workflow: Workflow, known: InboxEntry) -> Opt:
+    """Return the answer that was given; optOut where we have opted out since."""
+    if known.opportunity_id is None or known.kind not in (CallKind.AWARD, CallKind.DISPATCH):
+        return known.decision
+    opportunity = workflow.store.journal.opportunity(known.opportunity_id)
+    gone = opportunity.opted_out_at is not None and not known.cancelled
+    return Opt.OUT if gone else known.decision
+
+
+def _is_real(workflow: Workflow, call: MarketCall) -> bool:
+    return workflow.store.inbox.place_of(call.key.vtn_id, call.key.event_id) is not None
+
+
+def _take_test(workflow: Workflow, call: MarketCall) -> Opt:
+    try:
+        must_be_plausible(call.content, None, workflow.now())
+    except RuleViolation as refused:
+        return _refuse(workflow, call, str(refused))
+    return _note(workflow, call, Opt.IN, "test event: noted, cars untouched")
 
 
 def _take_peak(workflow: Workflow, call: MarketCall) -> Opt:
@@ -62,16 +93,16 @@ def _take_peak(workflow: Workflow, call: MarketCall) -> Opt:
     return _note(workflow, call, Opt.IN, None)
 
 
-def _take_fact_or_refuse(workflow: Workflow, call: MarketCall) -> Opt:
+def _take_fact_or_refuse(workflow: Workflow, call: MarketCall, step: Step) -> Opt:
     """Try again what was refused: the clock or the desk may have moved the opportunity on meanwhile."""
     reason = ""
     for _ in range(ATTEMPTS):
         try:
-            return _take_fact(workflow, call)
+            return step(workflow, call)
         except RuleViolation as refused:
             reason = str(refused)
         known = workflow.store.inbox.get(call.key)  # another delivery of the same version was faster
-        if known is not None and known.decision is not None:
+        if known is not None:
             return known.decision
     return _refuse(workflow, call, reason)
 
@@ -79,6 +110,7 @@ def _take_fact_or_refuse(workflow: Workflow, call: MarketCall) -> Opt:
 def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
     now = workflow.now()
     opportunity = _opportunity_for(workflow, call)
+    call = _closed(call, opportunity)
     fact = _fact_of(call, now)
     if fact is None:
         return _refuse(workflow, call, f"an event of kind {call.kind} has no meaning here")
@@ -86,13 +118,64 @@ def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
     must_be_plausible(call.content, opportunity, now)
     if isinstance(fact, Received):
         _must_be_biddable(workflow, fact.requirement, now)
-    if opportunity.stage is Stage.NEW and isinstance(fact, Instructed):
-        product = workflow.products.get(fact.instruction.product_id)
-        if product is None or not product.standing_contract:
-            raise RuleViolation("no bid, award or standing contract is behind this instruction")
+    if isinstance(fact, Instructed):
+        _must_be_owed(workflow, fact.instruction, opportunity)
     entry = _entry(workflow, call, Opt.IN, None, opportunity.opportunity_id)
     workflow.record(opportunity, *facts, by=PLATFORM, inbox=entry)
     return Opt.IN
+
+
+def _closed(call: MarketCall, opportunity: Opportunity) -> MarketCall:
+    """Return an open-ended order with the end of what was awarded: nobody bid for more."""
+    terms, order = opportunity.award or opportunity.requirement, call.content
+    if call.interval is not None or terms is None or not isinstance(order, Instruction):
+        return call
+    last, end = order.steps[-1], terms.window.end
+    if not last.interval.start < end < last.interval.end:
+        return call
+    step = replace(last, interval=Interval(last.interval.start, end))
+    return replace(call, content=replace(order, steps=(*order.steps[:-1], step)))
+
+
+def _take_end(workflow: Workflow, call: MarketCall) -> Opt:
+    """Record the end of what runs; note it where nothing does."""
+    name = workflow.store.inbox.place_of(call.key.vtn_id, call.key.event_id)
+    if name is None and call.completed and call.kind in (CallKind.AWARD, CallKind.DISPATCH):
+        return _refuse(workflow, call, f"the {call.kind} was over before we heard of it")
+    if name is None:
+        return _note(workflow, call, Opt.IN, "nothing of it runs")
+    opportunity = workflow.store.journal.opportunity(name)
+    fact = _end_of(call, opportunity, workflow.now())
+    if fact is None:
+        return _note(workflow, call, Opt.IN, "nothing of it runs")
+    entry = _entry(workflow, call, Opt.IN, None, opportunity.opportunity_id)
+    workflow.record(opportunity, fact, by=PLATFORM, inbox=entry)
+    return Opt.IN
+
+
+def _end_of(call: MarketCall, opportunity: Opportunity, now: datetime) -> Fact | None:
+    """Return what the end of an event ends, None where that is nothing.
+
+    An award that is completed ends the order that it is, where its product is a scheduled one.
+    """
+    award, event_id = opportunity.award, call.key.event_id
+    if call.kind is CallKind.REQUIREMENT:
+        ends = call.cancelled and opportunity.stage not in OVER
+        return RequirementCancelled(now, call.key) if ends else None
+    if opportunity.stage in OVER:
+        return None
+    if call.cancelled and award is not None and award.key.event_id == event_id:
+        at = now if opportunity.stage is Stage.AWARDED else call.modified_at
+        return AwardCancelled(at, call.key)
+    order = next((one for one in opportunity.in_force if one.key.event_id == event_id), None)
+    if order is None or order.window.end <= now:
+        return None
+    return InstructionCancelled(_ended_at(call, order.window.start, now), call.key)
+
+
+def _ended_at(call: MarketCall, start: datetime, now: datetime) -> datetime:
+    """Return the platform's own stamp; of a completed order only where it lies within its time."""
+    return call.modified_at if call.cancelled or start < call.modified_at <= now else now
 
 
 def _order_within(workflow: Workflow, call: MarketCall, fact: Fact) -> Iterator[Fact]:
@@ -114,9 +197,14 @@ def _opportunity_for(workflow: Workflow, call: MarketCall) -> Opportunity:
         return journal.opportunity(f"{call.key.vtn_id}:{call.key.event_id}:{zone}")
     if call.opportunity_ref is not None:
         return journal.opportunity(f"{call.key.vtn_id}:{call.opportunity_ref}:{zone}")
-    before = workflow.store.inbox.latest(call.key.vtn_id, call.key.event_id)
-    if before is not None and before.opportunity_id is not None:
-        return journal.opportunity(before.opportunity_id)  # an amended or cancelled event keeps its place
+    before = workflow.store.inbox.place_of(call.key.vtn_id, call.key.event_id)
+    if before is not None:
+        placed = journal.opportunity(before)  # an amended event keeps its place
+        if placed.zone != zone:
+            raise RuleViolation(
+                f"event {call.key.event_id} was for {placed.zone!r}, it cannot move to {zone!r}"
+            )
+        return placed
     found = journal.find(
         vtn_id=call.key.vtn_id,
         zone=zone,
@@ -135,16 +223,10 @@ def _fact_of(call: MarketCall, now: datetime) -> Fact | None:
     match call.kind, call.content:
         case CallKind.REQUIREMENT, Requirement() as requirement:
             return Received(now, requirement)
-        case CallKind.REQUIREMENT, None if call.cancelled:
-            return RequirementCancelled(now, call.key)
         case CallKind.AWARD, Award() as award:
             return Awarded(now, award)
-        case CallKind.AWARD, None if call.cancelled:
-            return AwardCancelled(now, call.key)
         case CallKind.DISPATCH, Instruction() as instruction:
             return Instructed(instruction.issued_at, instruction)
-        case CallKind.DISPATCH, None if call.cancelled:
-            return InstructionCancelled(call.modified_at, call.key)
         case _:
             return None
 
@@ -158,6 +240,19 @@ def _must_be_biddable(workflow: Workflow, requirement: Requirement, now: datetim
         raise RuleViolation(f"the gate for this window closed at {closes_at:%Y-%m-%d %H:%M %Z}")
 
 
+def _must_be_owed(workflow: Workflow, order: Instruction, opportunity: Opportunity) -> None:
+    """Refuse an order that nobody promised to follow, or not for so much."""
+    product, award = workflow.products.get(order.product_id), opportunity.award
+    if opportunity.stage is Stage.NEW and (product is None or not product.standing_contract):
+        raise RuleViolation("no bid, award or standing contract is behind this instruction")
+    exports = product is None or product.direction is Direction.UP
+    if not workflow.store.fleet.may_deliver(order.zone, exports=exports):
+        raise RuleViolation(f"no car of {order.zone} may deliver anything")
+    if product is not None and award is not None:
+        nominated = workflow.store.nominations.between(order.zone, order.window)
+        must_be_awarded(order, award, product.direction, {one.period: one for one in nominated})
+
+
 def _refuse(workflow: Workflow, call: MarketCall, reason: str) -> Opt:
     where = f"{call.key.vtn_id} event {call.key.event_id} modification {call.key.modification}"
     workflow.store.alarms.raise_(Alarm(workflow.now(), "event_refused", where, reason))
@@ -165,8 +260,14 @@ def _refuse(workflow: Workflow, call: MarketCall, reason: str) -> Opt:
 
 
 def _note(workflow: Workflow, call: MarketCall, decision: Opt, reason: str | None) -> Opt:
-    stored = workflow.store.inbox.put(_entry(workflow, call, decision, reason, None))
-    return stored.decision or decision
+    return workflow.store.inbox.put(_entry(workflow, call, decision, reason, None)).decision
+
+
+def _kept(call: MarketCall) -> PeakWindow | Rehearsal | None:
+    """Return what the inbox itself must hold: what facts hold stands in the journal."""
+    if call.test and call.content is not None:
+        return Rehearsal(call.key, call.kind.value, call.content.window)
+    return call.content if isinstance(call.content, PeakWindow) else None
 
 
 def _entry(
@@ -174,9 +275,9 @@ def _entry(
 ) -> InboxEntry:
     return InboxEntry(
         key=call.key,
-        kind=call.kind,
+        kind=CallKind.TEST if call.test else call.kind,
         zones=call.zones,
-        content=call.content if isinstance(call.content, PeakWindow) and not call.test else None,
+        content=_kept(call),
         cancelled=call.cancelled,
         raw=call.raw,
         received_at=workflow.now(),

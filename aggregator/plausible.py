@@ -4,13 +4,24 @@ A platform can be wrong. What it says is believed only within bounds, before any
 the year 9999 must not stop the clock's work for good, nor an order for more than was awarded earn a penalty.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from aggregator.model.errors import RuleViolation
-from aggregator.model.market import Award, Instruction, PeakWindow, Requirement
+from aggregator.model.market import (
+    Award,
+    Direction,
+    Instruction,
+    Nomination,
+    OrderMode,
+    PeakWindow,
+    Requirement,
+    mean_kw,
+)
+from aggregator.model.money import exact
 from aggregator.model.opportunity import Opportunity
-from aggregator.model.time import Interval
+from aggregator.model.time import Interval, half_hours, utc_text
 from aggregator.ports import Content
 
 PAST = timedelta(days=1)
@@ -19,7 +30,9 @@ LONGEST = timedelta(days=7)
 AROUND_NEED = timedelta(hours=12)
 """How far an order may be lengthened beyond its requirement's window."""
 
+LONGEST_RAMP = timedelta(hours=12)
 MOST_KW = 1e7
+MOST_TIMES = 100.0
 MOST_GBP = Decimal(100_000)
 ROUNDING_KW = 0.001
 
@@ -50,24 +63,31 @@ def must_be_plausible(content: Content | None, opportunity: Opportunity | None, 
         case Instruction():
             _window(content.window, now)
             _sizes(*(step.value for step in content.steps))
+            _ramp(content)
             _within_award(content, opportunity)
-        case PeakWindow(steps=steps):
-            _window(Interval(steps[0].interval.start, steps[-1].interval.end), now)
+        case PeakWindow(prices=prices):
+            _window(content.window, now)
+            _prices(*(exact(step.value) for step in prices))
 
 
 def _window(window: Interval, now: datetime) -> None:
-    if not (
-        now - PAST <= window.start and window.end <= now + AHEAD and window.end - window.start <= LONGEST
-    ):
+    if not (now - PAST <= window.end and window.end <= now + AHEAD and window.end - window.start <= LONGEST):
         raise RuleViolation(
             f"the window {window.start} to {window.end} is not plausible: at most {LONGEST.days} days long,"
-            f" not more than {PAST.days} day ago, not more than {AHEAD.days} days ahead"
+            f" not over for more than {PAST.days} day, not more than {AHEAD.days} days ahead"
         )
 
 
 def _sizes(*kw: float) -> None:
     if any(abs(level) > MOST_KW for level in kw):
         raise RuleViolation(f"{max(kw, key=abs):g} kW is not plausible: at most {MOST_KW:g} kW")
+
+
+def _ramp(order: Instruction) -> None:
+    if order.ramp_up_s > LONGEST_RAMP.total_seconds():
+        raise RuleViolation(f"a ramp of {order.ramp_up_s:g} s is not plausible: at most {LONGEST_RAMP}")
+    if order.mode is OrderMode.MULTIPLIER and any(abs(step.value) > MOST_TIMES for step in order.steps):
+        raise RuleViolation(f"a multiplier is not plausible: at most {MOST_TIMES:g} times the nomination")
 
 
 def _prices(*prices: Decimal | None) -> None:
@@ -91,6 +111,35 @@ def _within_bid(award: Award, opportunity: Opportunity | None) -> None:
         raise RuleViolation(
             f"cleared at GBP {award.utilisation_gbp_per_mwh}/MWh, bid at {bid.utilisation_gbp_per_mwh}"
         )
+
+
+def must_be_awarded(
+    order: Instruction, award: Award, direction: Direction, nominations: Mapping[Interval, Nomination]
+) -> None:
+    """Refuse an order for more than was awarded: nobody approved that it be promised (P7).
+
+    A set-point or a multiple counts by what it adds to the nomination. Where an order is lengthened beyond
+    the award's window, the most that was awarded in any slot is the limit. An order with a random delay is
+    held against the slots that it was for.
+
+    Raises:
+        RuleViolation: With the figures.
+    """
+    delay = timedelta(seconds=order.delay_s)
+    for step in order.steps:
+        for period in half_hours(step.interval):
+            part = step.interval.overlap(period)
+            if part is None:
+                continue
+            asked = Interval(part.start - delay, part.end - delay)
+            kw = direction.sign * order.change_kw(step.value, mean_kw(nominations.get(period)))
+            slots = [n for n, slot in enumerate(award.slots) if slot.overlap(asked)]
+            most_kw = min((award.awarded_kw[n] for n in slots), default=max(award.awarded_kw))
+            if kw > most_kw + ROUNDING_KW:
+                raise RuleViolation(
+                    f"ordered {kw:g} kW from {utc_text(period.start)}, awarded {most_kw:g} kW;"
+                    " what was ordered before stands"
+                )
 
 
 def _within_award(order: Instruction, opportunity: Opportunity | None) -> None:

@@ -35,12 +35,16 @@ class Opt(StrEnum):
 
 
 class CallKind(StrEnum):
-    """What a platform's event is about; ``unknown`` where the profile does not say."""
+    """What a platform's event is about; ``unknown`` where the profile does not say.
+
+    In the inbox a test of any kind is a ``test``, and nothing else.
+    """
 
     REQUIREMENT = "requirement"
     AWARD = "award"
     DISPATCH = "dispatch"
     PEAK = "peak"
+    TEST = "test"
     UNKNOWN = "unknown"
 
 
@@ -64,6 +68,7 @@ class MarketCall:
         problem: Why it cannot be read or is not ours; None where all is well.
         raw: The message it came in.
         modified_at: The platform's own stamp of this modification: from then on it holds.
+        completed: Whether the platform says that it has ended; it has no content then.
     """
 
     key: EventKey
@@ -78,6 +83,12 @@ class MarketCall:
     problem: str | None
     raw: bytes
     modified_at: datetime
+    completed: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of the event may run any more, by what the platform says of it."""
+        return self.cancelled or self.completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,17 @@ class Report:
     specifier: str
     created_at: datetime
     rows: tuple[ReportRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut(Report):
+    """Word that we no longer serve an event that we had opted into; kept and sent as reports are.
+
+    Attributes:
+        event: The event version.
+    """
+
+    event: EventKey
 
 
 class VenMemory(Protocol):

@@ -13,11 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import pairwise
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
-from aggregator.model.market import Nomination, OrderMode, Product
+from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
 from aggregator.model.money import exact, pounds, share
 from aggregator.model.opportunity import Opportunity
@@ -137,23 +139,33 @@ def _registers_at(known: Sequence[Reading], at_s: FloatArray) -> tuple[FloatArra
 def instructed_wh(opportunity: Opportunity, product: Product, nominated_wh: int, period: Interval) -> int:
     """Return the energy ordered in a half-hour in the product's direction, at least 0. [Wh]
 
-    Each version of the order holds from its platform's stamp to the next version's or the cancellation's.
-    A set-point order is read as a change to the nomination.
+    Each version of an order holds from its platform's stamp to the next version's or the cancellation's. A
+    set-point or a multiple is read as a change to the nomination. Where orders of one opportunity overlap,
+    the one that is served counts; those of different opportunities are settled each on its own.
     """
+    nominated_kw = nominated_wh / WH_PER_KWH / period.hours
+    pieces = [
+        (part, change.instruction.rank, change.instruction.change_kw(step.value, nominated_kw))
+        for n, change in enumerate(opportunity.orders)
+        if change.instruction is not None
+        for step in change.instruction.steps
+        if (part := _part_in_force(step.interval, change.at, _replaced_at(opportunity, n), period))
+    ]
+    bounds = sorted({bound for part, _, _ in pieces for bound in (part.start, part.end)})
     total = 0.0
-    for n, change in enumerate(opportunity.orders):
-        if change.instruction is None:
-            continue
-        following = opportunity.orders[n + 1].at if n + 1 < len(opportunity.orders) else None
-        for step in change.instruction.steps:
-            part = _part_in_force(step.interval, change.at, following, period)
-            if part is None:
-                continue
-            kw = step.value
-            if change.instruction.mode is OrderMode.SETPOINT:
-                kw -= nominated_wh / WH_PER_KWH / period.hours
-            total += max(0.0, product.direction.sign * kw) * (part.end - part.start) / HOUR
+    for start, end in pairwise(bounds):
+        served = [(rank, kw) for part, rank, kw in reversed(pieces) if start in part]
+        if served:
+            _, kw = max(served, key=itemgetter(0))
+            total += max(0.0, product.direction.sign * kw) * ((end - start) / HOUR)
     return round(total * WH_PER_KWH)
+
+
+def _replaced_at(opportunity: Opportunity, index: int) -> datetime | None:
+    """Return when the next version of the same order event came, None for the last one."""
+    event_id = opportunity.orders[index].key.event_id
+    later = opportunity.orders[index + 1 :]
+    return next((change.at for change in later if change.key.event_id == event_id), None)
 
 
 def _part_in_force(
@@ -263,6 +275,10 @@ def _availability_gbp(opportunity: Opportunity, period: Interval) -> Decimal:
     award = opportunity.award
     if award is None or not award.availability_gbp_per_mw_h:
         return Decimal(0)
+    if opportunity.opted_out_at is not None:
+        if opportunity.opted_out_at <= period.start:
+            return Decimal(0)
+        period = Interval(period.start, min(period.end, opportunity.opted_out_at))
     mw_h = sum(
         (
             exact(kw) / KW_PER_MW * exact(part.hours)

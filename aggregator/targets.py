@@ -3,18 +3,31 @@
 What is nominated is what runs when nothing is called (P13), so the control loop follows the nomination
 through every red half-hour, and the nomination plus the order through every ordered one. Everywhere else
 each car follows its own plan.
+
+Of orders that overlap the one of higher priority is served (1 is the highest, 0 the lowest, by the 2.0b
+schema), of equal ones the later; the other resumes after it. Each is settled on its own all the same: the
+platform that ordered both is told what each got.
+
+An order's ramp lies before its start: by the 2.0b schema ``x-eiRampUp`` is a duration "before or after the
+event start time", none of our durations is negative, and ``near`` is the time between ramp and start. The
+target moves in equal parts from the nomination to the first level. An order that runs is served until
+another begins: a ramp takes nothing from it. What a ramp moves was not ordered, and is not settled.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from math import ceil
+from operator import itemgetter
 
-from aggregator.model.market import RED_LEVEL, Direction, Nomination, OrderMode, PeakWindow
+from aggregator.model.market import RED_LEVEL, Direction, Instruction, Nomination, PeakWindow, mean_kw
 from aggregator.model.opportunity import Opportunity
-from aggregator.model.time import HALF_HOUR, HOUR, Interval, floor_half_hour
+from aggregator.model.time import HALF_HOUR, Interval, floor_half_hour
 from aggregator.ports import ZoneTarget
 
-WH_PER_KWH = 1000
 LONGEST_WINDOW = timedelta(hours=24)
+SHORTEST_RAMP_PART_S = 60.0
+MOST_RAMP_PARTS = 10
+Order = tuple[str, Instruction]
 
 
 def zone_target(
@@ -33,40 +46,55 @@ def zone_target(
         nominations: The zone's, per half-hour.
         peaks: The zone's standing signals.
     """
-    ordered = [opportunity for opportunity in opportunities if opportunity.instruction is not None]
+    orders = [(one.opportunity_id, order) for one in opportunities for order in one.in_force]
     slots: list[Interval] = []
     levels: list[float] = []
     serving: list[str | None] = []
     direction = Direction.UP
-    for slot in _slots_from(now, ordered):
-        order = next((one for one in ordered if _order_kw(one, slot) is not None), None)
+    for slot in _slots_from(now, [order for _, order in orders]):
         nomination = nominations.get(_half_hour_of(slot))
         in_peak = any(peak.level_at(slot.start) >= RED_LEVEL for peak in peaks)
-        if order is None and not (in_peak and nomination is not None):
+        base_kw = mean_kw(nomination)
+        opportunity_id, change_kw = _served(orders, slot, base_kw)
+        if opportunity_id is None and not (in_peak and nomination is not None):
             break
-        base_kw = _mean_kw(nomination)
-        kw = _order_kw(order, slot) if order is not None else None
-        if order is not None and kw is not None and order.instruction is not None:
-            is_setpoint = order.instruction.mode is OrderMode.SETPOINT
-            direction = Direction.DOWN if (kw - base_kw if is_setpoint else kw) < 0 else direction
-            base_kw = kw if is_setpoint else base_kw + kw
+        if change_kw < 0:
+            direction = Direction.DOWN
         slots.append(slot)
-        levels.append(base_kw)
-        serving.append(order.opportunity_id if order is not None else None)
+        levels.append(base_kw + change_kw)
+        serving.append(opportunity_id)
     if not slots:
         return None
     return ZoneTarget(zone, tuple(slots), tuple(levels), direction, tuple(serving))
 
 
-def _slots_from(now: datetime, ordered: Sequence[Opportunity]) -> Iterable[Interval]:
-    """Yield slots from the running one on, cut at half-hours and at the orders' own steps."""
-    cuts = {
-        bound
-        for opportunity in ordered
-        if opportunity.instruction is not None
-        for step in opportunity.instruction.steps
-        for bound in (step.interval.start, step.interval.end)
-    }
+def _served(orders: Iterable[Order], slot: Interval, base_kw: float) -> tuple[str | None, float]:
+    """Return whose order is served in a slot, and what it adds to the nomination. [kW, export positive]"""
+    running = [
+        (order.rank, name, order.change_kw(value, base_kw))
+        for name, order in orders
+        if (value := order.value_at(slot.start)) is not None
+    ]
+    ramping = [
+        (order.rank, name, order.change_kw(order.steps[0].value, base_kw) * _ramped(order, slot))
+        for name, order in orders
+        if order.ramp_starts_at <= slot.start < order.window.start
+    ]
+    if not running and not ramping:
+        return None, 0.0
+    _, name, change_kw = max(reversed(running or ramping), key=itemgetter(0))  # of equal ones the last
+    return name, change_kw
+
+
+def _ramped(order: Instruction, slot: Interval) -> float:
+    """Return the part of an order's first level that is reached halfway through a slot of its ramp."""
+    middle = slot.start + (slot.end - slot.start) / 2
+    return (middle - order.ramp_starts_at).total_seconds() / order.ramp_up_s
+
+
+def _slots_from(now: datetime, orders: Iterable[Instruction]) -> Iterable[Interval]:
+    """Yield slots from the running one on, cut at half-hours, at the orders' own steps and along ramps."""
+    cuts = {bound for order in orders for bound in _bounds(order)}
     end = floor_half_hour(now) + LONGEST_WINDOW
     half_hour_starts = {floor_half_hour(now) + n * HALF_HOUR for n in range(LONGEST_WINDOW // HALF_HOUR + 1)}
     bounds = sorted(bound for bound in cuts | half_hour_starts if now < bound <= end)
@@ -74,17 +102,15 @@ def _slots_from(now: datetime, ordered: Sequence[Opportunity]) -> Iterable[Inter
     return (Interval(start, stop) for start, stop in zip(starts, bounds, strict=True))
 
 
-def _order_kw(opportunity: Opportunity, slot: Interval) -> float | None:
-    instruction = opportunity.instruction
-    return instruction.export_kw_at(slot.start) if instruction is not None else None
+def _bounds(order: Instruction) -> Iterator[datetime]:
+    for step in order.steps:
+        yield from (step.interval.start, step.interval.end)
+    if order.ramp_up_s:
+        parts = min(MOST_RAMP_PARTS, ceil(order.ramp_up_s / SHORTEST_RAMP_PART_S))
+        part = timedelta(seconds=order.ramp_up_s / parts)
+        yield from (order.ramp_starts_at + n * part for n in range(parts))
 
 
 def _half_hour_of(slot: Interval) -> Interval:
     start = floor_half_hour(slot.start)
     return Interval(start, start + HALF_HOUR)
-
-
-def _mean_kw(nomination: Nomination | None) -> float:
-    if nomination is None:
-        return 0.0
-    return nomination.export_wh / WH_PER_KWH / (HALF_HOUR / HOUR)

@@ -22,6 +22,7 @@ Peaks = Callable[[str], Sequence[PeakWindow]]
 Prices = Callable[[str, Sequence[Interval]], Tariff]
 
 
+KWH_PER_MWH = 1000.0
 GATEWAY = "gateway"
 SETTINGS = "settings"
 
@@ -64,8 +65,9 @@ def desk_of(settings: Settings) -> Desk:
 def prices_of(settings: Settings, peaks: Peaks) -> Prices:
     """Return the tariff of a zone for any slots, with its red half-hours.
 
-    A slot that spans two bands or touches a red half-hour takes the dearer import, the lower export and
-    the red: a plan may then be too careful in it, never wrong about it.
+    A price that stands as a signal is what a kWh drawn costs, in place of the band's; what a kWh given earns
+    stays the tariff's. A slot that spans two prices or touches a red half-hour takes the dearer import, the
+    lower export and the red: a plan may then be too careful in it, never wrong about it.
     """
 
     def prices(zone: str, slots: Sequence[Interval]) -> Tariff:
@@ -75,14 +77,23 @@ def prices_of(settings: Settings, peaks: Peaks) -> Prices:
             any(peak.level_at(part.start) >= RED_LEVEL for part in half_hours(slot) for peak in standing)
             for slot in slots
         ]
+        dearest = [
+            max(_import_gbp_per_kwh(settings.tariff, standing, part.start) for part in half_hours(slot))
+            for slot in slots
+        ]
         return Tariff(
-            import_gbp_per_kwh=np.array([max(band.import_gbp_per_kwh for band in row) for row in bands]),
+            import_gbp_per_kwh=np.array(dearest),
             export_gbp_per_kwh=np.array([min(band.export_gbp_per_kwh for band in row) for row in bands]),
             red=np.array(red, dtype=np.bool_),
             wear_gbp_per_kwh=settings.bidding.wear_gbp_per_kwh,
         )
 
     return prices
+
+
+def _import_gbp_per_kwh(bands: Sequence[TariffBand], standing: Sequence[PeakWindow], at: datetime) -> float:
+    signalled = [price for peak in standing if (price := peak.price_at(at)) is not None]
+    return max(signalled) / KWH_PER_MWH if signalled else _band_at(bands, at).import_gbp_per_kwh
 
 
 def _band_at(bands: Sequence[TariffBand], at: datetime) -> TariffBand:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from aggregator.desk import Desk
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.fleet import Fleet
-from aggregator.model.market import Draft, Nomination, Plan, Product, Requirement
+from aggregator.model.market import Draft, EventKey, Nomination, Plan, Product, Requirement
 from aggregator.model.money import exact
 from aggregator.model.opportunity import (
     Approved,
@@ -27,6 +27,7 @@ from aggregator.model.opportunity import (
     GateClosed,
     NotAwarded,
     Opportunity,
+    OptedOut,
     Proposed,
     Settled,
     Stage,
@@ -35,7 +36,7 @@ from aggregator.model.opportunity import (
     Withdrawn,
 )
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
-from aggregator.ports import Clock, Report, ReportRow
+from aggregator.ports import Clock, OptOut, Report, ReportRow
 from aggregator.store import InboxEntry, Store, StoredStatement
 
 WH_PER_KWH = 1000
@@ -43,6 +44,8 @@ OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.C
 MODEL = "model"
 CLOCKWORK = "clock"
 BID = "bid"
+OPT = "opt"
+COMMITTED = (Stage.AWARDED, Stage.DELIVERING)
 
 
 class Workflow:
@@ -158,12 +161,30 @@ class Workflow:
         return self.record(opportunity, Proposed(self.now(), new.sealed()), by=user)
 
     def withdraw(self, opportunity: Opportunity, reason: str, user: str) -> Opportunity:
-        """Take an approved or submitted bid back: the platform is sent a bid of nothing."""
+        """Take an approved or submitted bid back: the platform is sent a bid of nothing.
+
+        What was awarded is opted out of, and what is delivered ends at once.
+        """
         self._must_be(user, self.desk.traders, "trader")
+        if opportunity.stage in COMMITTED:
+            return self.opt_out(opportunity, reason, user)
         if opportunity.submitted is None and opportunity.stage in (Stage.RECEIVED, Stage.IN_REVIEW):
             raise RuleViolation("no bid has left yet that could be taken back; refuse the draft instead")
         self._gate_must_be_open(opportunity)
         return self._take_back(opportunity, reason, user)
+
+    def opt_out(self, opportunity: Opportunity, reason: str, by: str) -> Opportunity:
+        """Take our word back: no more is delivered, and the platform is told so for the award and each order.
+
+        Raises:
+            RuleViolation: If nothing was awarded or ordered, or it is over.
+        """
+        award = [opportunity.award.key] if opportunity.award is not None else []
+        keys = dict.fromkeys([*award, *(order.key for order in opportunity.in_force)])
+        now = self.now()
+        return self.record(
+            opportunity, OptedOut(now, reason, by), by=by, reports=[opt_out_of(key, now) for key in keys]
+        )
 
     # what the clock and the platform bring
 
@@ -183,7 +204,7 @@ class Workflow:
                 return self.record(opportunity, NotAwarded(now), by=CLOCKWORK)
             case Stage.AWARDED if now >= window.end:
                 return self.record(opportunity, DeliveryEnded(now), by=CLOCKWORK)
-            case Stage.AWARDED if opportunity.instruction and now >= opportunity.instruction.window.start:
+            case Stage.AWARDED if any(now >= order.window.start for order in opportunity.in_force):
                 return self.record(opportunity, DeliveryStarted(now), by=CLOCKWORK)
             case Stage.DELIVERING if now >= window.end:
                 return self.record(opportunity, DeliveryEnded(now), by=CLOCKWORK)
@@ -309,6 +330,12 @@ class Workflow:
     def _must_be(self, user: str, allowed: frozenset[str], role: str) -> None:
         if user not in allowed:
             raise RuleViolation(f"{user} is no {role}; {role}s: {', '.join(sorted(allowed)) or 'nobody'}")
+
+
+def opt_out_of(key: EventKey, now: datetime) -> OptOut:
+    """Return the word to a platform that an event version is no longer served."""
+    name = f"opt:{key.vtn_id}:{key.event_id}:{key.modification}"
+    return OptOut(name, key.vtn_id, key.event_id, OPT, now, (), key)
 
 
 def bid_report(need: Requirement, draft: Draft, product: Product, now: datetime) -> Report:

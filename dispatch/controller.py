@@ -24,6 +24,7 @@ from dispatch.fuse import within_fuses
 from dispatch.interlock import Interlock, Refusal
 from dispatch.plan_run import PlanStep, Prices, charges_from, plan_zone
 from dispatch.ramp import RampLimit
+from dispatch.unserved import Unserved
 from dispatch.zone_split import split_zone
 
 log = structlog.get_logger()
@@ -107,7 +108,12 @@ Recorder = Callable[[CycleRecord], Awaitable[None]]
 
 
 class Controller:
-    """Runs the loop over one fleet and one link."""
+    """Runs the loop over one fleet and one link.
+
+    Attributes:
+        cycles: How many were run.
+        unserved: The orders that no car can do anything for.
+    """
 
     def __init__(
         self,
@@ -141,6 +147,7 @@ class Controller:
         self._fallback: dict[str, datetime] = {}
         self._told_short: dict[str, float] = {}
         self.cycles = 0
+        self.unserved = Unserved(self._zone_of)
 
     def wake(self) -> None:
         """Run a cycle at once: an instruction came, changed or was cancelled."""
@@ -194,10 +201,19 @@ class Controller:
         points += self._plan_points(
             {zone: cars for zone, cars in by_zone.items() if zone not in targets}, now, notices
         )
+        self.unserved.note(targets.values(), points, self._silent_zones(now), now)
         sent = await self._send(within_fuses(points, self._cars), now, notices)
         await self._set_fallbacks(willing, now)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
+
+    def _silent_zones(self, now: datetime) -> set[str]:
+        """Return the zones with a car not heard of yet, or plugged in and not heard for too long."""
+        return {
+            self._zone_of[view.car.car_id]
+            for view in self.view.all()
+            if view.report is None or (view.is_plugged() and view.is_stale(now, self._stale_after))
+        }
 
     # set-points
 

@@ -89,10 +89,20 @@ def _is_withdrawal(report: Report, evidence: Evidence) -> bool:
 
 
 def p8_durable(evidence: Evidence) -> Finding:
-    """Each event version answered optIn has its one fact, and each fact from an event its one answer."""
-    keys = Counter(key for facts in evidence.facts.values() for fact in facts if (key := event_key(fact)))
+    """Each event version answered optIn has its one fact, and each fact from an event its one answer.
+
+    The award of a scheduled product is an order as well: one fact of each kind.
+    """
+    made = Counter(
+        (key, type(fact)) for facts in evidence.facts.values() for fact in facts if (key := event_key(fact))
+    )
+    keys = dict.fromkeys(key for key, _ in made)
     entries = evidence.store.inbox.all()
-    breaches = [f"event {_name(key)} made {count} facts" for key, count in keys.items() if count > 1]
+    breaches = [
+        f"event {_name(key)} made {count} facts of kind {kind.__name__}"
+        for (key, kind), count in made.items()
+        if count > 1
+    ]
     accepted = set()
     for entry in entries:
         if entry.decision is not Opt.IN or entry.kind not in BEARS_FACTS or entry.reason is not None:

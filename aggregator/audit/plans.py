@@ -23,6 +23,7 @@ from aggregator.workflow import MODEL, held_back_kw
 
 WH_PER_KWH = 1000
 TOLERANCE_GBP = 0.005
+HOLD = (CallKind.PEAK, CallKind.TEST)  # what is only a test by now held as a peak before
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def _peaks(evidence: Evidence, zone: str, known_at: datetime) -> Sequence[PeakWi
     """Return the peak windows that held for a zone by what was known at a time."""
     latest: dict[str, tuple[int, PeakWindow | None]] = {}
     for entry in evidence.store.inbox.all():
-        if entry.kind is not CallKind.PEAK or entry.received_at > known_at or zone not in entry.zones:
+        if entry.kind not in HOLD or entry.received_at > known_at or zone not in entry.zones:
             continue
         modification, _ = latest.get(entry.key.event_id, (-1, None))
         if entry.key.modification > modification:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from aggregator.commands.context import Context
 from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.market import Instruction
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import LONDON, utc_text
 from aggregator.workflow import Workflow
@@ -80,7 +81,8 @@ def show(context: typer.Context, bid: Bid) -> None:
             {"version": version, "fact": type(fact).__name__, "at": utc_text(fact.at), "by": by}
             for version, fact, by, _ in workflow.store.journal.facts(one.opportunity_id)
         ]
-        body = {**_summary(one, workflow), **_details(one), "facts": facts}
+        orders = [_order(order) for order in one.in_force]
+        body = {**_summary(one, workflow), **_details(one), "orders": orders, "facts": facts}
     lines = [f"{name}: {value}" for name, value in body.items() if name != "facts"]
     lines += [f"  {row['version']:>3} {row['at']} {row['fact']} by {row['by']}" for row in facts]
     shared.answer(body, "\n".join(lines))
@@ -124,7 +126,7 @@ def reject(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
 
 @group.command()
 def withdraw(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
-    """Take an approved or submitted bid back, with a reason."""
+    """Take an approved, submitted or awarded bid back, with a reason; what is delivered ends at once."""
     _act(context, bid, lambda flow, one: flow.withdraw(one, reason, user))
 
 
@@ -209,6 +211,21 @@ def _details(one: Opportunity) -> dict[str, object]:
             "margin_p10_gbp": round(why.margin_p10_gbp, 2),
             "inputs": why.inputs_digest,
         },
+    }
+
+
+def _order(order: Instruction) -> dict[str, object]:
+    return {
+        "event": order.key.event_id,
+        "modification": order.key.modification,
+        "start": utc_text(order.window.start),
+        "end": utc_text(order.window.end),
+        "mode": order.mode.value,
+        "values": [step.value for step in order.steps],
+        "priority": order.priority,
+        "ramp_up_s": order.ramp_up_s,
+        "notice_s": order.notice_s,
+        "delay_s": order.delay_s,
     }
 
 

@@ -100,7 +100,7 @@ class Awarded(Fact):
 
 @dataclass(frozen=True, slots=True)
 class AwardCancelled(Fact):
-    """The DNO took the award back."""
+    """The DNO took the award back; what was delivered until then still counts."""
 
     key: EventKey
 
@@ -122,6 +122,14 @@ class InstructionCancelled(Fact):
     """The DNO took its order back; what was delivered until then still counts."""
 
     key: EventKey
+
+
+@dataclass(frozen=True, slots=True)
+class OptedOut(Fact):
+    """We took our word back after the award: nothing is delivered from then on, nor paid for being held."""
+
+    reason: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)

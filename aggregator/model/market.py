@@ -12,6 +12,8 @@ from enum import StrEnum
 
 from aggregator.model.time import LONDON, Interval
 
+WH_PER_KWH = 1000
+
 
 class Direction(StrEnum):
     """Which way the product moves power: ``up`` is more export or less import."""
@@ -146,10 +148,11 @@ class Step:
 
 
 class OrderMode(StrEnum):
-    """How an order is to be read: as a change to what was nominated, or as the zone's net export itself."""
+    """How an order is to be read: as a change to the nomination, as net export itself, or as a multiple."""
 
     DELTA = "delta"
     SETPOINT = "setpoint"
+    MULTIPLIER = "multiplier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +163,13 @@ class Instruction:
         key: The event version that said so; a higher modification replaces a lower one.
         zone: Where.
         product_id: Under which rules.
-        mode: Delta on the nomination, or net export of the zone.
-        steps: Export-positive kW per interval, in order, not overlapping. [kW]
+        mode: Delta on the nomination, net export of the zone, or multiple of the nomination.
+        steps: Export-positive kW per interval, in order, not overlapping; multiples are numbers. [kW]
         issued_at: The platform's own stamp of this modification: from then on it holds.
+        priority: Among orders of a zone that overlap: 1 is served first, 0 last.
+        ramp_up_s: How long before its start the zone's power moves towards it. [s]
+        notice_s: How long before its start the platform means to tell of it; kept to be shown. [s]
+        delay_s: By how much its steps were moved, drawn within the tolerance of its start. [s]
     """
 
     key: EventKey
@@ -171,14 +178,38 @@ class Instruction:
     mode: OrderMode
     steps: tuple[Step, ...]
     issued_at: datetime
+    priority: int = 0
+    ramp_up_s: float = 0.0
+    notice_s: float = 0.0
+    delay_s: float = 0.0
 
     @property
     def window(self) -> Interval:
         """From the first interval's start to the last one's end."""
         return Interval(self.steps[0].interval.start, self.steps[-1].interval.end)
 
-    def export_kw_at(self, at: datetime) -> float | None:
-        """Return the level in force at ``at``, None where nothing is ordered. [kW, export positive]"""
+    @property
+    def ramp_starts_at(self) -> datetime:
+        """When the zone's power begins to move; the start itself without a ramp."""
+        return self.window.start - timedelta(seconds=self.ramp_up_s)
+
+    @property
+    def rank(self) -> tuple[bool, int, datetime]:
+        """What orders that overlap are sorted by, the one to be served last: priority, then the later one."""
+        return self.priority > 0, -self.priority, self.issued_at
+
+    def change_kw(self, value: float, nominated_kw: float) -> float:
+        """Return what a step's value adds to what was nominated. [kW, export positive]"""
+        match self.mode:
+            case OrderMode.DELTA:
+                return value
+            case OrderMode.SETPOINT:
+                return value - nominated_kw
+            case OrderMode.MULTIPLIER:
+                return (value - 1.0) * nominated_kw
+
+    def value_at(self, at: datetime) -> float | None:
+        """Return the step's value in force at ``at``, None where nothing is ordered."""
         for step in self.steps:
             if at in step.interval:
                 return step.value
@@ -187,18 +218,44 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class PeakWindow:
-    """A standing SIMPLE signal for a zone: 0 green, 1 amber, 2 red, 3 emergency, per interval."""
+    """A standing signal for a zone: a level, a price, or both, per interval.
+
+    Attributes:
+        key: The event version that said so.
+        zone: Where.
+        steps: SIMPLE levels: 0 green, 1 amber, 2 red, 3 emergency; green where only a price was given.
+        prices: What a kWh drawn costs, for the plan: in place of the tariff's. [GBP/MWh]
+    """
 
     key: EventKey
     zone: str
     steps: tuple[Step, ...]
+    prices: tuple[Step, ...] = ()
+
+    @property
+    def window(self) -> Interval:
+        """From the first interval's start to the last one's end."""
+        return Interval(self.steps[0].interval.start, self.steps[-1].interval.end)
 
     def level_at(self, at: datetime) -> int:
         """Return the level in force at ``at``; 0 outside the window."""
         return next((int(step.value) for step in self.steps if at in step.interval), 0)
 
+    def price_at(self, at: datetime) -> float | None:
+        """Return the price in force at ``at``; None where there is none. [GBP/MWh]"""
+        return next((step.value for step in self.prices if at in step.interval), None)
+
 
 RED_LEVEL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """A test event as it is kept: of what kind, when it is played, and nothing that could move a car."""
+
+    key: EventKey
+    kind: str
+    window: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,3 +373,8 @@ class Nomination:
     base_wh: int
     kept_wh: int
     frozen_at: datetime
+
+
+def mean_kw(nomination: Nomination | None) -> float:
+    """Return the mean power of a nomination, 0 where nothing was nominated. [kW, export positive]"""
+    return 0.0 if nomination is None else nomination.export_wh / WH_PER_KWH / nomination.period.hours

@@ -25,6 +25,7 @@ from aggregator.model.facts import (
     Instructed,
     InstructionCancelled,
     NotAwarded,
+    OptedOut,
     Proposed,
     Received,
     RequirementCancelled,
@@ -53,6 +54,7 @@ __all__ = [
     "InstructionCancelled",
     "NotAwarded",
     "Opportunity",
+    "OptedOut",
     "OrderChange",
     "Proposed",
     "Received",
@@ -130,12 +132,16 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
         AwardCancelled: S.CLOSED,
         Instructed: S.AWARDED,
         InstructionCancelled: S.AWARDED,
+        OptedOut: S.CLOSED,
         DeliveryStarted: S.DELIVERING,
         DeliveryEnded: S.DELIVERED,
     },
     S.DELIVERING: {
+        Awarded: S.DELIVERING,  # amended; that of a scheduled product brings its amended order with it
+        AwardCancelled: S.DELIVERED,
         Instructed: S.DELIVERING,
         InstructionCancelled: S.DELIVERING,
+        OptedOut: S.DELIVERED,  # what was delivered by then is settled
         DeliveryEnded: S.DELIVERED,
     },
     S.DELIVERED: {Settled: S.SETTLED},
@@ -148,7 +154,8 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
 class OrderChange:
     """One step in the history of an order: what held from ``at`` on; None once cancelled.
 
-    ``key`` is the event version that said so: an order older than its cancellation does not come back.
+    ``key`` is the event version that said so: an order older than its cancellation does not come back. Each
+    order event has a history of its own, several may be in force at once.
     """
 
     at: datetime
@@ -172,6 +179,7 @@ class Opportunity:
         submitted: The draft that the platform holds, None before one is acknowledged.
         award: What was cleared.
         orders: Every order and cancellation, oldest first.
+        opted_out_at: When we took our word back; None where it stands.
         statement_version: Of the last statement; 0 before the first.
         closed_because: Why it ended, in words.
     """
@@ -187,13 +195,21 @@ class Opportunity:
     submitted: Draft | None = None
     award: Award | None = None
     orders: tuple[OrderChange, ...] = ()
+    opted_out_at: datetime | None = None
     statement_version: int = 0
     closed_because: str | None = None
 
     @property
+    def in_force(self) -> tuple[Instruction, ...]:
+        """The orders in force, of each order event the last; the newest comes last."""
+        last = {change.key.event_id: n for n, change in enumerate(self.orders)}
+        changes = [self.orders[n] for n in sorted(last.values())]
+        return tuple(change.instruction for change in changes if change.instruction is not None)
+
+    @property
     def instruction(self) -> Instruction | None:
-        """The order in force, None before any and after a cancellation."""
-        return self.orders[-1].instruction if self.orders else None
+        """The newest order in force, None before any and after a cancellation."""
+        return self.in_force[-1] if self.in_force else None
 
     @property
     def zone(self) -> str:
@@ -251,7 +267,7 @@ class Opportunity:
                 standing = self.submitted
                 digest = standing.digest if standing else None
                 return replace(moved, draft=standing, checked_by=None, approved_digest=digest)
-            case Awarded() | AwardCancelled():
+            case Awarded() | AwardCancelled() | OptedOut():
                 return _awarded(self, moved, fact)
             case Instructed() | InstructionCancelled():
                 return _ordered(self, moved, fact)
@@ -297,14 +313,27 @@ def _reviewed(before: Opportunity, moved: Opportunity, fact: Checked | Approved 
     return replace(moved, approved_digest=fact.draft_digest)
 
 
-def _awarded(before: Opportunity, moved: Opportunity, fact: Awarded | AwardCancelled) -> Opportunity:
+def _awarded(
+    before: Opportunity, moved: Opportunity, fact: Awarded | AwardCancelled | OptedOut
+) -> Opportunity:
+    ended = replace(
+        _without_orders(before, moved, fact.at),
+        closed_because=_reason(fact) if moved.stage is Stage.CLOSED else None,
+    )
+    if isinstance(fact, OptedOut):
+        return replace(ended, opted_out_at=fact.at)
     known = before.award.key if before.award else None
     if isinstance(fact, Awarded):
         _must_be_newer(known, fact.award.key)
         return replace(moved, award=fact.award)
     _must_be_newer(known, fact.key)
-    over = (OrderChange(fact.at, None, fact.key),) if before.instruction else ()
-    return replace(moved, award=None, orders=(*before.orders, *over), closed_because=_reason(fact))
+    # what was delivered by then is paid at the award's price
+    return ended if moved.stage is Stage.DELIVERED else replace(ended, award=None)
+
+
+def _without_orders(before: Opportunity, moved: Opportunity, at: datetime) -> Opportunity:
+    over = [OrderChange(at, None, order.key) for order in before.in_force]
+    return replace(moved, orders=(*before.orders, *over))
 
 
 def _ordered(before: Opportunity, moved: Opportunity, fact: Instructed | InstructionCancelled) -> Opportunity:

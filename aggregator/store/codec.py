@@ -18,24 +18,25 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.market import Award, Instruction, PeakWindow, Plan, Requirement
+from aggregator.model.market import Award, Instruction, PeakWindow, Plan, Rehearsal, Requirement
 from aggregator.model.opportunity import NEXT, Fact
 from aggregator.model.time import utc_text
-from aggregator.ports import Content, Report
+from aggregator.ports import Content, OptOut, Report
 
 T = TypeVar("T")
 
 FACTS: Mapping[str, type[Fact]] = {kind.__name__: kind for after in NEXT.values() for kind in after}
 """Every fact that can happen, by name: those of the one table that says when."""
 
-CONTENTS: Mapping[str, type[Content]] = {
+CONTENTS: Mapping[str, type[Content | Rehearsal]] = {
     "Requirement": Requirement,
     "Award": Award,
     "Instruction": Instruction,
     "PeakWindow": PeakWindow,
+    "Rehearsal": Rehearsal,
 }
 PLANS: Mapping[str, type[Plan]] = {"Plan": Plan}
-REPORTS: Mapping[str, type[Report]] = {"Report": Report}
+REPORTS: Mapping[str, type[Report]] = {"Report": Report, "OptOut": OptOut}
 
 _ADAPTERS: dict[object, TypeAdapter[Any]] = {}
 

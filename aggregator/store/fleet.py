@@ -64,6 +64,18 @@ class FleetStore:
             cars = tuple(_car(row, chargers[row.charger_id], sites[row.site_id]) for row in rows)
         return Fleet(cars, digest)
 
+    def may_deliver(self, zone: str, *, exports: bool) -> bool:
+        """Return whether a zone has a car that may ever export, or any at all; so it is before any import."""
+        query = select(CARS.c.car_id).join(SITES).join(CHARGERS).where(SITES.c.zone == zone)
+        if exports:
+            approved = SITES.c.export_source != ExportSource.NONE.value
+            query = query.where(approved, SITES.c.export_limit_kw > 0, CHARGERS.c.discharge_kw > 0)
+        imported = select(FLEET_IMPORTS.c.import_id)
+        with reading(self._engine) as connection:
+            if connection.scalar(imported.limit(1)) is None:
+                return True
+            return connection.scalar(query.limit(1)) is not None
+
     def _write(self, imported: dict[str, Any], rows: dict[Table, list[dict[str, Any]]]) -> None:
         with writing(self._engine) as connection:
             for table in (CARS, CHARGERS, SITES):

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from aggregator.model.errors import RuleViolation
-from aggregator.model.market import EventKey, PeakWindow
+from aggregator.model.market import EventKey, PeakWindow, Rehearsal
 from aggregator.ports import CallKind, Content, Opt
 from aggregator.store.codec import CONTENTS, from_text, names_from, names_to_text, to_text
 from aggregator.store.engine import AnyRow, insert_if_new, reading, writing
@@ -35,7 +35,7 @@ class InboxEntry:
         decision: What we answer, or would if the platform wanted to know.
         reason: Why, in words, where it is not simply opted in.
         opportunity_id: The opportunity it bears on, if any.
-        content: In our words; None where it can't be read or is cancelled.
+        content: In our words; None where it can't be read or is over; of a test event only when it is played.
         cancelled: Whether it takes the event back.
     """
 
@@ -47,7 +47,7 @@ class InboxEntry:
     decision: Opt
     reason: str | None = None
     opportunity_id: str | None = None
-    content: Content | None = None
+    content: Content | Rehearsal | None = None
     cancelled: bool = False
 
 
@@ -62,17 +62,18 @@ class Inbox:
         with reading(self._engine) as connection:
             return _get(connection, key)
 
-    def latest(self, vtn_id: str, event_id: str) -> InboxEntry | None:
-        """Return the entry of an event's highest modification."""
+    def place_of(self, vtn_id: str, event_id: str) -> str | None:
+        """Return the opportunity that an event's last accepted modification bears on."""
         query = (
-            select(INBOX)
-            .where(INBOX.c.vtn_id == vtn_id, INBOX.c.event_id == event_id)
+            select(INBOX.c.opportunity_id)
+            .where(
+                INBOX.c.vtn_id == vtn_id, INBOX.c.event_id == event_id, INBOX.c.opportunity_id.is_not(None)
+            )
             .order_by(INBOX.c.modification.desc())
             .limit(1)
         )
         with reading(self._engine) as connection:
-            row = connection.execute(query).one_or_none()
-        return None if row is None else _entry(row)
+            return connection.scalar(query)
 
     def put(self, entry: InboxEntry) -> InboxEntry:
         """Store an event version that makes no fact; return what is stored under its key, the older wins.
@@ -110,6 +111,14 @@ class Inbox:
         with reading(self._engine) as connection:
             entries = [_entry(row) for row in connection.execute(query)]
         return _holding(entries, zone)
+
+    def tests(self) -> list[InboxEntry]:
+        """Return of each test event the newest version: no ``Rehearsal`` once the platform ended it."""
+        names = select(*_KEY[:2]).where(INBOX.c.kind == CallKind.TEST.value)
+        query = select(INBOX).where(tuple_(*_KEY[:2]).in_(names)).order_by(*_KEY)
+        with reading(self._engine) as connection:
+            entries = [_entry(row) for row in connection.execute(query)]
+        return list({(entry.key.vtn_id, entry.key.event_id): entry for entry in entries}.values())
 
 
 def decide_with(connection: Connection, entry: InboxEntry, opportunity_id: str) -> None:

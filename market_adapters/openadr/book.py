@@ -21,14 +21,15 @@ class KnownEvent:
     """An event as last seen.
 
     Attributes:
-        modification: Highest seen; one more once we took it as cancelled because it was missing.
+        modification: Highest seen; one more once we took it as cancelled because it was missing, or called
+            over without a new number.
         kind: As a ``CallKind``.
         zones: Its targets.
         ref: The requirement it names.
         start: Of its active period; empty where open-ended or unreadable.
         end: As above.
         live: Whether it was ever read without a problem, so that there is something to take back.
-        cancelled: Whether it was taken back.
+        cancelled: Whether it was taken back, or called completed.
     """
 
     modification: int
@@ -43,6 +44,10 @@ class KnownEvent:
     def ended(self, now: datetime) -> bool:
         """Whether its time is over; never so for an open end."""
         return bool(self.end) and parse_instant(self.end) <= now
+
+    def runs(self, now: datetime) -> bool:
+        """Whether there is something that can still be taken back."""
+        return self.live and not self.cancelled and not self.ended(now)
 
     def taken_back(self, vtn_id: str, event_id: str, now: datetime, raw: bytes) -> MarketCall:
         """Return the call that says that it is cancelled, under the next modification number."""
@@ -86,9 +91,15 @@ class Book:
             self._store("registration", {"ven_id": ven_id, "registration_id": registration_id})
 
     def judged(self, call: MarketCall) -> MarketCall:
-        """Return the call, with a problem if it is behind what is known of its event."""
+        """Return the call, with a problem if it is behind what is known of its event.
+
+        The end of a known event needs no more than its id: whatever else of it cannot be read is no problem.
+        """
         known = self._events.get(call.key.event_id)
-        if known is None or call.problem is not None:
+        if known is not None and known.live and call.is_over:
+            kind = CallKind(known.kind)
+            call = replace(call, problem=None, kind=kind, zones=known.zones, opportunity_ref=known.ref)
+        if known is None or call.problem is not None or (known.cancelled and call.is_over):
             return call
         if call.key.modification < known.modification:
             return replace(call, problem=_behind(call, f"{known.modification} or higher"))
@@ -96,14 +107,27 @@ class Book:
             return replace(call, problem=_behind(call, f"above {known.modification}, as it was taken back"))
         return call
 
+    def ended(self, calls: Iterable[MarketCall], now: datetime, raw: bytes) -> tuple[MarketCall, ...]:
+        """Return the end, under a number of its own, of what is called over under the number it lived by.
+
+        A platform that only changes the status would otherwise be given the answer of the living event.
+        """
+        known_calls = [(call, self._events.get(call.key.event_id)) for call in calls if call.is_over]
+        return tuple(
+            known.taken_back(self._vtn_id, call.key.event_id, now, raw)
+            for call, known in known_calls
+            if known is not None
+            and known.runs(now)
+            and call.problem is None
+            and call.key.modification == known.modification
+        )
+
     def missing(self, present: Iterable[str], now: datetime, raw: bytes) -> tuple[MarketCall, ...]:
         """Return a cancellation for every known event, not yet over, that is not among those present."""
         names = set(present)
         gone = [(name, known) for name, known in self._events.items() if name not in names]
         return tuple(
-            known.taken_back(self._vtn_id, name, now, raw)
-            for name, known in gone
-            if known.live and not known.cancelled and not known.ended(now)
+            known.taken_back(self._vtn_id, name, now, raw) for name, known in gone if known.runs(now)
         )
 
     def note(self, calls: Iterable[MarketCall], now: datetime) -> bool:
@@ -121,11 +145,11 @@ class Book:
         return self._keep_events(events)
 
     def taken_back(self, calls: Iterable[MarketCall]) -> None:
-        """Remember cancellations, once they have been passed on."""
+        """Remember cancellations and completions, once they have been passed on."""
         events = dict(self._events)
         for call in calls:
             known = events.get(call.key.event_id)
-            if call.cancelled and known is not None and call.key.modification >= known.modification:
+            if call.is_over and known is not None and call.key.modification >= known.modification:
                 events[call.key.event_id] = replace(known, modification=call.key.modification, cancelled=True)
         self._keep_events(events)
 
@@ -182,7 +206,7 @@ def _known_event(entry: Mapping[str, Any]) -> KnownEvent:
 
 
 def _seen(call: MarketCall, known: KnownEvent | None) -> KnownEvent:
-    if known is not None and call.problem is not None:
+    if known is not None and (call.problem is not None or call.key.modification < known.modification):
         return replace(known, modification=max(known.modification, call.key.modification))
     return KnownEvent(
         modification=call.key.modification,

@@ -6,10 +6,11 @@ from typing import Any
 
 from openleadr.messaging import create_message
 
-from aggregator.ports import Opt
+from aggregator.ports import Opt, OptOut
 
 OK = 200
 REPORT_NOT_SUPPORTED = 461
+NOT_PARTICIPATING = "notParticipating"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,21 @@ def created_event(ven_id: str, request_id: str, answers: Sequence[EventAnswer]) 
     ]
     payload = {"response": _response(request_id), "event_responses": responses, "ven_id": ven_id}
     return Outgoing("EiEvent", "oadrCreatedEvent", payload)
+
+
+def create_opt(ven_id: str, opt: OptOut) -> Outgoing:
+    """Opt out of an event version; sent again it is the same message."""
+    payload = {
+        "opt_id": opt.report_id,
+        "opt_type": Opt.OUT.value,
+        "opt_reason": NOT_PARTICIPATING,
+        "ven_id": ven_id,
+        "created_date_time": opt.created_at,
+        "request_id": opt.report_id,
+        "event_id": opt.event.event_id,
+        "modification_number": opt.event.modification,
+    }
+    return Outgoing("EiOpt", "oadrCreateOpt", payload)
 
 
 def register_report(ven_id: str, request_id: str, metadata: list[dict[str, Any]]) -> Outgoing:

@@ -26,7 +26,8 @@ class Profile:
         cleared_price_signal: Price per MWh of an award.
         order_signal: kW of an instruction.
         level_signal: Level of a peak window.
-        open_end: How long an open-ended order is taken to last unless it is amended or cancelled before.
+        open_end: How long an open-ended order is taken to last unless it is amended or ended before; where
+            something was awarded, it lasts no longer than that.
     """
 
     context: str

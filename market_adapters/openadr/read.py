@@ -5,8 +5,8 @@ clock of the machine that renders a message, and not by the message's own times,
 ahead of its day reads ``completed`` whenever that day lies in the past of whoever rendered it (as in a replay
 or a simulation). A ``completed`` event whose descriptor was created before its active period began is
 therefore shown as ``near``: not begun, as far as the message itself can tell. The price: an event that truly
-ended is shown so too, if its platform keeps the first ``createdDateTime``. Nothing of the gateway acts on any
-status but ``cancelled``.
+ended is shown so too, if its platform keeps the first ``createdDateTime``. What the gateway acts on is in
+``translate``.
 """
 
 from pathlib import Path

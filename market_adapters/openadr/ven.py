@@ -23,7 +23,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from aggregator.model.errors import BadMessage, Fault, Unavailable
 from aggregator.model.market import EventKey
 from aggregator.model.time import Interval
-from aggregator.ports import CallBatch, Clock, Opt, Report, ReportRequest, VenMemory
+from aggregator.ports import CallBatch, Clock, Opt, OptOut, Report, ReportRequest, VenMemory
 from market_adapters.openadr import messages, reports
 from market_adapters.openadr.book import Book
 from market_adapters.openadr.exchange import NOT_REGISTERED, Exchange, LostRegistration
@@ -32,6 +32,7 @@ from market_adapters.openadr.profile import Profile
 from market_adapters.openadr.settings import VenSettings
 from market_adapters.openadr.translate import response_code, to_call
 from market_adapters.openadr.wire import (
+    Answer,
     CancelReport,
     CreatedPartyRegistration,
     DistributeEvent,
@@ -159,6 +160,17 @@ class Ven:
             self._waiting.extend(self._book.cancel(answer.body.cancel.report_request_ids))
             self._wake.set()
 
+    async def opt_out(self, opt: OptOut) -> None:
+        """Opt out of an event that was opted into, and return once the platform has acknowledged it.
+
+        Raises:
+            Unavailable: If the platform is away, or does not acknowledge it.
+            BadMessage: If it refuses it.
+        """
+        answer = await self._ask(messages.create_opt(self._ven_id(), opt), lost_codes=(NOT_REGISTERED,))
+        if answer is None or not isinstance(answer.body, Answer):
+            raise Unavailable(f"{opt.report_id}: no oadrCreatedOpt in answer to oadrCreateOpt")
+
     async def _step(self) -> None:
         """Do the next thing that is due; what it brings is put among what waits to be yielded."""
         if not self.registered:
@@ -276,12 +288,13 @@ class Ven:
         present = [call.key.event_id for call in calls]
         # an event whose id cannot be read may be any of those that seem to be missing
         missing = () if unnamed else self._book.missing(present, now, raw)
+        ended = self._book.ended(calls, now, raw)
         new = self._book.note(calls, now)
         for call in calls:
             if call.problem is not None:
                 self._log.warning("event_with_problem", event_id=call.key.event_id, problem=call.problem)
         if calls or missing:
-            self._waiting.append(CallBatch(vtn_id, body.request_id, (*calls, *missing)))
+            self._waiting.append(CallBatch(vtn_id, body.request_id, (*calls, *ended, *missing)))
         return new
 
     async def _reports_asked(self, ven_id: str, body: ReportsAsked) -> None:

@@ -289,6 +289,7 @@ def _other(node: Node) -> Other:
 READERS: Mapping[str, Callable[[Node], Body]] = {
     "oadrDistributeEvent": _distribute,
     "oadrResponse": _answer,
+    "oadrCreatedOpt": _answer,
     "oadrCreatedPartyRegistration": _registration,
     "oadrCanceledPartyRegistration": _answer,
     "oadrRegisteredReport": _reports_asked,

@@ -61,6 +61,16 @@ class WireSignal:
 
 
 @dataclass(frozen=True, slots=True)
+class WireBaseline:
+    """A baseline that an event brings: what the platform takes for normal."""
+
+    id: str
+    name: str
+    unit: Unit | None
+    intervals: tuple[WireInterval, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WireEvent:
     """One event as sent; ``end`` is None where open-ended, ``start_after`` the most of its random delay."""
 
@@ -80,6 +90,7 @@ class WireEvent:
     ramp_up: timedelta
     notification: timedelta
     signals: tuple[WireSignal, ...]
+    baselines: tuple[WireBaseline, ...]
     groups: tuple[str, ...]
     resources: tuple[str, ...]
     vens: tuple[str, ...]
@@ -135,6 +146,7 @@ def _event(node: Node) -> WireEvent:
         ramp_up=period.duration("x-eiRampUp", "duration") or NO_TIME,
         notification=period.duration("x-eiNotification", "duration") or NO_TIME,
         signals=tuple(_signals(inner, start, end)),
+        baselines=tuple(_baselines(inner)),
         groups=target.texts("groupID") if target else (),
         resources=target.texts("resourceID") if target else (),
         vens=target.texts("venID") if target else (),
@@ -159,6 +171,20 @@ def _signals(event: Node, start: datetime, end: datetime | None) -> Iterator[Wir
             name=node.need_text("signalName"),
             type=node.need_word(SIGNAL_TYPES, None, "signalType"),
             id=node.text("signalID") or "",
+            unit=_unit(node),
+            intervals=tuple(_intervals(node, start, end)),
+        )
+
+
+def _baselines(event: Node) -> Iterator[WireBaseline]:
+    signals = event.one("eiEventSignals")
+    for node in signals.all("eiEventBaseline") if signals else ():
+        start = node.need_instant("dtstart", "date-time")
+        length = node.duration("duration", "duration")
+        end = _sum(node, start, length) if length else None
+        yield WireBaseline(
+            id=node.text("baselineID") or "",
+            name=node.text("baselineName") or "",
             unit=_unit(node),
             intervals=tuple(_intervals(node, start, end)),
         )

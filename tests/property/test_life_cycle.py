@@ -18,6 +18,7 @@ from aggregator.model.opportunity import (
     Instructed,
     InstructionCancelled,
     Opportunity,
+    OptedOut,
     Proposed,
     Received,
     RequirementCancelled,
@@ -190,6 +191,22 @@ def test_an_order_older_than_its_cancellation_does_not_come_back():
     late = an_instruction(key=an_event_key(event_id="dispatch-1", modification=8))
     with pytest.raises(RuleViolation, match="modification 8 does not follow 9"):
         cancelled.after(Instructed(NOON, late))
+
+
+@given(walks(where_allowed(OptedOut)))
+def test_once_opted_out_no_order_is_in_force_and_none_is_taken(walk):
+    _, opportunity = walk
+    gone = opportunity.after(a_next_fact(opportunity, OptedOut))
+    assert (gone.in_force, gone.opted_out_at) == ((), NOON)
+    with pytest.raises(RuleViolation):
+        gone.after(a_next_fact(gone, Instructed))
+
+
+@given(walks())
+def test_of_each_order_event_one_version_at_most_is_in_force(walk):
+    _, opportunity = walk
+    events = [order.key.event_id for order in opportunity.in_force]
+    assert len(set(events)) == len(events)
 
 
 def test_an_end_says_why():

@@ -176,3 +176,34 @@ async def test_a_report_wakes_the_loop_when_a_car_leaves():
     async with asyncio.timeout(1):
         await loop.controller._wake.wait()
     listening.cancel()
+
+
+# orders that no car can serve
+
+
+@pytest.mark.parametrize(
+    "report",
+    [seen(plugged=False), seen(boost=True), seen(soc=0.3)],
+    ids=["away", "boosted", "at its floor"],
+)
+async def test_an_order_that_no_car_can_serve_is_noted_from_its_first_cycle_on(report):
+    loop = Loop(a_fleet(1), wanted(6.0))
+    await loop.cycle(report)
+    loop.clock.pass_by(timedelta(seconds=30))
+    await loop.cycle(replace(report, measured_at=loop.clock.now()))
+    assert loop.controller.unserved.since == {"order-1": NOW}
+    await loop.cycle(seen(soc=0.8, measured_at=loop.clock.now() + timedelta(seconds=1)))
+    assert loop.controller.unserved.since == {}
+
+
+async def test_a_silent_car_may_still_be_able():
+    loop = Loop(a_fleet(2), wanted(6.0))
+    await loop.cycle(seen("car-1", plugged=False))
+    assert loop.controller.unserved.since == {}
+
+
+@pytest.mark.parametrize("target", [wanted(-5.0), wanted(6.0, order=None)], ids=["import", "nomination"])
+async def test_nothing_is_unserved_where_no_export_is_ordered(target):
+    loop = Loop(a_fleet(1), target)
+    await loop.cycle(seen(plugged=False))
+    assert loop.controller.unserved.since == {}

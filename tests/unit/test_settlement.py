@@ -40,6 +40,10 @@ def an_order(at=NOON, modification=0, **changes):
     return Instructed(at, an_instruction(key=key, issued_at=at, **changes))
 
 
+def another_order(**changes):
+    return Instructed(NOON, an_instruction(key=an_event_key(event_id="dispatch-2"), **changes))
+
+
 def a_cancellation(at, modification=1):
     return InstructionCancelled(at, an_event_key(event_id="dispatch-1", modification=modification))
 
@@ -118,6 +122,22 @@ def test_a_set_point_order_is_read_as_a_change_to_the_nomination():
     assert wh_ordered(order, nominated_wh=4_000) == 11_000
     assert wh_ordered(order, nominated_wh=-4_000) == 19_000
     assert wh_ordered(order, nominated_wh=16_000) == 0
+
+
+def test_a_multiplier_is_read_as_a_change_to_the_nomination():
+    twice = an_order(mode=OrderMode.MULTIPLIER, steps=some_steps(2))
+    assert wh_ordered(twice, nominated_wh=4_000) == 4_000
+
+
+def test_of_two_orders_that_overlap_the_one_served_counts():
+    low, high = an_order(steps=some_steps(30)), another_order(steps=some_steps(10), priority=1)
+    assert wh_ordered(low, high) == wh_ordered(high, low) == 5_000
+
+
+def test_an_order_ends_without_the_other_orders_of_its_need():
+    second = another_order(steps=some_steps(20, slots=SLOTS[1:]))
+    orders = (an_order(steps=some_steps(30)), second, a_cancellation(NOON))
+    assert [wh_ordered(*orders, period=slot) for slot in SLOTS[:2]] == [0, 10_000]
 
 
 def test_a_down_product_counts_orders_that_take_export_away():

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 
 from aggregator.model.errors import RuleViolation
+from aggregator.model.opportunity import Received
 from aggregator.ports import CallKind, Opt, VenMemory
 from aggregator.store import SendState, open_store
 from tests.builders import (
@@ -12,6 +13,7 @@ from tests.builders import (
     a_peak_entry,
     a_peak_window,
     a_report,
+    a_requirement,
     an_event_key,
     an_inbox_entry,
 )
@@ -42,11 +44,15 @@ def test_an_event_version_that_comes_twice_keeps_its_first_decision(store):
     assert store.inbox.all() == [first]
 
 
-def test_the_latest_version_is_the_highest_modification_not_the_last_to_come(store):
-    newer = store.inbox.put(an_inbox_entry(key=an_event_key(modification=10)))
-    store.inbox.put(an_inbox_entry(key=an_event_key(modification=9), received_at=LATER))
-    assert store.inbox.latest(VTN, "requirement-1") == newer
-    assert store.inbox.latest("other", "requirement-1") is None
+def test_an_events_place_is_that_of_its_last_accepted_version(store):
+    for name in ("one", "two"):
+        fact = Received(NOON, a_requirement(key=an_event_key(event_id=name)))
+        store.journal.append(name, fact, expected_version=0, by="test", recorded_at=NOON)
+    store.inbox.put(an_inbox_entry(key=an_event_key(modification=10), opportunity_id="two"))
+    store.inbox.put(an_inbox_entry(key=an_event_key(modification=9), opportunity_id="one"))
+    store.inbox.put(an_inbox_entry(key=an_event_key(modification=11), decision=Opt.OUT))
+    assert store.inbox.place_of(VTN, "requirement-1") == "two"
+    assert store.inbox.place_of("other", "requirement-1") is None
 
 
 def test_an_event_can_not_name_an_opportunity_that_is_not_there(store):

@@ -125,3 +125,75 @@ def test_slots_follow_each_other_without_a_gap():
 def test_the_target_ends_at_the_first_slot_that_is_in_no_window():
     later = (Step(Interval(EVENING.end + HALF_HOUR, EVENING.end + 2 * HALF_HOUR), 10.0),)
     assert target(an_ordered(steps=later)).slots == SLOTS
+
+
+# several orders
+
+
+def ordered_as(name, **changes):
+    key = an_event_key(event_id=name)
+    return replay(name, [Instructed(NOON, an_instruction(key=key, **changes))])
+
+
+def served(found):
+    return [(name, kw) for name, kw in zip(found.opportunity_ids, found.export_kw, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        ({"priority": 2}, {"priority": 1}),
+        ({"priority": 0}, {"priority": 9}),
+        ({"priority": 3}, {"priority": 3, "issued_at": NOON + timedelta(seconds=1)}),
+        ({}, {"issued_at": NOON + timedelta(seconds=1)}),
+    ],
+    ids=["lower-number", "zero-is-last", "tie-later", "none-later"],
+)
+def test_of_orders_that_overlap_the_first_in_rank_is_served_and_the_other_resumes(low, high):
+    long = ordered_as("long", steps=some_steps(10, 10, 10, 10), **low)
+    short = ordered_as("short", steps=some_steps(30, slots=SLOTS[1:]), **high)
+    expected = [("long", 10.0), ("short", 30.0), ("long", 10.0), ("long", 10.0)]
+    for orders in ((long, short), (short, long)):
+        assert served(target(*orders, peaks=(), nominations={})) == expected
+
+
+def test_orders_of_one_opportunity_stand_side_by_side():
+    first = Instructed(NOON, an_instruction(key=an_event_key(event_id="one"), steps=some_steps(30)))
+    then = Instructed(
+        NOON, an_instruction(key=an_event_key(event_id="two"), steps=some_steps(20, slots=SLOTS[1:]))
+    )
+    both = replay("bid-1", [first, then])
+    assert target(both, peaks=(), nominations={}).export_kw == (30.0, 20.0)
+    left = both.after(InstructionCancelled(NOON, an_event_key(event_id="two", modification=1)))
+    assert target(left, peaks=(), nominations={}).export_kw == (30.0,)
+
+
+@pytest.mark.parametrize(("times", "kw"), [(2.0, (18.0, Direction.UP)), (0.5, (4.5, Direction.DOWN))])
+def test_a_multiplier_multiplies_the_nomination(times, kw):
+    found = target(an_ordered(mode=OrderMode.MULTIPLIER, steps=some_steps(times)))
+    assert (found.export_kw[0], found.direction) == kw
+
+
+def test_a_ramp_leads_from_the_nomination_to_the_order_before_its_start():
+    ramped = an_ordered(steps=some_steps(30, slots=SLOTS[1:]), ramp_up_s=600.0)
+    found = target(ramped, now=EVENING.start)
+    ramp = [kw - 9.0 for slot, kw in levels(found) if slot.start < SLOTS[1].start]
+    assert ramp == pytest.approx([0.0] + [30 * (n + 0.5) / 10 for n in range(10)])
+    assert found.export_kw[11] == 38.0
+    assert found.opportunity_ids[:12] == (None,) + ("opportunity-1",) * 11
+
+
+def test_a_ramp_is_followed_where_nothing_is_nominated():
+    ramped = an_ordered(steps=some_steps(30), ramp_up_s=120.0)
+    now = EVENING.start - timedelta(minutes=2)
+    found = target(ramped, now=now, nominations={}, peaks=())
+    assert found.export_kw == (7.5, 22.5, 30.0)
+    assert target(ramped, now=now - timedelta(seconds=1), nominations={}, peaks=()) is None
+
+
+def test_a_ramp_takes_nothing_from_an_order_that_runs():
+    running = ordered_as("running", steps=some_steps(30))
+    ahead = ordered_as("ahead", steps=some_steps(40, slots=SLOTS[1:]), ramp_up_s=600.0, priority=1)
+    found = target(running, ahead, nominations={}, peaks=())
+    assert {served for served in served(found) if served[0] == "running"} == {("running", 30.0)}
+    assert found.export_kw[-1] == 40.0
