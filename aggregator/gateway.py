@@ -70,7 +70,7 @@ class Gateway:
         self.recorder = Recorder(store, self.fleet, clock, self.lag)
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
         history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
-        self.proposer = Proposer(settings, self.fleet, history, self.prices)
+        self.proposer = Proposer(settings, self.fleet, history, store.inbox.peaks)
         self.rehearsals = Rehearsals(store)
         self._versions: dict[str, int] = {}
         self._nominated: set[str] = set()

@@ -28,11 +28,19 @@ from aggregator.energy import (
 )
 from aggregator.forecast import History, Scenario, horizon_slots, scenarios
 from aggregator.model.fleet import Fleet
-from aggregator.model.market import Direction, Draft, Explanation, Plan, Product, Requirement
+from aggregator.model.market import (
+    Direction,
+    Draft,
+    Explanation,
+    PeakWindow,
+    Plan,
+    Product,
+    Requirement,
+)
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import HALF_HOUR, HOUR, LONDON, Interval
 from aggregator.solver import SolverChoice
-from aggregator.wiring import Prices
+from aggregator.wiring import prices_of
 from aggregator.workflow import MODEL, Workflow
 
 SLOT_HOURS = HALF_HOUR / HOUR
@@ -60,14 +68,18 @@ class Prepared:
     problem: Problem
 
 
+PeaksKnown = Callable[[str, datetime], Sequence[PeakWindow]]
+"""A zone's standing signals by what was received until an instant: the store's, for bid and audit alike."""
+
+
 class Proposer:
     """Makes drafts for one fleet."""
 
-    def __init__(self, settings: Settings, fleet: Fleet, history: History, prices: Prices) -> None:
+    def __init__(self, settings: Settings, fleet: Fleet, history: History, peaks: PeaksKnown) -> None:
         self._settings = settings
         self._fleet = fleet
         self._history = history
-        self._prices = prices
+        self._peaks = peaks
 
     def propose(self, workflow: Workflow, opportunity: Opportunity, now: datetime) -> Opportunity:
         """Put a draft up for review, or decline with the reason."""
@@ -100,7 +112,7 @@ class Proposer:
             return f"no cars in {need.zone}" if not cars else "no history of like days to forecast from"
         if need.slots[0].end - need.slots[0].start < HALF_HOUR:
             return "the model works in half-hours; the requirement's slots are shorter"
-        tariff = self._prices(need.zone, slots)
+        tariff = prices_of(self._settings, lambda zone: self._peaks(zone, now))(need.zone, slots)
         arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end)
         plans = [base_plan(arrays, scenario.stay, tariff, SLOT_HOURS) for scenario in drawn]
         plan = self._plan(need.zone, slots, plans, drawn, day)

@@ -13,17 +13,14 @@ from aggregator.bidding_table import expected, margins_gbp, shortfall
 from aggregator.bidding_types import FloatArray
 from aggregator.files.sessions import read_sessions
 from aggregator.forecast import History
-from aggregator.model.market import Draft, PeakWindow, Requirement
+from aggregator.model.market import Draft, Requirement
 from aggregator.model.opportunity import Declined, Proposed, Received, Withdrawn
 from aggregator.model.time import Interval, utc_text
-from aggregator.ports import CallKind
 from aggregator.proposals import Prepared, Proposer
-from aggregator.wiring import prices_of
 from aggregator.workflow import MODEL, held_back_kw
 
 WH_PER_KWH = 1000
 TOLERANCE_GBP = 0.005
-HOLD = (CallKind.PEAK, CallKind.TEST)  # what is only a test by now held as a peak before
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +118,8 @@ def _make_again(evidence: Evidence) -> Iterator[_Made]:
 
 
 def _again(evidence: Evidence, history: History, need: Requirement, known_at: datetime) -> Prepared | str:
-    prices = prices_of(evidence.settings, lambda zone: _peaks(evidence, zone, known_at))
-    proposer = Proposer(evidence.settings, evidence.fleet, history, prices)
+    proposer = Proposer(evidence.settings, evidence.fleet, history, evidence.store.inbox.peaks)
     return proposer.prepare(need, evidence.settings.products[need.product_id], known_at)
-
-
-def _peaks(evidence: Evidence, zone: str, known_at: datetime) -> Sequence[PeakWindow]:
-    """Return the peak windows that held for a zone by what was known at a time."""
-    latest: dict[str, tuple[int, PeakWindow | None]] = {}
-    for entry in evidence.store.inbox.all():
-        if entry.kind not in HOLD or entry.received_at > known_at or zone not in entry.zones:
-            continue
-        modification, _ = latest.get(entry.key.event_id, (-1, None))
-        if entry.key.modification > modification:
-            content = entry.content if isinstance(entry.content, PeakWindow) else None
-            latest[entry.key.event_id] = (entry.key.modification, None if entry.cancelled else content)
-    return [window for _, window in latest.values() if window is not None]
 
 
 def _on_slots(need: Requirement, prepared: Prepared, levels: Sequence[float]) -> FloatArray:

@@ -96,13 +96,17 @@ class Inbox:
                 _entry(row) for row in connection.execute(select(INBOX).order_by(INBOX.c.received_at, *_KEY))
             ]
 
-    def peaks(self, zone: str) -> list[PeakWindow]:
+    def peaks(self, zone: str, known_at: datetime | None = None) -> list[PeakWindow]:
         """Return the peak windows that hold for a zone: of each event the highest modification only.
+
+        With ``known_at`` as they held by what was received until then.
 
         One that is cancelled, can't be read, or was answered optOut does not hold, and neither do the
         modifications that it replaced.
         """
         newest = select(*_KEY[:2], func.max(INBOX.c.modification)).group_by(*_KEY[:2])
+        if known_at is not None:
+            newest = newest.where(INBOX.c.received_at <= known_at)
         query = (
             select(INBOX)
             .where(INBOX.c.kind == CallKind.PEAK.value, tuple_(*_KEY).in_(newest))

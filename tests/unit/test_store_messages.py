@@ -74,6 +74,15 @@ def test_only_the_highest_modification_of_a_peak_holds(store):
     assert store.inbox.peaks(ZONE) == [amended]
 
 
+def test_a_peak_window_is_known_from_when_it_was_received(store):
+    store.inbox.put(a_peak_entry(received_at=NOON))
+    amended = a_peak_window(key=peak_key(1), steps=a_peak_window().steps[:2])
+    store.inbox.put(a_peak_entry(key=peak_key(1), content=amended, received_at=NOON + timedelta(hours=1)))
+    assert store.inbox.peaks(ZONE, NOON - timedelta(seconds=1)) == []
+    assert store.inbox.peaks(ZONE, NOON) == [a_peak_window()]
+    assert store.inbox.peaks(ZONE, NOON + timedelta(hours=1)) == [amended]
+
+
 @pytest.mark.parametrize(
     "gone",
     [
