@@ -44,6 +44,7 @@ class WireReportRequest:
         back_duration: How often it is sent; zero as above.
         start: From when; None at once.
         length: For how long; None for ever.
+        r_ids: The values wanted.
     """
 
     request_id: str
@@ -52,6 +53,7 @@ class WireReportRequest:
     back_duration: timedelta
     start: datetime | None
     length: timedelta | None
+    r_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,11 @@ class ReportsAsked:
 
 @dataclass(frozen=True, slots=True)
 class CancelReport:
-    """The platform no longer wants these reports."""
+    """The platform no longer wants these reports; ``to_follow`` asks for one last of each."""
 
     request_id: str
     report_request_ids: tuple[str, ...]
+    to_follow: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,11 +269,13 @@ def _report_request(node: Node) -> WireReportRequest:
         back_duration=specifier.duration("reportBackDuration", "duration") or NO_TIME,
         start=start,
         length=length,
+        r_ids=tuple(payload.need_text("rID") for payload in specifier.all("specifierPayload")),
     )
 
 
 def _cancel_report(node: Node) -> CancelReport:
-    return CancelReport(node.text("requestID") or "", node.texts("reportRequestID"))
+    to_follow = (node.text("reportToFollow") or "").lower() in {"true", "1"}
+    return CancelReport(node.text("requestID") or "", node.texts("reportRequestID"), to_follow)
 
 
 def _updated_report(node: Node) -> UpdatedReport:
