@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random
 
 from aggregator.book import Book
 from aggregator.config import Settings
@@ -90,7 +90,7 @@ class Gateway:
 
         A platform that is away is tried again for ever, ever later, with jitter.
         """
-        away = wait_exponential_jitter(initial=TICK_S, max=LONGEST_WAIT_S, jitter=TICK_S)
+        away = wait_exponential(multiplier=TICK_S, max=LONGEST_WAIT_S) + wait_random(0, TICK_S)
         state = RetryCallState(AsyncRetrying(), None, (), {})
         while True:
             pending = await asyncio.to_thread(self.store.outbox.pending, vtn_id)

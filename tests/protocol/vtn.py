@@ -18,6 +18,7 @@ VTN_ID = "DSO-Test"
 CONTEXT = "http://dso.example/flex"
 START = datetime(2025, 1, 15, 17, tzinfo=UTC)
 HALF_HOUR = timedelta(minutes=30)
+PATIENCE_S = 60.0
 OK = {"response_code": 200, "response_description": "OK", "request_id": "r"}
 KW = {"name": "powerReal", "description": "RealPower", "unit": "W", "scale": "k"}
 KW["power_attributes"] = {"hertz": 50, "voltage": 230, "ac": True}
@@ -158,7 +159,7 @@ class FakeVtn:
         return next(message for message in reversed(self.received) if message.name == name)
 
     async def until(self, name, count=1):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             async with self._arrived:
                 await self._arrived.wait_for(lambda: self.names().count(name) >= count)
 
