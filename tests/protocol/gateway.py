@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
+from pydantic import AnyHttpUrl
+
 from aggregator.app import loop_settings, ven_of
 from aggregator.config import read_settings
 from aggregator.gateway import Gateway
@@ -26,7 +28,7 @@ def the_settings(url, **vtn):
     """The configuration as shipped, with one platform whose orders need no bid before."""
     settings = read_settings(CONFIG)
     (market,) = settings.market
-    said = {"vtn_id": VTN_ID, "url": url, "market_context": CONTEXT, "poll_interval_s": 0.02}
+    said = {"vtn_id": VTN_ID, "url": AnyHttpUrl(url), "market_context": CONTEXT, "poll_interval_s": 0.02}
     said |= {"timeout_s": 5.0, "retry_first_s": 0.02, "retry_most_s": 0.05, **vtn}
     product = market.product[0].model_copy(update={"standing_contract": True})
     market = market.model_copy(update={"vtn": market.vtn.model_copy(update=said), "product": (product,)})

@@ -220,9 +220,7 @@ async def test_a_request_is_replaced_under_its_own_id(tmp_path):
         await parts.minutes(12)
         await until(lambda: told(vtn)[-1].interval.end >= START + 16 * MINUTE)
         rows = told(vtn)
-        assert all(
-            one.interval.end == next_.interval.start for one, next_ in itertools.pairwise(rows)
-        )
+        assert all(one.interval.end == next_.interval.start for one, next_ in itertools.pairwise(rows))
         assert len(told(vtn, r_id=KW)) == 10
 
 
