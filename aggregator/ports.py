@@ -65,7 +65,7 @@ class MarketCall:
         test: Whether it is only a test.
         wants_answer: Whether the platform wants optIn or optOut.
         problem: Why it cannot be read or is not ours; None where all is well.
-        raw: The message it came in.
+        raw: The message it came in; its own part where there are several events in it.
         modified_at: The platform's own stamp of this modification: from then on it holds.
     """
 

@@ -48,6 +48,8 @@ DEFAULT_POLL_S = 10.0
 MOST_IN_A_ROW = 50
 LONGEST_POLL_S = 3600.0
 DESCRIPTION_LENGTH = 200
+MOST_KEPT_BYTES = 10_000
+"""Of a message in which an event is missing."""
 
 
 class Ven:
@@ -290,14 +292,16 @@ class Ven:
         if body.vtn_id not in {vtn_id, ""}:
             self._log.warning("other_vtn", found=body.vtn_id)
             return False
+        # kept beside each event: of many in one message each its own part only, or a day's needs fill a disk
+        parts = (raw,) if len(body.events) == 1 else body.parts
         calls = [
-            self._book.judged(to_call(event, self._profile, vtn_id=vtn_id, received_at=now, raw=raw))
-            for event in body.events
+            self._book.judged(to_call(event, self._profile, vtn_id=vtn_id, received_at=now, raw=part))
+            for event, part in zip(body.events, parts, strict=True)
         ]
         unnamed = any(not call.key.event_id for call in calls)
         present = [call.key.event_id for call in calls]
         # an event whose id cannot be read may be any of those that seem to be missing
-        missing = () if unnamed else self._book.missing(present, now, raw)
+        missing = () if unnamed else self._book.missing(present, now, raw[:MOST_KEPT_BYTES])
         new = self._book.note(calls, now)
         for call in calls:
             if call.problem is not None:

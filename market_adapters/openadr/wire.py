@@ -58,12 +58,13 @@ class WireReportRequest:
 
 @dataclass(frozen=True, slots=True)
 class DistributeEvent:
-    """All current events of a platform."""
+    """All current events of a platform; ``parts`` are the events' own bytes."""
 
     vtn_id: str
     request_id: str
     response: Response | None
     events: tuple[WireEvent | BadEvent, ...]
+    parts: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +229,10 @@ def _response(node: Node) -> Response:
 def _distribute(node: Node) -> DistributeEvent:
     vtn_id = node.text("vtnID") or "" if node.faults.lenient else node.need_text("vtnID")
     response = _response(node) if node.one("eiResponse") else None
-    events = tuple(read_event(event) for event in node.all("oadrEvent"))
-    return DistributeEvent(vtn_id, node.text("requestID") or "", response, events)
+    found = node.all("oadrEvent")
+    events = tuple(read_event(event) for event in found)
+    parts = tuple(etree.tostring(event.element, encoding="utf-8", with_tail=False) for event in found)
+    return DistributeEvent(vtn_id, node.text("requestID") or "", response, events, parts)
 
 
 def _answer(node: Node) -> Answer:
