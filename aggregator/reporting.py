@@ -6,6 +6,7 @@ told from there, in order, once there is room. So an outage of any length loses 
 What was told is kept for ``KEPT``, as it can be made again at any time.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,20 +44,24 @@ class Reporting:
         self._requests: dict[Key, ReportRequest] = {}
         self._progress: dict[Key, Progress] = {}
         self._pruned_at: datetime | None = None
+        self._lock = threading.Lock()
 
     def note(self, request: ReportRequest) -> None:
-        """Keep a request in place of one of its id; drop one that was cancelled, with what waits for it."""
-        key = (request.vtn_id, request.request_id)
+        """Keep a request in place of one of its id; drop one that was cancelled, with what waits for it.
+
+        A periodic one that does not say from when goes on where the one that it replaces left off.
+        """
         if request.specifier == "bid":
             return  # a bid's own request names its requirement, and its report goes by approval alone
-        if not request.cancelled:
+        with self._lock:  # nothing is queued for a request once it was dropped
+            if request.cancelled:
+                self._drop(request)
+                return
+            key = (request.vtn_id, request.request_id)
+            known = self._requests.get(key)
             self._requests[key] = request
-            return
-        self._requests.pop(key, None)
-        self._progress.pop(key, None)
-        for entry in self._store.outbox.pending(request.vtn_id):
-            if entry.report.request_id == request.request_id and entry.report.specifier == request.specifier:
-                self._give_up(entry.report)
+            if known is not None and known != request and _goes_on(known, request):
+                self._keep(request, self._since(known))
 
     def request_for(self, vtn_id: str, specifier: str, zone: str) -> ReportRequest | None:
         """Return the platform's latest request for a zone's statements or nominations; None for none."""
@@ -91,7 +96,7 @@ class Reporting:
         return True
 
     def _queue_spans(self, request: ReportRequest, known_until: datetime) -> None:
-        key, waiting = (request.vtn_id, request.request_id), None
+        waiting: int | None = None
         for span in due_spans(request, self._since(request), known_until, self._lag):
             for piece in pieces(request, span, self._zones):
                 if waiting is None:
@@ -99,25 +104,28 @@ class Reporting:
                 if waiting >= MOST_WAITING:
                     return
                 report = measured_report(self._store, self._fleet, self._zones, request, piece, known_until)
-                self._put_once(report)
-                self._keep(request, piece.end)
+                with self._lock:
+                    if not self._stands(request):
+                        return
+                    self._put_once(report)
+                    self._keep(request, piece.end)
                 waiting += 1
-        is_over = request.ends_at is not None and self._since(request) >= request.ends_at
-        if is_over and self._requests.get(key) == request:
-            self._requests.pop(key, None)
+        if request.ends_at is not None and self._since(request) >= request.ends_at:
+            with self._lock:
+                if self._stands(request):
+                    self._requests.pop((request.vtn_id, request.request_id), None)
+
+    def _stands(self, request: ReportRequest) -> bool:
+        return self._requests.get((request.vtn_id, request.request_id)) == request
 
     def _since(self, request: ReportRequest) -> datetime:
-        """Return up to where a request was told, also before a restart.
-
-        One that is periodic goes on where an earlier one of its id left off, unless it says from when.
-        """
+        """Return up to where a request was told, also before a restart; not what an earlier one was told."""
         key = (request.vtn_id, request.request_id)
         known = self._progress.get(key)
         if known is None and (text := self._store.memory.recall(request.vtn_id, _name(request))) is not None:
             asked_at, until = map(parse_instant, text.split())
             known = Progress(asked_at, until)
-        goes_on = not request.once and request.window is None
-        if known is None or (known.asked_at != request.asked_at and not goes_on):
+        if known is None or known.asked_at != request.asked_at:
             known = Progress(request.asked_at, self._first(request))
         self._progress[key] = known
         return known.until
@@ -140,11 +148,23 @@ class Reporting:
         if self._store.outbox.get(report.report_id) is None:
             self._store.outbox.put(report)
 
+    def _drop(self, request: ReportRequest) -> None:
+        self._requests.pop((request.vtn_id, request.request_id), None)
+        self._progress.pop((request.vtn_id, request.request_id), None)
+        for entry in self._store.outbox.pending(request.vtn_id):
+            if entry.report.request_id == request.request_id and entry.report.specifier == request.specifier:
+                self._give_up(entry.report)
+
     def _give_up(self, report: Report) -> None:
         try:
             self._store.outbox.mark_dead(report.report_id, f"the platform cancelled {report.request_id}")
         except RuleViolation:
             return  # it was acknowledged meanwhile
+
+
+def _goes_on(known: ReportRequest, request: ReportRequest) -> bool:
+    periodic = not known.once and not request.once
+    return periodic and known.specifier == request.specifier and request.window is None
 
 
 def _name(request: ReportRequest) -> str:

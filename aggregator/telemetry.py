@@ -18,8 +18,8 @@ from aggregator.store import Around, Store
 
 WH_PER_KWH = 1000.0
 ONLINE, OFFLINE = 1.0, 0.0
-MOST_VALUES = 2000
-"""In one report: some 500 KB, half of what platforms take at most."""
+MOST_VALUES = 1000
+"""In one report: some 250 KB, a quarter of what platforms take at most."""
 
 VALUES = {"telemetry": ("export_kw", "export_kwh"), "history": ("export_kwh",), "status": ("status",)}
 Bounds = Mapping[tuple[str, datetime], Around]

@@ -97,6 +97,18 @@ def test_other_content_under_the_same_id_goes_on_where_the_old_left_off(store):
     assert all(before.end == after.start for before, after in itertools.pairwise(found))
 
 
+def test_a_request_under_an_id_that_was_cancelled_begins_anew(store):
+    reporting = reporting_on(store, a_request())
+    reporting.queue_due(START + 7 * MINUTE)
+    reporting.note(a_request(cancelled=True))
+    again = a_request(asked_at=START + 61 * MINUTE)
+    reporting.note(again)
+    reporting.queue_due(START + 67 * MINUTE)
+    assert queued(store) == [*minutes(-5, 5), *minutes(55, 65)]
+    reporting_on(store, again).queue_due(START + 72 * MINUTE)
+    assert queued(store) == [*minutes(-5, 5), *minutes(55, 70)]
+
+
 def test_other_content_that_says_from_when_begins_there(store):
     reporting = reporting_on(store, a_request())
     reporting.queue_due(START + 7 * MINUTE)
