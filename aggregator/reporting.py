@@ -91,7 +91,7 @@ class Reporting:
         rows = tuple(
             ReportRow(f"{zone}/nominated_kwh", one.period, one.export_wh / WH_PER_KWH) for one in nominations
         )
-        report_id = f"nomination:{zone}:{start:%Y%m%dT%H%M}"
+        report_id = f"nomination:{vtn_id}:{zone}:{start:%Y%m%dT%H%M}"
         self._put_once(Report(report_id, vtn_id, request.request_id, "nomination", now, rows))
         return True
 

@@ -44,6 +44,7 @@ def measured_report(
     report_id = ":".join(
         (
             request.specifier,
+            request.vtn_id,
             request.request_id,
             f"{request.asked_at:%Y%m%dT%H%M%S.%f}",
             f"{span.start:%Y%m%dT%H%M%S}",

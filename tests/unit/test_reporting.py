@@ -86,6 +86,18 @@ def test_requests_are_served_side_by_side(store):
     assert len(queued(store, "RR-3", "status")) == 15
 
 
+def test_two_platforms_may_use_the_same_ids(store):
+    other = a_request(vtn_id="other")
+    nominations = [a_request(specifier="nomination", request_id="N", vtn_id=name) for name in (VTN, "other")]
+    reporting = reporting_on(store, a_request(), other, *nominations)
+    reporting.queue_due(START + 12 * MINUTE)
+    for name in (VTN, "other"):
+        assert reporting.queue_nomination(name, [a_nomination()], START)
+        assert store.outbox.waiting(name) == 4
+    reporting.note(replace(other, cancelled=True))
+    assert (store.outbox.waiting(VTN), store.outbox.waiting("other")) == (4, 1)
+
+
 def test_other_content_under_the_same_id_goes_on_where_the_old_left_off(store):
     reporting = reporting_on(store, a_request())
     reporting.queue_due(START + 7 * MINUTE)
