@@ -12,6 +12,8 @@ import structlog
 
 from aggregator.config import MarketFile, Settings
 from aggregator.gateway import Gateway
+from aggregator.health import http_listener, serving_health
+from aggregator.metrics import Watched
 from aggregator.ports import Clock
 from aggregator.store import Store
 from aggregator.wiring import remember_settings
@@ -27,12 +29,14 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
     """Run a gateway until ``stop`` is set; cars are released and the link closed before it returns.
 
     Raises:
+        BadMessage: If it can't listen where it should; nothing was started.
         ExceptionGroup: If a worker crashed; the cars are released all the same.
     """
-    gateway = Gateway(settings, store, clock)
-    remember_settings(store, settings)
-    await asyncio.to_thread(gateway.book.refresh, clock.now())
     async with AsyncExitStack() as stack:
+        listener = stack.enter_context(socket) if (socket := http_listener(settings)) else None
+        gateway = Gateway(settings, store, clock)
+        remember_settings(store, settings)
+        await asyncio.to_thread(gateway.book.refresh, clock.now())
         link = await stack.enter_async_context(SimulatedLink(str(settings.link.url), clock))
         record = gateway.recorder.put
         controller = Controller(
@@ -42,6 +46,9 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
             market.vtn.vtn_id: await stack.enter_async_context(ven_of(settings, market, store, clock))
             for market in settings.market
         }
+        if listener is not None:
+            watched = Watched(settings, store, clock, controller, gateway.recorder, vens)
+            await stack.enter_async_context(serving_health(listener, watched, stop))
         async with asyncio.TaskGroup() as keepers:  # where a worker crashes, these keep what it leaves
             recording = keepers.create_task(gateway.recorder.run(), name="record")
             listening = keepers.create_task(controller.listen(), name="listen")

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from aggregator.files.inputs import (
     Finite,
     Fraction,
+    Listen,
     LocalTime,
     Money,
     Name,
@@ -43,6 +44,12 @@ class StoreSettings(Row):
     """``[store]``."""
 
     url: Name = "sqlite:///flexloop.db"
+
+
+class HttpSettings(Row):
+    """``[http]``: where health and metrics are told; nowhere where ``listen`` is empty."""
+
+    listen: Listen = ""
 
 
 class FleetSettings(Row):
@@ -191,6 +198,7 @@ class Settings(BaseSettings):
     )
 
     store: StoreSettings = StoreSettings()
+    http: HttpSettings = HttpSettings()
     fleet: FleetSettings
     link: LinkSettings
     dispatch: DispatchSettings = DispatchSettings()

@@ -92,7 +92,7 @@ class Gateway:
                     except (Unavailable, BadMessage) as error:
                         log.warning("answer_not_taken", vtn=item.vtn_id, error=str(error))
                 case ReportRequest():
-                    self.reporting.note(item)
+                    await asyncio.to_thread(self.reporting.note, item)
 
     async def send(self, ven: Ven, vtn_id: str) -> None:
         """Send what the outbox holds for a platform, until acknowledged: opt-outs and bids before reports.
@@ -189,21 +189,21 @@ class Gateway:
         if opportunity.stage is Stage.DELIVERED:
             if recorded_until is None or recorded_until < opportunity.window.end + self.lag:
                 return opportunity  # readings of the window may still be on their way
-            request_id = self.reporting.request_id(opportunity.vtn_id, "settlement")
-            return settle_opportunity(self.workflow, opportunity, self.fleet, request_id)
+            request = self.reporting.request_for(opportunity.vtn_id, "settlement", opportunity.zone)
+            return settle_opportunity(self.workflow, opportunity, self.fleet, request)
         if opportunity.stage is Stage.SETTLED:
             self._report_settled(opportunity)
         return self.workflow.advance(opportunity)
 
     def _report_settled(self, opportunity: Opportunity) -> None:
         """Queue the report of a statement that was made before the platform asked for such reports."""
-        request_id = self.reporting.request_id(opportunity.vtn_id, "settlement")
+        request = self.reporting.request_for(opportunity.vtn_id, "settlement", opportunity.zone)
         report_id = settlement_report_id(opportunity.opportunity_id, opportunity.statement_version)
-        if request_id is not None and self.store.outbox.get(report_id) is None:
+        if request is not None and self.store.outbox.get(report_id) is None:
             product = self.workflow.products[opportunity.product_id]
             worked = work_out(self.store, opportunity, product, self.fleet)
             self.store.outbox.put(
-                settlement_report(worked, opportunity.statement_version, request_id, self.clock.now())
+                settlement_report(worked, opportunity.statement_version, request, self.clock.now())
             )
 
     def _nominate(self) -> bool:

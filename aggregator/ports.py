@@ -1,14 +1,17 @@
 """The few things the core needs from outside, as Protocols and the values they carry."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
 from aggregator.model.market import Award, Direction, EventKey, Instruction, PeakWindow, Requirement
 from aggregator.model.metering import CarReport, Outcome, SetPoint
 from aggregator.model.time import Interval
+
+NO_TIME = timedelta(0)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -66,7 +69,7 @@ class MarketCall:
         test: Whether it is only a test.
         wants_answer: Whether the platform wants optIn or optOut.
         problem: Why it cannot be read or is not ours; None where all is well.
-        raw: The message it came in.
+        raw: The message it came in; its own part where there are several events in it.
         modified_at: The platform's own stamp of this modification: from then on it holds.
         completed: Whether the platform says that it has ended; it has no content then.
     """
@@ -107,10 +110,12 @@ class ReportRequest:
     Attributes:
         vtn_id: Which platform.
         request_id: Its reportRequestID.
-        specifier: Which of our reports: telemetry, status, bid, nomination, settlement.
+        specifier: Which of our reports: telemetry, status, history, bid, nomination, settlement.
         granularity: Length of an interval; zero where there is one report when there is one.
-        back_duration: How often it is sent; zero as above.
+        back_duration: How often it is sent; zero where it is sent once, or when there is one.
+        asked_at: Domain instant; the same request told again keeps it.
         window: From when to when; None for ever.
+        r_ids: The values wanted; all of the report's if empty.
         cancelled: Whether the platform no longer wants it.
     """
 
@@ -119,18 +124,59 @@ class ReportRequest:
     specifier: str
     granularity: timedelta
     back_duration: timedelta
+    asked_at: datetime
     window: Interval | None = None
+    r_ids: tuple[str, ...] = ()
     cancelled: bool = False
+
+    @property
+    def once(self) -> bool:
+        """Whether it is answered once, as soon as all that it asks for is measured."""
+        return not self.back_duration
+
+    @property
+    def starts_at(self) -> datetime:
+        """From when values are wanted: as asked, else the last whole period before it was asked for."""
+        if self.window is not None:
+            return self.window.start
+        length = self.back_duration or self.granularity
+        return self.asked_at - (self.asked_at - EPOCH) % length - length if length else self.asked_at
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """Until when values are wanted; None for ever."""
+        if self.window is not None:
+            return self.window.end
+        return self.starts_at + self.granularity if self.once else None
+
+    def wants(self, r_id: str) -> bool:
+        """Whether a value is among those asked for."""
+        return not self.r_ids or r_id in self.r_ids
+
+
+class Quality(StrEnum):
+    """How far a measured value can be relied on."""
+
+    GOOD = "good"
+    ESTIMATED = "estimated"
+    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """One value: power or energy export-positive in kW or kWh, a price, or a state."""
+    """One value: power or energy export-positive in kW or kWh, a price, or a state.
+
+    Attributes:
+        r_id: Which value.
+        interval: When it was so.
+        value: 0 where it is missing.
+        quality: None for what is no measurement.
+    """
 
     r_id: str
     interval: Interval
     value: float
-    estimated: bool = False
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +190,7 @@ class Report:
         specifier: Which of our reports.
         created_at: Domain instant.
         rows: Its values.
+        last: Whether nothing follows under its request.
     """
 
     report_id: str
@@ -152,6 +199,7 @@ class Report:
     specifier: str
     created_at: datetime
     rows: tuple[ReportRow, ...]
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +210,7 @@ class OptOut(Report):
         event: The event version.
     """
 
-    event: EventKey
+    event: EventKey = field(kw_only=True)
 
 
 class VenMemory(Protocol):

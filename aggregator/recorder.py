@@ -1,11 +1,12 @@
 """Stores what control cycles leave, in their order and in groups, so that no cycle waits for a disk."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from aggregator.model.fleet import Fleet
-from aggregator.model.metering import Reading
+from aggregator.model.metering import Outcome, Reading
 from aggregator.ports import Clock
 from aggregator.store import Alarm, SentPoint, Store
 from dispatch.controller import CycleRecord
@@ -38,6 +39,7 @@ class Recorder:
     Attributes:
         recorded_until: Every cycle up to this domain instant is stored, with all that chargers had to tell
             by then; None before the first.
+        outcomes: How many set-points there were, by what became of them.
     """
 
     def __init__(self, store: Store, fleet: Fleet, clock: Clock, lag: timedelta) -> None:
@@ -51,9 +53,16 @@ class Recorder:
         self._charger_of = {car.car_id: car.charger.charger_id for car in fleet.cars}
         self._waiting: asyncio.Queue[CycleRecord] = asyncio.Queue(MOST_WAITING)
         self.recorded_until: datetime | None = None
+        self.outcomes: Counter[Outcome] = Counter()
+
+    @property
+    def backlog(self) -> int:
+        """How many cycles wait for the disk."""
+        return self._waiting.qsize()
 
     async def put(self, record: CycleRecord) -> None:
         """Take a cycle's record; waits only where far too many wait already."""
+        self.outcomes.update(one.outcome for one in record.sent)
         await self._waiting.put(record)
 
     async def run(self) -> None:

@@ -22,9 +22,9 @@ from aggregator.model.opportunity import (
     Stage,
 )
 from aggregator.model.time import LONDON, Interval, utc_text
-from aggregator.ports import Report, ReportRow
+from aggregator.ports import Quality, Report, ReportRequest, ReportRow
 from aggregator.reports import StatementBook, StatementRow
-from aggregator.settlement import Statement, metered, settle, settled_periods
+from aggregator.settlement import ESTIMATED, NO_REGISTER, Line, Statement, metered, settle, settled_periods
 from aggregator.store import Store, StoredStatement
 from aggregator.workflow import Workflow, settlement_report_id
 
@@ -89,7 +89,7 @@ def registers(
 
 
 def settle_opportunity(
-    workflow: Workflow, opportunity: Opportunity, fleet: Fleet, request_id: str | None
+    workflow: Workflow, opportunity: Opportunity, fleet: Fleet, request: ReportRequest | None
 ) -> Opportunity:
     """Record the statement of a delivered opportunity and queue its report; nothing new, nothing done.
 
@@ -97,7 +97,7 @@ def settle_opportunity(
         workflow: Records the fact.
         opportunity: At least delivered.
         fleet: Its cars.
-        request_id: The platform's standing request for settlement reports; None where it made none.
+        request: The platform's standing request for settlement reports; None where it made none.
     """
     product = workflow.products[opportunity.product_id]
     worked = work_out(workflow.store, opportunity, product, fleet)
@@ -112,9 +112,7 @@ def settle_opportunity(
         digest=worked.digest,
         body=repr(worked.statement).encode(),
     )
-    reports = (
-        [settlement_report(worked, version, request_id, workflow.now())] if request_id is not None else []
-    )
+    reports = [settlement_report(worked, version, request, workflow.now())] if request is not None else []
     return workflow.settled(opportunity, statement, worked.statement.amount_gbp, reports)
 
 
@@ -155,20 +153,24 @@ def _economic_facts(store: Store, opportunity: Opportunity) -> Iterator[Fact]:
             yield recorded.fact
 
 
-def settlement_report(worked: Worked, version: int, request_id: str, now: datetime) -> Report:
+def settlement_report(worked: Worked, version: int, request: ReportRequest, now: datetime) -> Report:
     """Return the report that tells a platform one version of a statement. [kWh per half-hour]"""
     one = worked.opportunity
-    rows = [
-        row
-        for line in worked.statement.lines
-        for row in (
-            ReportRow(f"{one.zone}/nominated_kwh", line.period, line.baseline_export_wh / WH_PER_KWH),
-            ReportRow(f"{one.zone}/metered_kwh", line.period, line.metered_export_wh / WH_PER_KWH),
-            ReportRow(f"{one.zone}/delivered_kwh", line.period, line.delivered_wh / WH_PER_KWH),
-        )
-    ]
+    rows = tuple(
+        row for line in worked.statement.lines for row in _line_rows(line) if request.wants(row.r_id)
+    )
     report_id = settlement_report_id(one.opportunity_id, version)
-    return Report(report_id, one.vtn_id, request_id, "settlement", now, tuple(rows))
+    return Report(report_id, one.vtn_id, request.request_id, "settlement", now, rows)
+
+
+def _line_rows(line: Line) -> Iterator[ReportRow]:
+    zone, period = line.zone, line.period
+    yield ReportRow(f"{zone}/nominated_kwh", period, line.baseline_export_wh / WH_PER_KWH)
+    doubtful = any(word in line.quality for word in (ESTIMATED, NO_REGISTER))
+    quality = Quality.ESTIMATED if doubtful else Quality.GOOD
+    quality = Quality.MISSING if line.quality == NO_REGISTER else quality
+    yield ReportRow(f"{zone}/metered_kwh", period, line.metered_export_wh / WH_PER_KWH, quality)
+    yield ReportRow(f"{zone}/delivered_kwh", period, line.delivered_wh / WH_PER_KWH, quality)
 
 
 def _reading_text(reading: Reading) -> str:

@@ -1,43 +1,142 @@
-"""Zone totals for a platform: energy and mean power per interval, from registers. Cars stay with us."""
+"""What was measured, for a platform: zone energy and power per interval, from registers. Cars stay with us.
 
-from collections.abc import Sequence
+An interval is told once it is over and its readings are surely in, never before. A value says how far it can
+be relied on: good where every charger's registers are known at both ends, estimated where one lies between
+two readings or is missing, and missing, not nothing, where no charger of the zone said anything.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from aggregator.model.fleet import Fleet
+from aggregator.model.metering import Reading
 from aggregator.model.time import Interval
-from aggregator.ports import Report, ReportRequest, ReportRow
-from aggregator.settlement import metered
-from aggregator.settling import registers
-from aggregator.store import Store
+from aggregator.ports import Quality, Report, ReportRequest, ReportRow
+from aggregator.settlement import Metered, metered
+from aggregator.store import Around, Store
 
 WH_PER_KWH = 1000.0
-ONLINE = 1.0
+ONLINE, OFFLINE = 1.0, 0.0
+MOST_VALUES = 1000
+"""In one report: some 250 KB, a quarter of what platforms take at most."""
+
+VALUES = {"telemetry": ("export_kw", "export_kwh"), "history": ("export_kwh",), "status": ("status",)}
+Bounds = Mapping[tuple[str, datetime], Around]
 
 
-def telemetry_report(
+def measured_report(
     store: Store, fleet: Fleet, zones: Sequence[str], request: ReportRequest, span: Interval, now: datetime
-) -> Report | None:
-    """Return the report of one span, None where the request's window leaves nothing of it.
+) -> Report:
+    """Return the report of one span: energy and power, or which zones are online.
 
     The energies of consecutive intervals add to the Wh, as each is a step between two registers. What the
     granularity does not divide has a shorter last interval.
     """
-    asked = span.overlap(request.window) if request.window is not None else span
-    if asked is None:
-        return None
-    periods = _cut(asked, request.granularity)
-    rows: list[ReportRow] = []
-    for zone in zones:
-        chargers = [car.charger.charger_id for car in fleet.in_zone(zone)]
-        meters = metered(registers(store, chargers, asked), periods)
+    periods = _cut(span, request.granularity)
+    rows = tuple(
+        row
+        for zone in zones
+        if any(request.wants(f"{zone}/{name}") for name in VALUES[request.specifier])
+        for row in _zone_rows(store, fleet, zone, request.specifier, periods)
+        if request.wants(row.r_id)
+    )
+    report_id = ":".join(
+        (
+            request.specifier,
+            request.vtn_id,
+            request.request_id,
+            f"{request.asked_at:%Y%m%dT%H%M%S.%f}",
+            f"{span.start:%Y%m%dT%H%M%S}",
+        )
+    )
+    last = span.end == request.ends_at
+    return Report(report_id, request.vtn_id, request.request_id, request.specifier, now, rows, last)
+
+
+def due_spans(request: ReportRequest, since: datetime, now: datetime, lag: timedelta) -> Iterator[Interval]:
+    """Yield the spans that a request is owed since ``since``, up to the end of its window.
+
+    Args:
+        request: For something measured.
+        since: Up to where it was told already.
+        now: Domain instant.
+        lag: How long after a span its readings are surely in.
+    """
+    ends_at = request.ends_at
+    while ends_at is None or since < ends_at:
+        end = ends_at
+        if request.back_duration:
+            periods = (since - request.starts_at) // request.back_duration + 1
+            whole = request.starts_at + periods * request.back_duration
+            end = whole if ends_at is None else min(whole, ends_at)
+        if end is None or end + lag > now or (request.once and request.asked_at > now):
+            return
+        yield Interval(since, end)
+        since = end
+
+
+def pieces(request: ReportRequest, span: Interval, zones: Sequence[str]) -> Iterator[Interval]:
+    """Yield a span in parts of whole intervals, each small enough for one report."""
+    names = [f"{zone}/{name}" for zone in zones for name in VALUES[request.specifier]]
+    values = sum(map(request.wants, names))
+    step = request.granularity * max(1, MOST_VALUES // max(1, values))
+    start = span.start
+    while step and start + step < span.end:
+        yield Interval(start, start + step)
+        start += step
+    yield Interval(start, span.end)
+
+
+def _zone_rows(
+    store: Store, fleet: Fleet, zone: str, specifier: str, periods: Sequence[Interval]
+) -> Iterator[ReportRow]:
+    chargers = [car.charger.charger_id for car in fleet.in_zone(zone)]
+    instants = [period.start for period in periods] + [periods[-1].end]
+    bounds = store.readings.at_or_around(chargers, instants)
+    heard = {period: [name for name in chargers if _heard(bounds, name, period)] for period in periods}
+    if specifier == "status":
         for period in periods:
-            wh = sum(meter.export_wh for meter in meters[period])
-            kwh = wh / WH_PER_KWH
-            rows.append(ReportRow(f"{zone}/export_kw", period, kwh / period.hours))
-            rows.append(ReportRow(f"{zone}/export_kwh", period, kwh))
-    report_id = f"telemetry:{request.request_id}:{asked.start:%Y%m%dT%H%M%S}"
-    return Report(report_id, request.vtn_id, request.request_id, "telemetry", now, tuple(rows))
+            yield ReportRow(f"{zone}/status", period, ONLINE if heard[period] else OFFLINE, Quality.GOOD)
+        return
+    meters = metered(_registers(bounds, chargers, instants), periods)
+    for period in periods:
+        quality = _quality(meters[period], heard[period], len(chargers))
+        missing = quality is Quality.MISSING
+        kwh = 0.0 if missing else sum(meter.export_wh for meter in meters[period]) / WH_PER_KWH
+        if specifier == "telemetry":
+            yield ReportRow(f"{zone}/export_kw", period, kwh / period.hours, quality)
+        yield ReportRow(f"{zone}/export_kwh", period, kwh, quality)
+
+
+def _registers(
+    bounds: Bounds, chargers: Sequence[str], instants: Sequence[datetime]
+) -> dict[str, list[Reading]]:
+    """Return each charger's readings next to the instants, ascending; those without any left out."""
+    found: dict[str, dict[datetime, Reading]] = {}
+    for name in chargers:
+        for instant in instants:
+            around = bounds[name, instant]
+            for reading in (around.before, around.after):
+                if reading is not None:
+                    found.setdefault(name, {})[reading.measured_at] = reading
+    return {name: [known[at] for at in sorted(known)] for name, known in found.items()}
+
+
+def _heard(bounds: Bounds, name: str, period: Interval) -> bool:
+    """Whether a charger's registers were read on both sides of a period, or within it."""
+    start, end = bounds[name, period.start], bounds[name, period.end]
+    next_to = [reading for reading in (start.after, end.before) if reading is not None]
+    within = any(period.start < reading.measured_at < period.end for reading in next_to)
+    return within or (start.before is not None and end.after is not None)
+
+
+def _quality(meters: Sequence[Metered], heard: Sequence[str], chargers: int) -> Quality:
+    if not heard:
+        return Quality.MISSING
+    if len(heard) < chargers or any(meter.estimated for meter in meters):
+        return Quality.ESTIMATED
+    return Quality.GOOD
 
 
 def _cut(span: Interval, length: timedelta) -> list[Interval]:
@@ -46,27 +145,3 @@ def _cut(span: Interval, length: timedelta) -> list[Interval]:
     count = -(-(span.end - span.start) // length)
     bounds = [span.start + n * length for n in range(count)] + [span.end]
     return [Interval(start, end) for start, end in pairwise(bounds)]
-
-
-def status_report(zones: Sequence[str], request: ReportRequest, span: Interval, now: datetime) -> Report:
-    """Return the report that says which zones are online."""
-    rows = tuple(ReportRow(f"{zone}/status", span, ONLINE) for zone in zones)
-    report_id = f"status:{request.request_id}:{span.start:%Y%m%dT%H%M%S}"
-    return Report(report_id, request.vtn_id, request.request_id, "status", now, rows)
-
-
-def due_spans(request: ReportRequest, since: datetime, now: datetime, lag: timedelta) -> list[Interval]:
-    """Return the spans that a periodic request is owed since ``since``: whole multiples of its period.
-
-    Args:
-        request: With a back duration above 0.
-        since: End of the last span sent.
-        now: Domain instant.
-        lag: How long after a span its readings are surely in.
-    """
-    spans = []
-    start = since
-    while start + request.back_duration + lag <= now:
-        spans.append(Interval(start, start + request.back_duration))
-        start += request.back_duration
-    return spans

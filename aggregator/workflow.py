@@ -335,7 +335,7 @@ class Workflow:
 def opt_out_of(key: EventKey, now: datetime) -> OptOut:
     """Return the word to a platform that an event version is no longer served."""
     name = f"opt:{key.vtn_id}:{key.event_id}:{key.modification}"
-    return OptOut(name, key.vtn_id, key.event_id, OPT, now, (), key)
+    return OptOut(name, key.vtn_id, key.event_id, OPT, now, (), event=key)
 
 
 def bid_report(need: Requirement, draft: Draft, product: Product, now: datetime) -> Report:

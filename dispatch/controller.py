@@ -111,7 +111,9 @@ class Controller:
     """Runs the loop over one fleet and one link.
 
     Attributes:
-        cycles: How many were run.
+        cycles: How many have begun.
+        cycled_at: Domain instant at which the last whole one began; None before the first.
+        cycle_s: How long that one took. [wall s]
         unserved: The orders that no car can do anything for.
     """
 
@@ -148,6 +150,8 @@ class Controller:
         self._told_short: dict[str, float] = {}
         self.cycles = 0
         self.unserved = Unserved(self._zone_of)
+        self.cycled_at: datetime | None = None
+        self.cycle_s = 0.0
 
     def wake(self) -> None:
         """Run a cycle at once: an instruction came, changed or was cancelled."""
@@ -179,7 +183,7 @@ class Controller:
     async def cycle(self) -> None:
         """Measure, split, check, command, record: once."""
         self._wake.clear()
-        now = self._clock.now()
+        now, began_s = self._clock.now(), asyncio.get_running_loop().time()
         self.cycles += 1
         targets = {target.zone: target for target in await self._targets(now)}
         ends = [target.slots[0].end for target in targets.values()]
@@ -206,6 +210,7 @@ class Controller:
         await self._set_fallbacks(willing, now)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
+        self.cycled_at, self.cycle_s = now, asyncio.get_running_loop().time() - began_s
 
     def _silent_zones(self, now: datetime) -> set[str]:
         """Return the zones with a car not heard of yet, or plugged in and not heard for too long."""

@@ -11,6 +11,7 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import time
 from decimal import Decimal
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -22,6 +23,7 @@ from aggregator.model.errors import BadMessage, Fault
 LARGEST = 1e9
 """No figure of this trade is larger; sums of figures stay finite."""
 LONGEST_VALUE = 60
+LAST_PORT = 65535
 
 
 Figure = TypeVar("Figure", float, Decimal)
@@ -46,6 +48,31 @@ def _local_time(value: object) -> object:
     return value
 
 
+def host_and_port(address: str) -> tuple[str, int]:
+    """Return the host and port of ``HOST:PORT``, the host as an IP address.
+
+    Raises:
+        ValueError: If it is something else; the text says what is allowed.
+    """
+    host, _, port = address.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        ip = ip_address("127.0.0.1" if host == "localhost" else bare)
+    except ValueError:
+        ip = None
+    bracketed = bare != host
+    valid_port = re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) <= LAST_PORT
+    if ip is None or (ip.version == 6) != bracketed or not valid_port:  # noqa: PLR2004 - IP's own numbers
+        raise ValueError("an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080")
+    return str(ip), int(port)
+
+
+def _listen(value: str) -> str:
+    if value:
+        host_and_port(value)
+    return value
+
+
 Number = Annotated[float, BeforeValidator(_number)]
 Bounded = AfterValidator(_bounded)
 Finite = Annotated[Number, Field(allow_inf_nan=False), Bounded]
@@ -56,6 +83,7 @@ Efficiency = Annotated[Number, Field(gt=0, le=1, allow_inf_nan=False)]
 Money = Annotated[Decimal, BeforeValidator(_number), Field(allow_inf_nan=False), Bounded]
 LocalTime = Annotated[time, BeforeValidator(_local_time)]
 Name = Annotated[str, Field(min_length=1)]
+Listen = Annotated[str, AfterValidator(_listen)]
 
 T = TypeVar("T", bound="BaseModel")
 

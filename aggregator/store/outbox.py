@@ -1,11 +1,12 @@
 """The outbox: reports that must reach a platform, kept until it has acknowledged them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, or_, select, update
 
 from aggregator.model.errors import RuleViolation
 from aggregator.ports import Report
@@ -67,6 +68,31 @@ class Outbox:
     def pending(self, vtn_id: str) -> list[OutboxEntry]:
         """Return what a platform has not acknowledged yet, oldest first."""
         return self._select(OUTBOX.c.vtn_id == vtn_id, OUTBOX.c.state == SendState.PENDING.value)
+
+    def waiting(self, vtn_id: str) -> int:
+        """Return how many reports a platform has not acknowledged yet."""
+        return self.counts(vtn_id)[SendState.PENDING]
+
+    def counts(self, vtn_id: str) -> dict[SendState, int]:
+        """Return how many of a platform's reports there are, by what became of them."""
+        query = select(OUTBOX.c.state, func.count()).where(OUTBOX.c.vtn_id == vtn_id).group_by(OUTBOX.c.state)
+        with reading(self._engine) as connection:
+            found = {SendState(state): count for state, count in connection.execute(query)}
+        return {state: found.get(state, 0) for state in SendState}
+
+    def waiting_since(self, vtn_id: str) -> datetime | None:
+        """Return when the oldest report was made that a platform has not acknowledged yet."""
+        mine = (OUTBOX.c.vtn_id == vtn_id, OUTBOX.c.state == SendState.PENDING.value)
+        with reading(self._engine) as connection:
+            found: datetime | None = connection.scalar(select(func.min(OUTBOX.c.created_at)).where(*mine))
+        return found
+
+    def prune(self, specifiers: Sequence[str], before: datetime) -> int:
+        """Delete acknowledged reports of some kinds that were sent before an instant; return how many."""
+        kinds = [OUTBOX.c.report_id.startswith(f"{name}:") for name in specifiers]
+        sent = (OUTBOX.c.state == SendState.SENT.value, OUTBOX.c.sent_at < before)
+        with writing(self._engine) as connection:
+            return connection.execute(delete(OUTBOX).where(or_(*kinds), *sent)).rowcount
 
     def attempts(self, report_id: str) -> int:
         """Return how often sending a report has failed; 0 for one that was never queued."""

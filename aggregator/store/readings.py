@@ -117,6 +117,12 @@ class Readings:
         around = self.at_or_around(sorted(set(charger_ids)), [instant], as_known_at)
         return tuple(sides.before for sides in around.values() if sides.before is not None)
 
+    def first(self) -> datetime | None:
+        """Return when the earliest reading was measured; None where there is none."""
+        with reading(self._engine) as connection:
+            found: datetime | None = connection.scalar(select(func.min(READINGS.c.measured_at)))
+        return found
+
     def count(self) -> int:
         """Return how many readings are stored, corrections included."""
         with reading(self._engine) as connection:

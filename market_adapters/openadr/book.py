@@ -1,4 +1,4 @@
-"""What our side of a link must remember across a restart: registration, events known, reports asked for.
+"""What our side of a link must remember across a restart: registration, events known.
 
 Stored through ``VenMemory`` as JSON, each before anything is said that rests on it.
 """
@@ -6,14 +6,12 @@ Stored through ``VenMemory`` as JSON, each before anything is said that rests on
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from aggregator.model.market import EventKey
 from aggregator.model.time import Interval, parse_instant, utc_text
-from aggregator.ports import CallKind, MarketCall, ReportRequest, VenMemory
-
-BID_REQUESTS_KEPT = timedelta(days=31)
+from aggregator.ports import CallKind, MarketCall, VenMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,6 @@ class Book:
         self.ven_id: str | None = registration.get("ven_id")
         self.registration_id: str | None = registration.get("registration_id")
         self._events = {name: _known_event(entry) for name, entry in self._load("events").items()}
-        self._requests = self._load("report_requests")
 
     def register(self, ven_id: str | None, registration_id: str | None) -> None:
         """Keep the ids that the platform gave us, or forget them."""
@@ -153,41 +150,12 @@ class Book:
                 events[call.key.event_id] = replace(known, modification=call.key.modification, cancelled=True)
         self._keep_events(events)
 
-    def requests(self) -> tuple[ReportRequest, ...]:
-        """Return the report requests that stand."""
-        return tuple(_request(self._vtn_id, name, entry) for name, entry in self._requests.items())
-
-    def ask(self, requests: Iterable[ReportRequest], now: datetime) -> None:
-        """Remember report requests; those for bids are dropped after a month."""
-        oldest = utc_text(now - BID_REQUESTS_KEPT)
-        kept = {
-            name: entry
-            for name, entry in self._requests.items()
-            if entry["specifier"] != "bid" or parse_instant(entry["asked_at"]) > parse_instant(oldest)
-        }
-        kept |= {request.request_id: _request_entry(request, now) for request in requests}
-        self._keep_requests(kept)
-
-    def cancel(self, names: Iterable[str]) -> tuple[ReportRequest, ...]:
-        """Forget report requests; return those there were, as cancelled."""
-        gone = [name for name in names if name in self._requests]
-        cancelled = tuple(
-            replace(_request(self._vtn_id, name, self._requests[name]), cancelled=True) for name in gone
-        )
-        self._keep_requests({name: entry for name, entry in self._requests.items() if name not in gone})
-        return cancelled
-
     def _keep_events(self, events: dict[str, KnownEvent]) -> bool:
         if events == self._events:
             return False
         self._events = events
         self._store("events", {name: asdict(known) for name, known in events.items()})
         return True
-
-    def _keep_requests(self, requests: dict[str, Any]) -> None:
-        if requests != self._requests:
-            self._requests = requests
-            self._store("report_requests", requests)
 
     def _load(self, name: str) -> dict[str, Any]:
         text = self._memory.recall(self._vtn_id, name)
@@ -218,26 +186,3 @@ def _seen(call: MarketCall, known: KnownEvent | None) -> KnownEvent:
         live=call.problem is None or (known is not None and known.live),
         cancelled=known is not None and known.cancelled and call.key.modification == known.modification,
     )
-
-
-def _request(vtn_id: str, name: str, entry: Mapping[str, Any]) -> ReportRequest:
-    window = entry["window"]
-    return ReportRequest(
-        vtn_id=vtn_id,
-        request_id=name,
-        specifier=entry["specifier"],
-        granularity=timedelta(seconds=entry["granularity_s"]),
-        back_duration=timedelta(seconds=entry["back_duration_s"]),
-        window=None if window is None else Interval(parse_instant(window[0]), parse_instant(window[1])),
-    )
-
-
-def _request_entry(request: ReportRequest, now: datetime) -> dict[str, Any]:
-    window = request.window
-    return {
-        "specifier": request.specifier,
-        "granularity_s": request.granularity.total_seconds(),
-        "back_duration_s": request.back_duration.total_seconds(),
-        "window": None if window is None else [utc_text(window.start), utc_text(window.end)],
-        "asked_at": utc_text(now),
-    }

@@ -9,6 +9,8 @@ from openleadr.messaging import create_message
 from aggregator.ports import Opt, OptOut
 
 OK = 200
+MANY_VALUES = 200
+MOST_TEXT = 500
 REPORT_NOT_SUPPORTED = 461
 NOT_PARTICIPATING = "notParticipating"
 
@@ -21,11 +23,13 @@ class Outgoing:
         service: The last part of the address it is posted to.
         name: Its element.
         payload: What openleadr's template of that name takes.
+        large: Whether it takes so long to render that a thread should.
     """
 
     service: str
     name: str
     payload: dict[str, Any]
+    large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +137,18 @@ def create_opt(ven_id: str, opt: OptOut) -> Outgoing:
     return Outgoing("EiOpt", "oadrCreateOpt", payload)
 
 
-def register_report(ven_id: str, request_id: str, metadata: list[dict[str, Any]]) -> Outgoing:
-    """Say what we can report."""
-    payload = {"request_id": request_id, "ven_id": ven_id, "reports": metadata}
-    return Outgoing("EiReport", "oadrRegisterReport", payload)
+def register_report(
+    ven_id: str, request_id: str, metadata: list[dict[str, Any]], asked_as: str | None = None
+) -> Outgoing:
+    """Say what we can report; ``asked_as`` is the reportRequestID by which the platform asked for it."""
+    payload = {
+        "request_id": request_id,
+        "ven_id": ven_id,
+        "reports": metadata,
+        "report_request_id": asked_as,
+    }
+    values = sum(len(report["report_descriptions"]) for report in metadata)
+    return Outgoing("EiReport", "oadrRegisterReport", payload, values > MANY_VALUES)
 
 
 def registered_report(ven_id: str, request_id: str) -> Outgoing:
@@ -145,9 +157,9 @@ def registered_report(ven_id: str, request_id: str) -> Outgoing:
     return Outgoing("EiReport", "oadrRegisteredReport", payload)
 
 
-def created_report(ven_id: str, request_id: str, pending: Sequence[str], unknown: Sequence[str]) -> Outgoing:
-    """Confirm report requests, and say which specifiers are none of ours."""
-    code, text = (REPORT_NOT_SUPPORTED, f"no report {', '.join(unknown)}") if unknown else (OK, "OK")
+def created_report(ven_id: str, request_id: str, pending: Sequence[str], refusals: Sequence[str]) -> Outgoing:
+    """Confirm report requests, and say what of them we can't serve."""
+    code, text = (REPORT_NOT_SUPPORTED, "; ".join(refusals)[:MOST_TEXT]) if refusals else (OK, "OK")
     payload = {
         "response": _response(request_id, code, text),
         "pending_reports": [{"report_request_id": name} for name in pending],
@@ -169,7 +181,7 @@ def canceled_report(ven_id: str, request_id: str, pending: Sequence[str]) -> Out
 def update_report(ven_id: str, report: dict[str, Any]) -> Outgoing:
     """Send values; sent again it is the same message, as its request id is the report's own."""
     payload = {"request_id": report["report_id"], "ven_id": ven_id, "reports": [report]}
-    return Outgoing("EiReport", "oadrUpdateReport", payload)
+    return Outgoing("EiReport", "oadrUpdateReport", payload, len(report["intervals"]) > MANY_VALUES)
 
 
 def _response(request_id: str, code: int = OK, description: str = "OK") -> dict[str, Any]:

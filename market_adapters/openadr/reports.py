@@ -4,13 +4,13 @@ A custom report's METADATA is called ``x-METADATA_BID``: the schema lets no cust
 with ``x-``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from aggregator.model.time import HALF_HOUR
-from aggregator.ports import Report, ReportRow
+from aggregator.ports import Quality, Report, ReportRow
 from market_adapters.openadr.units import to_wire
 from market_adapters.openadr.values import duration_text
 
@@ -22,6 +22,7 @@ class Specifier(StrEnum):
 
     TELEMETRY = "telemetry"
     STATUS = "status"
+    HISTORY = "history"
     BID = "bid"
     NOMINATION = "nomination"
     SETTLEMENT = "settlement"
@@ -30,6 +31,7 @@ class Specifier(StrEnum):
 REPORT_NAMES = {
     Specifier.TELEMETRY: "TELEMETRY_USAGE",
     Specifier.STATUS: "TELEMETRY_STATUS",
+    Specifier.HISTORY: "HISTORY_USAGE",
     Specifier.BID: "x-BID",
     Specifier.NOMINATION: "x-NOMINATION",
     Specifier.SETTLEMENT: "x-SETTLEMENT",
@@ -37,6 +39,7 @@ REPORT_NAMES = {
 METADATA_NAMES = {
     Specifier.TELEMETRY: "METADATA_TELEMETRY_USAGE",
     Specifier.STATUS: "METADATA_TELEMETRY_STATUS",
+    Specifier.HISTORY: "METADATA_HISTORY_USAGE",
     Specifier.BID: "x-METADATA_BID",
     Specifier.NOMINATION: "x-METADATA_NOMINATION",
     Specifier.SETTLEMENT: "x-METADATA_SETTLEMENT",
@@ -51,11 +54,19 @@ _KW = {
 _KWH = {"name": "energyReal", "description": "RealEnergy", "unit": "Wh", "scale": "k"}
 _GBP_PER_MWH = {"name": "currencyPerKWh", "description": "currencyPerKWh", "unit": "GBP", "scale": "m"}
 _GBP_PER_MW_H = {"name": "customUnit", "description": "GBP/MW/h", "unit": "GBP/MW/h", "scale": "none"}
-_ESTIMATED = "Quality Uncertain - Non Specific"
+QUALITY_WORDS = {
+    Quality.GOOD: "Quality Good - Non Specific",
+    Quality.ESTIMATED: "Quality Uncertain - Non Specific",
+    Quality.MISSING: "No Quality - No Value",
+}
 
 
 def metadata(
-    zones: Sequence[str], products: Sequence[str], granularity: timedelta, created_at: datetime
+    zones: Sequence[str],
+    products: Sequence[str],
+    granularity: timedelta,
+    created_at: datetime,
+    request_id: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return the METADATA of all our reports, as openleadr's templates take it.
 
@@ -64,12 +75,13 @@ def metadata(
         products: The products we bid in.
         granularity: Length of a telemetry interval.
         created_at: Domain instant.
+        request_id: The reportRequestID by which the platform asked for it, if it did.
     """
     return [
         {
             "report_name": METADATA_NAMES[specifier],
             "report_specifier_id": specifier.value,
-            "report_request_id": "0",
+            "report_request_id": request_id or "0",
             "created_date_time": created_at,
             "report_descriptions": [
                 description
@@ -81,6 +93,16 @@ def metadata(
     ]
 
 
+def offered(zones: Sequence[str], products: Sequence[str]) -> Mapping[str, frozenset[str]]:
+    """Return the r_ids of each report that our METADATA names, by specifier."""
+    return {
+        specifier.value: frozenset(
+            row["r_id"] for zone in zones for row in _descriptions(specifier, zone, products, HALF_HOUR)
+        )
+        for specifier in Specifier
+    }
+
+
 def _descriptions(
     specifier: Specifier, zone: str, products: Sequence[str], granularity: timedelta
 ) -> Iterator[dict[str, Any]]:
@@ -90,6 +112,8 @@ def _descriptions(
             yield _description(f"{zone}/export_kwh", "usage", "Net", _KWH, granularity)
         case Specifier.STATUS:
             yield _description(f"{zone}/status", "x-resourceStatus", "x-notApplicable", None, granularity)
+        case Specifier.HISTORY:
+            yield _description(f"{zone}/export_kwh", "usage", "Net", _KWH, granularity)
         case Specifier.BID:
             for product in products:
                 bid = f"{zone}/{product}"
@@ -141,8 +165,8 @@ def _interval(row: ReportRow, load_sign: int) -> dict[str, Any]:
     if row.r_id.endswith("/status"):
         state = int(value)
         payload["status"] = {"online": bool(state & ONLINE), "manual_override": bool(state & OVERRIDE)}
-    if row.estimated:
-        payload["data_quality"] = _ESTIMATED
+    if row.quality is not None:
+        payload["data_quality"] = QUALITY_WORDS[row.quality]
     return {
         "dtstart": row.interval.start,
         "duration": duration_text(row.interval.end - row.interval.start),

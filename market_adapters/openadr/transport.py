@@ -1,7 +1,9 @@
 """HTTP to a platform: every way in which it can go wrong is ``Unavailable`` or ``BadMessage``."""
 
 import ssl
+import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -47,9 +49,14 @@ class Transport:
         url: Address of the platform, to which ``/EiEvent`` and the like are added.
         timeout_s: Most wall seconds for one exchange. [s]
         tls: Used when the address is https.
+
+    Attributes:
+        clock_skew_s: How far the platform's clock is ahead of ours, to the second, by the Date of its last
+            answer; None before one. [s]
     """
 
     def __init__(self, url: str, timeout_s: float, tls: Tls) -> None:
+        self.clock_skew_s: float | None = None
         self._url = url.rstrip("/")
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._tls = tls
@@ -84,6 +91,7 @@ class Transport:
             async with self._session.post(
                 address, data=body, headers=headers, allow_redirects=False
             ) as response:
+                self._note_date(response)
                 _check_status(response, address)
                 data = await _read(response, address)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -91,6 +99,13 @@ class Transport:
         if data:
             _check_type(response, address)
         return data
+
+    def _note_date(self, response: aiohttp.ClientResponse) -> None:
+        try:
+            theirs = parsedate_to_datetime(response.headers.get("Date", ""))
+            self.clock_skew_s = theirs.timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return
 
 
 def _check_status(response: aiohttp.ClientResponse, address: str) -> None:

@@ -9,10 +9,10 @@ dealt with only when the next item is asked for. Whatever is handed on twice is 
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -22,9 +22,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from aggregator.model.errors import BadMessage, Fault, Unavailable
 from aggregator.model.market import EventKey
-from aggregator.model.time import Interval
 from aggregator.ports import CallBatch, Clock, Opt, OptOut, Report, ReportRequest, VenMemory
 from market_adapters.openadr import messages, reports
+from market_adapters.openadr.asked import ReportBook, read_asked
 from market_adapters.openadr.book import Book
 from market_adapters.openadr.exchange import NOT_REGISTERED, Exchange, LostRegistration
 from market_adapters.openadr.messages import EventAnswer, Outgoing
@@ -41,7 +41,6 @@ from market_adapters.openadr.wire import (
     ReportsAsked,
     Reregister,
     UpdatedReport,
-    WireReportRequest,
 )
 
 __all__ = ["Ven", "VenSettings"]
@@ -49,8 +48,9 @@ __all__ = ["Ven", "VenSettings"]
 DEFAULT_POLL_S = 10.0
 MOST_IN_A_ROW = 50
 LONGEST_POLL_S = 3600.0
-FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
 DESCRIPTION_LENGTH = 200
+MOST_KEPT_BYTES = 10_000
+"""Of a message in which an event is missing."""
 
 
 class Ven:
@@ -66,22 +66,30 @@ class Ven:
         registered: Whether the platform knows us and our reports.
         last_poll_at: Domain instant of the last poll that was answered.
         consecutive_failures: How often in a row the platform did not answer, or not in a way we can read.
+        poll_s: Time between polls. [wall s]
+        answers: How many events were answered, by opt and response code.
     """
 
     def __init__(self, settings: VenSettings, profile: Profile, memory: VenMemory, clock: Clock) -> None:
         self.registered = False
         self.last_poll_at: datetime | None = None
         self.consecutive_failures = 0
+        self.poll_s = settings.poll_interval_s or DEFAULT_POLL_S
+        self.answers: Counter[tuple[Opt, int]] = Counter()
+        self._polled_s: float | None = None
         self._settings = settings
         self._profile = profile
         self._clock = clock
         self._book = Book(settings.vtn_id, memory)
+        self._asked = ReportBook(settings.vtn_id, memory)
+        self._zones = settings.zones or profile.zones
+        self._products = settings.products or tuple(profile.products)
         self._exchange = Exchange(settings)
-        self._waiting: deque[CallBatch | ReportRequest] = deque(self._book.requests())
+        self._waiting: deque[CallBatch | ReportRequest] = deque(self._asked.standing())
         self._wake = asyncio.Event()
         self._synced = False
+        self._metadata_for: str | None = None
         self._in_a_row = 0
-        self._poll_s = settings.poll_interval_s or DEFAULT_POLL_S
         self._log = structlog.get_logger().bind(vtn_id=settings.vtn_id)
 
     async def __aenter__(self) -> Self:
@@ -93,6 +101,16 @@ class Ven:
     ) -> None:
         self.registered = False
         await self._exchange.__aexit__(kind, error, trace)
+
+    @property
+    def poll_age_s(self) -> float | None:
+        """How long ago a poll was last answered, on the wall; None before the first. [s]"""
+        return None if self._polled_s is None else asyncio.get_running_loop().time() - self._polled_s
+
+    @property
+    def clock_skew_s(self) -> float | None:
+        """How far the platform's clock is ahead of ours by its last answer; None before one. [s]"""
+        return self._exchange.clock_skew_s
 
     async def calls(self) -> AsyncIterator[CallBatch | ReportRequest]:
         """Yield what the platform wants, for ever; first the report requests that stood before a restart.
@@ -143,6 +161,7 @@ class Ven:
             await self._ask(message, lost_codes=(NOT_REGISTERED,))
         except BadMessage as refusal:
             raise Unavailable(str(refusal)) from refusal
+        self.answers.update((answer.opt, answer.code) for answer in answers)
 
     async def send(self, report: Report) -> None:
         """Send a report, and return once the platform has acknowledged it.
@@ -153,11 +172,16 @@ class Ven:
         """
         content = reports.values(report, self._profile.load_sign)
         message = messages.update_report(self._ven_id(), content)
-        answer = await self._ask(message, lost_codes=(NOT_REGISTERED,))
+        try:
+            answer = await self._ask(message, lost_codes=(NOT_REGISTERED,))
+        except BadMessage:
+            self._asked.told(report)
+            raise
         if answer is None or not isinstance(answer.body, UpdatedReport):
             raise Unavailable(f"{report.report_id}: no oadrUpdatedReport in answer to oadrUpdateReport")
+        self._asked.told(report)
         if answer.body.cancel is not None:
-            self._waiting.extend(self._book.cancel(answer.body.cancel.report_request_ids))
+            self._cancel(answer.body.cancel)
             self._wake.set()
 
     async def opt_out(self, opt: OptOut) -> None:
@@ -178,6 +202,9 @@ class Ven:
         elif not self._synced:
             await self._take(await self._ask(messages.request_event(self._ven_id(), _new_id())))
             self._synced = True
+        elif self._metadata_for is not None:
+            await self._offer_reports(self._ven_id(), self._metadata_for)
+            self._metadata_for = None
         else:
             await self._poll()
 
@@ -194,12 +221,13 @@ class Ven:
             self._in_a_row = 0
             raise
         self.last_poll_at = self._clock.now()
+        self._polled_s = asyncio.get_running_loop().time()
         if not await self._take(answer):
             self._in_a_row = 0
 
     async def _pause(self) -> None:
         try:
-            async with asyncio.timeout(self._poll_s):
+            async with asyncio.timeout(self.poll_s):
                 await self._wake.wait()
         except TimeoutError:
             return
@@ -229,26 +257,22 @@ class Ven:
             raise BadMessage(Fault(f"{answer.name}: vtnID", answer.body.vtn_id, self._settings.vtn_id))
         self._book.register(answer.body.ven_id, answer.body.registration_id)
         if self._settings.poll_interval_s is None and answer.body.poll_every is not None:
-            self._poll_s = min(LONGEST_POLL_S, answer.body.poll_every.total_seconds())
+            self.poll_s = min(LONGEST_POLL_S, answer.body.poll_every.total_seconds())
         await self._offer_reports(answer.body.ven_id)
         self.registered, self._synced = True, False
-        self._log.info("registered", ven_id=answer.body.ven_id, poll_s=self._poll_s)
+        self._log.info("registered", ven_id=answer.body.ven_id, poll_s=self.poll_s)
 
-    async def _offer_reports(self, ven_id: str) -> None:
-        offered = reports.metadata(
-            self._settings.zones or self._profile.zones,
-            self._settings.products or tuple(self._profile.products),
-            self._settings.granularity,
-            self._clock.now(),
-        )
+    async def _offer_reports(self, ven_id: str, asked_as: str | None = None) -> None:
+        granularity, now = self._settings.granularity, self._clock.now()
+        offered = reports.metadata(self._zones, self._products, granularity, now, asked_as)
         try:
-            answer = await self._ask(messages.register_report(ven_id, _new_id(), offered))
+            answer = await self._ask(messages.register_report(ven_id, _new_id(), offered, asked_as))
         except BadMessage as refusal:
             # a platform that wants no reports can still send events
             self._log.warning("reports_refused", error=str(refusal))
             return
         if answer is not None and isinstance(answer.body, ReportsAsked) and answer.body.requests:
-            await self._reports_asked(ven_id, answer.body)
+            await self._reports_asked(ven_id, answer.body, registered=True)
 
     async def _take(self, message: Message | None) -> bool:
         """Deal with one message; return whether more may be waiting."""
@@ -259,10 +283,10 @@ class Ven:
             case DistributeEvent():
                 return self._events(body, message.raw)
             case ReportsAsked():
-                await self._reports_asked(ven_id, body)
+                await self._reports_asked(ven_id, body, registered=False)
             case CancelReport():
-                self._waiting.extend(self._book.cancel(body.report_request_ids))
-                pending = [request.request_id for request in self._book.requests()]
+                self._cancel(body)
+                pending = self._asked.pending()
                 await self._tell(messages.canceled_report(ven_id, body.request_id, pending))
             case Other() if message.name == "oadrRegisterReport":
                 await self._tell(messages.registered_report(ven_id, body.request_id))
@@ -280,15 +304,17 @@ class Ven:
         if body.vtn_id not in {vtn_id, ""}:
             self._log.warning("other_vtn", found=body.vtn_id)
             return False
+        # kept beside each event: of many in one message each its own part only, or a day's needs fill a disk
+        parts = (raw,) if len(body.events) == 1 else body.parts
         calls = [
-            self._book.judged(to_call(event, self._profile, vtn_id=vtn_id, received_at=now, raw=raw))
-            for event in body.events
+            self._book.judged(to_call(event, self._profile, vtn_id=vtn_id, received_at=now, raw=part))
+            for event, part in zip(body.events, parts, strict=True)
         ]
         unnamed = any(not call.key.event_id for call in calls)
         present = [call.key.event_id for call in calls]
         # an event whose id cannot be read may be any of those that seem to be missing
-        missing = () if unnamed else self._book.missing(present, now, raw)
-        ended = self._book.ended(calls, now, raw)
+        missing = () if unnamed else self._book.missing(present, now, raw[:MOST_KEPT_BYTES])
+        ended = self._book.ended(calls, now, raw[:MOST_KEPT_BYTES])
         new = self._book.note(calls, now)
         for call in calls:
             if call.problem is not None:
@@ -297,14 +323,28 @@ class Ven:
             self._waiting.append(CallBatch(vtn_id, body.request_id, (*calls, *ended, *missing)))
         return new
 
-    async def _reports_asked(self, ven_id: str, body: ReportsAsked) -> None:
-        known = [request for request in body.requests if request.specifier in set(reports.Specifier)]
-        unknown = [request.specifier for request in body.requests if request not in known]
-        requests = [_report_request(self._settings.vtn_id, request) for request in known]
-        self._book.ask(requests, self._clock.now())
-        self._waiting.extend(requests)
-        pending = [request.request_id for request in self._book.requests()]
-        await self._tell(messages.created_report(ven_id, body.request_id, pending, unknown))
+    async def _reports_asked(self, ven_id: str, body: ReportsAsked, *, registered: bool) -> None:
+        now = self._clock.now()
+        asked = read_asked(
+            body.requests,
+            reports.offered(self._zones, self._products),
+            standing=self._asked.pending(),
+            vtn_id=self._settings.vtn_id,
+            granularity=self._settings.granularity,
+            now=now,
+        )
+        self._waiting.extend(self._asked.ask(asked.requests, now, registered=registered))
+        if asked.refusals:
+            self._log.warning("report_requests_refused", refusals=asked.refusals)
+        if not registered:
+            # in answer to our METADATA it would be asked for without end
+            self._metadata_for = asked.metadata or self._metadata_for
+        pending = self._asked.pending()
+        await self._tell(messages.created_report(ven_id, body.request_id, pending, asked.refusals))
+
+    def _cancel(self, body: CancelReport) -> None:
+        now = self._clock.now()
+        self._waiting.extend(self._asked.cancel(body.report_request_ids, now, to_follow=body.to_follow))
 
     async def _tell(self, message: Outgoing) -> None:
         """Say something that changes nothing for us if it is lost."""
@@ -347,20 +387,6 @@ class Ven:
         if not self.registered or self._book.ven_id is None:
             raise Unavailable(f"{self._settings.vtn_id}: not registered")
         return self._book.ven_id
-
-
-def _report_request(vtn_id: str, request: WireReportRequest) -> ReportRequest:
-    start = request.start
-    end = FOR_EVER if start is None or request.length is None else start + request.length
-    window = None if start is None or start >= end else Interval(start, end)
-    return ReportRequest(
-        vtn_id=vtn_id,
-        request_id=request.request_id,
-        specifier=request.specifier,
-        granularity=request.granularity,
-        back_duration=request.back_duration,
-        window=window,
-    )
 
 
 def _new_id() -> str:

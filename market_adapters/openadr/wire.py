@@ -44,6 +44,7 @@ class WireReportRequest:
         back_duration: How often it is sent; zero as above.
         start: From when; None at once.
         length: For how long; None for ever.
+        r_ids: The values wanted.
     """
 
     request_id: str
@@ -52,16 +53,18 @@ class WireReportRequest:
     back_duration: timedelta
     start: datetime | None
     length: timedelta | None
+    r_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class DistributeEvent:
-    """All current events of a platform."""
+    """All current events of a platform; ``parts`` are the events' own bytes."""
 
     vtn_id: str
     request_id: str
     response: Response | None
     events: tuple[WireEvent | BadEvent, ...]
+    parts: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +96,11 @@ class ReportsAsked:
 
 @dataclass(frozen=True, slots=True)
 class CancelReport:
-    """The platform no longer wants these reports."""
+    """The platform no longer wants these reports; ``to_follow`` asks for one last of each."""
 
     request_id: str
     report_request_ids: tuple[str, ...]
+    to_follow: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +229,10 @@ def _response(node: Node) -> Response:
 def _distribute(node: Node) -> DistributeEvent:
     vtn_id = node.text("vtnID") or "" if node.faults.lenient else node.need_text("vtnID")
     response = _response(node) if node.one("eiResponse") else None
-    events = tuple(read_event(event) for event in node.all("oadrEvent"))
-    return DistributeEvent(vtn_id, node.text("requestID") or "", response, events)
+    found = node.all("oadrEvent")
+    events = tuple(read_event(event) for event in found)
+    parts = tuple(etree.tostring(event.element, encoding="utf-8", with_tail=False) for event in found)
+    return DistributeEvent(vtn_id, node.text("requestID") or "", response, events, parts)
 
 
 def _answer(node: Node) -> Answer:
@@ -266,11 +272,13 @@ def _report_request(node: Node) -> WireReportRequest:
         back_duration=specifier.duration("reportBackDuration", "duration") or NO_TIME,
         start=start,
         length=length,
+        r_ids=tuple(payload.need_text("rID") for payload in specifier.all("specifierPayload")),
     )
 
 
 def _cancel_report(node: Node) -> CancelReport:
-    return CancelReport(node.text("requestID") or "", node.texts("reportRequestID"))
+    to_follow = (node.text("reportToFollow") or "").lower() in {"true", "1"}
+    return CancelReport(node.text("requestID") or "", node.texts("reportRequestID"), to_follow)
 
 
 def _updated_report(node: Node) -> UpdatedReport:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from threading import Lock
 from typing import TypeVar
 
 from lxml import etree
@@ -29,6 +30,8 @@ _INSTANTS = {"date-time", "createdDateTime", "modificationDateTime"}
 _DURATIONS = {"duration", "startafter", "oadrMinPeriod", "oadrMaxPeriod"}
 _NAMESPACE = re.compile(r"\{[^}]*\}")
 _SHOWN = 80
+# large messages are read in threads, and a schema keeps the log of one validation only
+_VALIDATING = Lock()
 T = TypeVar("T")
 
 
@@ -70,11 +73,14 @@ def safe_tree(data: bytes, source: str) -> etree._Element:
 def faults_by_schema(root: etree._Element, source: str) -> list[Fault]:
     """Hold a message against the published 2.0b schema; return the first faults found."""
     schema = messaging.XML_SCHEMA
-    if schema.validate(_with_narrow_texts(root)):
-        return []
+    document = _with_narrow_texts(root)
+    with _VALIDATING:
+        if schema.validate(document):
+            return []
+        found = list(schema.error_log)[:MOST_SCHEMA_FAULTS]
     return [
         Fault(f"{source}: line {error.line}", _element_of(error.message), _NAMESPACE.sub("", error.message))
-        for error in list(schema.error_log)[:MOST_SCHEMA_FAULTS]
+        for error in found
     ]
 
 

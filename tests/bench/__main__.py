@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aggregator.store import Store, open_store
-from tests.bench import bidding, demo, messages, planning, records, results, settlement, splitting
+from tests.bench import bidding, demo, messages, planning, platform, records, results, settlement, splitting
 from tests.bench.measure import Row
 
 ON_STORE: dict[str, Callable[[Store], Iterator[Row]]] = {
@@ -28,6 +28,7 @@ SUBJECTS: dict[str, Callable[[], Iterator[Row]]] = {
     "plan": planning.file_rows,
     "bid": bidding.rows,
     "bid, many scenarios": bidding.many_rows,
+    "platform": platform.rows,
     **{name: lambda subject=subject: _with_store(subject) for name, subject in ON_STORE.items()},
 }
 

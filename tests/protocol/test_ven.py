@@ -149,6 +149,18 @@ async def test_opt_in_and_opt_out_are_sent_for_each_event():
         assert "quiet" not in said.values()
 
 
+async def test_a_message_is_kept_whole_with_its_one_event_and_in_parts_with_many():
+    many = tuple(an_event(f"DSP-{n}") for n in range(100))
+    async with FakeVtn(events=many) as vtn, linked(vtn) as (_, inbox):
+        (batch,) = await inbox.batches(1)
+        assert [call.key.event_id for call in batch.calls] == [f"DSP-{n}" for n in range(100)]
+        assert all(call.raw.count(b"eventID>") == 2 for call in batch.calls)
+        assert b"eventID>DSP-7<" in batch.calls[7].raw
+        vtn.polls.append(distribute(an_event("alone")))
+        alone = (await inbox.batches(2))[1].calls[0]
+        assert alone.raw.startswith(b"<?xml")
+
+
 async def test_an_event_with_a_problem_is_refused_and_its_neighbour_is_not():
     vtn = FakeVtn(
         events=(an_event("bad", signal_name="x-WHAT"), an_event("elsewhere", zone="Mars"), an_event())

@@ -18,6 +18,7 @@ VTN_ID = "DSO-Test"
 CONTEXT = "http://dso.example/flex"
 START = datetime(2025, 1, 15, 17, tzinfo=UTC)
 HALF_HOUR = timedelta(minutes=30)
+PATIENCE_S = 60.0
 OK = {"response_code": 200, "response_description": "OK", "request_id": "r"}
 KW = {"name": "powerReal", "description": "RealPower", "unit": "W", "scale": "k"}
 KW["power_attributes"] = {"hertz": 50, "voltage": 230, "ac": True}
@@ -58,16 +59,45 @@ def distribute(*events, request_id="d-1"):
     return create_message("oadrDistributeEvent", vtn_id=VTN_ID, request_id=request_id, events=list(events))
 
 
-def a_report_request(request_id="RR-telemetry", specifier="telemetry", granularity="PT1M", back="PT5M"):
-    return {
-        "report_request_id": request_id,
-        "report_specifier": {
-            "report_specifier_id": specifier,
-            "granularity": granularity,
-            "report_back_duration": back,
-            "specifier_payloads": [{"r_id": "x", "reading_type": "Mean"}],
-        },
+R_IDS = {
+    "telemetry": ("Hendon Way/export_kw", "Hendon Way/export_kwh"),
+    "status": ("Hendon Way/status",),
+    "history": ("Hendon Way/export_kwh",),
+    "bid": tuple(f"Hendon Way/day-ahead/{name}/1" for name in ("kw", "util", "avail")),
+    "nomination": ("Hendon Way/nominated_kwh",),
+    "settlement": tuple(f"Hendon Way/{name}_kwh" for name in ("nominated", "metered", "delivered")),
+}
+
+
+def a_report_request(
+    request_id="RR-telemetry",
+    specifier="telemetry",
+    granularity="PT1M",
+    back="PT5M",
+    *,
+    r_ids=None,
+    start=None,
+    length=None,
+):
+    wanted = R_IDS.get(specifier, ("0",)) if r_ids is None else r_ids
+    content = {
+        "report_specifier_id": specifier,
+        "granularity": granularity,
+        "report_back_duration": back,
+        "specifier_payloads": [{"r_id": r_id, "reading_type": "Mean"} for r_id in wanted],
     }
+    if start is not None:
+        content["report_interval"] = {"dtstart": start, "duration": length}
+    return {"report_request_id": request_id, "report_specifier": content}
+
+
+def create_report(*requests, request_id="c"):
+    return create_message("oadrCreateReport", request_id=request_id, report_requests=requests, ven_id="v")
+
+
+def cancel_report(name, *, follow=False):
+    content = {"request_id": "k", "report_request_id": name, "report_to_follow": follow}
+    return create_message("oadrCancelReport", ven_id="v", **content)
 
 
 def response(code=200, description="OK"):
@@ -129,7 +159,7 @@ class FakeVtn:
         return next(message for message in reversed(self.received) if message.name == name)
 
     async def until(self, name, count=1):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             async with self._arrived:
                 await self._arrived.wait_for(lambda: self.names().count(name) >= count)
 

@@ -50,6 +50,23 @@ def test_the_packaged_configuration_reads_clean():
     assert [rule.rule_id for rule in settings.desk.rule] == ["nights-and-small"]
 
 
+def test_health_is_told_nowhere_unless_asked_for(monkeypatch):
+    assert read_settings(CONFIG / "gateway.toml").http.listen == ""
+    for listen in ("127.0.0.1:8080", "[::1]:0", "localhost:9", ""):
+        monkeypatch.setenv("FLEXLOOP_HTTP__LISTEN", listen)
+        assert read_settings(CONFIG / "gateway.toml").http.listen == listen
+
+
+@pytest.mark.parametrize(
+    "listen", ["8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:80", "gateway:80", "127.0.0.1:+1"]
+)
+def test_an_address_that_is_none_is_refused(config, listen):
+    (line,) = faults_of(config, ("[fleet]", f'[http]\nlisten = "{listen}"\n\n[fleet]'))
+    assert "gateway.toml: http.listen" in line
+    assert listen in line
+    assert "such as 127.0.0.1:8080" in line
+
+
 def test_the_environment_wins_over_the_file(monkeypatch):
     monkeypatch.setenv("FLEXLOOP_STORE__URL", "sqlite:////elsewhere/f.db")
     monkeypatch.setenv("FLEXLOOP_DISPATCH__CYCLE_S", "30")

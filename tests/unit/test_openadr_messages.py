@@ -6,7 +6,7 @@ import pytest
 
 from aggregator.model.errors import BadMessage
 from aggregator.model.time import Interval
-from aggregator.ports import Opt, Report, ReportRow
+from aggregator.ports import Opt, Quality, Report, ReportRow
 from market_adapters.openadr import messages, reports
 from market_adapters.openadr.messages import EventAnswer
 from market_adapters.openadr.wire import parse
@@ -17,14 +17,15 @@ SLOT = Interval(NOON, NOON + timedelta(minutes=30))
 R_IDS = {
     "telemetry": ("export_kw", "export_kwh"),
     "status": ("status",),
+    "history": ("export_kwh",),
     "bid": ("day-ahead/kw/1", "day-ahead/util/1", "day-ahead/avail/1"),
     "nomination": ("nominated_kwh",),
     "settlement": ("nominated_kwh", "metered_kwh", "delivered_kwh"),
 }
 
 
-def a_report(specifier, value=1.0, estimated=False):
-    rows = tuple(ReportRow(f"{HARD}/{r_id}", SLOT, value, estimated) for r_id in R_IDS[specifier])
+def a_report(specifier, value=1.0, quality=None):
+    rows = tuple(ReportRow(f"{HARD}/{r_id}", SLOT, value, quality) for r_id in R_IDS[specifier])
     return Report(f"{HARD}:1", "DSO", "RR-1", specifier, NOON, rows)
 
 
@@ -40,6 +41,7 @@ ALL = [
     messages.register_report(
         HARD, HARD, reports.metadata((HARD,), (HARD, "day-ahead"), timedelta(seconds=60), NOON)
     ),
+    messages.register_report(HARD, HARD, reports.metadata((HARD,), (), timedelta(60), NOON, HARD), HARD),
     messages.registered_report(HARD, HARD),
     messages.created_report(HARD, HARD, [HARD], [HARD]),
     messages.canceled_report(HARD, HARD, []),
@@ -54,13 +56,40 @@ def test_a_message_conforms_and_its_names_come_through(message):
     assert HARD in read.fields.values()
 
 
-def test_a_report_carries_its_own_id_and_the_quality_of_an_estimate():
-    report = a_report("nomination", 2.5, estimated=True)
+@pytest.mark.parametrize(
+    ("quality", "word"),
+    [
+        (Quality.GOOD, "Quality Good - Non Specific"),
+        (Quality.ESTIMATED, "Quality Uncertain - Non Specific"),
+        (Quality.MISSING, "No Quality - No Value"),
+        (None, None),
+    ],
+)
+def test_a_report_carries_its_own_id_and_the_quality_of_its_values(quality, word):
+    report = a_report("nomination", 2.5, quality)
     fields = parse(messages.render(messages.update_report("v", reports.values(report, 1)))).fields
     assert fields["oadrReport.eiReportID"] == report.report_id
     payload = "oadrReport.intervals.interval.oadrReportPayload"
     assert fields[f"{payload}.payloadFloat.value"] == "-2.5"
-    assert fields[f"{payload}.oadrDataQuality"].startswith("Quality Uncertain")
+    assert fields.get(f"{payload}.oadrDataQuality") == word
+
+
+def test_metadata_that_was_asked_for_names_the_request():
+    offered = reports.metadata(("Z",), ("P",), timedelta(seconds=60), NOON, "RR-M")
+    fields = parse(messages.render(messages.register_report("v", "1", offered, "RR-M"))).fields
+    assert fields["reportRequestID"] == "RR-M"
+    assert {fields[f"oadrReport[{n}].reportRequestID"] for n in range(len(offered))} == {"RR-M"}
+    names = {fields[f"oadrReport[{n}].reportName"] for n in range(len(offered))}
+    assert {"METADATA_TELEMETRY_USAGE", "METADATA_TELEMETRY_STATUS", "METADATA_HISTORY_USAGE"} <= names
+
+
+def test_what_is_offered_is_what_the_metadata_names():
+    offered = reports.offered(("Z",), ("P",))
+    described = {
+        report["report_specifier_id"]: {row["r_id"] for row in report["report_descriptions"]}
+        for report in reports.metadata(("Z",), ("P",), timedelta(seconds=60), NOON)
+    }
+    assert offered == described
 
 
 @pytest.mark.parametrize(

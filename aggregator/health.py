@@ -1,0 +1,173 @@
+"""Whether this gateway does its work, told over HTTP: alive, ready and why not, and figures for Prometheus.
+
+Workers know nothing of it: it reads what they show. It can be asked by anybody who reaches its address, says
+nothing of drivers or prices, and changes nothing but one row that shows that the database can be written.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from aiohttp import web
+
+from aggregator.config import Settings
+from aggregator.files.inputs import host_and_port
+from aggregator.metrics import CONTENT_TYPE, Watched, metrics_page
+from aggregator.model.errors import BadMessage, Fault, Unavailable
+from aggregator.model.time import utc_text
+from aggregator.recorder import MOST_WAITING
+from aggregator.wiring import GATEWAY
+from market_adapters.openadr.ven import Ven
+
+log = structlog.get_logger()
+
+POLLS_MISSED = 3
+CYCLES_MISSED = 3
+PROBE_TIMEOUT_S = 5.0
+PROBED_FOR_S = 1.0
+"""A database is not written to more often than this, however often it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must be so for work to be done, and how it stands, in words."""
+
+    ok: bool
+    says: str
+
+
+class Health:
+    """Answers the three routes.
+
+    Args:
+        watched: What is looked at.
+        stop: Set once the gateway is asked to end.
+    """
+
+    def __init__(self, watched: Watched, stop: asyncio.Event) -> None:
+        self._watched = watched
+        self._stop = stop
+        self._probing = asyncio.Lock()
+        self._probed: tuple[float, Check] | None = None
+
+    def app(self) -> web.Application:
+        """Return the web application."""
+        app = web.Application()
+        app.router.add_get("/health/live", self._live)
+        app.router.add_get("/health/ready", self._ready)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def checks(self) -> Mapping[str, Check]:
+        """Return every check by name."""
+        found = {f"platform {name}": platform_check(ven) for name, ven in self._watched.vens.items()}
+        found["control loop"] = self._loop_check()
+        found["recorder"] = self._recorder_check()
+        found["database"] = await self._database_check()
+        if self._stop.is_set():
+            found["process"] = Check(ok=False, says="it was asked to end")
+        return found
+
+    async def _live(self, _request: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        checks = await self.checks()
+        ready = all(check.ok for check in checks.values())
+        body = {
+            "ready": ready,
+            "checks": {name: {"ok": check.ok, "says": check.says} for name, check in checks.items()},
+        }
+        return web.json_response(body, status=200 if ready else 503)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        page = await metrics_page(self._watched)
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE})
+
+    def _loop_check(self) -> Check:
+        cycle_s = self._watched.settings.dispatch.cycle_s
+        cycled_at = self._watched.controller.cycled_at
+        if cycled_at is None:
+            return Check(ok=False, says="no cycle yet")
+        age_s = (self._watched.clock.now() - cycled_at) / timedelta(seconds=1)
+        most_s = CYCLES_MISSED * cycle_s
+        return Check(age_s <= most_s, f"last cycle {age_s:.0f} s ago, at most {most_s:.0f} s")
+
+    def _recorder_check(self) -> Check:
+        backlog, most = self._watched.recorder.backlog, MOST_WAITING // 2
+        return Check(backlog <= most, f"{backlog} cycles wait for the disk, at most {most}")
+
+    async def _database_check(self) -> Check:
+        async with self._probing:
+            now_s = asyncio.get_running_loop().time()
+            if self._probed is None or now_s - self._probed[0] > PROBED_FOR_S:
+                self._probed = (now_s, await self._probe())
+            return self._probed[1]
+
+    async def _probe(self) -> Check:
+        remember, text = self._watched.store.memory.remember, utc_text(self._watched.clock.now())
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await asyncio.to_thread(remember, GATEWAY, "probed", text)
+        except Unavailable as error:
+            return Check(ok=False, says=str(error))
+        except TimeoutError:
+            return Check(ok=False, says=f"no answer within {PROBE_TIMEOUT_S:g} s")
+        return Check(ok=True, says="can be written")
+
+
+def platform_check(ven: Ven) -> Check:
+    """Return whether a platform knows us and answers our polls."""
+    failures = f"{ven.consecutive_failures} failures in a row"
+    if not ven.registered:
+        return Check(ok=False, says=f"not registered, {failures}")
+    age_s, most_s = ven.poll_age_s, POLLS_MISSED * ven.poll_s
+    if age_s is None:
+        return Check(ok=False, says=f"no poll answered yet, {failures}")
+    says = f"last good poll {age_s:.1f} s ago, at most {most_s:.1f} s, {failures}"
+    return Check(age_s <= most_s, says)
+
+
+def listen_on(address: str) -> socket.socket:
+    """Return a socket that listens on ``HOST:PORT``; port 0 is any free one.
+
+    Raises:
+        BadMessage: If it is none of ours, or another program listens there.
+    """
+    host, port = host_and_port(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        allowed = f"an address that is free ({os.strerror(error.errno) if error.errno else error})"
+        raise BadMessage(Fault("http.listen", address, allowed)) from None
+
+
+@asynccontextmanager
+async def serving_health(
+    listener: socket.socket, watched: Watched, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Answer on a socket while the context lasts; the socket is closed with it."""
+    runner = web.AppRunner(Health(watched, stop).app(), access_log=None)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        host, port, *_ = listener.getsockname()
+        log.info("http_listens", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def http_listener(settings: Settings) -> socket.socket | None:
+    """Return the socket that the settings ask for; None where they ask for none.
+
+    Raises:
+        BadMessage: As ``listen_on``.
+    """
+    return listen_on(settings.http.listen) if settings.http.listen else None
