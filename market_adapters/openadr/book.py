@@ -146,7 +146,7 @@ class Book:
 
     def cancel(self, names: Iterable[str]) -> tuple[ReportRequest, ...]:
         """Forget report requests; return those there were, as cancelled."""
-        gone = [name for name in names if name in self._requests]
+        gone = dict.fromkeys(name for name in names if name in self._requests)
         cancelled = tuple(
             replace(_request(self._vtn_id, name, self._requests[name]), cancelled=True) for name in gone
         )

@@ -47,7 +47,7 @@ __all__ = ["Ven", "VenSettings"]
 
 DEFAULT_POLL_S = 10.0
 MOST_IN_A_ROW = 50
-LONGEST_POLL_S = 3600.0
+SHORTEST_POLL_S, LONGEST_POLL_S = 1.0, 3600.0
 FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
 DESCRIPTION_LENGTH = 200
 
@@ -92,6 +92,11 @@ class Ven:
     ) -> None:
         self.registered = False
         await self._exchange.__aexit__(kind, error, trace)
+
+    @property
+    def skew_s(self) -> float | None:
+        """By how much the platform's clock was ahead of ours in its last signature; None before one. [s]"""
+        return self._exchange.skew_s
 
     async def calls(self) -> AsyncIterator[CallBatch | ReportRequest]:
         """Yield what the platform wants, for ever; first the report requests that stood before a restart.
@@ -217,7 +222,7 @@ class Ven:
             raise BadMessage(Fault(f"{answer.name}: vtnID", answer.body.vtn_id, self._settings.vtn_id))
         self._book.register(answer.body.ven_id, answer.body.registration_id)
         if self._settings.poll_interval_s is None and answer.body.poll_every is not None:
-            self._poll_s = min(LONGEST_POLL_S, answer.body.poll_every.total_seconds())
+            self._poll_s = min(LONGEST_POLL_S, max(SHORTEST_POLL_S, answer.body.poll_every.total_seconds()))
         await self._offer_reports(answer.body.ven_id)
         self.registered, self._synced = True, False
         self._log.info("registered", ven_id=answer.body.ven_id, poll_s=self._poll_s)
@@ -285,8 +290,9 @@ class Ven:
         return new
 
     async def _reports_asked(self, ven_id: str, body: ReportsAsked) -> None:
-        known = [request for request in body.requests if request.specifier in set(reports.Specifier)]
-        unknown = [request.specifier for request in body.requests if request not in known]
+        ours = set(reports.Specifier)
+        known = [request for request in body.requests if request.specifier in ours]
+        unknown = [request.specifier for request in body.requests if request.specifier not in ours]
         requests = [_report_request(self._settings.vtn_id, request) for request in known]
         self._book.ask(requests, self._clock.now())
         self._waiting.extend(requests)
