@@ -10,11 +10,12 @@ from aggregator.cli import run
 from market_adapters.openadr.read import read_message
 from tests.protocol.hostile.case import CANARY, SECRET, SOUND, Fate
 from tests.protocol.hostile.content_cases import content_cases
+from tests.protocol.hostile.other_cases import other_cases
 from tests.protocol.hostile.signed_cases import VTN, signed_cases
 from tests.protocol.hostile.xml_cases import xml_cases
 from tests.protocol.signing import an_identity, signed
 
-CASES = [*xml_cases(), *content_cases()]
+CASES = [*xml_cases(), *content_cases(), *other_cases()]
 SIGNED = [*signed_cases()]
 TRAP = "what nobody may read"
 MOST_CPU_S = 1.0

@@ -15,13 +15,14 @@ from structlog.testing import capture_logs
 
 from tests.protocol.hostile.case import Fate
 from tests.protocol.hostile.content_cases import content_cases
+from tests.protocol.hostile.other_cases import other_cases
 from tests.protocol.hostile.signed_cases import VTN, signed_cases
 from tests.protocol.hostile.xml_cases import xml_cases
 from tests.protocol.signing import signed
 from tests.protocol.test_ven import Memory, linked
 from tests.protocol.vtn import OK, PATIENCE_S, VTN_ID, FakeVtn, an_event, distribute
 
-CASES = [*xml_cases(), *content_cases()]
+CASES = [*xml_cases(), *content_cases(), *other_cases()]
 SIGNED = [*signed_cases()]
 HOW = {"keys": {"cert": VTN.cert, "key": VTN.key}, "fingerprint": VTN.fingerprint}
 AFTER = distribute(an_event(), an_event("after")).encode()
