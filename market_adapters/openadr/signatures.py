@@ -153,11 +153,9 @@ def _whole_fingerprint(certificate: x509.Certificate) -> str:
 
 def _canonical(element: etree._Element | None) -> bytes:
     """Return what an element says, wherever it stands and whichever prefixes are in scope there."""
-    return (
-        b""
-        if element is None
-        else etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
-    )
+    if element is None:
+        return b""
+    return etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
 
 
 def _stamp(part: etree._Element | None) -> Stamp:
