@@ -115,5 +115,7 @@ def ven_of(settings: Settings, market: MarketFile, store: Store, clock: Clock) -
         key=said.key,
         ca=said.ca,
         fingerprint=said.vtn_fingerprint,
+        replay_back=timedelta(seconds=said.replay_back_s),
+        replay_ahead=timedelta(seconds=said.replay_ahead_s),
     )
     return Ven(ven_settings, profile, store.memory, clock)

@@ -31,6 +31,7 @@ from aggregator.files.inputs import (
     tables,
     validate,
 )
+from aggregator.files.link import SECURE, Fingerprint, not_a_pair, unstated
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.market import BidShape, Direction, Product
 
@@ -180,7 +181,9 @@ class VtnSettings(Row):
     certificate: Path | None = None
     key: Path | None = None
     ca: Path | None = None
-    vtn_fingerprint: str | None = None
+    vtn_fingerprint: Fingerprint | None = None
+    replay_back_s: Positive = 60.0
+    replay_ahead_s: Positive = 60.0
 
 
 class MarketFile(Row):
@@ -316,10 +319,13 @@ def _read_market(path: Path) -> MarketFile:
     named = {name: getattr(market.vtn, name) for name in ("certificate", "key", "ca")}
     paths = {name: path.parent / file for name, file in named.items() if file is not None}
     missing = [name for name, file in paths.items() if not file.is_file()]
-    if missing:
-        raise BadMessage(
-            *(Fault(f"{path.name}: vtn.{name}", str(named[name]), "a file that exists") for name in missing)
-        )
+    faults = [Fault(f"{path.name}: vtn.{name}", str(named[name]), "a file that exists") for name in missing]
+    stated = {name: getattr(market.vtn, name) for name in SECURE}
+    faults += unstated(stated, path.name, https=market.vtn.url.scheme == "https")
+    if not faults and "key" in paths:
+        faults += not_a_pair(paths["certificate"], paths["key"], path.name)
+    if faults:
+        raise BadMessage(*faults)
     return market.model_copy(update={"vtn": market.vtn.model_copy(update=paths)})
 
 

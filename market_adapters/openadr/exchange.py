@@ -1,19 +1,19 @@
 """One message to a platform and its answer, signed and checked as the settings say."""
 
 import asyncio
-from pathlib import Path
+from functools import partial
 from types import TracebackType
 from typing import Self
 
-from openleadr import messaging
-
 from aggregator.model.errors import BadMessage, Fault, Unavailable
-from market_adapters.openadr.messages import Outgoing, Signer, render
+from market_adapters.openadr.messages import Outgoing, render
+from market_adapters.openadr.replay import ReplayGuard, wall_now
 from market_adapters.openadr.settings import VenSettings
+from market_adapters.openadr.signing import Signer
 from market_adapters.openadr.transport import Tls, Transport
 from market_adapters.openadr.wire import Message, Reregister, Response, parse
-from market_adapters.openadr.xmltree import safe_tree
 
+QUICK_BYTES = 64 * 1024
 NOT_REGISTERED = 463
 # invalid id, invalid data: where nothing else could be meant, the platform no longer knows us
 LOST_CODES = (452, 454, NOT_REGISTERED)
@@ -46,10 +46,16 @@ class Exchange:
             settings.url, settings.timeout_s, Tls(settings.ca, settings.cert, settings.key)
         )
         self._signer: Signer | None = None
+        self._replay = ReplayGuard(settings.replay_back, settings.replay_ahead)
+
+    @property
+    def skew_s(self) -> float | None:
+        """By how much the platform's clock was ahead of ours in its last signature; None before one. [s]"""
+        return self._replay.skew_s
 
     async def __aenter__(self) -> Self:
         if self._settings.cert is not None and self._settings.key is not None:
-            self._signer = Signer(_bytes(self._settings.cert), _bytes(self._settings.key))
+            self._signer = Signer(self._settings.cert, self._settings.key)
         await self._transport.__aenter__()
         return self
 
@@ -81,11 +87,7 @@ class Exchange:
         data = await self._transport.post(message.service, body)
         if not data.strip():
             return None
-        source = f"answer to {message.name}"
-        if len(data) < LARGE_BYTES:
-            answer = self._read(data, source)
-        else:
-            answer = await asyncio.to_thread(self._read, data, source)
+        answer = await self._read(data, f"answer to {message.name}")
         if isinstance(answer.body, Reregister):
             raise LostRegistration(f"{answer.name} in answer to {message.name}", answer.body)
         response = getattr(answer.body, "response", None)
@@ -93,10 +95,16 @@ class Exchange:
             _refused(message, response, lost_codes)
         return answer
 
-    def _read(self, data: bytes, source: str) -> Message:
-        if self._settings.fingerprint is not None:
-            _check_signature(data, source, self._settings.fingerprint)
-        return parse(data, source, lenient=self._settings.lenient)
+    async def _read(self, data: bytes, source: str) -> Message:
+        arrived_at = wall_now()
+        reading = partial(
+            parse, data, source, lenient=self._settings.lenient, fingerprint=self._settings.fingerprint
+        )
+        # a large one takes half a second, which every other task would feel
+        answer = reading() if len(data) <= QUICK_BYTES else await asyncio.to_thread(reading)
+        if answer.stamp is not None:
+            self._replay.admit(answer.stamp, arrived_at, source)
+        return answer
 
 
 def _refused(message: Outgoing, response: Response, lost_codes: tuple[int, ...]) -> None:
@@ -104,22 +112,3 @@ def _refused(message: Outgoing, response: Response, lost_codes: tuple[int, ...])
     if response.code in lost_codes:
         raise LostRegistration(f"{message.name}: {said}")
     raise BadMessage(Fault(message.name, said, "a response code 2xx"), code="refused")
-
-
-def _check_signature(data: bytes, source: str, fingerprint: str) -> None:
-    tree = safe_tree(data, source)
-    try:
-        messaging.validate_xml_signature(tree, fingerprint)
-    except Exception as error:
-        # signxml, cryptography and openleadr raise what they please on hostile input; all of it means no
-        reason = f"{type(error).__name__} {error}".strip()
-        raise BadMessage(Fault(f"{source}: Signature", reason, f"one by {fingerprint}")) from error
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadMessage(
-            Fault(str(path), error.strerror or str(error), "a PEM file that can be read")
-        ) from None

@@ -6,13 +6,9 @@ openleadr's services do, so it is replaced. openleadr's templates do not escape:
 make invalid XML, and an event id that holds markup would be echoed raw into a message that we sign.
 """
 
-from datetime import timedelta
-
 from jinja2 import ChoiceLoader, PackageLoader
 from lxml import etree
 from openleadr import messaging
-
-REPLAY_WINDOW = timedelta(seconds=60)
 
 
 def apply() -> None:
@@ -20,8 +16,6 @@ def apply() -> None:
     messaging.XML_PARSER = etree.XMLParser(
         schema=messaging.XML_SCHEMA, resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
-    # openleadr's 5 s turn a small clock skew into silence
-    messaging.REPLAY_PROTECT_MAX_TIME_DELTA = REPLAY_WINDOW
     templates = messaging.TEMPLATES
     templates.autoescape = True
     if not isinstance(templates.loader, ChoiceLoader):

@@ -7,6 +7,7 @@ from typing import Any
 from openleadr.messaging import create_message
 
 from aggregator.ports import Opt, OptOut
+from market_adapters.openadr.signing import Signer
 
 OK = 200
 MANY_VALUES = 200
@@ -33,14 +34,6 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
-class Signer:
-    """Our certificate and key, as PEM."""
-
-    cert: bytes
-    key: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class EventAnswer:
     """What we say to one version of one event."""
 
@@ -52,10 +45,9 @@ class EventAnswer:
 
 
 def render(message: Outgoing, signer: Signer | None = None) -> bytes:
-    """Return the bytes to post, signed if there is a signer; RSA takes some 0.1 s, best in a thread."""
-    keys = {} if signer is None else {"cert": signer.cert, "key": signer.key}
-    text: str = create_message(message.name, **keys, **message.payload)
-    return text.encode()
+    """Return the bytes to post, signed if there is a signer."""
+    text: str = create_message(message.name, **message.payload)
+    return text.encode() if signer is None else signer.sign(text.encode())
 
 
 def query_registration(request_id: str) -> Outgoing:

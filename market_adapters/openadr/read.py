@@ -20,28 +20,33 @@ from market_adapters.openadr.wire import DistributeEvent, Message, event_faults,
 from market_adapters.openadr.wire_events import WireEvent, WireSignal
 from market_adapters.openadr.xmltree import MAX_BYTES
 
-UNCHECKED = "unchecked"
+UNCHECKED, VERIFIED = "unchecked", "verified"
 
 
-def read_message(what: Path | bytes, lenient: bool = False, source: str = "message") -> dict[str, Any]:
+def read_message(
+    what: Path | bytes, lenient: bool = False, source: str = "message", fingerprint: str | None = None
+) -> dict[str, Any]:
     """Return a message in words.
 
     Args:
         what: A file, or the bytes themselves.
         lenient: Whether to read on where the schema would not (see ``wire.parse``).
         source: What to call bytes in faults; a file goes by its name.
+        fingerprint: Of the certificate that must have signed it, as in ``signatures``; None checks nothing.
+            A file has no arrival, so that no replay window applies: one that was signed long ago is as good
+            as new, and the certificate's dates are held against the time that the signer states.
 
     Returns:
         For oadrDistributeEvent the events with times in UTC and ``value`` in kW export-positive, GBP/MWh,
         GBP/MW/h or the level (None where the unit is none of these); for others their fields by path.
 
     Raises:
-        BadMessage: If it cannot be read, with all faults found.
+        BadMessage: If it cannot be read or is not signed as it must be, with all faults found.
     """
     if isinstance(what, Path):
         source = what.name
         what = _bytes_of(what)
-    message = parse(what, source, lenient=lenient)
+    message = parse(what, source, lenient=lenient, fingerprint=fingerprint)
     if not isinstance(message.body, DistributeEvent):
         return _fields(message)
     if faults := event_faults(message.body):
@@ -50,7 +55,7 @@ def read_message(what: Path | bytes, lenient: bool = False, source: str = "messa
         "message": message.name,
         "vtn_id": message.body.vtn_id,
         "request_id": message.body.request_id,
-        "signature": UNCHECKED,
+        "signature": _signature(message),
         "events": [_event(event) for event in message.body.events if isinstance(event, WireEvent)],
     }
 
@@ -63,13 +68,17 @@ def _bytes_of(path: Path) -> bytes:
         raise BadMessage(Fault(path.name, error.strerror or str(error), "a file that can be read")) from None
 
 
+def _signature(message: Message) -> str:
+    return UNCHECKED if message.stamp is None else VERIFIED
+
+
 def _fields(message: Message) -> dict[str, Any]:
     fields = message.fields
     return {
         "message": message.name,
         "vtn_id": fields.get("vtnID"),
         "request_id": fields.get("requestID", fields.get("eiResponse.requestID")),
-        "signature": UNCHECKED,
+        "signature": _signature(message),
         "fields": dict(fields),
     }
 

@@ -24,7 +24,9 @@ class VenSettings:
         cert: Our certificate, for TLS and signatures; PEM.
         key: Its key; PEM.
         ca: Who the platform's TLS certificate must come from; None for the system's list.
-        fingerprint: OpenADR fingerprint of the certificate the platform signs with; None checks nothing.
+        fingerprint: Of the certificate the platform signs with, as in ``signatures``; None checks nothing.
+        replay_back: How old the platform's signatures may be.
+        replay_ahead: How far in the future they may be.
     """
 
     vtn_id: str
@@ -42,3 +44,5 @@ class VenSettings:
     key: Path | None = None
     ca: Path | None = None
     fingerprint: str | None = None
+    replay_back: timedelta = timedelta(seconds=60)
+    replay_ahead: timedelta = timedelta(seconds=60)

@@ -47,7 +47,7 @@ __all__ = ["Ven", "VenSettings"]
 
 DEFAULT_POLL_S = 10.0
 MOST_IN_A_ROW = 50
-LONGEST_POLL_S = 3600.0
+SHORTEST_POLL_S, LONGEST_POLL_S = 1.0, 3600.0
 DESCRIPTION_LENGTH = 200
 MOST_KEPT_BYTES = 10_000
 """Of a message in which an event is missing."""
@@ -111,6 +111,11 @@ class Ven:
     def clock_skew_s(self) -> float | None:
         """How far the platform's clock is ahead of ours by its last answer; None before one. [s]"""
         return self._exchange.clock_skew_s
+
+    @property
+    def skew_s(self) -> float | None:
+        """By how much the platform's clock was ahead of ours in its last signature; None before one. [s]"""
+        return self._exchange.skew_s
 
     async def calls(self) -> AsyncIterator[CallBatch | ReportRequest]:
         """Yield what the platform wants, for ever; first the report requests that stood before a restart.
@@ -257,7 +262,7 @@ class Ven:
             raise BadMessage(Fault(f"{answer.name}: vtnID", answer.body.vtn_id, self._settings.vtn_id))
         self._book.register(answer.body.ven_id, answer.body.registration_id)
         if self._settings.poll_interval_s is None and answer.body.poll_every is not None:
-            self.poll_s = min(LONGEST_POLL_S, answer.body.poll_every.total_seconds())
+            self.poll_s = min(LONGEST_POLL_S, max(SHORTEST_POLL_S, answer.body.poll_every.total_seconds()))
         await self._offer_reports(answer.body.ven_id)
         self.registered, self._synced = True, False
         self._log.info("registered", ven_id=answer.body.ven_id, poll_s=self.poll_s)

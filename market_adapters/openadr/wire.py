@@ -5,18 +5,22 @@ Ids stay strings, times become UTC, open ends are None. Messages may come in ``o
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lxml import etree
 
 from aggregator.model.errors import BadMessage, Fault
+from market_adapters.openadr.signatures import Stamp, check_signature
 from market_adapters.openadr.values import DURATION
 from market_adapters.openadr.wire_events import NO_TIME, BadEvent, WireEvent, read_event
 from market_adapters.openadr.xmltree import MOST_FAULTS, Faults, Node, faults_by_schema, local_name, safe_tree
 
 OK_CODES = range(200, 300)
+# two megabytes of sound events have some 800
+MOST_EVENTS = 2_000
+MOST_REQUESTS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,8 @@ class Message:
         name: Its element, e.g. ``oadrDistributeEvent``.
         body: What it says.
         fields: Every text in it by its path, e.g. ``eiResponse.responseCode``.
-        signed: Whether it carries a signature; nothing here checks it.
+        signed: Whether it carries a signature.
+        stamp: When it was signed; None where that was not checked.
         raw: Its bytes.
     """
 
@@ -154,10 +159,13 @@ class Message:
     body: Body
     fields: Mapping[str, str]
     signed: bool
+    stamp: Stamp | None
     raw: bytes
 
 
-def parse(data: bytes, source: str = "message", *, lenient: bool = False) -> Message:
+def parse(
+    data: bytes, source: str = "message", *, lenient: bool = False, fingerprint: str | None = None
+) -> Message:
     """Read a message.
 
     Args:
@@ -165,12 +173,14 @@ def parse(data: bytes, source: str = "message", *, lenient: bool = False) -> Mes
         source: What to call it in faults, e.g. a file name.
         lenient: Whether to read on without the schema where the meaning is clear: enums in another case,
             times without a zone (taken as UTC), optional fields missing.
+        fingerprint: Of the certificate that must have signed it, as in ``signatures``; None checks nothing.
 
     Raises:
-        BadMessage: If it is no message, or cannot be read, with all faults found. An event that cannot be
-            read is no such fault: it is a ``BadEvent`` beside the others.
+        BadMessage: If it is no message, not signed as it must be, or cannot be read, with all faults found.
+            An event that cannot be read is no such fault: it is a ``BadEvent`` beside the others.
     """
     root = safe_tree(data, source)
+    stamp = None if fingerprint is None else check_signature(root, source, fingerprint)
     signed = any(local_name(child) == "Signature" for child in root.iterchildren(tag=etree.Element))
     element = _inner(root, source)
     faults = Faults(source, lenient)
@@ -182,7 +192,7 @@ def parse(data: bytes, source: str = "message", *, lenient: bool = False) -> Mes
     found = event_faults(body)
     if not lenient and (len(found) == MOST_FAULTS or (by_schema := faults_by_schema(root, source))):
         raise BadMessage(*(found or by_schema))
-    return Message(node.name, body, dict(_texts(element, "")), signed, data)
+    return Message(node.name, body, dict(_texts(element, "")), signed, stamp, data)
 
 
 def event_faults(body: Body) -> list[Fault]:
@@ -229,10 +239,34 @@ def _response(node: Node) -> Response:
 def _distribute(node: Node) -> DistributeEvent:
     vtn_id = node.text("vtnID") or "" if node.faults.lenient else node.need_text("vtnID")
     response = _response(node) if node.one("eiResponse") else None
-    found = node.all("oadrEvent")
-    events = tuple(read_event(event) for event in found)
-    parts = tuple(etree.tostring(event.element, encoding="utf-8", with_tail=False) for event in found)
-    return DistributeEvent(vtn_id, node.text("requestID") or "", response, events, parts)
+    nodes = _at_most(MOST_EVENTS, node, "oadrEvent")
+    events = tuple(read_event(event) for event in nodes)
+    parts = tuple(etree.tostring(event.element, encoding="utf-8", with_tail=False) for event in nodes)
+    once = tuple(_each_once(events, nodes))
+    return DistributeEvent(vtn_id, node.text("requestID") or "", response, once, parts)
+
+
+def _at_most(most: int, node: Node, name: str) -> list[Node]:
+    nodes = node.all(name)
+    if len(nodes) > most:
+        node.fault((name,), f"{len(nodes)} of them", f"at most {most}")
+    return nodes[:most]
+
+
+def _each_once(
+    events: Sequence[WireEvent | BadEvent], nodes: Sequence[Node]
+) -> Iterator[WireEvent | BadEvent]:
+    """Yield the events; those of one id contradict each other, and none of them can be taken."""
+    count = Counter(event.id for event in events if event.id)
+    for event, node in zip(events, nodes, strict=True):
+        if count[event.id] > 1:
+            fault = Fault(f"{node.faults.source}: {node.path}", event.id, "each eventID once in a message")
+            known = event.faults if isinstance(event, BadEvent) else ()
+            yield BadEvent(
+                event.id, event.modification, event.response_required, event.groups, (*known, fault)
+            )
+        else:
+            yield event
 
 
 def _answer(node: Node) -> Answer:
@@ -251,7 +285,9 @@ def _registration(node: Node) -> CreatedPartyRegistration:
 
 def _reports_asked(node: Node) -> ReportsAsked:
     response = _response(node) if node.one("eiResponse") else None
-    requests = tuple(_report_request(request) for request in node.all("oadrReportRequest"))
+    requests = tuple(
+        _report_request(request) for request in _at_most(MOST_REQUESTS, node, "oadrReportRequest")
+    )
     return ReportsAsked(node.text("requestID") or "", response, requests)
 
 

@@ -23,6 +23,13 @@ from market_adapters.openadr import values
 MAX_BYTES = 2 * 1024 * 1024
 # two megabytes of sound events have some 48,000; each may cost a schema fault, and those are slow
 MOST_ELEMENTS = 60_000
+# an event of the standard goes 12 deep, with a dozen prefixes; a certificate has 2,000 characters or so.
+# What is far beyond is there to be slow: canonical XML takes prefixes times elements, paths names times depth
+MOST_DEPTH = 32
+MOST_PREFIXES = 64
+MOST_ATTRIBUTES = 64
+LONGEST_NAME = 64
+LONGEST_TEXT = 8 * 1024
 MOST_SCHEMA_FAULTS = 10
 MOST_FAULTS = 100
 NOTHING = datetime.fromtimestamp(0, UTC)
@@ -30,9 +37,11 @@ _INSTANTS = {"date-time", "createdDateTime", "modificationDateTime"}
 _DURATIONS = {"duration", "startafter", "oadrMinPeriod", "oadrMaxPeriod"}
 _NAMESPACE = re.compile(r"\{[^}]*\}")
 _SHOWN = 80
-# large messages are read in threads, and a schema keeps the log of one validation only
-_VALIDATING = Lock()
+_LONGEST_REASON = 400
+# large messages are read in threads, and the schema has one list of errors for all of them
+_SCHEMA_LOCK = Lock()
 T = TypeVar("T")
+_TOO_DEEP = etree.XPath(f"boolean({'/*' * (MOST_DEPTH + 1)})")
 
 
 def local_name(element: etree._Element) -> str:
@@ -67,20 +76,36 @@ def safe_tree(data: bytes, source: str) -> etree._Element:
         raise BadMessage(Fault(source, "<!DOCTYPE", "a message without a DTD"))
     if next(islice(root.iter(), MOST_ELEMENTS, None), None) is not None:
         raise BadMessage(Fault(source, "too many elements", f"at most {MOST_ELEMENTS} elements"))
+    if _TOO_DEEP(root):
+        raise BadMessage(Fault(source, "too many levels", f"at most {MOST_DEPTH} levels"))
+    for element in root.iter():
+        _check_size(element, source)
     return root
+
+
+def _check_size(element: etree._Element, source: str) -> None:
+    name = local_name(element)
+    for found, most, what in (
+        (len(name), LONGEST_NAME, "characters in a name"),
+        (len(element.text or ""), LONGEST_TEXT, "characters in a text"),
+        (len(element.nsmap), MOST_PREFIXES, "namespace prefixes"),
+        (len(element.attrib), MOST_ATTRIBUTES, "attributes"),
+    ):
+        if found > most:
+            where = f"{source}: line {element.sourceline}: {name[:_SHOWN]}"
+            raise BadMessage(Fault(where, f"{found} {what}", f"at most {most}"))
 
 
 def faults_by_schema(root: etree._Element, source: str) -> list[Fault]:
     """Hold a message against the published 2.0b schema; return the first faults found."""
-    schema = messaging.XML_SCHEMA
-    document = _with_narrow_texts(root)
-    with _VALIDATING:
+    schema, document = messaging.XML_SCHEMA, _with_narrow_texts(root)
+    with _SCHEMA_LOCK:
         if schema.validate(document):
             return []
-        found = list(schema.error_log)[:MOST_SCHEMA_FAULTS]
+        errors = list(islice(schema.error_log, MOST_SCHEMA_FAULTS))
     return [
-        Fault(f"{source}: line {error.line}", _element_of(error.message), _NAMESPACE.sub("", error.message))
-        for error in found
+        Fault(f"{source}: line {error.line}", _element_of(error.message), _allowed_by(error.message))
+        for error in errors
     ]
 
 
@@ -104,6 +129,11 @@ def _element_of(message: str) -> str:
     return match[1] if match else "message"
 
 
+def _allowed_by(message: str) -> str:
+    text = _NAMESPACE.sub("", message)
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
@@ -121,10 +151,10 @@ class Faults:
     found: list[Fault] = field(default_factory=list)
 
     def add(self, path: str, value: str, allowed: str) -> None:
-        """Note a fault; the first hundred are told, more would only bury them."""
-        if len(self.found) >= MOST_FAULTS:
-            return
-        self.found.append(Fault(f"{self.source}: {path}", value[:_SHOWN], allowed))
+        """Note a fault once; the first hundred are told, more would only bury them."""
+        fault = Fault(f"{self.source}: {path}", value[:_SHOWN], allowed)
+        if len(self.found) < MOST_FAULTS and fault not in self.found:
+            self.found.append(fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +176,19 @@ class Node:
 
     def all(self, name: str) -> list["Node"]:
         """Return the children of that name, numbered in their path."""
-        found = [child for child in self.element.iterchildren(tag=etree.Element) if local_name(child) == name]
+        found = self.element.iterchildren(f"{{*}}{name}")
         return [self._at(child, f"{name}[{index}]") for index, child in enumerate(found)]
 
     def one(self, *names: str) -> "Node | None":
-        """Go down by name, one child at each level; None where there is none."""
+        """Go down by name, one child at each level; None where there is none, a fault where there are two."""
         node: Node | None = self
         for name in names:
             if node is None:
                 return None
-            children = node.element.iterchildren(tag=etree.Element)
-            found = next((child for child in children if local_name(child) == name), None)
-            node = None if found is None else node._at(found, name)
+            found = list(islice(node.element.iterchildren(f"{{*}}{name}"), 2))
+            if len(found) > 1:
+                node.fault((name,), "more than one", "at most one")
+            node = node._at(found[0], name) if found else None
         return node
 
     def text(self, *names: str) -> str | None:

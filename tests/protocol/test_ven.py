@@ -6,13 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from lxml import etree
-from openleadr.messaging import create_message, validate_xml_signature
-from openleadr.utils import certificate_fingerprint
+from openleadr.messaging import create_message
 
 from aggregator.model.errors import BadMessage, Unavailable
 from aggregator.model.market import Direction, EventKey
@@ -23,6 +17,7 @@ from market_adapters.openadr.ven import Ven, VenSettings
 from tests.protocol.vtn import (
     CONTEXT,
     OK,
+    PATIENCE_S,
     START,
     VTN_ID,
     FakeVtn,
@@ -79,7 +74,7 @@ class Inbox:
         return self._of(ReportRequest)
 
     async def _until(self, met):
-        async with asyncio.timeout(5), self._changed:
+        async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(met)
 
     def _of(self, kind):
@@ -422,41 +417,3 @@ async def test_another_platforms_events_are_not_ours():
         vtn.polls.extend([other, distribute(an_event("ours"))])
         (batch,) = await inbox.batches(1)
         assert [call.key.event_id for call in batch.calls] == ["ours"]
-
-
-def a_certificate(folder, name):
-    """Make an EC key and a certificate of its own for it; return the two files and the fingerprint."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(NOON)
-        .not_valid_after(NOON + timedelta(days=36500))
-        .sign(key, hashes.SHA256())
-    )
-    cert_file, key_file = folder / f"{name}.pem", folder / f"{name}.key"
-    cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    key_file.write_bytes(key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
-    return cert_file, key_file, certificate_fingerprint(cert_file.read_text())
-
-
-async def test_signed_messages_are_exchanged_and_unsigned_ones_refused(tmp_path):
-    cert, key, ours = a_certificate(tmp_path, "ven")
-    theirs_cert, theirs_key, theirs = a_certificate(tmp_path, "vtn")
-    vtn = FakeVtn()
-    async with vtn, linked(vtn, cert=cert, key=key, fingerprint=theirs) as (ven, _):
-        await vtn.until("oadrQueryRegistration", 2)
-        assert not ven.registered
-        vtn.keys = {"cert": cert.read_bytes(), "key": key.read_bytes()}
-        await vtn.until("oadrQueryRegistration", vtn.names().count("oadrQueryRegistration") + 2)
-        assert not ven.registered
-        vtn.keys = {"cert": theirs_cert.read_bytes(), "key": theirs_key.read_bytes()}
-        await vtn.until("oadrPoll")
-        poll = vtn.last("oadrPoll")
-        assert poll.signed
-        validate_xml_signature(etree.fromstring(poll.raw), ours)

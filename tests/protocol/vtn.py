@@ -4,6 +4,7 @@ Messages are rendered with openleadr's templates; what comes in is held against 
 """
 
 import asyncio
+import ssl
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ CONTEXT = "http://dso.example/flex"
 START = datetime(2025, 1, 15, 17, tzinfo=UTC)
 HALF_HOUR = timedelta(minutes=30)
 PATIENCE_S = 60.0
+"""How long a test waits for what must come; no more than a limit on hanging."""
 OK = {"response_code": 200, "response_description": "OK", "request_id": "r"}
 KW = {"name": "powerReal", "description": "RealPower", "unit": "W", "scale": "k"}
 KW["power_attributes"] = {"hertz": 50, "voltage": 230, "ac": True}
@@ -115,6 +117,7 @@ class FakeVtn:
         answers: Answers to the next messages of a name, before the usual ones; an int is an HTTP status.
         standing: Report requests that come with oadrRegisteredReport.
         keys: ``cert`` and ``key`` that its usual answers are signed with; none for no signature.
+        tls: What its socket is secured with; None for plain HTTP.
         received: Every message, in order.
     """
 
@@ -124,6 +127,7 @@ class FakeVtn:
     polls: deque = field(default_factory=deque)
     answers: dict = field(default_factory=dict)
     keys: dict = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
     received: list[Message] = field(default_factory=list)
     port: int = field(default_factory=unused_port)
     _runner: web.AppRunner | None = None
@@ -131,14 +135,15 @@ class FakeVtn:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}/OpenADR2/Simple/2.0b"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self.port}/OpenADR2/Simple/2.0b"
 
     async def start(self):
         app = web.Application()
         app.router.add_post("/OpenADR2/Simple/2.0b/{service}", self._serve)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls).start()
 
     async def stop(self):
         if self._runner is not None:
