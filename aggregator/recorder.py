@@ -37,6 +37,7 @@ class Recorder:
         lag: How long after it was so a charger that is heard has surely told.
 
     Attributes:
+        stored_until: Every cycle up to this domain instant is stored; None before the first.
         recorded_until: Every cycle up to this domain instant is stored, with all that chargers had to tell
             by then; None before the first.
         outcomes: How many set-points there were, by what became of them.
@@ -52,6 +53,7 @@ class Recorder:
         self._in_touch_since: datetime | None = None
         self._charger_of = {car.car_id: car.charger.charger_id for car in fleet.cars}
         self._waiting: asyncio.Queue[CycleRecord] = asyncio.Queue(MOST_WAITING)
+        self.stored_until: datetime | None = None
         self.recorded_until: datetime | None = None
         self.outcomes: Counter[Outcome] = Counter()
 
@@ -107,6 +109,7 @@ class Recorder:
         self._store.set_points.add([SentPoint(one.point, one.outcome, one.reason) for one in sent])
         for notice in (notice for record in records for notice in record.notices):
             self._store.alarms.raise_(Alarm(notice.at, notice.code, notice.where, notice.text))
+        self.stored_until = records[-1].at
         for record in records:
             self._follow(record)
 

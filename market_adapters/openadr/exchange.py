@@ -14,11 +14,11 @@ from market_adapters.openadr.transport import Tls, Transport
 from market_adapters.openadr.wire import Message, Reregister, Response, parse
 
 QUICK_BYTES = 64 * 1024
+"""Above it a message is read in a thread: it takes tenths of a second."""
+
 NOT_REGISTERED = 463
 # invalid id, invalid data: where nothing else could be meant, the platform no longer knows us
 LOST_CODES = (452, 454, NOT_REGISTERED)
-LARGE_BYTES = 100_000
-"""From here on a message is made and read in a thread: it takes tenths of a second."""
 
 
 class LostRegistration(Unavailable):

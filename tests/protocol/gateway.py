@@ -86,7 +86,7 @@ class Parts:
         await until(lambda: all(view.report and view.report.measured_at == now for view in self.views()))
         self.link.told.clear()
         await self.controller.cycle()
-        await until(lambda: self.gateway.recorder.recorded_until == now)
+        await until(lambda: self.gateway.recorder.stored_until == now)
 
     async def minutes(self, count):
         for _ in range(count):

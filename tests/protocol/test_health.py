@@ -20,7 +20,7 @@ from aggregator.metrics import Watched
 from aggregator.model.errors import BadMessage
 from aggregator.store import open_store
 from tests.protocol.gateway import CONFIG, MINUTE, running, the_fleet, the_settings, until
-from tests.protocol.test_ven import a_certificate
+from tests.protocol.signing import an_identity
 from tests.protocol.vtn import PATIENCE_S, START, VTN_ID, FakeVtn, a_report_request, an_event
 
 PLATFORM = f"platform {VTN_ID}"
@@ -112,7 +112,7 @@ async def test_a_database_that_cannot_be_written_is_told(tmp_path):
 
 
 async def test_figures_of_platform_reports_loop_and_cars(tmp_path):
-    cert, key, _ = a_certificate(tmp_path, "ven")
+    cert, key = an_identity("ven").files(tmp_path)
     order = an_event(kw=(-6.0,))
     order["event_descriptor"]["vtn_comment"] = None
     vtn = FakeVtn(events=(order, an_event("mars", zone="Mars")), standing=(a_report_request(),))

@@ -250,7 +250,7 @@ async def test_a_restart_loses_no_interval_and_tells_none_twice(tmp_path):
         async with running(vtn.url, tmp_path, START) as parts:
             await vtn.until("oadrPoll")
             await parts.minutes(8)
-            await until(lambda: len(told(vtn)) == 10)
+            await until(lambda: len(told(vtn)) == 10 and not parts.waiting())
         async with running(vtn.url, tmp_path, START + 30 * MINUTE) as parts:
             await vtn.until("oadrCreatedReport", 2)
             await parts.minutes(3)
