@@ -15,12 +15,15 @@ _ENVELOPE = {"oadrPayload", "oadrSignedObject"}
 
 
 class MessageLog:
-    """``messages.jsonl``: one line per message, written out before the next is handled."""
+    """``messages.jsonl``: one line per message, written out before the next is handled.
+
+    A run that carries on an earlier one writes, and counts, on.
+    """
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        self.counts: Counter[str] = Counter()
+        self.counts = _counted(path)
         self._clock = clock
-        self._file = path.open("w", encoding="utf-8", buffering=1)
+        self._file = path.open("a", encoding="utf-8", buffering=1)
 
     def __enter__(self) -> Self:
         return self
@@ -48,6 +51,15 @@ class MessageLog:
             "xml": text,
         }
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _counted(path: Path) -> Counter[str]:
+    """How many messages of each type are written down; a line that was cut short is dropped."""
+    data = path.read_bytes() if path.exists() else b""
+    whole = data[: data.rfind(b"\n") + 1]
+    if whole != data:
+        path.write_bytes(whole)
+    return Counter(json.loads(line)["type"] for line in whole.splitlines())
 
 
 def message_type(text: str) -> str:

@@ -16,6 +16,7 @@ from market_adapters.dno_simulator.record import MessageLog
 from market_adapters.dno_simulator.result import result
 from market_adapters.dno_simulator.scenario import Scenario
 from market_adapters.dno_simulator.server import Vtn
+from market_adapters.dno_simulator.state import State
 
 from .dno_ven import HALF_HOUR, MINUTE, Ven
 
@@ -80,12 +81,13 @@ async def platform(
     """The simulated operator served in-process, with one requirement, changed as the test needs it."""
     asked = {"requirement": [REQUIREMENT | dict(requirement or {})]}
     played = checked(Scenario, SCENARIO | asked | scenario, "x.toml")
-    clock, book, changes = HandClock(played.starts_at), Book(played), []
+    clock, changes = HandClock(played.starts_at), []
+    state = State(played, clock, folder / "memory.jsonl")
     with MessageLog(folder / "messages.jsonl", clock) as log:
-        vtn = Vtn(played, clock, book, log, lambda: changes.append(None))
+        vtn = Vtn(played, clock, state, log, lambda: changes.append(None))
         async with TestServer(vtn.app) as server, aiohttp.ClientSession() as session:
             ven = Ven(session, str(server.make_url("")).rstrip("/"))
-            yield Platform(played, clock, book, log, ven, changes)
+            yield Platform(played, clock, state.book, log, ven, changes)
 
 
 PEAK = {
