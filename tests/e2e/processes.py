@@ -36,8 +36,13 @@ def fork(arguments: Sequence[str], log_file: Path, stack: ExitStack) -> ForkServ
 
 def fork_gateway(stage: Stage, stack: ExitStack) -> ForkServerProcess:
     """Start ``flexloop serve`` on a folder that the demo laid out."""
+    return fork(gateway_arguments(stage), stage.out / "gateway.log", stack)
+
+
+def gateway_arguments(stage: Stage) -> list[str]:
+    """Return what ``flexloop`` is told to serve on a folder that the demo laid out."""
     shared = ["--clock", str(stage.out / "clock.json"), "--config", str(stage.out / "gateway.toml")]
-    return fork([*shared, "--database", stage.url, "serve"], stage.out / "gateway.log", stack)
+    return [*shared, "--database", stage.url, "serve"]
 
 
 def wait(until: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:

@@ -7,7 +7,6 @@ a new one is there within a second.
 
 import random
 import time
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +26,7 @@ from aggregator.model.time import utc_text
 from aggregator.store import open_store
 
 from .processes import PATIENCE_S, fork, fork_gateway, wait
+from .stored import fact_versions
 from .traffic import Version, answered_at, answers, delivered, reports
 
 pytestmark = pytest.mark.slow
@@ -129,14 +129,9 @@ def test_every_event_was_answered_and_always_the_same(stage: Stage) -> None:
 
 
 def test_every_answer_has_exactly_one_fact(stage: Stage) -> None:
-    with open_store(stage.url, create=False) as store:
-        facts = Counter(
-            Version(key.event_id, key.modification)
-            for _, recorded in store.journal.all_facts()
-            if (key := event_key(recorded.fact)) is not None
-        )
-        assert {version: facts[version] for version in _answered(stage)} == dict.fromkeys(_answered(stage), 1)
-        assert set(facts.values()) == {1}
+    facts = fact_versions(stage)
+    assert {version: facts[version] for version in _answered(stage)} == dict.fromkeys(_answered(stage), 1)
+    assert set(facts.values()) == {1}
 
 
 def test_the_fact_was_there_before_the_answer_left(stage: Stage) -> None:
