@@ -15,6 +15,7 @@ from .clock import WALL_CLOCK
 from .edge import File, Problem, Table, refuse
 
 _PROPERTIES = "http://openadr.org/oadr-2.0b/2012/07/xmldsig-properties"
+_OADR = "http://openadr.org/oadr-2.0b/2012/07"
 _C14N = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
 OLDEST_SIGNATURE = timedelta(seconds=60)
 
@@ -69,6 +70,7 @@ class Signing(Table):
         payload_tree = etree.fromstring(text.encode())
         inner = etree.fromstring(etree.tostring(payload_tree[-1]))
         signer = XMLSigner(method=methods.detached, c14n_algorithm=_C14N)
+        signer.namespaces |= {"oadr": _OADR}  # as the envelope will have it in scope
         algorithm = messaging.get_signature_algorithm_from_private_key(key)
         signer.sign_alg = SignatureMethod.from_fragment(algorithm)
         signature = signer.sign(

@@ -1,6 +1,7 @@
 """The simulated operator in-process, on a clock that the test turns, and the words its tests share."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from market_adapters.dno_simulator.state import State
 
 from .dno_ven import HALF_HOUR, MINUTE, Ven
 
+PATIENCE_S = 30
 ZONE = "Hendon Way"
 PREFIX = f"{ZONE}/day-ahead"
 START = datetime(2025, 1, 8, 17, tzinfo=UTC)
@@ -88,6 +90,13 @@ async def platform(
         async with TestServer(vtn.app) as server, aiohttp.ClientSession() as session:
             ven = Ven(session, str(server.make_url("")).rstrip("/"))
             yield Platform(played, clock, state.book, log, ven, changes)
+
+
+async def until(met: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not met():  # noqa: ASYNC110 - it may be another program that makes it so
+            await asyncio.sleep(0.01)
 
 
 PEAK = {

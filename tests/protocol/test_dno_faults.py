@@ -1,6 +1,5 @@
 """Each way in which the simulated operator can be broken, and our side of the link going on through it."""
 
-import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,12 +11,11 @@ from aggregator.ports import CallKind, Opt
 from market_adapters.dno_simulator.faults import SPOILED
 from market_adapters.openadr.xmltree import MAX_BYTES
 
-from .dno_platform import Platform, platform
+from .dno_platform import Platform, platform, until
 from .dno_ven import PATH, values
 from .test_ven import linked
 from .test_ven_dno import Address, the_call
 
-PATIENCE_S = 20
 CRASH = b'<!DOCTYPE x [<!ENTITY e "v">]><x>&e;</x>'
 FAULTS = (
     *("http500", "hang", "reset", "empty200", "slow_drip", "redirect", "html200", "wrong_type", "huge"),
@@ -33,12 +31,6 @@ def a_fault(kind: str, folder: Path, **changes: object) -> dict[str, object]:
         file.write_bytes(CRASH)
         fault["file"] = str(file)
     return fault
-
-
-async def until(met) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not met():  # noqa: ASYNC110 - what is waited for is written by another program
-            await asyncio.sleep(0.01)
 
 
 async def polls(p: Platform, count: int) -> None:
