@@ -143,9 +143,11 @@ class Ordered(Table):
         return values * self.count if len(values) == 1 else values
 
     def changes(self) -> list[tuple[datetime, Change]]:
-        """What happens to the order after it was made, by time."""
+        """What happens to the order after it was made, by time; no end is told of what is cancelled."""
+        over_at = self.cancel_at or self.vanish_at
+        told_at = self.end_told_at
         ends: list[tuple[datetime | None, Change]] = [
-            (self.end_told_at, "end told"),
+            (None if told_at and over_at and over_at <= told_at else told_at, "end told"),
             (self.cancel_at, "cancelled"),
             (self.vanish_at, "vanished"),
         ]

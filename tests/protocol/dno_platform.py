@@ -78,12 +78,15 @@ class Platform:
 
 @asynccontextmanager
 async def platform(
-    folder: Path, requirement: Mapping[str, Any] | None = None, **scenario: Any
+    folder: Path, requirement: Mapping[str, Any] | None = None, *, at: str | None = None, **scenario: Any
 ) -> AsyncIterator[Platform]:
-    """The simulated operator served in-process, with one requirement, changed as the test needs it."""
+    """The simulated operator served in-process, with one requirement, changed as the test needs it.
+
+    Its clock shows the scenario's start, or ``at``.
+    """
     asked = {"requirement": [REQUIREMENT | dict(requirement or {})]}
     played = checked(Scenario, SCENARIO | asked | scenario, "x.toml")
-    clock, changes = HandClock(played.starts_at), []
+    clock, changes = HandClock(datetime.fromisoformat(at) if at else played.starts_at), []
     state = State(played, clock, folder / "memory.jsonl")
     with MessageLog(folder / "messages.jsonl", clock) as log:
         vtn = Vtn(played, clock, state, log, lambda: changes.append(None))
