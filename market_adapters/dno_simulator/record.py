@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from .clock import WALL_CLOCK, Clock
+from .edge import BadFile, Refusal
 
 _TYPE = re.compile(r"<(?:\w+:)?(oadr\w+)")
 _ENVELOPE = {"oadrPayload", "oadrSignedObject"}
@@ -18,6 +19,9 @@ class MessageLog:
     """``messages.jsonl``: one line per message, written out before the next is handled.
 
     A run that carries on an earlier one writes, and counts, on.
+
+    Raises:
+        BadFile: If the file is of another program.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -59,7 +63,10 @@ def _counted(path: Path) -> Counter[str]:
     whole = data[: data.rfind(b"\n") + 1]
     if whole != data:
         path.write_bytes(whole)
-    return Counter(json.loads(line)["type"] for line in whole.splitlines())
+    try:
+        return Counter(json.loads(line)["type"] for line in whole.splitlines())
+    except (ValueError, KeyError, TypeError):
+        raise BadFile(Refusal("out", path.name, "a log that this program wrote")) from None
 
 
 def message_type(text: str) -> str:

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .events import as_event
-from .market import edition, notices, wanted
+from .market import wanted
+from .notices import edition, notices
 from .reading import Offer, Point
 from .scenario import ReportAsked, ReportCancelled, Requirement, Scenario
 from .state import HANDED_OUT, TOLD, State, Ven

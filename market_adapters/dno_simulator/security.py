@@ -57,10 +57,11 @@ class Signing(Table):
     @model_validator(mode="after")
     def _usable(self) -> Self:
         try:
-            self.render("oadrPoll", {"ven_id": "x"}, timedelta(0))
+            text = self.render("oadrPoll", {"ven_id": "x"}, timedelta(0))
+            messaging.validate_xml_signature(etree.fromstring(text.encode()))
         except Exception as error:
             # cryptography and signxml raise what they please on a file that is no key
-            refuse([Problem("key", self.key, f"a key and its certificate, as PEM ({error})")])
+            refuse([Problem("key", self.key, f"the certificate's key, both as PEM ({error})")])
         return self
 
     def render(self, message: str, payload: dict[str, Any], offset: timedelta) -> str:

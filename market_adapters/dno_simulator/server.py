@@ -129,15 +129,17 @@ class Vtn:
             return await turn_away(unheard, request, self._stopping)
         spoiled = self._scenario.failure(now, name, *SPOILED)
         _ASKED.set(Asked(request, body, now, heard=spoiled is None))
-        response = await self._answered(request, handler, body)
+        response = await self._answered(request, handler, body, None if spoiled is None else spoiled.kind)
         response.headers["Date"] = format_datetime(
             WALL_CLOCK.now() + self._scenario.clock_offset(now), usegmt=True
         )
-        if spoiled is not None:
+        if spoiled is not None and response.status == HTTPStatus.OK:
             return await spoil(spoiled, request, _text(response).encode(), self._stopping)
         return response
 
-    async def _answered(self, request: web.Request, handler: Handler, body: bytes) -> web.StreamResponse:
+    async def _answered(
+        self, request: web.Request, handler: Handler, body: bytes, spoiled: str | None
+    ) -> web.StreamResponse:
         refusal = self._refusal(body)
         if refusal is not None:
             self._log.write("sent", "", kind=f"http{refusal.status}")
@@ -148,8 +150,8 @@ class Vtn:
             self._log.write("sent", "", kind=f"http{error.status}")
             raise
         text = _text(response)
-        refused = response.status != HTTPStatus.OK
-        self._log.write("sent", text, kind=f"http{response.status}" if refused else None if text else "empty")
+        kind = spoiled or (None if text else "empty")
+        self._log.write("sent", text, kind if response.status == HTTPStatus.OK else f"http{response.status}")
         return response
 
     def _refusal(self, body: bytes) -> web.Response | None:

@@ -6,17 +6,25 @@ same state, so that a platform that is killed and started again with the same fo
 
 import json
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+
+from lxml import etree
 
 from .book import Book
 from .clock import Clock
 from .edge import BadFile, Refusal
-from .market import Edition, edition
-from .reading import Offer, read_answers, read_offers, read_opt, read_reports, read_ven_name
+from .notices import Edition, edition
+from .reading import (
+    Offer,
+    Unreadable,
+    read_answers,
+    read_offers,
+    read_opt,
+    read_reports,
+    read_ven_name,
+)
 from .scenario import RegistrationAct, Scenario
 
 TOLD, HANDED_OUT = "told", "handed out"
@@ -57,8 +65,8 @@ class State:
         self._vens: dict[str, Ven] = {}
         self._clock = clock
         self._file = file
-        for entry in _entries(file, clock.now()):
-            self._apply(*entry)
+        for line in _lines(file):
+            self._recall(line, clock.now())
 
     def ven(self, ven_id: str) -> Ven | None:
         """The VEN of an id, unless it is not registered, or was forgotten meanwhile."""
@@ -99,6 +107,18 @@ class State:
         )
         return ven_id, registration_id
 
+    def _recall(self, line: str, now: datetime) -> None:
+        where, allowed = f"out: {self._file.name}", "lines that this program wrote in this scenario"
+        try:
+            at, what, ven_id, text = _entry(line)
+            if at <= now:
+                self._apply(at, what, ven_id, text)
+        except (ValueError, KeyError, TypeError, Unreadable, etree.LxmlError):
+            raise BadFile(Refusal(where, line[:80], allowed)) from None
+        if at > now:
+            allowed = f"a run that has not come further than {now.isoformat()}, or an empty folder"
+            raise BadFile(Refusal(where, at.isoformat(), allowed))
+
     def _apply(self, now: datetime, what: str, ven_id: str, text: str) -> None:
         body = text.encode()
         match what:
@@ -129,27 +149,16 @@ class State:
             self.book.scales |= {(offer.specifier_id, point.r_id): point.to_kilo for point in offer.points}
 
 
-def _entries(file: Path, now: datetime) -> Iterator[tuple[datetime, str, str, str]]:
+def _lines(file: Path) -> list[str]:
     """What an earlier run took, in order; a line that it did not finish is cut off."""
-    if not file.exists():
-        return
-    data = file.read_bytes()
+    data = file.read_bytes() if file.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
     if whole != data:
         file.write_bytes(whole)
-    for line in whole.decode("utf-8", errors="replace").splitlines():
-        yield _entry(file, line, now)
+    return whole.decode("utf-8", errors="replace").splitlines()
 
 
-def _entry(file: Path, line: str, now: datetime) -> tuple[datetime, str, str, str]:
-    try:
-        entry: dict[str, Any] = json.loads(line)
-        at, *words = (str(entry[name]) for name in ("at", "what", "ven_id", "text"))
-        what, ven_id, text = words
-        taken_at = datetime.fromisoformat(at)
-    except (ValueError, KeyError, TypeError):
-        raise BadFile(Refusal(f"out: {file.name}", line[:80], "lines that this program wrote")) from None
-    if taken_at > now:
-        allowed = f"a run that has not come further than {now.isoformat()}, or an empty folder"
-        raise BadFile(Refusal(f"out: {file.name}", at, allowed))
-    return taken_at, what, ven_id, text
+def _entry(line: str) -> tuple[datetime, str, str, str]:
+    entry = json.loads(line)
+    at, what, ven_id, text = (str(entry[name]) for name in ("at", "what", "ven_id", "text"))
+    return datetime.fromisoformat(at), what, ven_id, text

@@ -10,7 +10,7 @@ from openleadr.messaging import create_message, validate_xml_schema
 from market_adapters.dno_simulator.book import Bid, Book
 from market_adapters.dno_simulator.edge import checked
 from market_adapters.dno_simulator.events import as_event
-from market_adapters.dno_simulator.market import notices
+from market_adapters.dno_simulator.notices import notices
 from market_adapters.dno_simulator.scenario import Scenario
 
 FOLDER = Path(__file__).parent / "dno_simulator"

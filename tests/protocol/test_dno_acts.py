@@ -218,7 +218,17 @@ async def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="has not come further than 2025-01-07T13:00:00"):
         async with platform(tmp_path):
             pass
-    (tmp_path / "memory.jsonl").write_text("gibberish\n")
-    with pytest.raises(BadFile, match="lines that this program wrote"):
+    for line in (
+        "gibberish",
+        "[]",
+        '{"at": "2025-01-07T13:00:00Z", "what": "told", "ven_id": "", "text": ""}',
+    ):
+        (tmp_path / "memory.jsonl").write_text(f"{line}\n")
+        with pytest.raises(BadFile, match="lines that this program wrote"):
+            async with platform(tmp_path):
+                pass
+    (tmp_path / "memory.jsonl").unlink()
+    (tmp_path / "messages.jsonl").write_text("gibberish\n")
+    with pytest.raises(BadFile, match="a log that this program wrote"):
         async with platform(tmp_path):
             pass

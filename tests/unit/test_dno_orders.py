@@ -8,7 +8,8 @@ import pytest
 from market_adapters.dno_simulator.book import Book
 from market_adapters.dno_simulator.edge import BadFile, checked
 from market_adapters.dno_simulator.events import Notice, as_event
-from market_adapters.dno_simulator.market import delivery, edition, notices, orders, terms
+from market_adapters.dno_simulator.market import delivery, orders, terms
+from market_adapters.dno_simulator.notices import edition, notices
 from market_adapters.dno_simulator.reading import Opt
 from market_adapters.dno_simulator.scenario import Scenario
 from market_adapters.dno_simulator.settle import in_force, instructed_kwh

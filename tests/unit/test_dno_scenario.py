@@ -7,7 +7,8 @@ from market_adapters.dno_simulator.book import Bid, Book
 from market_adapters.dno_simulator.edge import BadFile
 from market_adapters.dno_simulator.faults import Failure
 from market_adapters.dno_simulator.main import run
-from market_adapters.dno_simulator.market import notices, orders
+from market_adapters.dno_simulator.market import orders
+from market_adapters.dno_simulator.notices import notices
 from market_adapters.dno_simulator.ordering import Form
 from market_adapters.dno_simulator.scenario import Call, Requirement, Scenario, read_scenario
 
