@@ -58,14 +58,17 @@ def standing_requests(scenario: Scenario, ven: Ven) -> list[dict[str, Any]]:
     return [_standing(scenario, ven.offers[name]) for name in STANDING if name in ven.offers]
 
 
-def cancelled_in_passing(state: State, ven: Ven, now: datetime) -> dict[str, Any] | None:
-    """The report requests to take back while a report is acknowledged; None if there are none."""
+def cancelled_in_passing(state: State, ven: Ven, now: datetime, *, kept: bool) -> dict[str, Any] | None:
+    """The report requests to take back while a report is acknowledged; None if there are none.
+
+    Arguments as for ``next_message``.
+    """
     due = [
         one
         for one in state.scenario.cancel_report
         if one.by == "updated_report" and one.at <= now and _name(one) not in ven.told
     ]
-    for one in due:
+    for one in due if kept else ():
         state.take(TOLD, ven.ven_id, _name(one), now)
     names = [one.request_id for one in due]
     return {"request_id": names[0], "report_request_id": names, "report_to_follow": False} if due else None

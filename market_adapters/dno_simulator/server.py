@@ -237,7 +237,8 @@ class Vtn:
     def _update_report(self, payload: dict[str, Any]) -> Message:
         ven = self._ven(payload)
         self._take("oadrUpdateReport", ven.ven_id)
-        cancelled = cancelled_in_passing(self._state, ven, _ASKED.get().at)
+        asked = _ASKED.get()
+        cancelled = cancelled_in_passing(self._state, ven, asked.at, kept=asked.heard)
         return "oadrUpdatedReport", {"cancel_report": cancelled}
 
     def _create_opt(self, payload: dict[str, Any]) -> Message:

@@ -39,6 +39,18 @@ def fork_gateway(stage: Stage, stack: ExitStack) -> ForkServerProcess:
     return fork(gateway_arguments(stage), stage.out / "gateway.log", stack)
 
 
+def fork_dno(stage: Stage, stack: ExitStack) -> ForkServerProcess:
+    """Start ``flexloop simulate dno`` on a folder that the demo laid out; return once it is there."""
+    arguments = [
+        *("--clock", str(stage.out / "clock.json"), "simulate", "dno"),
+        *("--scenario", str(stage.out / "scenario.toml"), "--out", str(stage.out / "dno")),
+        *("--listen", f"127.0.0.1:{stage.vtn_port}"),
+    ]
+    dno = fork(arguments, stage.out / "dno.log", stack)
+    wait((stage.out / "dno" / "messages.jsonl").exists)
+    return dno
+
+
 def gateway_arguments(stage: Stage) -> list[str]:
     """Return what ``flexloop`` is told to serve on a folder that the demo laid out."""
     shared = ["--clock", str(stage.out / "clock.json"), "--config", str(stage.out / "gateway.toml")]

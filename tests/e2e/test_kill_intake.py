@@ -1,12 +1,13 @@
 """The gateway killed again and again while events come in: each answer has its one fact, none comes twice.
 
-The DNO publishes a need every few seconds, then awards and orders; each kill falls into the moments after a
-delivery, before or after the answer. Gateways are forked from a server that has everything imported, so that
-a new one is there within a second.
+The test turns the clock, and the DNO publishes needs, then awards and orders; each kill falls into the
+moments after a delivery, before or after the answer. Gateways are forked from a server that has everything
+imported, so that a new one is there within a second.
 """
 
 import random
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,25 +19,21 @@ import pytest
 from aggregator.audit import run_audit
 from aggregator.audit.evidence import Evidence
 from aggregator.audit.messages import event_key, p7_approval, p8_durable
-from aggregator.clock import Pace, start_fast_clock
 from aggregator.config import read_settings
 from aggregator.demo import day
 from aggregator.demo.run import Stage, prepare
+from aggregator.kept_clock import Hands
 from aggregator.model.time import utc_text
 from aggregator.store import open_store
 
-from .processes import PATIENCE_S, fork, fork_gateway, wait
+from .hand_clock import hand_clock
+from .processes import PATIENCE_S, fork_dno, fork_gateway, wait
 from .stored import fact_versions
 from .traffic import Version, answered_at, answers, delivered, reports
 
 pytestmark = pytest.mark.slow
 
 STARTS_AT = datetime(2025, 1, 7, 13, 30, tzinfo=UTC)
-FACTOR = 60.0
-BOOT_S = 3.0
-KILLS = 8
-"""So many while needs come in, and again while awards and orders do."""
-
 LONGEST_LIFE_S = 0.6
 """A gateway is killed at most this long after a delivery; half of them within a tenth of it."""
 
@@ -45,6 +42,7 @@ AWARDED_AT = GATE_AT + timedelta(minutes=1)
 ORDERED_AT = GATE_AT + timedelta(minutes=3)
 AMENDED_AT = GATE_AT + timedelta(minutes=5)
 CANCELLED_AT = GATE_AT + timedelta(minutes=7)
+ORDER_TIMES = sorted(2 * (AWARDED_AT, ORDERED_AT, AMENDED_AT, CANCELLED_AT))
 ENDS_AT = STARTS_AT + timedelta(hours=6)
 ZONES = ("Canvey", "Hendon Way", "Wrotham")
 FIRST = datetime(2025, 1, 8, 17, tzinfo=UTC)
@@ -101,15 +99,18 @@ NEEDS = tuple(
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """A folder with all that is left after many kills and a last run that was left in peace."""
     stage = _prepared(tmp_path_factory.mktemp("intake") / "out")
+    hands = hand_clock(stage.out, STARTS_AT)
     chance = random.Random(10)
     with ExitStack() as stack:
-        dno = _start_dno(stage, stack)
-        _kill_often(stage, chance, stack)
+        dno = fork_dno(stage, stack)
+        _kill_often(stage, chance, hands, (need.publish_at for need in NEEDS[1:]), stack)
         gateway = _served(stage, stack)
+        wait(lambda: {need.name for need in NEEDS if need.start == FIRST} <= _bid_for(stage))
+        hands.move(AWARDED_AT)
         wait(lambda: any(version.event_id.startswith("AWD-") for version in _delivered_last(stage)))
         gateway.kill()
         gateway.join()
-        _kill_often(stage, chance, stack)
+        _kill_often(stage, chance, hands, ORDER_TIMES, stack)
         gateway = _served(stage, stack)
         wait(lambda: Version("DSP-REQ-0", 2) in _delivered_last(stage) and not _unanswered(stage))
         for program in (gateway, dno):
@@ -163,7 +164,7 @@ def test_the_audit_finds_facts_and_approvals_in_order(stage: Stage) -> None:
 
 
 def _prepared(out: Path) -> Stage:
-    """Lay out the demo's folder with this test's scenario, market rules and clock instead."""
+    """Lay out the demo's folder with this test's scenario and market rules instead."""
     stage = prepare(out)
     head = [
         f'vtn_id = "{day.VTN_ID}"',
@@ -179,28 +180,19 @@ def _prepared(out: Path) -> Stage:
         text = (out / name).read_text()
         assert said in text
         (out / name).write_text(text.replace(said, instead))
-    clock = start_fast_clock([Pace(STARTS_AT, FACTOR)], delay_s=BOOT_S)
-    (out / "clock.json").write_text(clock.to_json())
     return stage
 
 
-def _kill_often(stage: Stage, chance: random.Random, stack: ExitStack) -> None:
-    for n in range(KILLS):
+def _kill_often(
+    stage: Stage, chance: random.Random, hands: Hands, times: Iterable[datetime], stack: ExitStack
+) -> None:
+    """Kill a gateway at each of the times, a moment after events were handed to it."""
+    for n, at in enumerate(times):
+        hands.move(at)
         gateway = _served(stage, stack)
         time.sleep(chance.uniform(0, LONGEST_LIFE_S) * (0.1 if n % 2 else 1.0))
         gateway.kill()
         gateway.join()
-
-
-def _start_dno(stage: Stage, stack: ExitStack) -> ForkServerProcess:
-    arguments = [
-        *("--clock", str(stage.out / "clock.json"), "simulate", "dno"),
-        *("--scenario", str(stage.out / "scenario.toml"), "--out", str(stage.out / "dno")),
-        *("--listen", f"127.0.0.1:{stage.vtn_port}"),
-    ]
-    dno = fork(arguments, stage.out / "dno.log", stack)
-    wait((stage.out / "dno" / "messages.jsonl").exists)
-    return dno
 
 
 def _served(stage: Stage, stack: ExitStack) -> ForkServerProcess:
@@ -209,6 +201,12 @@ def _served(stage: Stage, stack: ExitStack) -> ForkServerProcess:
     gateway = fork_gateway(stage, stack)
     wait(lambda: len(delivered(stage.out / "dno" / "messages.jsonl")) > before)
     return gateway
+
+
+def _bid_for(stage: Stage) -> set[str]:
+    """Return the needs that a bid came for."""
+    names = (name.split(":") for name in reports(stage.out / "dno" / "messages.jsonl"))
+    return {parts[1] for parts in names if parts[0] == day.VTN_ID}
 
 
 def _delivered_last(stage: Stage) -> frozenset[Version]:

@@ -10,19 +10,18 @@ import os
 from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 
 from aggregator.demo import day
 from aggregator.demo.run import Stage, prepare
-from aggregator.kept_clock import Hands
 from aggregator.model.time import utc_text
 from aggregator.store import open_store
 
 from .deaths import POINTS, after_answer, after_receipt, fork_until, in_transaction
-from .processes import PATIENCE_S, fork, fork_gateway, gateway_arguments, wait
+from .hand_clock import hand_clock
+from .processes import PATIENCE_S, fork_dno, fork_gateway, gateway_arguments, wait
 from .stored import fact_versions
 from .traffic import Version, answers
 
@@ -35,7 +34,6 @@ STARTS_AT = datetime(2025, 1, 7, 0, 10, tzinfo=UTC)
 MINUTE, HALF_HOUR = timedelta(minutes=1), timedelta(minutes=30)
 FIRST = datetime(2025, 1, 8, 17, tzinfo=UTC)
 ZONES = ("Canvey", "Hendon Way", "Wrotham")
-HOLDERS = ("dno",)
 SIGKILL = -9
 
 
@@ -51,9 +49,9 @@ def published_at(n: int) -> datetime:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """A folder with what is left after all deaths and a last gateway that was left in peace."""
     stage = prepared(tmp_path_factory.mktemp("points") / "out")
-    hands = Hands(stage.out / "clock.hands", HOLDERS)
+    hands = hand_clock(stage.out, STARTS_AT)
     with ExitStack() as stack:
-        dno = start_dno(stage, stack)
+        dno = fork_dno(stage, stack)
         for n in range(EVENTS):
             hands.move(published_at(n))
             for point in POINTS:
@@ -100,7 +98,7 @@ def test_the_platform_counts_each_order_once(stage: Stage) -> None:
 
 
 def prepared(out: Path) -> Stage:
-    """Lay out the demo's folder with this scenario, a clock for the test to turn, and a standing contract."""
+    """Lay out the demo's folder with this test's scenario, and a standing contract."""
     stage = prepare(out)
     head = [
         f'vtn_id = "{day.VTN_ID}"',
@@ -116,10 +114,6 @@ def prepared(out: Path) -> Stage:
         text = (out / file).read_text()
         assert said in text
         (out / file).write_text(text.replace(said, instead))
-    Hands.make(out / "clock.hands", STARTS_AT, HOLDERS)
-    steps = [{"from": utc_text(STARTS_AT), "factor": 1.0}]
-    clock = {"hands": "clock.hands", "holders": HOLDERS, "starts_at": utc_text(STARTS_AT), "steps": steps}
-    (out / "clock.json").write_text(json.dumps(clock))
     return stage
 
 
@@ -140,18 +134,6 @@ def toml(n: int) -> str:
         lines += ["ceiling_gbp_per_mwh = 598.0", "gate_closure_at = 2025-01-07T14:00:00Z"]
         lines += ["award_at = 2025-01-07T14:05:00Z"]
     return "\n".join(lines)
-
-
-def start_dno(stage: Stage, stack: ExitStack) -> ForkServerProcess:
-    """Start the platform."""
-    arguments = [
-        *("--clock", str(stage.out / "clock.json"), "simulate", "dno"),
-        *("--scenario", str(stage.out / "scenario.toml"), "--out", str(stage.out / "dno")),
-        *("--listen", f"127.0.0.1:{stage.vtn_port}"),
-    ]
-    dno = fork(arguments, stage.out / "dno.log", stack)
-    wait((stage.out / "dno" / "messages.jsonl").exists)
-    return dno
 
 
 def heard_by(stage: Stage) -> dict[Version, list[str]]:
