@@ -54,7 +54,7 @@ def play(scenario: Path, listen: str, out: Path, clock: Path | None = None) -> N
     try:
         played, domain, address = read_scenario(scenario), read_clock(clock), _address(listen)
         out.mkdir(parents=True, exist_ok=True)
-        state = State(played, domain, out / "memory.jsonl")
+        state = State(played, out / "memory.jsonl", domain.now())
         with MessageLog(out / "messages.jsonl", domain) as log:
             asyncio.run(_serve(state, domain, log, out / "result.json", address))
     except OSError as error:

@@ -75,7 +75,7 @@ def cancelled_in_passing(state: State, ven: Ven, now: datetime, *, kept: bool) -
 
 
 def _untold(state: State, ven: Ven, now: datetime) -> Iterator[tuple[str, Message]]:
-    for act in state.due_acts(ven, "cancel", "reregister"):
+    for act in state.due_acts(ven, now, "cancel", "reregister"):
         name = f"{act.kind} {act.at.isoformat()}"
         if act.kind == "reregister":
             yield name, ("oadrRequestReregistration", {"ven_id": ven.ven_id})

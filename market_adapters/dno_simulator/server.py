@@ -172,14 +172,15 @@ class Vtn:
 
     def _known(self, ven_id: str) -> dict[str, str] | None:
         """Who a VEN is; which certificate it may use is settled by the CA, and by whom it signs as."""
-        ven = self._state.ven(str(ven_id))
+        asked = _ASKED.get()
+        ven = self._state.ven(str(ven_id), asked.at)
         if ven is None:
             return None
-        fingerprint = utils.get_cert_fingerprint_from_request(_ASKED.get().request)
+        fingerprint = utils.get_cert_fingerprint_from_request(asked.request)
         return {"ven_id": ven.ven_id, "registration_id": ven.registration_id, "fingerprint": fingerprint}
 
     def _ven(self, payload: dict[str, Any]) -> Ven:
-        ven = self._state.ven(str(payload["ven_id"]))
+        ven = self._state.ven(str(payload["ven_id"]), _ASKED.get().at)
         if ven is None:
             raise errors.RequestReregistration(payload["ven_id"])
         return ven
@@ -188,7 +189,7 @@ class Vtn:
         """Take in the message that is being answered."""
         asked = _ASKED.get()
         try:
-            self._state.take(what, ven_id, asked.body.decode(), asked.at)
+            self._state.take(what, ven_id, asked.body, asked.at)
         except Unreadable as error:
             raise errors.InvalidDataError(str(error)) from error
         self._on_change()
@@ -198,7 +199,7 @@ class Vtn:
         if self._scenario.failure(asked.at, "EiRegisterParty", "reject_registration"):
             raise errors.NotRegisteredOrAuthorizedError("no VEN is registered at this time")
         ids = self._state.ids(asked.body)
-        self._state.take("oadrCreatePartyRegistration", ids[0], asked.body.decode(), asked.at)
+        self._state.take("oadrCreatePartyRegistration", ids[0], asked.body, asked.at)
         return ids
 
     def _unregister(self, payload: dict[str, Any]) -> Message:

@@ -13,7 +13,6 @@ from pathlib import Path
 from lxml import etree
 
 from .book import Book
-from .clock import Clock
 from .edge import BadFile, Refusal
 from .notices import Edition, edition
 from .reading import (
@@ -52,48 +51,47 @@ class State:
 
     Args:
         scenario: What is played.
-        clock: Domain time.
         file: ``memory.jsonl``; what it holds is taken first.
+        now: Domain time.
 
     Raises:
         BadFile: If the file is not of this program, or of a later domain time.
     """
 
-    def __init__(self, scenario: Scenario, clock: Clock, file: Path) -> None:
+    def __init__(self, scenario: Scenario, file: Path, now: datetime) -> None:
         self.scenario = scenario
         self.book = Book(scenario)
         self._vens: dict[str, Ven] = {}
-        self._clock = clock
         self._file = file
         for line in _lines(file):
-            self._recall(line, clock.now())
+            self._recall(line, now)
 
-    def ven(self, ven_id: str) -> Ven | None:
-        """The VEN of an id, unless it is not registered, or was forgotten meanwhile."""
+    def ven(self, ven_id: str, now: datetime) -> Ven | None:
+        """The VEN of an id; None if it is not registered, or was forgotten by a domain time."""
         ven = self._vens.get(ven_id)
-        return None if ven is None or self.due_acts(ven, "forget") else ven
+        return None if ven is None or self.due_acts(ven, now, "forget") else ven
 
-    def due_acts(self, ven: Ven, *kinds: str) -> tuple[RegistrationAct, ...]:
-        """What was to be done about a registration since it was made."""
-        now = self._clock.now()
+    def due_acts(self, ven: Ven, now: datetime, *kinds: str) -> tuple[RegistrationAct, ...]:
+        """What was to be done about a registration since it was made, by a domain time."""
         return tuple(
             act
             for act in self.scenario.registration
             if act.kind in kinds and ven.registered_at < act.at <= now
         )
 
-    def take(self, what: str, ven_id: str, text: str, now: datetime) -> None:
+    def take(self, what: str, ven_id: str, said: bytes | str, now: datetime) -> None:
         """Take something in, durably.
 
         Args:
             what: The name of a message, or ``TOLD``, or ``HANDED_OUT``.
             ven_id: Whom it is from, or was told.
-            text: The message, or the name of what was told.
+            said: The message byte for byte, or the name of what was told.
             now: Domain time of the taking.
 
         Raises:
-            Unreadable: If it makes no sense; nothing is taken then.
+            Unreadable: If it makes no sense; it is not remembered.
         """
+        text = said if isinstance(said, str) else said.decode(errors="surrogateescape")
         self._apply(now, what, ven_id, text)
         line = json.dumps({"at": now.isoformat(), "what": what, "ven_id": ven_id, "text": text})
         with self._file.open("a", encoding="utf-8") as file:
@@ -120,7 +118,7 @@ class State:
             raise BadFile(Refusal(where, at.isoformat(), allowed))
 
     def _apply(self, now: datetime, what: str, ven_id: str, text: str) -> None:
-        body = text.encode()
+        body = text.encode(errors="surrogateescape")
         match what:
             case "oadrCreatePartyRegistration":
                 self._vens[ven_id] = Ven(*self.ids(body), now)

@@ -87,7 +87,7 @@ async def platform(
     asked = {"requirement": [REQUIREMENT | dict(requirement or {})]}
     played = checked(Scenario, SCENARIO | asked | scenario, "x.toml")
     clock, changes = HandClock(datetime.fromisoformat(at) if at else played.starts_at), []
-    state = State(played, clock, folder / "memory.jsonl")
+    state = State(played, folder / "memory.jsonl", clock.now())
     with MessageLog(folder / "messages.jsonl", clock) as log:
         vtn = Vtn(played, clock, state, log, lambda: changes.append(None))
         async with TestServer(vtn.app) as server, aiohttp.ClientSession() as session:

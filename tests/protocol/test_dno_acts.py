@@ -211,6 +211,16 @@ async def test_a_platform_that_was_killed_carries_on_from_its_folder(tmp_path: P
         assert set(await p.ven.events()) == {7, "AWD-007", "DSP-007"}
 
 
+async def test_a_message_in_another_encoding_is_remembered_as_well(tmp_path: Path) -> None:
+    async with platform(tmp_path) as p:
+        await p.ven.register()
+        xml = create_message("oadrRegisterReport", ven_id=p.ven.ven_id, request_id="r", reports=[])
+        assert (await p.ven.post("EiReport", xml.replace("utf-8", "utf-16").encode("utf-16")))[0] == 200
+        at = p.clock.now().isoformat()
+    async with platform(tmp_path, at=at) as p:
+        await p.ven.register()
+
+
 async def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     async with platform(tmp_path) as p:
         p.at(AT_TWO)
