@@ -63,11 +63,8 @@ def cancelled_in_passing(state: State, ven: Ven, now: datetime, *, kept: bool) -
 
     Arguments as for ``next_message``.
     """
-    due = [
-        one
-        for one in state.scenario.cancel_report
-        if one.by == "updated_report" and one.at <= now and _name(one) not in ven.told
-    ]
+    due = [one for one in _to_cancel(state, ven, now) if one.by == "updated_report"]
+    due = [one for one in due if _name(one) not in ven.told]
     for one in due if kept else ():
         state.take(TOLD, ven.ven_id, _name(one), now)
     names = [one.request_id for one in due]
@@ -85,18 +82,29 @@ def _untold(state: State, ven: Ven, now: datetime) -> Iterator[tuple[str, Messag
 
 
 def _about_reports(state: State, ven: Ven, now: datetime) -> Iterator[tuple[str, Message]]:
-    for one in state.scenario.cancel_report:
-        if one.by == "poll" and one.at <= now:
+    for one in _to_cancel(state, ven, now):
+        if one.by == "poll":
             cancelled = {"report_request_id": one.request_id, "report_to_follow": False}
             yield _name(one), ("oadrCancelReport", cancelled | {"ven_id": ven.ven_id})
     if "bid" in ven.offers:
         for requirement in wanted(state.scenario, state.book, now):
             request = _bid_request(requirement, ven.offers["bid"])
-            yield f"bid {requirement.id}", ("oadrCreateReport", {"report_requests": [request]})
+            yield requirement.id, ("oadrCreateReport", {"report_requests": [request]})
+    over = {one.request_id for one in state.scenario.cancel_report if one.at <= now}
     for asked in state.scenario.report:
-        if asked.at <= now:
+        if asked.at <= now and asked.request_id not in over:
             request = _asked(asked, ven.offers.get(asked.specifier))
-            yield f"report {asked.request_id}", ("oadrCreateReport", {"report_requests": [request]})
+            yield asked.request_id, ("oadrCreateReport", {"report_requests": [request]})
+
+
+def _to_cancel(state: State, ven: Ven, now: datetime) -> list[ReportCancelled]:
+    """What is to be cancelled by now of what the VEN was asked for."""
+    asked = ven.told | {_standing_id(name) for name in STANDING if name in ven.offers}
+    return [one for one in state.scenario.cancel_report if one.at <= now and one.request_id in asked]
+
+
+def _standing_id(specifier: str) -> str:
+    return f"RR-{specifier}"
 
 
 def _name(one: ReportCancelled) -> str:
@@ -105,8 +113,8 @@ def _name(one: ReportCancelled) -> str:
 
 def _standing(scenario: Scenario, offer: Offer) -> dict[str, Any]:
     if offer.specifier_id != "telemetry":
-        return _request(f"RR-{offer.specifier_id}", offer, NO_TIME, NO_TIME)
-    request = _request("RR-telemetry", offer, TELEMETRY_EVERY, TELEMETRY_SENT_EVERY)
+        return _request(_standing_id(offer.specifier_id), offer, NO_TIME, NO_TIME)
+    request = _request(_standing_id(offer.specifier_id), offer, TELEMETRY_EVERY, TELEMETRY_SENT_EVERY)
     if scenario.telemetry is not None:
         _only_within(request, scenario.telemetry.from_, scenario.telemetry.to)
     return request

@@ -96,6 +96,8 @@ def _ordered(ordered: Ordered, scenario: Scenario, book: Book, now: datetime) ->
 
 
 def _settlement(ordered: Ordered, scenario: Scenario, book: Book, now: datetime) -> list[dict[str, Any]]:
+    if ordered.order_form.test:
+        return []  # a test moves no car, and no money
     made = orders(ordered, book, now)
     agreed = terms(ordered, scenario, book)
     if not made and not (any(agreed.awarded_kw) and now >= order_basis_at(ordered)):

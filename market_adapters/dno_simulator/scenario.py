@@ -229,6 +229,8 @@ class Scenario(Table):
         ):
             twice = [name for name, count in Counter(ids).items() if count > 1]
             yield from (Problem(kind, name, "each id once") for name in twice)
+        for name in {r.id for r in self.requirement} & {report.request_id for report in self.report}:
+            yield Problem("report.request_id", name, "no requirement's id: by that its bid is asked for")
 
     def _time_problems(self) -> Iterator[Problem]:
         if self.ends_at <= self.starts_at:

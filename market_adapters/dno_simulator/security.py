@@ -90,6 +90,8 @@ class Signing(Table):
         Raises:
             NotSigned: If it is not signed, not by that VEN, altered, too old, or seen before.
         """
+        if b"X509Certificate" not in body:
+            raise NotSigned("there is no signature with a certificate")
         try:
             messaging.validate_xml_signature(messaging.validate_xml_schema(body), self.ven_fingerprint)
         except FingerprintMismatch as error:

@@ -124,6 +124,29 @@ async def test_reports_are_cancelled_by_poll_and_in_passing(tmp_path: Path) -> N
         assert "cancel_report" not in answer
 
 
+async def test_a_report_that_was_cancelled_is_not_asked_of_who_registers_later(tmp_path: Path) -> None:
+    asked = {"request_id": "ONCE", "specifier": "telemetry"}
+    times = [{"at": AT_TWO, "request_id": "ONCE"}]
+    async with platform(tmp_path, report=[asked | {"at": "2025-01-07T13:10:00Z"}], cancel_report=times) as p:
+        await p.ven.register()
+        await p.ven.offer(**TELEMETRY)
+        p.at("2025-01-07T13:10:00Z")
+        assert (await asked_by_poll(p))["report_request_id"] == "ONCE"
+        p.at(AT_TWO)
+        assert (await p.ven.poll())[0] == "oadrCancelReport"
+        await p.ven.register()
+        await p.ven.offer(**TELEMETRY)
+        assert (await p.ven.poll())[0] == "oadrResponse"
+
+
+async def test_a_test_is_not_settled(tmp_path: Path) -> None:
+    async with platform(tmp_path, {"dispatch_form": {"test": True}}) as p:
+        await bid_and_award(p)
+        p.at("2025-01-08T18:30:00Z")
+        row = p.row()
+        assert (len(row["instructed"]), row["settlement"], row["agrees"]) == (1, [], True)
+
+
 async def opt(p: Platform, opt_type: str = "optOut", **changes: Any) -> tuple[str, dict[str, Any]]:
     said = {
         "opt_id": "OPT-1",
