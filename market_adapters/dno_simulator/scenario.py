@@ -229,7 +229,10 @@ class Scenario(Table):
         ):
             twice = [name for name, count in Counter(ids).items() if count > 1]
             yield from (Problem(kind, name, "each id once") for name in twice)
-        for name in {r.id for r in self.requirement} & {report.request_id for report in self.report}:
+        needs = {r.id for r in self.requirement}
+        for name in sorted(needs & {call.id for call in self.call}):
+            yield Problem("call.id", name, "no requirement's id")
+        for name in sorted(needs & {report.request_id for report in self.report}):
             yield Problem("report.request_id", name, "no requirement's id: by that its bid is asked for")
 
     def _time_problems(self) -> Iterator[Problem]:
