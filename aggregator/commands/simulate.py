@@ -27,7 +27,9 @@ def register(app: typer.Typer) -> None:
 def dno(
     context: typer.Context,
     scenario: Annotated[Path, typer.Option(help="Scenario file (TOML).")],
-    out: Annotated[Path, typer.Option(help="Folder for messages and the settlement.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for messages and settlement; a killed run goes on from it.")
+    ],
     listen: Annotated[str, typer.Option(help="host:port")] = "127.0.0.1:8090",
 ) -> None:
     """Play a DNO's platform over OpenADR 2.0b, keep every message, settle independently."""

@@ -1,13 +1,15 @@
-"""What a VEN has told the operator: bids, nominations, telemetry, its own settlement, its answers."""
+"""What a VEN has told the operator: bids, nominations, telemetry, its settlement, answers, opt-outs."""
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
-from .reading import Answer, Reading, Report, Unreadable
+from .reading import Answer, Opt, Reading, Report, Unreadable
 from .scenario import Requirement, Scenario
-from .span import HALF_HOUR, Span
+from .span import HALF_HOUR, Span, half_hours
 
 MINUTE = timedelta(minutes=1)
+_NO_END = datetime.max.replace(tzinfo=UTC)
 LOAD_SIGN = -1  # every kW and kWh on the wire counts load; export is counted here
 
 
@@ -39,6 +41,15 @@ class Metered:
     export_kwh: float
 
 
+@dataclass(frozen=True, slots=True)
+class Opted:
+    """An opt of a VEN, with the domain times between which it stands; without an end it still does."""
+
+    opt: Opt
+    since: datetime
+    until: datetime | None = None
+
+
 @dataclass(slots=True)
 class Book:
     """All that was received, in memory; changed only by its ``take`` methods.
@@ -50,6 +61,8 @@ class Book:
         metered: By zone and start; a later reading of the same start replaces the earlier.
         claims: By zone, half-hour and quantity: the VEN's own settlement, with the version it came in. [kWh]
         answers: By event, the answer to its highest modification.
+        opts: By id, what the VEN opted for on its own account.
+        reports: How many reports came, by the request that they answer.
         scales: By specifier and r_id, what turns a value into kW or kWh.
     """
 
@@ -60,6 +73,8 @@ class Book:
     metered: dict[str, dict[datetime, Metered]] = field(default_factory=dict)
     claims: dict[tuple[str, datetime, str], tuple[int, float]] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
+    opts: dict[str, Opted] = field(default_factory=dict)
+    reports: Counter[str] = field(default_factory=Counter)
     scales: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def take_answer(self, answer: Answer) -> None:
@@ -67,6 +82,35 @@ class Book:
         known = self.answers.get(answer.event_id)
         if known is None or known.modification <= answer.modification:
             self.answers[answer.event_id] = answer
+
+    def take_opt(self, opt: Opt, now: datetime) -> None:
+        """Keep an opt; the same one again changes nothing.
+
+        Raises:
+            Unreadable: If its id stands for another one.
+        """
+        known = self.opts.setdefault(opt.opt_id, Opted(opt, now))
+        if known.opt != opt:
+            raise Unreadable(f"the opt {opt.opt_id!r} was made with other content")
+
+    def cancel_opt(self, opt_id: str, now: datetime) -> None:
+        """End an opt; again it changes nothing.
+
+        Raises:
+            Unreadable: If there is none of that id.
+        """
+        known = self.opts.get(opt_id)
+        if known is None:
+            raise Unreadable(f"there is no opt {opt_id!r}")
+        self.opts[opt_id] = replace(known, until=known.until or now)
+
+    def opted_out(self, event_id: str) -> tuple[Span, ...]:
+        """When a VEN had opted out of an event by an opt of its own."""
+        return tuple(
+            Span(one.since, one.until or _NO_END)
+            for one in self.opts.values()
+            if one.opt.event_id == event_id and one.opt.opt == "optOut"
+        )
 
     def take_report(self, report: Report, now: datetime) -> None:
         """Keep a report; the same one again changes nothing.
@@ -82,17 +126,23 @@ class Book:
                     self.nominated.setdefault((zone, start), []).append((now, LOAD_SIGN * kwh + 0.0))
             case "settlement":
                 self._take_settlement(report)
-            case "telemetry":
+            case "telemetry" | "history":
                 self._take_telemetry(report)
             case "status":
                 pass
             case other:
                 raise Unreadable(f"no report {other!r} was asked for")
+        self.reports[report.request_id] += 1
 
     def nomination(self, zone: str, start: datetime, by: datetime) -> float | None:
         """The last export nominated for a half-hour that was received by a time. [kWh]"""
         received = [kwh for at, kwh in self.nominated.get((zone, start), []) if at <= by]
         return received[-1] if received else None
+
+    def nominated_kw(self, zone: str, span: Span, by: datetime) -> float:
+        """The mean export nominated for a stretch of time, 0 where nothing was received by a time. [kW]"""
+        parts = [((half & span).hours, self.nomination(zone, half.start, by)) for half in half_hours(span)]
+        return sum(hours * 2 * (kwh or 0.0) for hours, kwh in parts) / span.hours
 
     def telemetry(self, zone: str, span: Span) -> tuple[float | None, float]:
         """Export metered in a stretch of time, None without any reading [kWh], and the minutes missing."""

@@ -2,9 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 
@@ -73,9 +82,22 @@ def _not_empty(value: tuple[Any, ...]) -> tuple[Any, ...]:
     return value
 
 
+def _file(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str):
+        raise ValueError("the name of a file")  # noqa: TRY004 - pydantic collects ValueError only
+    path = Path((info.context or {}).get("folder", "."), value)
+    try:
+        path.open("rb").close()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"a file that can be read ({reason})") from None
+    return path
+
+
 # min_length would also count the items that have a fault of their own, as missing.
 NOT_EMPTY = AfterValidator(_not_empty)
 
+File = Annotated[Path, BeforeValidator(_file)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Word = Annotated[str, Field(strict=True, pattern=r"^[^\x00-\x20](?:[^\x00-\x1f]*[^\x00-\x20])?$")]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -93,19 +115,20 @@ def refuse(problems: Iterable[Problem]) -> None:
         raise PydanticCustomError("problems", "not allowed together", {"problems": found})
 
 
-def checked(table: type[TableT], data: Mapping[str, Any], file: str) -> TableT:
+def checked(table: type[TableT], data: Mapping[str, Any], file: str, folder: Path | None = None) -> TableT:
     """Turn raw data into a table.
 
     Args:
         table: The type to make.
         data: What was read, keys as in the file.
         file: Name of the file, for the faults.
+        folder: Where the files are that it names; without one, where the process runs.
 
     Raises:
         BadFile: If anything is not allowed, with every fault found.
     """
     try:
-        return table.model_validate(data)
+        return table.model_validate(data, context={"folder": folder or Path()})
     except ValidationError as error:
         raise BadFile(*(line for detail in error.errors() for line in _lines(detail, file))) from None
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from .ordering import PLAIN, Form
 from .span import Span
+
+_NO_TIME = timedelta(0)
 
 Unit = Literal["kw", "gbp_per_mwh", "gbp_per_mw_h"]
 
@@ -42,14 +45,14 @@ class Notice:
     """One version of an event.
 
     Attributes:
-        programme: What follows the market context, e.g. ``award/day-ahead``.
+        context: Market context, programme included, e.g. ``http://dso.example/flex/award/day-ahead``.
         comment: Event id of the requirement it belongs to, or empty.
         modified_at: Domain time from which this version is in force.
         keep_until: Until when it is served, whatever its own end.
     """
 
     id: str
-    programme: str
+    context: str
     zone: str
     comment: str
     modification: int
@@ -60,41 +63,64 @@ class Notice:
     signals: tuple[Signal, ...]
     keep_until: datetime
     cancelled: bool = False
+    open_ended: bool = False
+    form: Form = PLAIN
 
     @property
     def span(self) -> Span:
-        """Active period."""
-        return Span(self.start, self.start + len(self.signals[0].values) * self.slot)
+        """Active period; empty where open-ended."""
+        return Span(self.start, self.start + len(self.signals[0].values) * self.length)
+
+    @property
+    def length(self) -> timedelta:
+        """Length of each interval; none where open-ended."""
+        return _NO_TIME if self.open_ended else self.slot
 
     def status(self, now: datetime) -> str:
-        """Event status at a domain time; never ``near``, which takes a ramp-up period to be near to."""
+        """Event status at a domain time; ``near`` while it ramps up."""
         if self.cancelled:
             return "cancelled"
         if now < self.span.start:
-            return "far"
-        return "active" if now < self.span.end else "completed"
+            ramp_up = timedelta(minutes=self.form.ramp_up_minutes)
+            return "far" if now < self.span.start - ramp_up else "near"
+        return "active" if now < self.span.end or self.open_ended else "completed"
 
 
-def as_event(notice: Notice, market_context: str, now: datetime) -> dict[str, Any]:
-    """The event as openleadr's ``oadrDistributeEvent`` takes it, with its status at a domain time."""
-    period = notice.span
+def as_event(notice: Notice, now: datetime, clock_offset: timedelta) -> dict[str, Any]:
+    """The event as openleadr's ``oadrDistributeEvent`` takes it, with its status at a domain time.
+
+    Its stamps are off as far as the platform's clock is; the times of delivery are not.
+    """
+    period, form = notice.span, notice.form
+    random_start = _minutes(form.random_start_minutes)
     return {
         "event_descriptor": {
             "event_id": notice.id,
             "modification_number": notice.modification,
-            "modification_date_time": notice.modified_at,
-            "priority": 0,
-            "market_context": f"{market_context}/{notice.programme}",
-            "created_date_time": notice.created_at,
+            "modification_date_time": notice.modified_at + clock_offset,
+            "priority": form.priority,
+            "market_context": notice.context,
+            "created_date_time": notice.created_at + clock_offset,
             "event_status": notice.status(now),
-            "test_event": False,
+            "test_event": form.test,
             "vtn_comment": notice.comment,
         },
-        "active_period": {"dtstart": period.start, "duration": period.end - period.start},
+        "active_period": {
+            "dtstart": period.start,
+            "duration": period.end - period.start,
+            # openleadr leaves out what is None
+            "tolerance": random_start and {"startafter": random_start},
+            "notification_period": _minutes(form.notification_minutes),
+            "ramp_up_period": _minutes(form.ramp_up_minutes),
+        },
         "event_signals": [_signal(signal, notice) for signal in notice.signals],
         "targets": [{"group_id": notice.zone}],
-        "response_required": "always",
+        "response_required": form.answer,
     }
+
+
+def _minutes(minutes: float) -> timedelta | None:
+    return timedelta(minutes=minutes) if minutes else None
 
 
 def _signal(signal: Signal, notice: Notice) -> dict[str, Any]:
@@ -105,7 +131,7 @@ def _signal(signal: Signal, notice: Notice) -> dict[str, Any]:
         "measurement": None if signal.unit is None else dict(_MEASUREMENTS[signal.unit]),
         "current_value": 0 if signal.name == "SIMPLE" else None,
         "intervals": [
-            {"dtstart": notice.start + n * notice.slot, "duration": notice.slot, "signal_payload": value}
+            {"dtstart": notice.start + n * notice.slot, "duration": notice.length, "signal_payload": value}
             for n, value in enumerate(signal.values)
         ],
     }

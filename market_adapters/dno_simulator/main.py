@@ -10,13 +10,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-from .book import Book
 from .clock import Clock, read_clock
 from .edge import BadFile, Refusal
 from .record import MessageLog, write_json
 from .result import result
-from .scenario import Scenario, read_scenario
+from .scenario import read_scenario
 from .server import PATH, Vtn
+from .state import State
 
 OK = 0
 WRONG_INPUT = 2
@@ -43,7 +43,8 @@ def play(scenario: Path, listen: str, out: Path, clock: Path | None = None) -> N
     Args:
         scenario: TOML file.
         listen: ``host:port``; port 0 takes any free one, named on stderr.
-        out: Folder for ``messages.jsonl`` and ``result.json``; made if missing.
+        out: Folder for ``messages.jsonl``, ``memory.jsonl`` and ``result.json``; made if missing. A run that
+            was killed is carried on from there.
         clock: JSON file of the domain clock; without it domain time is wall time.
 
     Raises:
@@ -53,29 +54,31 @@ def play(scenario: Path, listen: str, out: Path, clock: Path | None = None) -> N
     try:
         played, domain, address = read_scenario(scenario), read_clock(clock), _address(listen)
         out.mkdir(parents=True, exist_ok=True)
+        state = State(played, out / "memory.jsonl", domain.now())
         with MessageLog(out / "messages.jsonl", domain) as log:
-            asyncio.run(_serve(played, domain, log, out / "result.json", address))
+            asyncio.run(_serve(state, domain, log, out / "result.json", address))
     except OSError as error:
         raise BadFile(_explained(error, listen)) from None
 
 
 async def _serve(
-    scenario: Scenario, clock: Clock, log: MessageLog, result_file: Path, address: tuple[str, int]
+    state: State, clock: Clock, log: MessageLog, result_file: Path, address: tuple[str, int]
 ) -> None:
-    book = Book(scenario)
+    scenario = state.scenario
 
     def write_books() -> None:
-        write_json(result_file, result(scenario, book, clock.now(), log.counts))
+        write_json(result_file, result(scenario, state.book, clock.now(), log.counts))
 
     stop = asyncio.Event()
-    vtn = Vtn(scenario, clock, book, log, write_books)
+    vtn = Vtn(scenario, clock, state, log, write_books)
+    tls = None if scenario.tls is None else scenario.tls.context()
     runner = web.AppRunner(vtn.app, shutdown_timeout=2.0, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, *address).start()
+        await web.TCPSite(runner, *address, ssl_context=tls).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        _say(f"listening on http://{_authority(runner)}{PATH}")
+        _say(f"listening on {'http' if tls is None else 'https'}://{_authority(runner)}{PATH}")
         write_books()
         clock.started()
         await _first(stop.wait(), clock.sleep_until(scenario.ends_at))

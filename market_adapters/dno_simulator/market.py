@@ -5,19 +5,18 @@ so a platform that was down for a while comes back in the state it would have ha
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from .book import Bid, Book
-from .events import Notice, Signal
-from .scenario import Peak, Requirement, Scenario
+from .ordering import Amendment, Ordered
+from .scenario import Call, Requirement, Scenario
 from .settle import Order, Terms
+from .span import Span
 
-KEPT_AFTER_END = timedelta(hours=1)
 _TICK_NOISE = 1e-9
 _WATTS = 3  # decimals of a kW: what is ordered is whole watts
-_PREFIX = {"requirement": "", "award": "AWD-", "dispatch": "DSP-"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,52 +65,69 @@ def cleared(requirement: Requirement, book: Book) -> Clearing:
     return Clearing(bid, tuple(refused), tuple(_accepted_kw(requirement, kw, need) for kw, need in volumes))
 
 
-def orders(requirement: Requirement, book: Book, now: datetime) -> tuple[Order, ...]:
-    """All versions of the order in force by a time, in order; none without an award."""
-    clearing = cleared(requirement, book)
-    awarded = clearing.awarded_kw
-    if requirement.scheduled and clearing.awarded and now >= requirement.award_at:
-        return (Order(0, requirement.award_at, awarded),)
-    if requirement.dispatch_at is None or now < requirement.dispatch_at or not clearing.awarded:
+def orders(ordered: Ordered, book: Book, now: datetime) -> tuple[Order, ...]:
+    """All versions of the order in force by a time, in order; none without an award or a call."""
+    if isinstance(ordered, Requirement):
+        clearing = cleared(ordered, book)
+        top, level = clearing.awarded_kw, ordered.per_slot(ordered.level)
+        if ordered.scheduled and clearing.awarded and now >= ordered.award_at:
+            return (Order(0, ordered.award_at, top),)
+    else:
+        top, level = ordered.needed_kw, (1.0,) * ordered.count
+    if ordered.ordered_at is None or now < ordered.ordered_at or not any(top):
         return ()
-    levels = requirement.per_slot(requirement.level)
-    first_kw = tuple(round(kw * level, _WATTS) for kw, level in zip(awarded, levels, strict=True))
-    made = [Order(0, requirement.dispatch_at, first_kw)]
-    for change in requirement.amend:
-        if change.scale is not None:
-            kw = tuple(round(share * top, _WATTS) for share, top in zip(change.scale, awarded, strict=False))
-        else:
-            kw = tuple(map(min, change.kw or (), awarded))
-        made.append(Order(len(made), change.at, kw))
-    if requirement.cancel_at is not None:
-        made.append(Order(len(made), requirement.cancel_at, made[-1].kw, cancelled=True))
-    return tuple(order for order in made if order.at <= now)
+    first_kw = tuple(round(kw * share, _WATTS) for kw, share in zip(top, level, strict=True))
+    first = Order(0, ordered.ordered_at, first_kw, open_ended=ordered.end_told_at is not None)
+    return tuple(order for order in _versions(ordered, first, top) if order.at <= now)
 
 
-def terms(requirement: Requirement, scenario: Scenario, clearing: Clearing) -> Terms:
-    """What an award pays."""
-    nothing = (0.0,) * len(requirement.slots)
+def delivery(ordered: Ordered, made: Sequence[Order]) -> Span:
+    """The window, and beyond it what any version of the order reaches."""
+    reach = [ordered.slots[len(order.kw) - 1].later(order.shift).end for order in made if order.kw]
+    starts = [ordered.start + order.shift for order in made]
+    return Span(min([ordered.start, *starts]), max([ordered.end, *reach]))
+
+
+def terms(ordered: Ordered, scenario: Scenario, book: Book) -> Terms:
+    """What an award, or a call, pays."""
+    nothing = (0.0,) * len(ordered.slots)
+    awarded_kw, price, standby = nothing, nothing, nothing
+    if isinstance(ordered, Requirement):
+        clearing = cleared(ordered, book)
+        awarded_kw = clearing.awarded_kw
+        if clearing.bid is not None:
+            price, standby = clearing.bid.utilisation_gbp_per_mwh, clearing.bid.availability_gbp_per_mw_h
+    elif isinstance(ordered, Call):
+        price = (ordered.price_gbp_per_mwh,) * len(ordered.slots)
     return Terms(
-        slots=requirement.slots,
-        awarded_kw=clearing.awarded_kw,
-        price_gbp_per_mwh=clearing.bid.utilisation_gbp_per_mwh if clearing.bid else nothing,
-        availability_gbp_per_mw_h=clearing.bid.availability_gbp_per_mw_h if clearing.bid else nothing,
-        penalty_gbp_per_mwh=scenario.penalty_of(requirement),
-        sign=1 if requirement.direction == "up" else -1,
+        slots=ordered.slots,
+        awarded_kw=awarded_kw,
+        price_gbp_per_mwh=price,
+        availability_gbp_per_mw_h=standby,
+        penalty_gbp_per_mwh=scenario.penalty_of(ordered),
+        sign=sign_of(ordered),
     )
 
 
-def notices(scenario: Scenario, book: Book, now: datetime) -> tuple[Notice, ...]:
-    """Every event that is current at a domain time, in its newest version.
+def order_id(ordered: Ordered) -> str:
+    """The event by which it is ordered."""
+    if isinstance(ordered, Requirement):
+        return f"{'AWD' if ordered.scheduled else 'DSP'}-{ordered.id}"
+    return ordered.id
 
-    An event stays until an hour after the end of what it is about: a live one is never dropped silently.
+
+def order_basis_at(ordered: Ordered) -> datetime:
+    """By when a nomination must be there to count.
+
+    A bidder that freezes its plan at the gate needs a moment to send it, but must not know the award; for a
+    call it must be there before the call.
     """
-    if now < scenario.starts_at:
-        return ()
-    published = [notice for peak in scenario.peak for notice in _peak(peak, now)]
-    for requirement in scenario.requirement:
-        published += _of_requirement(requirement, book, now)
-    return tuple(notice for notice in published if now < notice.keep_until)
+    return ordered.award_at if isinstance(ordered, Requirement) else ordered.ordered_at or ordered.start
+
+
+def sign_of(ordered: Ordered) -> int:
+    """+1 where more export is ordered, -1 where less."""
+    return 1 if ordered.direction == "up" else -1
 
 
 def wanted(scenario: Scenario, book: Book, now: datetime) -> tuple[Requirement, ...]:
@@ -139,86 +155,27 @@ def _accepted_kw(requirement: Requirement, bid_kw: float, need_kw: float) -> flo
     return round(math.floor(ticks + _TICK_NOISE) * requirement.tick_kw, _WATTS)
 
 
-def _of_requirement(requirement: Requirement, book: Book, now: datetime) -> Iterator[Notice]:
-    if now < requirement.publish_at:
-        return
-    yield _need(requirement)
-    clearing = cleared(requirement, book)
-    if now >= requirement.award_at and clearing.awarded:
-        yield _award(requirement, clearing)
-    made = orders(requirement, book, now)
-    if made and not requirement.scheduled:
-        yield _dispatch(requirement, made)
+def _versions(ordered: Ordered, first: Order, top: tuple[float, ...]) -> Iterator[Order]:
+    """Every version that the order will ever have; nobody is ordered more than was awarded."""
+    order = first
+    yield order
+    for at, change in ordered.changes():
+        order = replace(order, modification=order.modification + 1, at=at)
+        match change:
+            case "end told":
+                order = replace(order, open_ended=False)
+            case "cancelled" | "vanished":
+                order = replace(order, cancelled=True)
+            case Amendment():
+                kw = _amended_kw(ordered, change, top) or order.kw
+                shift = order.shift if change.shift_minutes is None else change.shift
+                order = replace(order, kw=kw, shift=shift)
+        yield order
 
 
-def _need(requirement: Requirement) -> Notice:
-    count = len(requirement.slots)
-    signals = [
-        Signal("LOAD_DISPATCH", "delta", "need", _wire(requirement, requirement.needed_kw), "kw"),
-        Signal(
-            "ELECTRICITY_PRICE", "price", "ceiling", (requirement.ceiling_gbp_per_mwh,) * count, "gbp_per_mwh"
-        ),
-    ]
-    if requirement.availability_ceiling_gbp_per_mw_h:
-        ceiling = (requirement.availability_ceiling_gbp_per_mw_h,) * count
-        signals.append(
-            Signal("x-AVAILABILITY_PRICE", "price", "availability-ceiling", ceiling, "gbp_per_mw_h")
-        )
-    return _notice(requirement, "requirement", tuple(signals), Order(0, requirement.publish_at, ()))
-
-
-def _award(requirement: Requirement, clearing: Clearing) -> Notice:
-    prices = clearing.bid.utilisation_gbp_per_mwh if clearing.bid else ()
-    signals = (
-        Signal("BID_LOAD", "setpoint", "cleared", _wire(requirement, clearing.awarded_kw), "kw"),
-        Signal("BID_PRICE", "price", "cleared-price", prices, "gbp_per_mwh"),
-    )
-    return _notice(requirement, "award", signals, Order(0, requirement.award_at, ()))
-
-
-def _dispatch(requirement: Requirement, made: tuple[Order, ...]) -> Notice:
-    signals = (Signal("LOAD_DISPATCH", "delta", "order", _wire(requirement, made[-1].kw), "kw"),)
-    return _notice(requirement, "dispatch", signals, *made)
-
-
-def _notice(requirement: Requirement, kind: str, signals: tuple[Signal, ...], *versions: Order) -> Notice:
-    version = versions[-1]
-    return Notice(
-        id=f"{_PREFIX[kind]}{requirement.id}",
-        programme=f"{kind}/{requirement.product}",
-        zone=requirement.zone,
-        comment="" if kind == "requirement" else requirement.id,
-        modification=version.modification,
-        created_at=versions[0].at,
-        modified_at=version.at,
-        start=requirement.start,
-        slot=requirement.slot,
-        signals=signals,
-        keep_until=requirement.end + KEPT_AFTER_END,
-        cancelled=version.cancelled,
-    )
-
-
-def _peak(peak: Peak, now: datetime) -> Iterator[Notice]:
-    if now < peak.publish_at:
-        return
-    for zone in peak.zones:
-        yield Notice(
-            id=f"PEAK-{peak.id}-{zone}",
-            programme="peak",
-            zone=zone,
-            comment="",
-            modification=0,
-            created_at=peak.publish_at,
-            modified_at=peak.publish_at,
-            start=peak.start,
-            slot=peak.end - peak.start,
-            signals=(Signal("SIMPLE", "level", "level", (float(peak.level),)),),
-            keep_until=peak.end + KEPT_AFTER_END,
-        )
-
-
-def _wire(requirement: Requirement, kw: tuple[float, ...]) -> tuple[float, ...]:
-    """Load on the wire: more export is negative; + 0.0 makes no -0.0 of nothing."""
-    sign = -1 if requirement.direction == "up" else 1
-    return tuple(sign * value + 0.0 for value in kw)
+def _amended_kw(ordered: Ordered, change: Amendment, top: tuple[float, ...]) -> tuple[float, ...]:
+    if change.scale is not None:
+        return tuple(round(share * kw, _WATTS) for share, kw in zip(change.scale, top, strict=False))
+    if isinstance(ordered, Requirement):
+        return tuple(map(min, change.kw or (), top))
+    return change.kw or ()

@@ -18,6 +18,7 @@ _NS = {
     "xcal": "urn:ietf:params:xml:ns:icalendar-2.0",
     "scale": "http://docs.oasis-open.org/ns/emix/2011/06/siscale",
 }
+_OPTS = ("oadr:oadrCreateOpt", "oadr:oadrCancelOpt")
 _TO_KILO = {"none": 1e-3, "k": 1.0, "M": 1e3, "G": 1e6}
 _DURATION = re.compile(r"([+-])?P(?:(\d+)W|(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?)$")
 
@@ -70,6 +71,31 @@ class Answer:
     event_id: str
     modification: int
     opt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opt:
+    """A VEN's word, on its own account, that it takes part or not.
+
+    Attributes:
+        event_id: The event that it speaks of; empty where it speaks of a time.
+    """
+
+    opt_id: str
+    opt: str
+    reason: str
+    event_id: str
+
+
+def read_opt(xml: bytes) -> Opt:
+    """What an oadrCreateOpt says, or the id in an oadrCancelOpt with the rest empty."""
+    (message,) = (node for tag in _OPTS for node in _all(xml, tag))
+    return Opt(
+        _text(message, "ei:optID"),
+        _text(message, "ei:optType"),
+        _text(message, "ei:optReason"),
+        _text(message, "ei:qualifiedEventID/ei:eventID"),
+    )
 
 
 def read_offers(xml: bytes) -> tuple[Offer, ...]:

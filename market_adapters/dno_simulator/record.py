@@ -9,18 +9,25 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from .clock import WALL_CLOCK, Clock
+from .edge import BadFile, Refusal
 
 _TYPE = re.compile(r"<(?:\w+:)?(oadr\w+)")
 _ENVELOPE = {"oadrPayload", "oadrSignedObject"}
 
 
 class MessageLog:
-    """``messages.jsonl``: one line per message, written out before the next is handled."""
+    """``messages.jsonl``: one line per message, written out before the next is handled.
+
+    A run that carries on an earlier one writes, and counts, on.
+
+    Raises:
+        BadFile: If the file is of another program.
+    """
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        self.counts: Counter[str] = Counter()
+        self.counts = _counted(path)
         self._clock = clock
-        self._file = path.open("w", encoding="utf-8", buffering=1)
+        self._file = path.open("a", encoding="utf-8", buffering=1)
 
     def __enter__(self) -> Self:
         return self
@@ -48,6 +55,18 @@ class MessageLog:
             "xml": text,
         }
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _counted(path: Path) -> Counter[str]:
+    """How many messages of each type are written down; a line that was cut short is dropped."""
+    data = path.read_bytes() if path.exists() else b""
+    whole = data[: data.rfind(b"\n") + 1]
+    if whole != data:
+        path.write_bytes(whole)
+    try:
+        return Counter(json.loads(line)["type"] for line in whole.splitlines())
+    except (ValueError, KeyError, TypeError):
+        raise BadFile(Refusal("out", path.name, "a log that this program wrote")) from None
 
 
 def message_type(text: str) -> str:

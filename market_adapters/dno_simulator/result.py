@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from .book import Book
-from .market import cleared, orders, terms
+from .market import cleared, delivery, order_basis_at, order_id, orders, terms
+from .ordering import Ordered
 from .scenario import Requirement, Scenario
-from .settle import Line, settle
+from .settle import Line, in_force, settle
 from .span import half_hours
 
 TOLERANCE_WH = 1.0
@@ -21,13 +22,27 @@ def result(scenario: Scenario, book: Book, now: datetime, messages: Mapping[str,
     operator's, within 1 Wh per half-hour; a half-hour that the VEN has not settled does not agree.
     """
     requirements = [_requirement(requirement, scenario, book, now) for requirement in scenario.requirement]
+    calls = [_ordered(call, scenario, book, now) for call in scenario.call]
     return {
         "at": _time(now),
         "requirements": requirements,
+        "calls": calls,
         "opt": {event_id: answer.opt for event_id, answer in sorted(book.answers.items())},
+        "opts": [
+            {
+                "id": one.opt.opt_id,
+                "event": one.opt.event_id,
+                "opt": one.opt.opt,
+                "reason": one.opt.reason,
+                "at": _time(one.since),
+                "cancelled_at": one.until and _time(one.until),
+            }
+            for one in book.opts.values()
+        ],
+        "reports": dict(sorted(book.reports.items())),
         "telemetry_minutes": sum(len(readings) for readings in book.metered.values()),
-        "half_hours_compared": sum(len(requirement["settlement"]) for requirement in requirements),
-        "agrees": all(requirement["agrees"] for requirement in requirements),
+        "half_hours_compared": sum(len(ordered["settlement"]) for ordered in (*requirements, *calls)),
+        "agrees": all(ordered["agrees"] for ordered in (*requirements, *calls)),
         "messages": dict(sorted(messages.items())),
     }
 
@@ -35,19 +50,9 @@ def result(scenario: Scenario, book: Book, now: datetime, messages: Mapping[str,
 def _requirement(requirement: Requirement, scenario: Scenario, book: Book, now: datetime) -> dict[str, Any]:
     clearing = cleared(requirement, book)
     closed = now >= requirement.gate_closure_at
-    awarded = closed and clearing.awarded
-    lines = _settlement(requirement, scenario, book, now) if awarded else []
     bid = clearing.bid
-    nothing = [0.0] * len(requirement.slots)
-    return {
-        "id": requirement.id,
-        "zone": requirement.zone,
-        "product": requirement.product,
-        "direction": requirement.direction,
-        "start": _time(requirement.start),
-        "end": _time(requirement.end),
-        "slot_minutes": requirement.slot_minutes,
-        "needed_kw": list(requirement.needed_kw),
+    nothing = [0.0] * requirement.count
+    return _ordered(requirement, scenario, book, now) | {
         "bid": bid
         and {
             "id": bid.report_id,
@@ -59,14 +64,28 @@ def _requirement(requirement: Requirement, scenario: Scenario, book: Book, now: 
         },
         "refused": list(clearing.refused),
         "awarded_kw": list(clearing.awarded_kw) if closed else nothing,
-        "price": list(bid.utilisation_gbp_per_mwh) if bid and awarded else nothing,
+        "price": list(bid.utilisation_gbp_per_mwh) if bid and closed and clearing.awarded else nothing,
+    }
+
+
+def _ordered(ordered: Ordered, scenario: Scenario, book: Book, now: datetime) -> dict[str, Any]:
+    lines = _settlement(ordered, scenario, book, now)
+    return {
+        "id": ordered.id,
+        "zone": ordered.zone,
+        "product": ordered.product,
+        "direction": ordered.direction,
+        "start": _time(ordered.start),
+        "end": _time(ordered.end),
+        "slot_minutes": ordered.slot_minutes,
+        "needed_kw": list(ordered.needed_kw),
         "instructed": [
             {"modification": o.modification, "kw": list(o.kw), "at": _time(o.at), "cancelled": o.cancelled}
-            for o in orders(requirement, book, now)
+            for o in orders(ordered, book, now)
         ],
         "opt": {
             name: book.answers[name].opt
-            for name in (requirement.id, f"AWD-{requirement.id}", f"DSP-{requirement.id}")
+            for name in (ordered.id, f"AWD-{ordered.id}", f"DSP-{ordered.id}")
             if name in book.answers
         },
         "settlement": lines,
@@ -76,20 +95,21 @@ def _requirement(requirement: Requirement, scenario: Scenario, book: Book, now: 
     }
 
 
-def _settlement(
-    requirement: Requirement, scenario: Scenario, book: Book, now: datetime
-) -> list[dict[str, Any]]:
-    made = orders(requirement, book, now)
-    agreed = terms(requirement, scenario, cleared(requirement, book))
+def _settlement(ordered: Ordered, scenario: Scenario, book: Book, now: datetime) -> list[dict[str, Any]]:
+    if ordered.order_form.test:
+        return []  # a test moves no car, and no money
+    made = orders(ordered, book, now)
+    agreed = terms(ordered, scenario, book)
+    if not made and not (any(agreed.awarded_kw) and now >= order_basis_at(ordered)):
+        return []
+    ruled = in_force(made, book.opted_out(order_id(ordered)))
     rows = []
-    for span in half_hours(requirement.window):
+    for span in half_hours(delivery(ordered, made)):
         if span.end <= now:
-            # A bidder that freezes its plan at the gate needs a moment to send it, but must not know
-            # the award.
-            nominated_kwh = book.nomination(requirement.zone, span.start, requirement.award_at)
-            metered_kwh, missing_minutes = book.telemetry(requirement.zone, span)
-            line = settle(span, agreed, made, nominated_kwh, metered_kwh)
-            rows.append(_row(line, requirement.zone, missing_minutes, book))
+            nominated_kwh = book.nomination(ordered.zone, span.start, order_basis_at(ordered))
+            metered_kwh, missing_minutes = book.telemetry(ordered.zone, span)
+            line = settle(span, agreed, ruled, nominated_kwh, metered_kwh)
+            rows.append(_row(line, ordered.zone, missing_minutes, book))
     return rows
 
 

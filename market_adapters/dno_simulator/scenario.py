@@ -4,7 +4,6 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,7 +16,7 @@ from .edge import (
     FractionPerSlot,
     Instant,
     NotNegative,
-    PerSlot,
+    Number,
     Positive,
     Problem,
     Refusal,
@@ -26,57 +25,25 @@ from .edge import (
     checked,
     refuse,
 )
-from .span import Span
+from .faults import Failure
+from .ordering import PLAIN, Flag, Form, Ordered, Window
+from .security import Signing, Tls
 
-Minutes = Annotated[int, Field(strict=True, ge=1, le=24 * 60)]
-
-
-class Window(Table):
-    """A stretch of domain time."""
-
-    from_: Instant = Field(alias="from")
-    to: Instant
-
-    @property
-    def span(self) -> Span:
-        """The window as a span."""
-        return Span(self.from_, self.to)
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        refuse([Problem("to", self.to, "after from")] if self.to <= self.from_ else [])
-        return self
-
-
-class Failure(Window):
-    """A window in which every request gets an HTTP 500."""
-
-    kind: Literal["http500"]
-
-
-class Amendment(Table):
-    """A change of a dispatch: as shares of what was awarded, or in kW; a shorter list ends it earlier."""
-
-    at: Instant
-    scale: FractionPerSlot | None = None
-    kw: PerSlot | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.scale is None) == (self.kw is None):
-            refuse([Problem("scale", self.scale, "exactly one of scale and kw")])
-        return self
+Seconds = Annotated[int, Field(strict=True, ge=0)]
 
 
 class Peak(Table):
-    """A standing signal: one event per zone, one level for the whole window."""
+    """A standing signal: one event per zone, one level and maybe one price for the whole window."""
 
     id: Word
     zones: Annotated[tuple[Word, ...], NOT_EMPTY]
+    market_context: Word | None = None
     start: Instant
     end: Instant
     level: Literal[0, 1, 2, 3]
+    price_gbp_per_mwh: Number | None = None
     publish_at: Instant
+    form: Form = PLAIN
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -87,22 +54,13 @@ class Peak(Table):
         return self
 
 
-class Requirement(Table):
+class Requirement(Ordered):
     """One need in one zone and window, and what the operator will do about it.
 
-    Every kW is a change in the product's direction, at least 0: ``up`` is more export or less import,
-    ``down`` the reverse. Prices in GBP/MWh, availability in GBP/MW/h. Of a ``scheduled`` one the award is
-    itself the order, and no dispatch follows.
+    Prices in GBP/MWh, availability in GBP/MW/h. Of a ``scheduled`` one the award is itself the order, and no
+    dispatch follows. ``form`` is of the need and its award, ``dispatch_form`` of the order.
     """
 
-    id: Word
-    zone: Word
-    product: Word
-    direction: Literal["up", "down"] = "up"
-    start: Instant
-    end: Instant
-    slot_minutes: Minutes = 30
-    kw: PerSlot
     ceiling_gbp_per_mwh: NotNegative
     availability_ceiling_gbp_per_mw_h: NotNegative = 0.0
     penalty_gbp_per_mwh: NotNegative | None = None
@@ -110,52 +68,34 @@ class Requirement(Table):
     gate_closure_at: Instant
     award_at: Instant
     dispatch_at: Instant | None = None
-    scheduled: Annotated[bool, Field(strict=True)] = False
+    scheduled: Flag = False
     accept_fraction: Fraction = 1.0
     tick_kw: Positive = 1.0
     level: FractionPerSlot = (1.0,)
-    amend: tuple[Amendment, ...] = ()
-    cancel_at: Instant | None = None
+    form: Form = PLAIN
+    dispatch_form: Form = PLAIN
 
     @property
-    def window(self) -> Span:
-        """The whole time of delivery."""
-        return Span(self.start, self.end)
+    def ordered_at(self) -> datetime | None:
+        """When it is ordered; None if never."""
+        return self.dispatch_at
 
     @property
-    def slot(self) -> timedelta:
-        """Length of one slot."""
-        return timedelta(minutes=self.slot_minutes)
-
-    @cached_property
-    def slots(self) -> tuple[Span, ...]:
-        """The slots, in order; they tile the window."""
-        count = (self.end - self.start) // self.slot
-        return tuple(Span(self.start + n * self.slot, self.start + (n + 1) * self.slot) for n in range(count))
-
-    @property
-    def needed_kw(self) -> tuple[float, ...]:
-        """The need, one value per slot. [kW]"""
-        return self.per_slot(self.kw)
-
-    def per_slot(self, values: tuple[float, ...]) -> tuple[float, ...]:
-        """One value per slot: a single value holds for all of them."""
-        return values * len(self.slots) if len(values) == 1 else values
+    def order_form(self) -> Form:
+        """How the order is written down."""
+        return self.dispatch_form
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        refuse([*self._window_problems(), *self._order_problems(), *self._amendment_problems()])
+        per_slot = {"kw": self.kw, "level": self.level}
+        refuse(
+            [
+                *self._window_problems(per_slot),
+                *self._order_problems(),
+                *self._change_problems(may_grow=False),
+            ]
+        )
         return self
-
-    def _window_problems(self) -> Iterator[Problem]:
-        if self.end <= self.start:
-            yield Problem("end", self.end, "after start")
-        elif (self.end - self.start) % self.slot:
-            yield Problem("slot_minutes", self.slot_minutes, "a whole number of slots in the window")
-        else:
-            for name, values in (("kw", self.kw), ("level", self.level)):
-                if len(values) not in {1, len(self.slots)}:
-                    yield Problem(name, list(values), f"one value, or {len(self.slots)}: one per slot")
 
     def _order_problems(self) -> Iterator[Problem]:
         if self.gate_closure_at <= self.publish_at:
@@ -169,22 +109,74 @@ class Requirement(Table):
         if self.scheduled and self.dispatch_at is not None:
             yield Problem("dispatch_at", self.dispatch_at, "none where scheduled is true")
 
-    def _amendment_problems(self) -> Iterator[Problem]:
-        last = self.dispatch_at
-        changes = [(f"amend[{n}].at", change.at) for n, change in enumerate(self.amend)]
-        if self.cancel_at is not None:
-            changes.append(("cancel_at", self.cancel_at))
-        for name, at in changes:
-            if last is None:
-                yield Problem(name, at, "only where there is a dispatch_at")
-            elif not last < at < self.end:
-                yield Problem(name, at, "after the dispatch and the change before it, and before end")
-            else:
-                last = at
-        for n, change in enumerate(self.amend):
-            values = change.scale or change.kw or ()
-            if self.end > self.start and len(values) > len(self.slots):
-                yield Problem(f"amend[{n}]", list(values), f"at most {len(self.slots)} values: one per slot")
+
+class Call(Ordered):
+    """An order that no bid preceded, under a standing contract."""
+
+    publish_at: Instant
+    price_gbp_per_mwh: NotNegative = 0.0
+    form: Form = PLAIN
+
+    @property
+    def ordered_at(self) -> datetime | None:
+        """When it is ordered."""
+        return self.publish_at
+
+    @property
+    def order_form(self) -> Form:
+        """How it is written down."""
+        return self.form
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        problems = [*self._window_problems({"kw": self.kw}), *self._change_problems(may_grow=True)]
+        if self.publish_at >= self.end:
+            problems.append(Problem("publish_at", self.publish_at, "before end"))
+        refuse(problems)
+        return self
+
+
+class ReportAsked(Table):
+    """A report that is asked for on the way: with a granularity of 0 s once, else as often as that says.
+
+    With ``from`` and ``to`` only what lies between them is wanted, be it past or future. The specifier may be
+    one that nobody offers.
+    """
+
+    at: Instant
+    request_id: Word
+    specifier: Word
+    granularity_s: Seconds = 0
+    back_duration_s: Seconds = 0
+    from_: Instant | None = Field(default=None, alias="from")
+    to: Instant | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.from_ is None) != (self.to is None):
+            refuse([Problem("to", self.to, "from and to, or neither")])
+        if self.from_ is not None and self.to is not None and self.to <= self.from_:
+            refuse([Problem("to", self.to, "after from")])
+        return self
+
+
+class ReportCancelled(Table):
+    """A report request that is taken back: by poll, or in the same breath as a report is acknowledged."""
+
+    at: Instant
+    request_id: Word
+    by: Literal["poll", "updated_report"] = "poll"
+
+
+class RegistrationAct(Table):
+    """What the operator does about the VENs that are registered at a time.
+
+    ``cancel`` takes their registration back, ``reregister`` asks them to register again, ``forget`` is a
+    platform that restarted without its memory: it knows nobody.
+    """
+
+    at: Instant
+    kind: Literal["cancel", "reregister", "forget"]
 
 
 class Scenario(Table):
@@ -197,47 +189,65 @@ class Scenario(Table):
     ends_at: Instant
     penalty_gbp_per_mwh: NotNegative = 0.0
     telemetry: Window | None = None
+    deliver_again_at: tuple[Instant, ...] = ()
     requirement: tuple[Requirement, ...] = ()
+    call: tuple[Call, ...] = ()
     peak: tuple[Peak, ...] = ()
+    report: tuple[ReportAsked, ...] = ()
+    cancel_report: tuple[ReportCancelled, ...] = ()
+    registration: tuple[RegistrationAct, ...] = ()
     fail: tuple[Failure, ...] = ()
+    tls: Tls | None = None
+    signing: Signing | None = None
 
-    def penalty_of(self, requirement: Requirement) -> float:
+    def penalty_of(self, ordered: Ordered) -> float:
         """Penalty for what was instructed and not delivered. [GBP/MWh]"""
-        own = requirement.penalty_gbp_per_mwh
+        own = ordered.penalty_gbp_per_mwh if isinstance(ordered, Requirement) else None
         return self.penalty_gbp_per_mwh if own is None else own
 
-    def failing(self, now: datetime) -> bool:
-        """Whether the platform is down at a domain time."""
-        return any(window.from_ <= now < window.to for window in self.fail)
+    def failure(self, now: datetime, service: str, *kinds: str) -> Failure | None:
+        """What goes wrong at a domain time with what is posted to a service; the first one told counts."""
+        return next((one for one in self.fail if one.strikes(now, service) and one.kind in kinds), None)
+
+    def clock_offset(self, now: datetime) -> timedelta:
+        """How far the platform's own clock is off at a domain time, positive if it is ahead."""
+        return next(
+            (one.offset for one in self.fail if one.kind == "clock_offset" and one.holds(now)), timedelta(0)
+        )
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        problems = (
-            [Problem("ends_at", self.ends_at, "after starts_at")] if self.ends_at <= self.starts_at else []
-        )
+        refuse([*self._id_problems(), *self._time_problems()])
+        return self
+
+    def _id_problems(self) -> Iterator[Problem]:
         for kind, ids in (
-            ("requirement", [r.id for r in self.requirement]),
-            ("peak", [p.id for p in self.peak]),
+            ("requirement.id", [r.id for r in self.requirement]),
+            ("peak.id", [p.id for p in self.peak]),
+            ("call.id", [call.id for call in self.call]),
+            ("report.request_id", [report.request_id for report in self.report]),
         ):
             twice = [name for name, count in Counter(ids).items() if count > 1]
-            problems += [Problem(f"{kind}.id", name, "each id once") for name in twice]
+            yield from (Problem(kind, name, "each id once") for name in twice)
+        needs = {r.id for r in self.requirement}
+        for name in sorted(needs & {call.id for call in self.call}):
+            yield Problem("call.id", name, "no requirement's id")
+        for name in sorted(needs & {report.request_id for report in self.report}):
+            yield Problem("report.request_id", name, "no requirement's id: by that its bid is asked for")
+
+    def _time_problems(self) -> Iterator[Problem]:
+        if self.ends_at <= self.starts_at:
+            yield Problem("ends_at", self.ends_at, "after starts_at")
         if self.telemetry is not None:
             seen = self.telemetry.span
-            problems += [
-                Problem(
-                    "telemetry",
-                    f"{seen.start.isoformat()}/{seen.end.isoformat()}",
-                    f"must hold the window of {r.id}",
-                )
-                for r in self.requirement
-                if not seen.start <= r.start < r.end <= seen.end
-            ]
-        refuse(problems)
-        return self
+            shown = f"{seen.start.isoformat()}/{seen.end.isoformat()}"
+            for ordered in (*self.requirement, *self.call):
+                if not seen.start <= ordered.start < ordered.end <= seen.end:
+                    yield Problem("telemetry", shown, f"must hold the window of {ordered.id}")
 
 
 def read_scenario(path: Path) -> Scenario:
-    """Read a scenario file.
+    """Read a scenario file; files that it names are relative to it.
 
     Raises:
         BadFile: If it cannot be read or is not allowed, with every fault found.
@@ -247,4 +257,4 @@ def read_scenario(path: Path) -> Scenario:
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadFile(Refusal(path.name or str(path), reason, "a file that can be read as TOML")) from None
-    return checked(Scenario, data, path.name)
+    return checked(Scenario, data, path.name, folder=path.parent)

@@ -6,8 +6,8 @@ per half-hour.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from .span import Span
@@ -24,12 +24,16 @@ class Order:
         at: In force from this domain time until the next version's.
         kw: One value per slot; slots beyond the list are not ordered. [kW]
         cancelled: Nothing is in force; ``kw`` is what was cancelled.
+        shift: How much later than agreed each slot begins.
+        open_ended: Whether the VEN was not told an end; ``kw`` is what it comes to.
     """
 
     modification: int
     at: datetime
     kw: tuple[float, ...]
     cancelled: bool = False
+    shift: timedelta = timedelta(0)
+    open_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +115,26 @@ def instructed_kwh(span: Span, slots: tuple[Span, ...], orders: Sequence[Order])
     return sum(kwh for _, kwh in _ordered(span, slots, orders))
 
 
+def in_force(orders: Sequence[Order], opted_out: Sequence[Span]) -> tuple[Order, ...]:
+    """The versions of a dispatch, with the times in which the VEN had opted out of it as if cancelled."""
+    bounds = [at for out in opted_out for at in (out.start, out.end)]
+    found = []
+    for at in sorted({order.at for order in orders}.union(bounds)):
+        order = next((order for order in reversed(orders) if order.at <= at), None)
+        if order is not None:
+            gone = any(out.start <= at < out.end for out in opted_out)
+            found.append(replace(order, at=at, cancelled=order.cancelled or gone))
+    return tuple(found)
+
+
 def _ordered(span: Span, slots: tuple[Span, ...], orders: Sequence[Order]) -> Iterator[tuple[int, float]]:
     for index, order in enumerate(orders):
         if order.cancelled:
             continue
         until = orders[index + 1].at if index + 1 < len(orders) else span.end
-        in_force = span & Span(order.at, until)
+        ruled = span & Span(order.at, until)
         for slot, kw in enumerate(order.kw):
-            hours = (in_force & slots[slot]).hours
+            hours = (ruled & slots[slot].later(order.shift)).hours
             if hours:
                 yield slot, kw * hours
 

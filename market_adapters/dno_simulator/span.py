@@ -19,6 +19,10 @@ class Span:
         """Length in hours, 0 if empty."""
         return max((self.end - self.start) / timedelta(hours=1), 0.0)
 
+    def later(self, by: timedelta) -> "Span":
+        """The same stretch, moved."""
+        return Span(self.start + by, self.end + by)
+
     def __and__(self, other: "Span") -> "Span":
         return Span(max(self.start, other.start), min(self.end, other.end))
 

@@ -36,8 +36,25 @@ def fork(arguments: Sequence[str], log_file: Path, stack: ExitStack) -> ForkServ
 
 def fork_gateway(stage: Stage, stack: ExitStack) -> ForkServerProcess:
     """Start ``flexloop serve`` on a folder that the demo laid out."""
+    return fork(gateway_arguments(stage), stage.out / "gateway.log", stack)
+
+
+def fork_dno(stage: Stage, stack: ExitStack) -> ForkServerProcess:
+    """Start ``flexloop simulate dno`` on a folder that the demo laid out; return once it is there."""
+    arguments = [
+        *("--clock", str(stage.out / "clock.json"), "simulate", "dno"),
+        *("--scenario", str(stage.out / "scenario.toml"), "--out", str(stage.out / "dno")),
+        *("--listen", f"127.0.0.1:{stage.vtn_port}"),
+    ]
+    dno = fork(arguments, stage.out / "dno.log", stack)
+    wait((stage.out / "dno" / "messages.jsonl").exists)
+    return dno
+
+
+def gateway_arguments(stage: Stage) -> list[str]:
+    """Return what ``flexloop`` is told to serve on a folder that the demo laid out."""
     shared = ["--clock", str(stage.out / "clock.json"), "--config", str(stage.out / "gateway.toml")]
-    return fork([*shared, "--database", stage.url, "serve"], stage.out / "gateway.log", stack)
+    return [*shared, "--database", stage.url, "serve"]
 
 
 def wait(until: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:

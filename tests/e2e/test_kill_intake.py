@@ -1,13 +1,13 @@
 """The gateway killed again and again while events come in: each answer has its one fact, none comes twice.
 
-The DNO publishes a need every few seconds, then awards and orders; each kill falls into the moments after a
-delivery, before or after the answer. Gateways are forked from a server that has everything imported, so that
-a new one is there within a second.
+The test turns the clock, and the DNO publishes needs, then awards and orders; each kill falls into the
+moments after a delivery, before or after the answer. Gateways are forked from a server that has everything
+imported, so that a new one is there within a second.
 """
 
 import random
 import time
-from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,32 +22,27 @@ from aggregator.audit.messages import event_key, p7_approval, p8_durable
 from aggregator.config import read_settings
 from aggregator.demo import day
 from aggregator.demo.run import Stage, prepare
-from aggregator.demo.timekeeper import GATEWAY, SIMULATORS, Leg, Timekeeper
+from aggregator.kept_clock import Hands
 from aggregator.model.time import utc_text
 from aggregator.store import open_store
 
-from .processes import PATIENCE_S, fork, fork_gateway, wait
+from .hand_clock import hand_clock
+from .processes import PATIENCE_S, fork_dno, fork_gateway, wait
+from .stored import fact_versions
 from .traffic import Version, answered_at, answers, delivered, reports
 
 pytestmark = pytest.mark.slow
 
 STARTS_AT = datetime(2025, 1, 7, 13, 30, tzinfo=UTC)
-FACTOR = 60.0
-KILLS = 8
-"""So many while needs come in, and again while awards and orders do."""
-
 LONGEST_LIFE_S = 0.6
 """A gateway is killed at most this long after a delivery; half of them within a tenth of it."""
-
-SLACK = timedelta(minutes=2)
-TEST = "fleet"
-"""There are no chargers here: the test holds the clock in their place, until it has killed enough."""
 
 GATE_AT = STARTS_AT + timedelta(minutes=30)
 AWARDED_AT = GATE_AT + timedelta(minutes=1)
 ORDERED_AT = GATE_AT + timedelta(minutes=3)
 AMENDED_AT = GATE_AT + timedelta(minutes=5)
 CANCELLED_AT = GATE_AT + timedelta(minutes=7)
+ORDER_TIMES = sorted(2 * (AWARDED_AT, ORDERED_AT, AMENDED_AT, CANCELLED_AT))
 ENDS_AT = STARTS_AT + timedelta(hours=6)
 ZONES = ("Canvey", "Hendon Way", "Wrotham")
 FIRST = datetime(2025, 1, 8, 17, tzinfo=UTC)
@@ -104,19 +99,18 @@ NEEDS = tuple(
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """A folder with all that is left after many kills and a last run that was left in peace."""
     stage = _prepared(tmp_path_factory.mktemp("intake") / "out")
+    hands = hand_clock(stage.out, STARTS_AT)
     chance = random.Random(10)
     with ExitStack() as stack:
-        keeper = stack.enter_context(Timekeeper(stage.out, (Leg(STARTS_AT, FACTOR, SLACK),)))
-        keeper.let_go((*GATEWAY, *SIMULATORS))
-        keeper.clock.hold(TEST, GATE_AT - 5 * SLACK)
-        dno = _start_dno(stage, stack)
-        _kill_often(stage, chance, stack, keeper)
+        dno = fork_dno(stage, stack)
+        _kill_often(stage, chance, hands, (need.publish_at for need in NEEDS[1:]), stack)
         gateway = _served(stage, stack)
-        keeper.clock.hold(TEST, ORDERED_AT - SLACK)
+        wait(lambda: {need.name for need in NEEDS if need.start == FIRST} <= _bid_for(stage))
+        hands.move(AWARDED_AT)
         wait(lambda: any(version.event_id.startswith("AWD-") for version in _delivered_last(stage)))
-        keeper.clock.hold(TEST, None)
-        _kill(gateway, keeper)
-        _kill_often(stage, chance, stack, keeper)
+        gateway.kill()
+        gateway.join()
+        _kill_often(stage, chance, hands, ORDER_TIMES, stack)
         gateway = _served(stage, stack)
         wait(lambda: Version("DSP-REQ-0", 2) in _delivered_last(stage) and not _unanswered(stage))
         for program in (gateway, dno):
@@ -136,14 +130,9 @@ def test_every_event_was_answered_and_always_the_same(stage: Stage) -> None:
 
 
 def test_every_answer_has_exactly_one_fact(stage: Stage) -> None:
-    with open_store(stage.url, create=False) as store:
-        facts = Counter(
-            Version(key.event_id, key.modification)
-            for _, recorded in store.journal.all_facts()
-            if (key := event_key(recorded.fact)) is not None
-        )
-        assert {version: facts[version] for version in _answered(stage)} == dict.fromkeys(_answered(stage), 1)
-        assert set(facts.values()) == {1}
+    facts = fact_versions(stage)
+    assert {version: facts[version] for version in _answered(stage)} == dict.fromkeys(_answered(stage), 1)
+    assert set(facts.values()) == {1}
 
 
 def test_the_fact_was_there_before_the_answer_left(stage: Stage) -> None:
@@ -175,7 +164,7 @@ def test_the_audit_finds_facts_and_approvals_in_order(stage: Stage) -> None:
 
 
 def _prepared(out: Path) -> Stage:
-    """Lay out the demo's folder with this test's scenario, market rules and clock instead."""
+    """Lay out the demo's folder with this test's scenario and market rules instead."""
     stage = prepare(out)
     head = [
         f'vtn_id = "{day.VTN_ID}"',
@@ -194,28 +183,16 @@ def _prepared(out: Path) -> Stage:
     return stage
 
 
-def _kill_often(stage: Stage, chance: random.Random, stack: ExitStack, keeper: Timekeeper) -> None:
-    for n in range(KILLS):
+def _kill_often(
+    stage: Stage, chance: random.Random, hands: Hands, times: Iterable[datetime], stack: ExitStack
+) -> None:
+    """Kill a gateway at each of the times, a moment after events were handed to it."""
+    for n, at in enumerate(times):
+        hands.move(at)
         gateway = _served(stage, stack)
         time.sleep(chance.uniform(0, LONGEST_LIFE_S) * (0.1 if n % 2 else 1.0))
-        _kill(gateway, keeper)
-
-
-def _kill(gateway: ForkServerProcess, keeper: Timekeeper) -> None:
-    gateway.kill()
-    gateway.join()
-    keeper.let_go(GATEWAY)
-
-
-def _start_dno(stage: Stage, stack: ExitStack) -> ForkServerProcess:
-    arguments = [
-        *("--clock", str(stage.out / "clock.json"), "simulate", "dno"),
-        *("--scenario", str(stage.out / "scenario.toml"), "--out", str(stage.out / "dno")),
-        *("--listen", f"127.0.0.1:{stage.vtn_port}"),
-    ]
-    dno = fork(arguments, stage.out / "dno.log", stack)
-    wait((stage.out / "dno" / "messages.jsonl").exists)
-    return dno
+        gateway.kill()
+        gateway.join()
 
 
 def _served(stage: Stage, stack: ExitStack) -> ForkServerProcess:
@@ -224,6 +201,12 @@ def _served(stage: Stage, stack: ExitStack) -> ForkServerProcess:
     gateway = fork_gateway(stage, stack)
     wait(lambda: len(delivered(stage.out / "dno" / "messages.jsonl")) > before)
     return gateway
+
+
+def _bid_for(stage: Stage) -> set[str]:
+    """Return the needs that a bid came for."""
+    names = (name.split(":") for name in reports(stage.out / "dno" / "messages.jsonl"))
+    return {parts[1] for parts in names if parts[0] == day.VTN_ID}
 
 
 def _delivered_last(stage: Stage) -> frozenset[Version]:

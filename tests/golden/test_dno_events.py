@@ -1,7 +1,7 @@
 """The events of the DNO simulator, byte for byte."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from openleadr.messaging import create_message, validate_xml_schema
 from market_adapters.dno_simulator.book import Bid, Book
 from market_adapters.dno_simulator.edge import checked
 from market_adapters.dno_simulator.events import as_event
-from market_adapters.dno_simulator.market import notices
+from market_adapters.dno_simulator.notices import notices
 from market_adapters.dno_simulator.scenario import Scenario
 
 FOLDER = Path(__file__).parent / "dno_simulator"
@@ -74,7 +74,7 @@ def test_an_event_is_the_published_example(name: str, event_id: str, published_b
         "oadrDistributeEvent",
         vtn_id=scenario.vtn_id,
         request_id=f"r-{name}",
-        events=[as_event(notice, scenario.market_context, seen_at)],
+        events=[as_event(notice, seen_at, timedelta(0))],
     )
     validate_xml_schema(xml)
     assert without_stamps(xml) == without_stamps((FOLDER / f"{name}.xml").read_text())

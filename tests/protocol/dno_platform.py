@@ -1,6 +1,7 @@
 """The simulated operator in-process, on a clock that the test turns, and the words its tests share."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,9 +17,11 @@ from market_adapters.dno_simulator.record import MessageLog
 from market_adapters.dno_simulator.result import result
 from market_adapters.dno_simulator.scenario import Scenario
 from market_adapters.dno_simulator.server import Vtn
+from market_adapters.dno_simulator.state import State
 
 from .dno_ven import HALF_HOUR, MINUTE, Ven
 
+PATIENCE_S = 30
 ZONE = "Hendon Way"
 PREFIX = f"{ZONE}/day-ahead"
 START = datetime(2025, 1, 8, 17, tzinfo=UTC)
@@ -75,17 +78,28 @@ class Platform:
 
 @asynccontextmanager
 async def platform(
-    folder: Path, requirement: Mapping[str, Any] | None = None, **scenario: Any
+    folder: Path, requirement: Mapping[str, Any] | None = None, *, at: str | None = None, **scenario: Any
 ) -> AsyncIterator[Platform]:
-    """The simulated operator served in-process, with one requirement, changed as the test needs it."""
+    """The simulated operator served in-process, with one requirement, changed as the test needs it.
+
+    Its clock shows the scenario's start, or ``at``.
+    """
     asked = {"requirement": [REQUIREMENT | dict(requirement or {})]}
     played = checked(Scenario, SCENARIO | asked | scenario, "x.toml")
-    clock, book, changes = HandClock(played.starts_at), Book(played), []
+    clock, changes = HandClock(datetime.fromisoformat(at) if at else played.starts_at), []
+    state = State(played, folder / "memory.jsonl", clock.now())
     with MessageLog(folder / "messages.jsonl", clock) as log:
-        vtn = Vtn(played, clock, book, log, lambda: changes.append(None))
+        vtn = Vtn(played, clock, state, log, lambda: changes.append(None))
         async with TestServer(vtn.app) as server, aiohttp.ClientSession() as session:
             ven = Ven(session, str(server.make_url("")).rstrip("/"))
-            yield Platform(played, clock, book, log, ven, changes)
+            yield Platform(played, clock, state.book, log, ven, changes)
+
+
+async def until(met: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not met():  # noqa: ASYNC110 - it may be another program that makes it so
+            await asyncio.sleep(0.01)
 
 
 PEAK = {

@@ -11,7 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from openleadr import OpenADRClient
+
+from .dno_ven import PATH, Ven
 
 COMMAND = (
     "import sys; from pathlib import Path; from market_adapters.dno_simulator.main import run;"
@@ -111,6 +114,22 @@ async def test_it_ends_by_itself_and_keeps_stdout_clean(tmp_path: Path) -> None:
         assert (process.returncode, stdout, stderr) == (0, b"", b"")
         assert result(tmp_path)["requirements"][0]["awarded_kw"] == [0.0] * 4
         assert (tmp_path / "out" / "messages.jsonl").read_text() == ""
+
+
+async def test_killed_and_started_again_it_knows_who_is_registered(tmp_path: Path) -> None:
+    arguments = files(tmp_path, factor=1.0)
+    async with aiohttp.ClientSession() as session:
+        async with simulator(arguments) as (process, url):
+            ven = await Ven(session, url.removesuffix(PATH)).register()
+            await ven.events()
+            process.kill()
+            await process.wait()
+        async with simulator(arguments) as (_, url):
+            ven.base_url = url.removesuffix(PATH)
+            assert (await ven.poll())[0] == "oadrResponse"  # registered, and told of all there is
+            await ven.answer("REQ-HW")
+            assert result(tmp_path)["opt"] == {"REQ-HW": "optIn"}
+            assert result(tmp_path)["messages"]["oadrPoll"] == 2
 
 
 async def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:

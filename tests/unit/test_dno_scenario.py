@@ -1,13 +1,18 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from market_adapters.dno_simulator.book import Bid, Book
 from market_adapters.dno_simulator.edge import BadFile
+from market_adapters.dno_simulator.faults import Failure
 from market_adapters.dno_simulator.main import run
-from market_adapters.dno_simulator.market import notices, orders
-from market_adapters.dno_simulator.scenario import read_scenario
+from market_adapters.dno_simulator.market import orders
+from market_adapters.dno_simulator.notices import notices
+from market_adapters.dno_simulator.ordering import Form
+from market_adapters.dno_simulator.scenario import Call, Requirement, Scenario, read_scenario
 
+EXAMPLES = Path(__file__).parents[2] / "config"
 HEAD = """
 vtn_id = "DSO-Demo"
 market_context = "http://dso.example/flex"
@@ -145,6 +150,16 @@ def test_what_is_refused(tmp_path: Path, old: str, new: str, field: str) -> None
     assert old in text
     lines = faults(tmp_path, text.replace(old, new, 1))
     assert field in [line.split(": ")[1] for line in lines]
+
+
+def test_the_examples_can_be_played_and_name_every_key_and_fault() -> None:
+    for name in ("dno.example.toml", "dno.broken.example.toml"):
+        read_scenario(EXAMPLES / name)
+    text = (EXAMPLES / "dno.broken.example.toml").read_text()
+    kinds = get_args(Failure.model_fields["kind"].annotation)
+    assert [kind for kind in kinds if kind not in text] == []
+    fields = [*Scenario.model_fields, *Call.model_fields, *Form.model_fields, *Requirement.model_fields]
+    assert [field for field in fields if field.rstrip("_") not in text] == []
 
 
 def test_an_id_used_twice_is_refused(tmp_path: Path) -> None:
