@@ -121,7 +121,7 @@ def _make_again(evidence: Evidence) -> Iterator[_Made]:
 
 def _again(evidence: Evidence, history: History, need: Requirement, known_at: datetime) -> Prepared | str:
     prices = prices_of(evidence.settings, lambda zone: _peaks(evidence, zone, known_at))
-    proposer = Proposer(evidence.settings, evidence.fleet, history, prices)
+    proposer = Proposer(evidence.settings, evidence.fleets.at(known_at), history, prices)
     return proposer.prepare(need, evidence.settings.products[need.product_id], known_at)
 
 
