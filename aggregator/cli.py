@@ -88,7 +88,8 @@ def run(arguments: Sequence[str]) -> int:
         first = bad.faults[0]
         return fail(bad.code, first.where, first.value, first.allowed, as_json=as_json, more=bad.faults[1:])
     except RuleViolation as refused:
-        return fail("refused", "action", str(refused), "see flexloop bids show", as_json=as_json, exit_code=1)
+        instead = refused.instead or "see flexloop bids show"
+        return fail("refused", "action", str(refused), instead, as_json=as_json, exit_code=1)
     except Unavailable as away:
         return fail("unavailable", "outside", str(away), "try again later", as_json=as_json, exit_code=1)
     except BrokenPipeError:

@@ -29,7 +29,7 @@ from aggregator.reporting import Reporting
 from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Store
 from aggregator.wiring import prices_of, workflow_of
-from aggregator.workflow import BID, COMMITTED, OPT, fleet_of, settlement_report_id
+from aggregator.workflow import BID, COMMITTED, OPT, fleet_of, fleets_of, settlement_report_id
 from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 
@@ -63,6 +63,7 @@ class Gateway:
         self.store = store
         self.clock = clock
         self.fleet = fleet_of(store)
+        self.fleets = fleets_of(store)
         self.workflow = workflow_of(settings, store, clock)
         self.book = Book(store, settings.fleet.zones)
         self.prices = prices_of(settings, self.book.peaks)
@@ -190,7 +191,7 @@ class Gateway:
             if recorded_until is None or recorded_until < opportunity.window.end + self.lag:
                 return opportunity  # readings of the window may still be on their way
             request = self.reporting.request_for(opportunity.vtn_id, "settlement", opportunity.zone)
-            return settle_opportunity(self.workflow, opportunity, self.fleet, request)
+            return settle_opportunity(self.workflow, opportunity, self.fleets, request)
         if opportunity.stage is Stage.SETTLED:
             self._report_settled(opportunity)
         return self.workflow.advance(opportunity)
@@ -201,7 +202,7 @@ class Gateway:
         report_id = settlement_report_id(opportunity.opportunity_id, opportunity.statement_version)
         if request is not None and self.store.outbox.get(report_id) is None:
             product = self.workflow.products[opportunity.product_id]
-            worked = work_out(self.store, opportunity, product, self.fleet)
+            worked = work_out(self.store, opportunity, product, self.fleets)
             self.store.outbox.put(
                 settlement_report(worked, opportunity.statement_version, request, self.clock.now())
             )

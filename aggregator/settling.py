@@ -1,15 +1,17 @@
 """The settlement job: from the store's facts, nominations and registers to statements, and to files.
 
 What is settled is a function of what was known at a time; the same question gets the same bytes. A late or
-corrected reading makes a new version of a statement, never an edit.
+corrected reading makes a new version of a statement, never an edit. Whose registers count is said by the
+fleet in force at the window's start, whatever was imported since.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import takewhile
 
-from aggregator.model.fleet import Fleet
+from aggregator.model.fleet import Fleets
 from aggregator.model.market import Product
 from aggregator.model.metering import Reading
 from aggregator.model.opportunity import (
@@ -20,6 +22,7 @@ from aggregator.model.opportunity import (
     Opportunity,
     Settled,
     Stage,
+    replay,
 )
 from aggregator.model.time import LONDON, Interval, utc_text
 from aggregator.ports import Quality, Report, ReportRequest, ReportRow
@@ -29,6 +32,9 @@ from aggregator.store import Store, StoredStatement
 from aggregator.workflow import Workflow, settlement_report_id
 
 SETTLED_STAGES = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
+WITHOUT_MONEY = (DeliveryStarted, DeliveryEnded, Settled, Closed)
+"""Facts that no amount depends on: a settlement does not depend on itself."""
+
 AROUND = timedelta(hours=1)
 """Readings this far around a window are looked at, to interpolate a boundary that has none."""
 
@@ -49,19 +55,33 @@ def work_out(
     store: Store,
     opportunity: Opportunity,
     product: Product,
-    fleet: Fleet,
+    fleets: Fleets,
     as_known_at: datetime | None = None,
 ) -> Worked:
-    """Settle one opportunity from the store, as known at a time."""
+    """Settle one opportunity from the store, as known at a time.
+
+    Args:
+        store: Where facts, nominations and registers are.
+        opportunity: As it was known then: see ``known``.
+        product: Its rules.
+        fleets: The one in force when its window starts counts.
+        as_known_at: Only what was learnt by then; None for all.
+    """
+    fleet = fleets.at(opportunity.window.start)
     periods = settled_periods(opportunity)
     window = Interval(periods[0].start, periods[-1].end)
     cars = fleet.in_zone(opportunity.zone)
     readings = registers(store, [car.charger.charger_id for car in cars], window, as_known_at)
-    nominations = {one.period: one for one in store.nominations.between(opportunity.zone, window)}
+    frozen = store.nominations.between(opportunity.zone, window, as_known_at)
+    nominations = {one.period: one for one in frozen}
     car_of = {car.charger.charger_id: car.car_id for car in cars}
     statement = settle(opportunity, product, nominations, metered(readings, periods), car_of)
     inputs = {
-        "facts": _digest(repr(fact) for fact in _economic_facts(store, opportunity)),
+        "facts": _digest(
+            repr(fact)
+            for fact in _facts(store, opportunity.opportunity_id, as_known_at)
+            if not isinstance(fact, WITHOUT_MONEY)
+        ),
         "nominations": _digest(repr(nominations[period]) for period in sorted(nominations)),
         "readings": _digest(_reading_text(row) for rows in readings.values() for row in rows),
         "product": _digest([repr(product)]),
@@ -89,18 +109,18 @@ def registers(
 
 
 def settle_opportunity(
-    workflow: Workflow, opportunity: Opportunity, fleet: Fleet, request: ReportRequest | None
+    workflow: Workflow, opportunity: Opportunity, fleets: Fleets, request: ReportRequest | None
 ) -> Opportunity:
     """Record the statement of a delivered opportunity and queue its report; nothing new, nothing done.
 
     Args:
         workflow: Records the fact.
         opportunity: At least delivered.
-        fleet: Its cars.
+        fleets: Whose cars, at any time.
         request: The platform's standing request for settlement reports; None where it made none.
     """
     product = workflow.products[opportunity.product_id]
-    worked = work_out(workflow.store, opportunity, product, fleet)
+    worked = work_out(workflow.store, opportunity, product, fleets)
     known = workflow.store.statements.latest(opportunity.opportunity_id)
     if known is not None and known.digest == worked.digest:
         return opportunity
@@ -119,24 +139,31 @@ def settle_opportunity(
 def make_book(
     store: Store,
     products: Mapping[str, Product],
-    fleet: Fleet,
+    fleets: Fleets,
     start: date,
     end: date,
     zone: str | None = None,
     as_known_at: datetime | None = None,
 ) -> StatementBook:
-    """Return the statement of all half-hours whose London date lies in ``start`` to ``end``, end excluded."""
+    """Return the statement of all half-hours whose London date lies in ``start`` to ``end``, end excluded.
+
+    What has been delivered has rows. With ``as_known_at`` they say what was known of it then, its orders,
+    award and nomination included: where there was neither an award nor an order yet, there are no rows.
+    """
     span = Interval(
         datetime.combine(start, datetime.min.time(), LONDON),
         datetime.combine(end, datetime.min.time(), LONDON),
     )
-    found = store.journal.find(zone=zone, stages=SETTLED_STAGES, overlapping=span)
+    now_there = span if as_known_at is None else None  # a window may have been another one then
+    delivered = store.journal.find(zone=zone, stages=SETTLED_STAGES, overlapping=now_there)
+    found = [one if as_known_at is None else known(store, one, as_known_at) for one in delivered]
+    ordered = [one for one in found if one.award is not None or one.orders]
     rows: list[StatementRow] = []
     inputs: dict[str, str] = {}
-    for opportunity in sorted(found, key=lambda one: (one.zone, one.window, one.opportunity_id)):
-        if opportunity.award is None and not opportunity.orders:
+    for opportunity in sorted(ordered, key=lambda one: (one.zone, one.window, one.opportunity_id)):
+        if opportunity.window.overlap(span) is None:
             continue
-        worked = work_out(store, opportunity, products[opportunity.product_id], fleet, as_known_at)
+        worked = work_out(store, opportunity, products[opportunity.product_id], fleets, as_known_at)
         rows += [
             StatementRow(line, opportunity.statement_version)
             for line in worked.statement.lines
@@ -146,11 +173,17 @@ def make_book(
     return StatementBook(start, end, zone, tuple(rows), inputs)
 
 
-def _economic_facts(store: Store, opportunity: Opportunity) -> Iterator[Fact]:
-    """Yield the facts that money depends on: a settlement does not depend on itself."""
-    for recorded in store.journal.facts(opportunity.opportunity_id):
-        if not isinstance(recorded.fact, (DeliveryStarted, DeliveryEnded, Settled, Closed)):
-            yield recorded.fact
+def known(store: Store, opportunity: Opportunity, at: datetime) -> Opportunity:
+    """Return an opportunity as it was known at a time; one without facts where nothing was known of it."""
+    return replay(opportunity.opportunity_id, _facts(store, opportunity.opportunity_id, at))
+
+
+def _facts(store: Store, opportunity_id: str, as_known_at: datetime | None) -> list[Fact]:
+    """Return the facts recorded by a time, up to the first that was not: only so can they be replayed."""
+    recorded = store.journal.facts(opportunity_id)
+    if as_known_at is not None:
+        recorded = list(takewhile(lambda one: one.recorded_at <= as_known_at, recorded))
+    return [one.fact for one in recorded]
 
 
 def settlement_report(worked: Worked, version: int, request: ReportRequest, now: datetime) -> Report:

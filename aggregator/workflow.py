@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from aggregator.desk import Desk
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
-from aggregator.model.fleet import Fleet
+from aggregator.model.fleet import Fleet, Fleets
 from aggregator.model.market import Draft, EventKey, Nomination, Plan, Product, Requirement
 from aggregator.model.money import exact
 from aggregator.model.opportunity import (
@@ -38,6 +39,8 @@ from aggregator.model.opportunity import (
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
 from aggregator.ports import Clock, OptOut, Report, ReportRow
 from aggregator.store import InboxEntry, Store, StoredStatement
+
+T = TypeVar("T")
 
 WH_PER_KWH = 1000
 OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.CLOSED))
@@ -370,15 +373,27 @@ def settlement_report_id(opportunity_id: str, version: int) -> str:
 
 
 def fleet_of(store: Store) -> Fleet:
-    """Return the imported fleet.
+    """Return the fleet imported last.
 
     Raises:
         BadMessage: If none was imported yet.
     """
-    fleet = store.fleet.load()
-    if fleet is None:
+    return _imported(store.fleet.load())
+
+
+def fleets_of(store: Store) -> Fleets:
+    """Return every fleet that was ever in force.
+
+    Raises:
+        BadMessage: If none was imported yet.
+    """
+    return _imported(store.fleet.all())
+
+
+def _imported(found: T | None) -> T:
+    if found is None:
         raise BadMessage(Fault("store: fleet", "nothing", "run flexloop fleet import FILE first"))
-    return fleet
+    return found
 
 
 def held_back_kw(plan: Plan, drafts: Iterable[tuple[Requirement, Draft]]) -> dict[Interval, float]:

@@ -2,13 +2,13 @@
 
 import itertools
 from bisect import bisect_right
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aggregator.audit.evidence import Evidence, Finding
-from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car
+from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car, Fleet, Fleets
 from aggregator.model.metering import Outcome, Purpose, SetPoint
 from aggregator.model.time import HOUR, next_local, utc_text
 from aggregator.store import CarState, SentPoint
@@ -26,15 +26,15 @@ TAPER_ALLOWANCE = 0.85
 def p1_floor(evidence: Evidence) -> Finding:
     """No car is discharged below its floor: on true energy where simulated, else on what it reported."""
     checked, breaches = 0, []
-    for car in evidence.fleet.cars:
-        floor_kwh = max(LOWEST_FLOOR_SOC, car.floor_soc) * car.capacity_kwh
-        rows = evidence.truth.get(car.car_id, ())
+    for car_id, rows in evidence.truth.items():
         for before, true in itertools.pairwise(rows):
             gave_w = max(
                 before.export_w if before.plugged else 0, true.export_w
             )  # either bounds the time between
-            if gave_w > 0:
+            car = evidence.fleets.car(car_id, before.at)  # under whose floor it began to give
+            if gave_w > 0 and car is not None:
                 checked += 1
+                floor_kwh = max(LOWEST_FLOOR_SOC, car.floor_soc) * car.capacity_kwh
                 if true.energy_kwh < floor_kwh - TOLERANCE_KWH:
                     breaches.append(
                         f"{car.car_id} gave {gave_w} W until {utc_text(true.at)} and had"
@@ -50,12 +50,12 @@ def p1_floor(evidence: Evidence) -> Finding:
 def _reported_floor(evidence: Evidence) -> tuple[int, list[str]]:
     checked, breaches = 0, []
     resolution = evidence.settings.dispatch.soc_resolution
-    for car in evidence.fleet.cars:
-        lowest = max(LOWEST_FLOOR_SOC, car.floor_soc) - resolution
-        for state in evidence.states.get(car.car_id, ()):
-            if state.export_w > 0 and state.soc is not None:
+    for car_id, states in evidence.states.items():
+        for state in states:
+            car = evidence.fleets.car(car_id, state.measured_at)
+            if state.export_w > 0 and state.soc is not None and car is not None:
                 checked += 1
-                if state.soc < lowest:
+                if state.soc < max(LOWEST_FLOOR_SOC, car.floor_soc) - resolution:
                     at = utc_text(state.measured_at)
                     breaches.append(
                         f"{car.car_id} gave {state.export_w} W at {at} at {state.soc:.3f} charged"
@@ -67,8 +67,9 @@ def p2_departure(evidence: Evidence) -> Finding:
     """A car that could reach its target by the promised departure had it then."""
     checked, breaches = 0, []
     resolution = evidence.settings.dispatch.soc_resolution
-    for car in evidence.fleet.cars:
-        for promise in _promises(car, evidence.states.get(car.car_id, ())):
+    for car_id, states in evidence.states.items():
+        for promise in _promises(evidence.fleets, states):
+            car = promise.car
             hours = (promise.due_at - promise.known_at) / HOUR
             power_kw = min(car.charger.charge_kw, car.site.import_limit_kw)
             gained = TAPER_ALLOWANCE * car.charger.eta_charge * power_kw * hours / car.capacity_kwh
@@ -77,7 +78,7 @@ def p2_departure(evidence: Evidence) -> Finding:
             checked += 1
             if promise.soc_when_due < promise.target_soc - 2 * resolution:
                 breaches.append(
-                    f"{car.car_id} stood at {promise.soc_when_due:.3f} at {utc_text(promise.due_at)},"
+                    f"{car_id} stood at {promise.soc_when_due:.3f} at {utc_text(promise.due_at)},"
                     f" promised {promise.target_soc:.3f}"
                 )
     what = "departures promised, stated or by default, that the car was there for and could keep"
@@ -86,8 +87,13 @@ def p2_departure(evidence: Evidence) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Promise:
-    """A driver's word while the car was plugged in, and what the car reported."""
+    """A driver's word while the car was plugged in, and what the car reported.
 
+    Attributes:
+        car: As it was when the word was first heard.
+    """
+
+    car: Car
     known_at: datetime
     due_at: datetime
     target_soc: float
@@ -95,24 +101,26 @@ class _Promise:
     soc_when_due: float
 
 
-def _promises(car: Car, states: Sequence[CarState]) -> Iterator[_Promise]:
+def _promises(fleets: Fleets, states: Sequence[CarState]) -> Iterator[_Promise]:
     """Yield each promise that fell due while the car was plugged in and not boosted."""
     usable = [state for state in states if state.soc is not None or not state.plugged]
-    for key, group in itertools.groupby(usable, key=lambda state: _word(car, state)):
+    for key, group in itertools.groupby(usable, key=lambda state: _word(fleets, state)):
         said = list(group)
-        if key is None:
+        car = fleets.car(said[0].car_id, said[0].measured_at)
+        if key is None or car is None:
             continue
         due_at, target = key
         before = [state for state in said if state.measured_at <= due_at]
         after = next((state for state in usable if state.measured_at > said[-1].measured_at), None)
         stayed = said[-1].measured_at >= due_at or (after is not None and after.measured_at >= due_at)
         if before and stayed and before[0].soc is not None and before[-1].soc is not None:
-            yield _Promise(before[0].measured_at, due_at, target, before[0].soc, before[-1].soc)
+            yield _Promise(car, before[0].measured_at, due_at, target, before[0].soc, before[-1].soc)
 
 
-def _word(car: Car, state: CarState) -> tuple[datetime, float] | None:
-    """Return when the driver was promised the car, and how full; None while it is not plugged in."""
-    if not state.plugged:
+def _word(fleets: Fleets, state: CarState) -> tuple[datetime, float] | None:
+    """Return when the driver was promised the car, and how full; None while it is not plugged in, or ours."""
+    car = fleets.car(state.car_id, state.measured_at)
+    if car is None or not state.plugged:
         return None
     target = state.target_soc if state.target_soc is not None else car.default_intent.target_soc
     if state.depart_at is not None:
@@ -126,18 +134,12 @@ def p3_boost(evidence: Evidence) -> Finding:
     by_car: dict[str, list[SetPoint]] = defaultdict(list)
     for one in evidence.accepted:
         by_car[one.point.car_id].append(one.point)
-    at_home = Counter(car.site.site_id for car in evidence.fleet.cars)
-    full_w = {
-        car.car_id: ALMOST
-        * W_PER_KW
-        * min(car.charger.charge_kw, car.site.import_limit_kw / at_home[car.site.site_id])
-        for car in evidence.fleet.cars
-    }
     checked, breaches = 0, []
     for car_id, states in evidence.states.items():
         known_at = [(state.received_at, state.boost and state.plugged) for state in states]
         for (received_at, now_on), (_, was_on) in zip(known_at[1:], known_at, strict=False):
-            if not now_on or was_on:
+            fleet = evidence.fleets.at(received_at)
+            if not now_on or was_on or car_id not in fleet.by_id:
                 continue
             checked += 1
             off_at = next((at for at, on in known_at if at > received_at and not on), None)
@@ -149,7 +151,7 @@ def p3_boost(evidence: Evidence) -> Finding:
             obeyed = any(
                 point.purpose is Purpose.BOOST
                 and point.issued_at <= received_at + cycle
-                and -point.export_w >= full_w[car_id]
+                and -point.export_w >= _full_w(fleet, car_id)
                 for point in during
             )
             if not obeyed:
@@ -164,17 +166,24 @@ def p3_boost(evidence: Evidence) -> Finding:
     return Finding("P3 boost", "times a driver switched V2G off", checked, tuple(breaches))
 
 
+def _full_w(fleet: Fleet, car_id: str) -> float:
+    """Return nearly all of what a car may draw: its charger's power, or its part of the fuse. [W]"""
+    car = fleet.by_id[car_id]
+    at_home = sum(other.site.site_id == car.site.site_id for other in fleet.cars)
+    return ALMOST * W_PER_KW * min(car.charger.charge_kw, car.site.import_limit_kw / at_home)
+
+
 def p4_sites(evidence: Evidence) -> Finding:
     """What a home's cars are told together keeps within its export approval and its fuse."""
-    cars = evidence.fleet.by_id
     standing: dict[str, dict[str, SetPoint]] = defaultdict(dict)
     breaches = []
     for issued_at, batch in itertools.groupby(evidence.accepted, key=lambda one: one.point.issued_at):
         touched = {}
+        cars = evidence.fleets.at(issued_at).by_id
         for one in batch:
             car = cars.get(one.point.car_id)
             if car is None:
-                breaches.append(f"{one.point.car_id} is not in the fleet")
+                breaches.append(f"{one.point.car_id} was not in the fleet at {utc_text(issued_at)}")
             else:
                 standing[car.site.site_id][one.point.car_id] = one.point
                 touched[car.site.site_id] = car.site
@@ -267,7 +276,7 @@ def _moves(evidence: Evidence) -> Iterator[tuple[datetime, str, float]]:
     exempt = (Purpose.BOOST, Purpose.MUST_CHARGE, Purpose.RELEASE)
     last: dict[str, SentPoint] = {}
     for one in evidence.accepted:
-        point, car = one.point, evidence.fleet.by_id.get(one.point.car_id)
+        point, car = one.point, evidence.fleets.car(one.point.car_id, one.point.issued_at)
         before = last.get(point.car_id)
         last[point.car_id] = one
         stood = before.point.export_w if before and before.point.expires_at > point.issued_at else 0

@@ -1,4 +1,8 @@
-"""What the audit looks at, read once, and how it says what it found."""
+"""What the audit looks at, read once, and how it says what it found.
+
+The past is judged by the fleet of its time: each set-point, state and reading by the one in force just
+then, a driver's word by the one in force when it was first heard, a draft by the one it was made from.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,11 +12,12 @@ from functools import cached_property
 
 from aggregator.config import Settings
 from aggregator.model.errors import RuleViolation
-from aggregator.model.fleet import Fleet
+from aggregator.model.fleet import Fleets
 from aggregator.model.metering import Outcome
 from aggregator.model.opportunity import Fact, Opportunity, replay
 from aggregator.model.time import Interval
 from aggregator.store import CarState, Recorded, SentPoint, Store, TrueState
+from aggregator.workflow import fleets_of
 
 ALWAYS = Interval(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 MOST_SHOWN = 20
@@ -47,10 +52,18 @@ class Finding:
 class Evidence:
     """A database with its configuration, each part read when first asked for."""
 
-    def __init__(self, store: Store, settings: Settings, fleet: Fleet) -> None:
+    def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.settings = settings
-        self.fleet = fleet
+
+    @cached_property
+    def fleets(self) -> Fleets:
+        """Every fleet that was ever in force.
+
+        Raises:
+            BadMessage: If none was imported yet.
+        """
+        return fleets_of(self.store)
 
     @cached_property
     def points(self) -> Sequence[SentPoint]:
@@ -66,7 +79,7 @@ class Evidence:
     def states(self) -> Mapping[str, Sequence[CarState]]:
         """Reported states per car, ascending."""
         found: dict[str, list[CarState]] = defaultdict(list)
-        for state in self.store.states.between(list(self.fleet.by_id), ALWAYS):
+        for state in self.store.states.between(self.fleets.car_ids, ALWAYS):
             found[state.car_id].append(state)
         return found
 
@@ -74,7 +87,7 @@ class Evidence:
     def truth(self) -> Mapping[str, Sequence[TrueState]]:
         """True states per simulated car, ascending; empty outside a simulation."""
         found: dict[str, list[TrueState]] = defaultdict(list)
-        for state in self.store.truth.between(list(self.fleet.by_id), ALWAYS):
+        for state in self.store.truth.between(self.fleets.car_ids, ALWAYS):
             found[state.car_id].append(state)
         return found
 

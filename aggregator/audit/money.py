@@ -14,8 +14,7 @@ from aggregator.settling import SETTLED_STAGES, Worked, work_out
 def p9_registers(evidence: Evidence) -> Finding:
     """Registers never run backwards, and each statement made can be made again with the same digest."""
     breaches: list[str] = []
-    chargers = [car.charger.charger_id for car in evidence.fleet.cars]
-    readings = evidence.store.readings.between(chargers, ALWAYS)
+    readings = evidence.store.readings.between(evidence.fleets.charger_ids, ALWAYS)
     for before, after in itertools.pairwise(readings):
         if before.charger_id != after.charger_id:
             continue
@@ -75,4 +74,4 @@ def _worked(evidence: Evidence) -> Iterator[Worked]:
     for opportunity in evidence.opportunities:
         if opportunity.stage in SETTLED_STAGES and opportunity.statement_version:
             product = evidence.settings.products[opportunity.product_id]
-            yield work_out(evidence.store, opportunity, product, evidence.fleet)
+            yield work_out(evidence.store, opportunity, product, evidence.fleets)

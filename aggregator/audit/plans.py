@@ -118,7 +118,7 @@ def _make_again(evidence: Evidence) -> Iterator[_Made]:
 
 
 def _again(evidence: Evidence, history: History, need: Requirement, known_at: datetime) -> Prepared | str:
-    proposer = Proposer(evidence.settings, evidence.fleet, history, evidence.store.inbox.peaks)
+    proposer = Proposer(evidence.settings, evidence.fleets.at(known_at), history, evidence.store.inbox.peaks)
     return proposer.prepare(need, evidence.settings.products[need.product_id], known_at)
 
 

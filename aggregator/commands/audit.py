@@ -7,7 +7,6 @@ from aggregator.audit.evidence import MOST_SHOWN, Evidence
 from aggregator.audit.present import audit_body, audit_table
 from aggregator.commands.context import Context
 from aggregator.wiring import settings_of
-from aggregator.workflow import fleet_of
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +22,7 @@ def audit_command(context: typer.Context) -> int:
     shared: Context = context.obj
     with shared.store() as store:
         settings = settings_of(store) or shared.settings()
-        audit = run_audit(Evidence(store, settings, fleet_of(store)))
+        audit = run_audit(Evidence(store, settings))
     if shared.as_json:
         shared.answer(audit_body(audit), "")
     else:

@@ -132,7 +132,7 @@ def withdraw(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None
 
 def _act(context: typer.Context, bid: str, action: Callable[[Workflow, Opportunity], Opportunity]) -> None:
     shared: Context = context.obj
-    with shared.workflow() as (_, workflow):
+    with shared.workflow(acting=True) as (_, workflow):
         after = action(workflow, _the(workflow, bid))
         body = _summary(after, workflow)
     shared.answer(body, f"{after.opportunity_id} is {after.stage}")

@@ -18,6 +18,7 @@ from aggregator.commands.database import opened
 from aggregator.config import Settings, read_settings
 from aggregator.model.errors import Fault
 from aggregator.store import Store
+from aggregator.takeover import Timekeeping, must_keep_time
 from aggregator.wiring import workflow_of
 from aggregator.workflow import Workflow
 
@@ -42,6 +43,11 @@ class Context:
         """Return the domain clock: real time, unless a clock file says otherwise."""
         return read_clock(self.clock_file)
 
+    @property
+    def timekeeping(self) -> Timekeeping:
+        """Return what tells the time."""
+        return Timekeeping.REAL if self.clock_file is None else Timekeeping.FILE
+
     def store_url(self) -> str:
         """Return the store's URL; with ``--database`` no configuration is needed."""
         return self.database if self.database is not None else self.settings().store.url
@@ -53,10 +59,12 @@ class Context:
             yield store
 
     @contextmanager
-    def workflow(self) -> Iterator[tuple[Settings, Workflow]]:
-        """Open the store with the desk's rules around it."""
+    def workflow(self, *, acting: bool = False) -> Iterator[tuple[Settings, Workflow]]:
+        """Open the store with the desk's rules around it; who acts must have the store's own time."""
         settings = self.settings()
         with opened(settings.store.url, create=False) as store:
+            if acting:
+                must_keep_time(store, self.timekeeping)
             yield settings, workflow_of(settings, store, self.clock())
 
     def answer(self, body: Mapping[str, object], text: str) -> None:

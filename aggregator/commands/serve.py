@@ -12,8 +12,10 @@ from aggregator.app import serve
 from aggregator.commands.context import Context
 from aggregator.config import Settings
 from aggregator.demo.run import run_demo
+from aggregator.ports import Clock
 from aggregator.solver import find_glpsol
 from aggregator.store import Store
+from aggregator.takeover import take_over
 
 log = structlog.get_logger()
 
@@ -27,22 +29,24 @@ def register(app: typer.Typer) -> None:
 
 
 def serve_command(context: typer.Context) -> int:
-    """Run the gateway until SIGTERM or SIGINT; cars are released before it ends."""
+    """Run the store's one gateway until SIGTERM or SIGINT; cars are released before it ends."""
     shared: Context = context.obj
     settings = shared.settings()
     if settings.bidding.solver == "glpk":
         find_glpsol(settings.bidding.glpsol)
-    with shared.store(create=True) as store:
-        return asyncio.run(_serve_until_signal(shared, settings, store))
+    with shared.store(create=True) as store, store.held():
+        clock = shared.clock()
+        take_over(store, shared.timekeeping, clock.now())
+        return asyncio.run(_serve_until_signal(settings, store, clock))
 
 
-async def _serve_until_signal(shared: Context, settings: Settings, store: Store) -> int:
+async def _serve_until_signal(settings: Settings, store: Store, clock: Clock) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     try:
-        await serve(settings, store, shared.clock(), stop)
+        await serve(settings, store, clock, stop)
     except ExceptionGroup as crashed:
         log.exception("worker_crashed", exc_info=crashed)
         return 1

@@ -12,7 +12,7 @@ from aggregator.model.opportunity import Stage
 from aggregator.model.time import parse_instant
 from aggregator.reports import write_book
 from aggregator.settling import make_book, settle_opportunity
-from aggregator.workflow import fleet_of
+from aggregator.workflow import fleets_of
 
 SETTLEABLE = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
 
@@ -29,7 +29,7 @@ def settle_command(
     out: Annotated[Path, typer.Option("--out", help="Folder for statement.csv, .json and .html.")],
     zone: Annotated[str | None, typer.Option(help="Only this zone.")] = None,
     as_known_at: Annotated[
-        str | None, typer.Option(help="Only what was learnt by then, with a zone.")
+        str | None, typer.Option(help="Only what was learnt by then, orders included; with a zone.")
     ] = None,
 ) -> None:
     """Settle what was delivered and write the statement; a re-run gives the same bytes."""
@@ -41,12 +41,12 @@ def settle_command(
     with shared.workflow() as (settings, workflow):
         if zone is not None and zone not in settings.fleet.zones:
             raise BadMessage(Fault("settle: --zone", zone, f"one of {', '.join(settings.fleet.zones)}"))
-        fleet = fleet_of(workflow.store)
+        fleets = fleets_of(workflow.store)
         if known_at is None:
             for opportunity in workflow.store.journal.find(zone=zone, stages=SETTLEABLE):
                 if opportunity.award is not None or opportunity.orders:
-                    settle_opportunity(workflow, opportunity, fleet, None)
-        book = make_book(workflow.store, settings.products, fleet, first, last, zone, known_at)
+                    settle_opportunity(workflow, opportunity, fleets, None)
+        book = make_book(workflow.store, settings.products, fleets, first, last, zone, known_at)
     digests = write_book(book, out)
     body = {"rows": len(book.rows), "totals": book.totals, "files": digests}
     text = (

@@ -27,11 +27,14 @@ def register(app: typer.Typer) -> None:
 
 
 def fleet_import(context: typer.Context, file: File) -> None:
-    """Replace the fleet's registry by a TOML or CSV file, whole or not at all."""
+    """Replace the fleet's registry by a TOML or CSV file, whole or not at all; refused while a gateway runs.
+
+    A gateway keeps its cars in memory, and would go on with the old ones.
+    """
     shared: Context = context.obj
     settings = shared.settings()
     fleet = read_fleet(file, settings.fleet.zones)
-    with shared.store(create=True) as store:
+    with shared.store(create=True) as store, store.held():
         store.fleet.replace(fleet, imported_at=shared.clock().now(), source=file.name)
     zones = {zone: len(fleet.in_zone(zone)) for zone in fleet.zones}
     body = {"cars": len(fleet.cars), "zones": zones, "digest": fleet.digest}

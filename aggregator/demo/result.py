@@ -12,7 +12,7 @@ from rich.table import Table
 from aggregator.audit import Audit
 from aggregator.audit.evidence import ALWAYS
 from aggregator.audit.present import audit_body, audit_table
-from aggregator.model.fleet import Fleet
+from aggregator.model.fleet import Fleets
 from aggregator.model.metering import Outcome
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import parse_instant
@@ -100,7 +100,13 @@ def load_truth(store: Store, path: Path) -> None:
 
 
 def gather(
-    store: Store, fleet: Fleet, book: StatementBook, audit: Audit, out: Path, seconds: float, waited_s: float
+    store: Store,
+    fleets: Fleets,
+    book: StatementBook,
+    audit: Audit,
+    out: Path,
+    seconds: float,
+    waited_s: float,
 ) -> Result:
     """Gather the figures from the store, the statement and both simulators' own files."""
     dno = json.loads((out / "dno" / "result.json").read_text(encoding="utf-8"))
@@ -112,7 +118,7 @@ def gather(
     ]
     points = store.set_points.between(ALWAYS)
     used = {one.point.car_id for one in points if one.point.export_w > 0 and one.outcome is Outcome.ACCEPTED}
-    lowest, margin = _lowest(store, fleet)
+    lowest, margin = _lowest(store, fleets)
     departures = next(one for one in audit.findings if one.promise.startswith("P2"))
     return Result(
         events=tuple(events),
@@ -152,14 +158,14 @@ def _event(opportunity: Opportunity, book: StatementBook, theirs: dict[str, obje
     )
 
 
-def _lowest(store: Store, fleet: Fleet) -> tuple[float, float]:
+def _lowest(store: Store, fleets: Fleets) -> tuple[float, float]:
     """Return the lowest true state of charge after discharging, and the least distance to a floor."""
     lowest = margin = 1.0
     before: TrueState | None = None
-    for state in store.truth.between(list(fleet.by_id), ALWAYS):
+    for state in store.truth.between(fleets.car_ids, ALWAYS):
         gave = before is not None and before.car_id == state.car_id and before.export_w > 0
-        if gave:
-            car = fleet.by_id[state.car_id]
+        car = fleets.car(state.car_id, state.at)
+        if gave and car is not None:
             soc = state.energy_kwh / car.capacity_kwh
             lowest, margin = min(lowest, soc), min(margin, soc - car.floor_soc)
         before = state

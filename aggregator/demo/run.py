@@ -33,6 +33,7 @@ from aggregator.model.time import LONDON
 from aggregator.reports import write_book
 from aggregator.settling import make_book
 from aggregator.store import open_store, upgrade
+from aggregator.workflow import fleets_of
 
 WATCH_S = 0.5
 GRACE_S = 15.0
@@ -40,7 +41,8 @@ MARK = "scenario.toml"
 """Its presence shows that a folder is a demo's."""
 
 OWN_FILES = (
-    *("flexloop.db", "flexloop.db-wal", "flexloop.db-shm", "dno", "fleet", "settlement"),
+    *("flexloop.db", "flexloop.db-wal", "flexloop.db-shm", "flexloop.db.lock"),
+    *("dno", "fleet", "settlement"),
     *("gateway.log", "dno.log", "fleet.log"),
 )
 
@@ -203,13 +205,13 @@ def conclude(stage: Stage, seconds: float, waited_s: float) -> Result:
     settings = read_settings(stage.out / "gateway.toml", stage.url)
     with open_store(stage.url, create=False) as store:
         load_truth(store, stage.out / "fleet" / "truth.csv")
-        fleet = day.fleet()
+        fleets = fleets_of(store)
         delivery_day = day.needs()[0].start.astimezone(LONDON).date()
         following = delivery_day.fromordinal(delivery_day.toordinal() + 1)
-        book = make_book(store, settings.products, fleet, delivery_day, following)
+        book = make_book(store, settings.products, fleets, delivery_day, following)
         write_book(book, stage.out / "settlement")
-        audit = run_audit(Evidence(store, settings, fleet))
-        return gather(store, fleet, book, audit, stage.out, seconds, waited_s)
+        audit = run_audit(Evidence(store, settings))
+        return gather(store, fleets, book, audit, stage.out, seconds, waited_s)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -36,7 +36,15 @@ class BadMessage(Exception):
 
 
 class RuleViolation(Exception):
-    """An action that the rules of the trade refuse: HTTP 409, exit code 1. Nothing was changed."""
+    """An action that the rules of the trade refuse: HTTP 409, exit code 1. Nothing was changed.
+
+    Attributes:
+        instead: What to do about it; empty where the bid itself tells.
+    """
+
+    def __init__(self, refused: str, instead: str = "") -> None:
+        super().__init__(refused)
+        self.instead = instead
 
 
 class Unavailable(Exception):

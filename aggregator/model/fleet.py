@@ -3,9 +3,11 @@
 Powers are on the AC side of the charger, in kW, each a magnitude; energies in kWh of usable capacity.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from enum import StrEnum
+from operator import itemgetter
 
 from aggregator.model.time import LONDON
 
@@ -134,3 +136,34 @@ class Fleet:
     def in_zone(self, zone: str) -> tuple[Car, ...]:
         """Return the cars at home in ``zone``, in file order."""
         return tuple(car for car in self.cars if car.site.zone == zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleets:
+    """Every fleet that was ever in force: the past is judged by the fleet of its time, not by today's.
+
+    Attributes:
+        terms: From when on and which, ascending, at least one. Each ends with the next; the first was in
+            force before it, too.
+    """
+
+    terms: tuple[tuple[datetime, Fleet], ...]
+
+    def at(self, instant: datetime) -> Fleet:
+        """Return the fleet in force at an instant."""
+        begun = bisect_right(self.terms, instant, key=itemgetter(0))
+        return self.terms[max(0, begun - 1)][1]
+
+    def car(self, car_id: str, at: datetime) -> Car | None:
+        """Return a car as it was described at an instant; None where it was not in the fleet then."""
+        return self.at(at).by_id.get(car_id)
+
+    @property
+    def car_ids(self) -> tuple[str, ...]:
+        """The cars of all of them, sorted."""
+        return tuple(sorted({car.car_id for _, fleet in self.terms for car in fleet.cars}))
+
+    @property
+    def charger_ids(self) -> tuple[str, ...]:
+        """The chargers of all of them, sorted."""
+        return tuple(sorted({car.charger.charger_id for _, fleet in self.terms for car in fleet.cars}))

@@ -4,15 +4,17 @@
 call it through ``asyncio.to_thread``.
 """
 
+from contextlib import AbstractContextManager
 from types import TracebackType
 
 from sqlalchemy import Engine
 
 from aggregator.store import schema
-from aggregator.store.engine import open_engine, parse_url
+from aggregator.store.engine import name_of, open_engine, parse_url
 from aggregator.store.fleet import FleetStore
 from aggregator.store.inbox import Inbox, InboxEntry
 from aggregator.store.journal import Journal, Recorded
+from aggregator.store.lock import held
 from aggregator.store.memory import Memory
 from aggregator.store.outbox import Outbox, OutboxEntry, SendState
 from aggregator.store.readings import Around, CarState, Readings, States
@@ -52,7 +54,7 @@ class Store:
         plans: The plans behind drafts.
         statements: What was settled.
         alarms: What people must look at.
-        fleet: Cars, chargers and homes.
+        fleet: Cars, chargers and homes, now and at any time.
         truth: What simulated cars really did; for the audit only.
     """
 
@@ -71,6 +73,20 @@ class Store:
         self.alarms = Alarms(engine)
         self.fleet = FleetStore(engine)
         self.truth = Truth(engine)
+
+    @property
+    def name(self) -> str:
+        """What people call it: its file, or its URL without the password."""
+        return name_of(self._engine.url)
+
+    def held(self) -> AbstractContextManager[None]:
+        """Hold it as its one gateway, or while there must be none.
+
+        Raises:
+            RuleViolation: If another process holds it.
+            OSError: If the file beside the database cannot be written.
+        """
+        return held(self._engine.url)
 
     def close(self) -> None:
         """Let go of all connections."""

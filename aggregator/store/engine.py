@@ -48,6 +48,13 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
+def name_of(url: URL) -> str:
+    """Return what people call a database: its file, or its URL without the password."""
+    return (
+        str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+    )
+
+
 def open_engine(url: URL) -> Engine:
     """Return an engine that begins and ends transactions as the module says; it connects later."""
     engine = create_engine(url)

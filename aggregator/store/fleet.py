@@ -1,18 +1,24 @@
-"""The fleet as last imported. Each import replaces it whole; when, from what and with what digest is kept."""
+"""Every fleet that was imported: each replaces the last one whole, and none is forgotten.
+
+A gateway serves the fleet imported last. What happened is judged by the fleet in force when it happened: each
+is in force from its import on, or already from when a gateway first served with it (a simulation's time is
+another than that of an import without its clock), until the next one is. The first was in force always.
+An import is never changed; that a gateway serves with it is noted beside it.
+"""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Table, delete, insert, select
+from sqlalchemy import Connection, Engine, Table, exists, func, insert, or_, select, update
 
 from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.fleet import Car, Charger, ExportSource, Fleet, Intent, Site
+from aggregator.model.fleet import Car, Charger, ExportSource, Fleet, Fleets, Intent, Site
 from aggregator.store.engine import AnyRow, reading, writing
 from aggregator.store.tables import CARS, CHARGERS, FLEET_IMPORTS, SITES
 
 
 class FleetStore:
-    """The cars that we answer for, their chargers and homes."""
+    """The cars that we answer for, their chargers and homes: now, and at any time."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -53,16 +59,34 @@ class FleetStore:
 
     def load(self) -> Fleet | None:
         """Return the fleet as last imported, None before any import."""
-        last = select(FLEET_IMPORTS.c.digest).order_by(FLEET_IMPORTS.c.import_id.desc()).limit(1)
+        last = select(FLEET_IMPORTS).order_by(FLEET_IMPORTS.c.import_id.desc()).limit(1)
         with reading(self._engine) as connection:
-            digest = connection.scalar(last)
-            if digest is None:
-                return None
-            sites = {row.site_id: _site(row) for row in connection.execute(select(SITES))}
-            chargers = {row.charger_id: Charger(*row) for row in connection.execute(select(CHARGERS))}
-            rows = connection.execute(select(CARS).order_by(CARS.c.position))
-            cars = tuple(_car(row, chargers[row.charger_id], sites[row.site_id]) for row in rows)
-        return Fleet(cars, digest)
+            row = connection.execute(last).one_or_none()
+            return None if row is None else _fleet(connection, row)
+
+    def all(self) -> Fleets | None:
+        """Return every fleet that was ever in force, None before any import."""
+        kept = exists().where(CARS.c.import_id == FLEET_IMPORTS.c.import_id)
+        terms: list[tuple[datetime, AnyRow]] = []
+        with reading(self._engine) as connection:
+            query = select(FLEET_IMPORTS).where(kept).order_by(FLEET_IMPORTS.c.import_id)
+            for row in connection.execute(query):
+                since = row.imported_at if row.served_from is None else row.served_from
+                while terms and terms[-1][0] >= since:
+                    terms.pop()
+                terms.append((since, row))
+            found = tuple((since, _fleet(connection, row)) for since, row in terms)
+        return Fleets(found) if found else None
+
+    def serve_from(self, instant: datetime) -> None:
+        """Note that a gateway serves with the fleet imported last, from an instant on."""
+        columns = FLEET_IMPORTS.c
+        last = select(func.max(columns.import_id)).scalar_subquery()
+        earlier = or_(columns.served_from.is_(None), columns.served_from > instant)
+        with writing(self._engine) as connection:
+            connection.execute(
+                update(FLEET_IMPORTS).where(columns.import_id == last, earlier).values(served_from=instant)
+            )
 
     def may_deliver(self, zone: str, *, exports: bool) -> bool:
         """Return whether a zone has a car that may ever export, or any at all; so it is before any import."""
@@ -78,12 +102,24 @@ class FleetStore:
 
     def _write(self, imported: dict[str, Any], rows: dict[Table, list[dict[str, Any]]]) -> None:
         with writing(self._engine) as connection:
-            for table in (CARS, CHARGERS, SITES):
-                connection.execute(delete(table))
+            key = connection.scalar(insert(FLEET_IMPORTS).returning(FLEET_IMPORTS.c.import_id), imported)
             for table, new in rows.items():
                 if new:
-                    connection.execute(insert(table), new)
-            connection.execute(insert(FLEET_IMPORTS), imported)
+                    connection.execute(insert(table), [{"import_id": key, **row} for row in new])
+
+
+def _fleet(connection: Connection, imported: AnyRow) -> Fleet:
+    sites, chargers, cars = (
+        connection.execute(select(table).where(table.c.import_id == imported.import_id))
+        for table in (SITES, CHARGERS, CARS)
+    )
+    site_of = {row.site_id: _site(row) for row in sites}
+    charger_of = {row.charger_id: _charger(row) for row in chargers}
+    in_order = sorted(cars, key=lambda row: row.position)
+    return Fleet(
+        tuple(_car(row, charger_of[row.charger_id], site_of[row.site_id]) for row in in_order),
+        imported.digest,
+    )
 
 
 def _described_twice(source: str, car: Car, what: str) -> Fault:
@@ -104,7 +140,7 @@ def _site_row(site: Site) -> dict[str, Any]:
 
 
 def _site(row: AnyRow) -> Site:
-    return Site(**{**row._mapping, "export_source": ExportSource(row.export_source)})
+    return Site(**{**_said(row), "export_source": ExportSource(row.export_source)})
 
 
 def _charger_row(charger: Charger) -> dict[str, Any]:
@@ -116,6 +152,14 @@ def _charger_row(charger: Charger) -> dict[str, Any]:
         "eta_discharge": charger.eta_discharge,
         "min_kw": charger.min_kw,
     }
+
+
+def _charger(row: AnyRow) -> Charger:
+    return Charger(**_said(row))
+
+
+def _said(row: AnyRow) -> dict[str, Any]:
+    return {name: value for name, value in row._mapping.items() if name != "import_id"}
 
 
 def _car_row(position: int, car: Car) -> dict[str, Any]:

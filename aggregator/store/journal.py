@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Select, insert, select, update
+from sqlalchemy import Connection, Engine, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from aggregator.model.errors import RuleViolation
@@ -175,6 +175,12 @@ class Journal:
         query = select(columns.opportunity_id).order_by(columns.starts_at, columns.opportunity_id)
         with reading(self._engine) as connection:
             return tuple(connection.scalars(query))
+
+    def newest_at(self) -> datetime | None:
+        """Return when the newest fact was recorded; None where there is none."""
+        with reading(self._engine) as connection:
+            at: datetime | None = connection.scalar(select(func.max(FACTS.c.recorded_at)))
+        return at
 
     def all_facts(self) -> Iterator[tuple[str, Recorded]]:
         """Yield every fact with its opportunity's id, opportunity by opportunity, oldest first.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, Text, column, func, select, true, values
@@ -13,6 +13,7 @@ from aggregator.store.engine import chunks, reading, writing
 from aggregator.store.tables import CAR_STATES, READINGS, UtcMicros
 from aggregator.store.versions import add_versions, known_by, newest
 
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 _CHARGERS = 500
 _INSTANTS = 1000
 
@@ -122,6 +123,11 @@ class Readings:
         with reading(self._engine) as connection:
             found: datetime | None = connection.scalar(select(func.min(READINGS.c.measured_at)))
         return found
+
+    def newest_at(self, charger_ids: Sequence[str]) -> datetime | None:
+        """Return when we learnt the newest of these chargers' last readings; None where there is none."""
+        last = self.last_before(charger_ids, END_OF_TIME)
+        return max((found.received_at for found in last), default=None)
 
     def count(self) -> int:
         """Return how many readings are stored, corrections included."""

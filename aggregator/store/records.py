@@ -15,6 +15,7 @@ from aggregator.store.codec import PLANS as KINDS
 from aggregator.store.codec import from_text, to_text
 from aggregator.store.engine import AnyRow, insert_if_new, reading, writing
 from aggregator.store.tables import ALARMS, NOMINATIONS, PLANS, SET_POINTS
+from aggregator.store.versions import known_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,14 @@ class SetPoints:
             rows = connection.execute(query.order_by(columns.issued_at, columns.set_point_id))
             return [_sent_point(row) for row in rows]
 
+    def newest_at(self) -> datetime | None:
+        """Return when the set-point stored last was issued; None where there is none."""
+        columns = SET_POINTS.c
+        query = select(columns.issued_at).order_by(columns.set_point_id.desc()).limit(1)
+        with reading(self._engine) as connection:
+            at: datetime | None = connection.scalar(query)
+        return at
+
     def count(self) -> int:
         """Return how many there are."""
         with reading(self._engine) as connection:
@@ -69,10 +78,17 @@ class Nominations:
                 if insert_if_new(connection, NOMINATIONS, _nomination_row(nomination))
             )
 
-    def between(self, zone: str, interval: Interval) -> list[Nomination]:
-        """Return a zone's nominations for half-hours that share some of an interval, in order."""
+    def between(self, zone: str, interval: Interval, as_known_at: datetime | None = None) -> list[Nomination]:
+        """Return a zone's nominations for half-hours that share some of an interval, in order.
+
+        Args:
+            zone: Whose.
+            interval: When.
+            as_known_at: Only what was frozen by then; None for all.
+        """
         columns = NOMINATIONS.c
         within = (columns.starts_at < interval.end, columns.ends_at > interval.start)
+        within += known_by(columns.frozen_at, as_known_at)
         query = select(NOMINATIONS).where(columns.zone == zone, *within).order_by(columns.starts_at)
         with reading(self._engine) as connection:
             return [_nomination(row) for row in connection.execute(query)]

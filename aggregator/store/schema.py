@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from aggregator.model.errors import BadMessage, Fault, Unavailable
-from aggregator.store.engine import open_engine, writing
+from aggregator.store.engine import name_of, open_engine, writing
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION_TABLE = "alembic_version"
@@ -53,7 +53,7 @@ def must_be_current(url: URL, migrations: Path = MIGRATIONS) -> None:
     found, newest = check(url, migrations), newest_known(migrations)
     if found != newest:
         state = f"revision {found}" if found else "no database, or an empty one"
-        raise BadMessage(Fault(_name(url), state, f"{_UPGRADE} (revision {newest})"))
+        raise BadMessage(Fault(name_of(url), state, f"{_UPGRADE} (revision {newest})"))
 
 
 def upgrade(url: URL, migrations: Path = MIGRATIONS) -> tuple[str | None, str]:
@@ -94,7 +94,7 @@ def _revision(connection: Connection, url: URL, scripts: ScriptDirectory) -> str
     if found is None:
         if tables - {_VERSION_TABLE}:
             raise BadMessage(
-                Fault(_name(url), f"tables {', '.join(sorted(tables))}", "a database made by flexloop")
+                Fault(name_of(url), f"tables {', '.join(sorted(tables))}", "a database made by flexloop")
             )
         return None
     try:
@@ -103,7 +103,7 @@ def _revision(connection: Connection, url: URL, scripts: ScriptDirectory) -> str
         newest = (
             f"at most revision {scripts.get_current_head()}: this database is of a newer version of flexloop"
         )
-        raise BadMessage(Fault(_name(url), f"revision {found}", newest)) from None
+        raise BadMessage(Fault(name_of(url), f"revision {found}", newest)) from None
     return found
 
 
@@ -113,7 +113,7 @@ def _exists(url: URL) -> bool:
     path = Path(str(url.database))
     if not path.parent.is_dir():
         raise BadMessage(
-            Fault(_name(url), str(path), f"a file in an existing directory; {path.parent} is none")
+            Fault(name_of(url), str(path), f"a file in an existing directory; {path.parent} is none")
         )
     return path.exists()
 
@@ -129,12 +129,6 @@ def _scripts(migrations: Path) -> ScriptDirectory:
     return ScriptDirectory.from_config(_config(migrations))
 
 
-def _name(url: URL) -> str:
-    return (
-        str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
-    )
-
-
 @contextmanager
 def _blaming(url: URL) -> Iterator[None]:
     try:
@@ -142,5 +136,5 @@ def _blaming(url: URL) -> Iterator[None]:
     except (DBAPIError, sqlite3.DatabaseError) as error:
         found = str(getattr(error, "orig", None) or error)
         if url.get_backend_name() != "sqlite":
-            raise Unavailable(f"{_name(url)} does not answer: {found}") from error
-        raise BadMessage(Fault(_name(url), found, "a SQLite database made by flexloop")) from None
+            raise Unavailable(f"{name_of(url)} does not answer: {found}") from error
+        raise BadMessage(Fault(name_of(url), found, "a SQLite database made by flexloop")) from None

@@ -2,7 +2,7 @@
 
 Instants are whole microseconds since 1970 in UTC (``UtcMicros``): they sort and compare as numbers, take
 eight bytes, and mean the same on every database. Energies are integer Wh. Facts, statements, nominations,
-readings and plans are only ever added. Nothing here is beyond PostgreSQL.
+readings, plans and fleets are only ever added. Nothing here is beyond PostgreSQL.
 """
 
 from datetime import UTC, datetime, time, timedelta
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Dialect,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -239,11 +240,20 @@ FLEET_IMPORTS = Table(
     Column("source", Text, nullable=False),
     Column("digest", Text, nullable=False),
     Column("cars", Integer, nullable=False),
+    Column("served_from", UtcMicros),
 )
+
+
+def _imported() -> Column[int]:
+    """Return the column that says with which import a row came."""
+    key = ForeignKey("fleet_imports.import_id")
+    return Column("import_id", BigInteger, key, primary_key=True, autoincrement=False)
+
 
 SITES = Table(
     "sites",
     METADATA,
+    _imported(),
     Column("site_id", Text, primary_key=True),
     Column("zone", Text, nullable=False),
     Column("export_limit_kw", Float, nullable=False),
@@ -257,6 +267,7 @@ SITES = Table(
 CHARGERS = Table(
     "chargers",
     METADATA,
+    _imported(),
     Column("charger_id", Text, primary_key=True),
     Column("charge_kw", Float, nullable=False),
     Column("discharge_kw", Float, nullable=False),
@@ -268,12 +279,15 @@ CHARGERS = Table(
 CARS = Table(
     "cars",
     METADATA,
+    _imported(),
     Column("car_id", Text, primary_key=True),
     Column("position", Integer, nullable=False),
     Column("capacity_kwh", Float, nullable=False),
     Column("floor_soc", Float, nullable=False),
     Column("depart_local", LocalTime, nullable=False),
     Column("target_soc", Float, nullable=False),
-    Column("charger_id", Text, ForeignKey("chargers.charger_id"), nullable=False),
-    Column("site_id", Text, ForeignKey("sites.site_id"), nullable=False),
+    Column("charger_id", Text, nullable=False),
+    Column("site_id", Text, nullable=False),
+    ForeignKeyConstraint(["import_id", "charger_id"], ["chargers.import_id", "chargers.charger_id"]),
+    ForeignKeyConstraint(["import_id", "site_id"], ["sites.import_id", "sites.site_id"]),
 )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+from aggregator.model.fleet import Fleets
 from aggregator.model.metering import Reading
 from aggregator.model.opportunity import (
     Approved,
@@ -39,7 +40,7 @@ LEAD, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 def rows(store: Store) -> Iterator[Row]:
     """Measure one opportunity; a month is that many times as much."""
-    fleet, opportunity = a_fleet(CARS), _delivered()
+    fleets, opportunity = Fleets(((NOON, a_fleet(CARS)),)), _delivered()
     minutes = (EVENING.end - EVENING.start + 2 * LEAD) // MINUTE
     store.readings.add(
         Reading(f"charger-{n}", at, at + timedelta(seconds=2), 100_000, 40 * minute)
@@ -50,7 +51,7 @@ def rows(store: Store) -> Iterator[Row]:
     store.nominations.freeze([a_nomination(period=slot) for slot in SLOTS])
     size = f"{CARS} cars, {len(SLOTS)} half-hours, registers every 60 s"
     one = median_ms(
-        "settlement of one opportunity", size, lambda: work_out(store, opportunity, a_product(), fleet)
+        "settlement of one opportunity", size, lambda: work_out(store, opportunity, a_product(), fleets)
     )
     yield one
     month_s = one.figure * OPPORTUNITIES_A_MONTH / 1e3

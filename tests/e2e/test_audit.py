@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from aggregator.cli import run
 from aggregator.demo import day
+from aggregator.model.fleet import Fleet
 from aggregator.store import open_store, upgrade
 
 from .conftest import Played
@@ -157,6 +159,18 @@ def test_it_finds_nothing_where_nothing_was_broken(
 ) -> None:
     code, body = audit(copy)
     assert (code, body["kept"]) == (0, True)
+
+
+def test_a_fleet_imported_since_changes_no_verdict(
+    copy: Path, audit: Callable[[Path], tuple[int, dict[str, Any]]]
+) -> None:
+    """With other floors and half of the cars gone: the day was played with those that there were."""
+    there = day.fleet().cars[::2]
+    later = Fleet(tuple(replace(car, floor_soc=0.5) for car in there), "later")
+    _, before = audit(copy)
+    with open_store(f"sqlite:///{copy}", create=False) as store:
+        store.fleet.replace(later, imported_at=day.ENDS_AT, source="later.csv")
+    assert audit(copy) == (0, before)
 
 
 def test_nothing_to_check_is_not_kept(

@@ -16,6 +16,7 @@ from aggregator.cli import run
 from aggregator.clock import Pace, start_fast_clock
 from aggregator.model.opportunity import Proposed, Received
 from aggregator.store import open_store
+from aggregator.takeover import Timekeeping, take_over
 from tests.builders import NOON, PRODUCT, ZONE, a_draft, a_requirement
 
 ROOT = Path(__file__).parents[2]
@@ -261,6 +262,19 @@ def test_a_wrong_fleet_leaves_the_one_before(capsys):
         assert [car.floor_soc for car in store.fleet.load().cars] == [0.3, 0.4]
 
 
+@pytest.mark.parametrize("verb", ["serve", "fleet import fleet.toml"])
+def test_a_store_that_a_gateway_holds_is_left_to_it(capsys, home, verb):
+    done(capsys, "fleet", "import", "fleet.toml")
+    (home / "same.db").symlink_to("flexloop.db")
+    with open_store("sqlite:///flexloop.db", create=False) as store, store.held():
+        for database in ("flexloop.db", "same.db", home / "flexloop.db"):
+            words = ["--database", f"sqlite:///{database}", *verb.split()]
+            told = f"flexloop: refused: {database} is held by a running gateway; stop it first"
+            assert only_line(capsys, *words, code=1) == told
+        assert len(store.fleet.all().terms) == 1
+    done(capsys, "fleet", "import", "fleet.toml")
+
+
 # store
 
 
@@ -348,6 +362,29 @@ def test_garbage_is_refused_whatever_reads_it(capsys, verb, content):
 @pytest.mark.parametrize("path", ["none", ".", "/dev/null"])
 def test_what_is_no_file_is_named(capsys, verb, path):
     refused(capsys, *verb.split(), path)
+
+
+# whose time it is
+
+
+def test_a_store_is_not_served_by_another_kind_of_clock(capsys, desk):
+    digest = desk(13, 12)
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        take_over(store, Timekeeping.FILE, NOON)
+    told = "flexloop.db is served by a clock file, not by real time; give that --clock FILE"
+    assert told in only_line(capsys, "serve", code=1)
+    for words in ("reject dno --as anna --reason no", f"check dno --as ben --draft {digest}"):
+        assert told in only_line(capsys, "bids", *words.split(), code=1)
+    assert facts_of() == 2
+    done(capsys, "bids", "list")
+
+
+def test_a_store_is_not_served_by_a_clock_that_is_behind_it(capsys, desk):
+    desk(15, 11)
+    told = (
+        "flexloop.db holds what was recorded at 2025-01-15T12:00:00Z; a clock file shows 2025-01-15T11:00:0"
+    )
+    assert told in only_line(capsys, "--clock", "clock.json", "serve", code=1)
 
 
 # bids

@@ -158,7 +158,7 @@ def test_each_bid_has_one_content(stage: Stage) -> None:
 def test_the_audit_finds_facts_and_approvals_in_order(stage: Stage) -> None:
     settings = read_settings(stage.out / "gateway.toml", stage.url)
     with open_store(stage.url, create=False) as store:
-        audit = run_audit(Evidence(store, settings, day.fleet()), [p7_approval, p8_durable])
+        audit = run_audit(Evidence(store, settings), [p7_approval, p8_durable])
     assert {one.promise: one.breaches for one in audit.findings if one.breaches} == {}
     assert audit.kept
 

@@ -74,7 +74,7 @@ def end_by(tmp_path: Path) -> Callable[[Callable[[ForkServerProcess, Stage], obj
             gateway.join(PATIENCE_S)
             ended_at = clock.now()
             followed_until = floor_half_hour(ended_at) + HALF_HOUR
-            wait(lambda: clock.now() > followed_until + MINUTE)
+            wait(lambda: clock.now() > followed_until + MINUTE, 2 * PATIENCE_S)  # a half-hour takes 60 s
             _stop(fleet)
         return Ended(gateway.exitcode, stage, names, asked_at, ended_at, followed_until)
 

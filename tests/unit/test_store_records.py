@@ -5,7 +5,7 @@ import pytest
 from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.fleet import ExportSource, Fleet
 from aggregator.model.metering import Outcome
-from aggregator.model.time import Interval
+from aggregator.model.time import HOUR, Interval
 from aggregator.store import Alarm, SentPoint, open_store
 from tests.builders import (
     EVENING,
@@ -124,6 +124,31 @@ def test_an_import_replaces_the_fleet_whole(store):
     new = Fleet((a_car(car_id="only"),), "new")
     store.fleet.replace(new, NOON, "new.toml")
     assert store.fleet.load() == new
+
+
+def test_every_fleet_is_kept_and_each_was_in_force_until_the_next(store):
+    assert store.fleet.all() is None
+    first, second = a_fleet(5), Fleet((a_car(floor_soc=0.5),), "second")
+    store.fleet.replace(first, NOON, "first.toml")
+    store.fleet.replace(second, NOON + HOUR, "second.toml")
+    fleets = store.fleet.all()
+    assert [fleets.at(NOON + n * MINUTE) for n in (-9999, 0, 59, 60, 9999)] == [first] * 3 + [second] * 2
+    assert fleets.car_ids == tuple(f"car-{n}" for n in range(1, 6))
+
+
+def test_a_correction_imported_before_anything_was_served_is_all_there_ever_was(store):
+    """Also where the imports have another time than a simulation, whose gateway then serves the last one."""
+    later = NOON + 365 * 24 * HOUR
+    store.fleet.replace(a_fleet(5), later, "wrong.toml")
+    store.fleet.replace(a_fleet(2), later + MINUTE, "right.toml")
+    store.fleet.serve_from(NOON)
+    store.fleet.serve_from(NOON + HOUR)
+    fleets = store.fleet.all()
+    assert [fleets.at(at) for at in (NOON - HOUR, NOON, later, later + HOUR)] == [a_fleet(2)] * 4
+    store.fleet.replace(a_fleet(1), later + HOUR, "next.toml")
+    store.fleet.serve_from(NOON + 2 * HOUR)
+    fleets = store.fleet.all()
+    assert [len(fleets.at(NOON + n * HOUR).cars) for n in range(4)] == [2, 2, 1, 1]
 
 
 def test_a_fleet_that_contradicts_itself_is_refused_with_every_fault(store):

@@ -1,6 +1,8 @@
 import shutil
 import sqlite3
 import threading
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,14 +14,28 @@ from aggregator.store import engine, open_store, schema, upgrade
 from aggregator.store.tables import METADATA
 from tests.builders import NOON, a_fleet
 
-SECOND = '''"""A later table."""
+NEWEST = schema.newest_known()
+LATER = '''"""A later table."""
 import sqlalchemy as sa
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "later"
+down_revision = "{newest}"
 def upgrade():
     op.create_table("later", sa.Column("id", sa.Integer(), primary_key=True))
 '''
+LATER_ONES = {
+    path.name for path in (schema.MIGRATIONS / "versions").glob("0*.py") if not path.name.startswith("0001")
+}
+FIRST_FLEET = """
+    INSERT INTO fleet_imports (imported_at, source, digest, cars) VALUES
+        (1736899200000000, 'old.csv', 'first', 3), (1736935200000000, 'new.csv', 'second', 2);
+    INSERT INTO sites VALUES ('home', 'EASTGATE', 3.68, 'g98', 18.4, 0.0, NULL, NULL);
+    INSERT INTO chargers VALUES ('x', 7.4, 7.4, 0.9, 0.9, 0.0), ('y', 7.4, 7.4, 0.9, 0.9, 1.4);
+    INSERT INTO cars VALUES ('a', 1, 40.0, 0.3, '07:30:00', 0.8, 'x', 'home'),
+        ('b', 0, 62.0, 0.4, '07:30:00', 0.8, 'y', 'home');
+"""
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
+YEAR = timedelta(days=365)
 
 
 @pytest.fixture
@@ -32,7 +48,15 @@ def newer(tmp_path) -> Path:
     """The migrations of a program that knows one more."""
     folder = tmp_path / "100% newer" / "migrations"
     shutil.copytree(schema.MIGRATIONS, folder)
-    (folder / "versions" / "0002_later.py").write_text(SECOND)
+    (folder / "versions" / "later.py").write_text(LATER.format(newest=NEWEST))
+    return folder
+
+
+@pytest.fixture
+def first(tmp_path) -> Path:
+    """The migrations of the first program."""
+    folder = tmp_path / "first" / "migrations"
+    shutil.copytree(schema.MIGRATIONS, folder, ignore=lambda _, names: set(names) & LATER_ONES)
     return folder
 
 
@@ -74,17 +98,43 @@ def test_an_empty_file_is_as_good_as_none(file):
 
 
 def test_an_upgrade_says_from_where_to_where(file):
-    assert upgrade(url(file)) == (None, "0001")
-    assert upgrade(url(file)) == ("0001", "0001")
+    assert upgrade(url(file)) == (None, NEWEST)
+    assert upgrade(url(file)) == (NEWEST, NEWEST)
 
 
 def test_an_older_database_is_refused_until_upgraded(file, newer):
     upgrade(url(file))
     parsed = engine.parse_url(url(file))
-    with pytest.raises(BadMessage, match=r"revision 0001.*run `flexloop db upgrade` \(revision 0002\)"):
+    with pytest.raises(BadMessage, match=rf"revision {NEWEST}.*run `flexloop db upgrade` \(revision later\)"):
         schema.must_be_current(parsed, newer)
-    assert schema.upgrade(parsed, newer) == ("0001", "0002")
+    assert schema.upgrade(parsed, newer) == (NEWEST, "later")
     schema.must_be_current(parsed, newer)
+
+
+def test_a_database_of_the_first_version_keeps_its_fleet_as_that_of_all_times(file, first):
+    schema.upgrade(engine.parse_url(url(file)), first)
+    with closing(sqlite3.connect(file)) as old, old:
+        old.executescript(FIRST_FLEET)
+    assert upgrade(url(file)) == ("0001", NEWEST)
+    with open_store(url(file), create=False) as store:
+        kept = store.fleet.load()
+        assert [(car.car_id, car.floor_soc) for car in kept.cars] == [("b", 0.4), ("a", 0.3)]
+        assert kept.digest == "second"
+        assert {store.fleet.all().at(at) for at in (LONG_AGO, NOON, NOON + YEAR)} == {kept}
+        store.fleet.serve_from(NOON)
+        store.fleet.replace(a_fleet(), NOON + YEAR, "third.toml")
+        assert [store.fleet.all().at(at) for at in (LONG_AGO, NOON + YEAR)] == [kept, a_fleet()]
+    with closing(sqlite3.connect(file)) as new:
+        assert new.execute("SELECT digest FROM fleet_imports").fetchall()[:2] == [("first",), ("second",)]
+        assert new.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_a_database_of_the_first_version_without_a_fleet_has_none(file, first):
+    schema.upgrade(engine.parse_url(url(file)), first)
+    upgrade(url(file))
+    with open_store(url(file), create=False) as store:
+        assert store.fleet.load() is None
+        assert store.fleet.all() is None
 
 
 def test_a_newer_database_is_refused_by_name_and_left_alone(file, newer):
@@ -98,8 +148,8 @@ def test_a_newer_database_is_refused_by_name_and_left_alone(file, newer):
         with pytest.raises(BadMessage) as refused:
             attempt(file)
         (fault,) = refused.value.faults
-        assert (fault.where, fault.value) == (str(file), "revision 0002")
-        assert "at most revision 0001" in fault.allowed
+        assert (fault.where, fault.value) == (str(file), "revision later")
+        assert f"at most revision {NEWEST}" in fault.allowed
     assert file.read_bytes() == before
 
 

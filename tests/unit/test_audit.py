@@ -1,0 +1,141 @@
+"""The past is judged by the fleet of its time, whatever was imported since."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from aggregator.audit import run_audit
+from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p4_sites, p12_stale, p14_ramp
+from aggregator.audit.evidence import Evidence
+from aggregator.audit.money import p9_registers
+from aggregator.config import read_settings
+from aggregator.model.fleet import Fleet
+from aggregator.model.metering import Outcome, Purpose
+from aggregator.model.time import HOUR, next_local
+from aggregator.store import SentPoint, TrueState, open_store
+from tests.builders import (
+    EVENING,
+    NOON,
+    a_car,
+    a_car_report,
+    a_charger,
+    a_fleet,
+    a_reading,
+    a_set_point,
+    a_site,
+    an_intent,
+)
+
+SETTINGS = read_settings(Path(__file__).parents[2] / "config" / "gateway.toml")
+CHECKS = (p1_floor, p2_departure, p3_boost, p4_sites, p9_registers, p12_stale, p14_ramp)
+BEGIN = EVENING.start
+DUE = next_local(BEGIN, an_intent().depart_local)
+LATER = DUE + HOUR
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+STRICT = Fleet(
+    (
+        a_car(
+            floor_soc=0.9,
+            default_intent=an_intent(target_soc=1.0),
+            charger=a_charger(charge_kw=22.0),
+            site=a_site(export_limit_kw=1.0, import_limit_kw=30.0),
+        ),
+    ),
+    "strict",
+)
+LAX = Fleet((a_car(site=a_site(export_limit_kw=50.0)),), "lax")
+NOBODY = Fleet((a_car(car_id="another", charger=a_charger(charger_id="other")),), "nobody")
+
+
+@pytest.fixture
+def store(tmp_path):
+    with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
+        store.fleet.replace(a_fleet(1), NOON, "fleet.toml")
+        yield store
+
+
+def report(store, at, **changes):
+    store.states.add([a_car_report(measured_at=at, **changes)], received_at=at + SECOND)
+
+
+def send(store, at, export_w, purpose=Purpose.INSTRUCTION):
+    point = a_set_point(issued_at=at, expires_at=at + 2 * MINUTE, export_w=export_w, purpose=purpose)
+    store.set_points.add([SentPoint(replace(point, opportunity_id=None), Outcome.ACCEPTED)])
+
+
+def give(store, *, soc=0.5, export_w=6000):
+    """Let a car give energy for two minutes, charge at the driver's word, and be as full as promised."""
+    for n in (0, 1):
+        at = BEGIN + n * MINUTE
+        report(store, at, soc=soc, export_w=export_w)
+        send(store, at + 2 * SECOND, export_w)
+        energy_kwh = soc * a_car().capacity_kwh
+        store.truth.add([TrueState("car-1", at, plugged=True, energy_kwh=energy_kwh, export_w=export_w)])
+    report(store, BEGIN + 2 * MINUTE, boost=True, soc=soc)
+    send(store, BEGIN + 2 * MINUTE + 2 * SECOND, -7400, Purpose.BOOST)
+    for at, charged in ((BEGIN + 3 * MINUTE, soc), (DUE - MINUTE, 0.8), (DUE + MINUTE, 0.8)):
+        report(store, at, soc=charged)
+    store.readings.add([a_reading(measured_at=BEGIN), a_reading(measured_at=DUE, export_wh=9000)])
+
+
+def broken(store):
+    audit = run_audit(Evidence(store, SETTINGS), CHECKS)
+    assert all(finding.checked for finding in audit.findings), audit
+    return [finding.promise.split()[0] for finding in audit.findings if finding.breaches]
+
+
+def test_it_is_kept_with_the_fleet_that_it_was_done_with(store):
+    give(store)
+    assert broken(store) == []
+
+
+@pytest.mark.parametrize("later", [STRICT, NOBODY], ids=["stricter", "without the car"])
+def test_a_fleet_imported_since_makes_no_breaches_that_never_were(store, later):
+    give(store)
+    store.fleet.replace(later, LATER, "later.toml")
+    assert broken(store) == []
+
+
+@pytest.mark.parametrize("later", [LAX, NOBODY], ids=["laxer", "without the car"])
+def test_a_fleet_imported_since_hides_nothing(store, later):
+    store.fleet.replace(STRICT, NOON, "strict.toml")
+    give(store)
+    before = broken(store)
+    assert before == ["P1", "P2", "P3", "P4"]
+    store.fleet.replace(later, LATER, "later.toml")
+    assert broken(store) == before
+
+
+def test_what_is_done_after_an_import_is_judged_by_it(store):
+    store.fleet.replace(STRICT, BEGIN - MINUTE, "strict.toml")
+    give(store)
+    assert broken(store) == ["P1", "P2", "P3", "P4"]
+
+
+def test_what_a_car_is_told_that_is_not_in_the_fleet_yet_is_a_breach(store):
+    store.fleet.replace(NOBODY, BEGIN - MINUTE, "nobody.toml")
+    store.fleet.replace(a_fleet(1), BEGIN + MINUTE, "again.toml")
+    send(store, BEGIN, 6000)
+    send(store, BEGIN + MINUTE, 6000)
+    (breach,) = p4_sites(Evidence(store, SETTINGS)).breaches
+    assert breach == "car-1 was not in the fleet at 2025-01-15T17:00:00Z"
+
+
+def test_what_was_given_before_a_stop_is_not_judged_by_the_import_after_it(store):
+    """The last row before the gateway stopped and the first after the import: it gave under the old floor."""
+    give(store)
+    rest = TrueState("car-1", BEGIN + 3 * MINUTE, plugged=True, energy_kwh=29.0, export_w=0)
+    store.truth.add([rest])
+    store.fleet.replace(STRICT, BEGIN + 2 * MINUTE, "strict.toml")
+    assert p1_floor(Evidence(store, SETTINGS)).breaches == ()
+
+
+def test_without_true_energies_it_judges_by_what_was_reported(store):
+    report(store, BEGIN, soc=0.5, export_w=6000)
+    store.fleet.replace(STRICT, BEGIN + MINUTE, "strict.toml")
+    assert p1_floor(Evidence(store, SETTINGS)).breaches == ()
+    report(store, BEGIN + MINUTE, soc=0.5, export_w=6000)
+    (breach,) = p1_floor(Evidence(store, SETTINGS)).breaches
+    assert "17:01:00Z" in breach

@@ -1,0 +1,149 @@
+"""What is settled is what was known at a time, with the cars of the window's start."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from aggregator.model.fleet import Fleet
+from aggregator.model.market import OrderMode
+from aggregator.model.opportunity import (
+    Approved,
+    Awarded,
+    DeliveryEnded,
+    DeliveryStarted,
+    Instructed,
+    Proposed,
+    Received,
+    Submitted,
+)
+from aggregator.reports import write_book
+from aggregator.settling import make_book
+from aggregator.store import open_store
+from aggregator.workflow import fleets_of
+from tests.builders import (
+    EVENING,
+    NOON,
+    PRODUCT,
+    SLOTS,
+    a_car,
+    a_charger,
+    a_draft,
+    a_fleet,
+    a_nomination,
+    a_product,
+    a_reading,
+    a_requirement,
+    a_site,
+    an_award,
+    an_event_key,
+    an_instruction,
+    some_steps,
+)
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+NEED_AT, AWARD_AT, ORDER_AT, FREEZE_AT = (NOON + n * HOUR for n in range(4))
+AMEND_AT = EVENING.start + 30 * MINUTE
+SETTLED_AT = EVENING.end + HOUR
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A delivered evening of two cars, its order halved on the way; each fact was recorded a minute late."""
+    order = an_instruction(mode=OrderMode.DELTA, steps=some_steps(10, 10, 10, 10))
+    halved = replace(
+        order,
+        key=an_event_key(event_id="dispatch-1", modification=1),
+        steps=some_steps(10, 5, 5, 5),
+        issued_at=AMEND_AT,
+    )
+    draft = a_draft()
+    facts = (
+        Received(NEED_AT, a_requirement()),
+        Proposed(NEED_AT, draft),
+        Approved(NEED_AT, draft.digest, "bob"),
+        Submitted(NEED_AT, draft.report_id),
+        Awarded(AWARD_AT, an_award()),
+        Instructed(ORDER_AT, order),
+        DeliveryStarted(EVENING.start),
+        Instructed(AMEND_AT, halved),
+        DeliveryEnded(EVENING.end),
+    )
+    with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
+        store.fleet.replace(a_fleet(2), NOON, "fleet.toml")
+        for n, fact in enumerate(facts):
+            at = fact.at + MINUTE
+            store.journal.append("one", fact, expected_version=n, by="test", recorded_at=at)
+        nominations = [a_nomination(period=slot, export_wh=0, frozen_at=FREEZE_AT) for slot in SLOTS]
+        store.nominations.freeze(nominations)
+        for charger in ("charger-1", "charger-2"):
+            for n in range(5):
+                at = EVENING.start + n * 30 * MINUTE
+                said = {"measured_at": at, "received_at": at + MINUTE, "export_wh": 2000 * n, "import_wh": 0}
+                store.readings.add([a_reading(charger_id=charger, **said)])
+        yield store
+
+
+def book(store, as_known_at=None):
+    day = date(2025, 1, 15)
+    products, fleets = {PRODUCT: a_product()}, fleets_of(store)
+    return make_book(store, products, fleets, day, day + timedelta(days=1), as_known_at=as_known_at)
+
+
+def figures(made):
+    """Return the Wh ordered and delivered in each half-hour."""
+    return [(row.line.instructed_wh, row.line.delivered_wh) for row in made.rows]
+
+
+def test_all_that_is_known_counts_by_default(store):
+    assert figures(book(store)) == [(5000, 4000), (2500, 2500), (2500, 2500), (2500, 2500)]
+    assert figures(book(store, SETTLED_AT)) == figures(book(store))
+    assert book(store, SETTLED_AT).inputs == book(store).inputs
+
+
+@pytest.mark.parametrize("at", [NOON - HOUR, NEED_AT + MINUTE, AWARD_AT, AWARD_AT + MINUTE - MINUTE / 60])
+def test_before_an_award_was_recorded_nothing_was_to_be_settled(store, at):
+    assert book(store, at).rows == ()
+
+
+def test_an_order_that_was_not_recorded_yet_is_not_known(store):
+    known = book(store, AWARD_AT + MINUTE)
+    assert [row.line.instructed_wh for row in known.rows] == [0] * 4
+    assert {row.line.quality for row in known.rows} == {"not nominated"}
+
+
+def test_an_amendment_that_was_not_recorded_yet_is_not_known(store):
+    assert figures(book(store, AMEND_AT)) == [(5000, 0), (5000, 0), (5000, 0), (5000, 0)]
+    before, after = (book(store, AMEND_AT + MINUTE - late) for late in (MINUTE / 60, timedelta(0)))
+    assert [row.line.instructed_wh for row in before.rows] == [5000] * 4
+    assert [row.line.instructed_wh for row in after.rows] == [5000, 2500, 2500, 2500]
+    assert after.rows[0].line.delivered_wh == 4000
+
+
+def test_a_nomination_that_was_not_frozen_yet_is_not_known(store):
+    ordered = book(store, ORDER_AT + MINUTE)
+    assert {row.line.quality for row in ordered.rows} == {"not nominated"}
+    assert not any(row.line.quality == "not nominated" for row in book(store, FREEZE_AT).rows)
+
+
+def test_the_same_question_gets_the_same_bytes(store, tmp_path):
+    first = write_book(book(store, AMEND_AT), tmp_path / "first")
+    store.readings.add(
+        [a_reading(measured_at=EVENING.end, received_at=SETTLED_AT, export_wh=9000, import_wh=0)]
+    )
+    store.fleet.replace(a_fleet(1), SETTLED_AT, "later.toml")
+    assert write_book(book(store, AMEND_AT), tmp_path / "second") == first
+
+
+@pytest.mark.parametrize("imported_at", [EVENING.start + MINUTE, SETTLED_AT])
+def test_a_fleet_imported_since_the_window_began_changes_no_statement(store, imported_at):
+    before = book(store)
+    elsewhere = a_car(charger=a_charger(charger_id="charger-3"), site=a_site(zone="WEST"))
+    for later in (a_fleet(1), Fleet((elsewhere,), "moved")):
+        store.fleet.replace(later, imported_at, "later.toml")
+        assert (book(store).rows, book(store).inputs) == (before.rows, before.inputs)
+
+
+def test_the_fleet_at_the_windows_start_says_whose_registers_count(store):
+    store.fleet.replace(a_fleet(1), EVENING.start, "smaller.toml")
+    assert [wh for _, wh in figures(book(store))] == [2000] * 4
