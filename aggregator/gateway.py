@@ -41,6 +41,9 @@ LONGEST_WAIT_S = 30.0
 TICK_S = 0.1
 """Wall seconds between looks at the clock and the outbox."""
 
+SOLVE_AGAIN = timedelta(minutes=1)
+"""Domain time between tries to make a bid whose solver failed; the gate ends them."""
+
 LONGEST_TICK = timedelta(minutes=5)
 """How far a simulation's clock runs on while bids are made: gates close in the end, as in real life."""
 
@@ -66,6 +69,7 @@ class Gateway:
         self.proposer = Proposer(settings, self.fleet, history, self.prices)
         self._nominated: set[str] = set()
         self._aside: set[str] = set()
+        self._solve_again_at: dict[str, datetime] = {}
 
     # workers
 
@@ -153,7 +157,7 @@ class Gateway:
     def _step(self, opportunity: Opportunity) -> Opportunity:
         now = self.clock.now()
         if opportunity.stage is Stage.RECEIVED and now < self.workflow.gate_closes_at(opportunity):
-            return self.proposer.propose(self.workflow, opportunity, now)
+            return self._propose(opportunity, now)
         recorded_until = self.recorder.recorded_until
         if opportunity.stage is Stage.DELIVERED:
             if recorded_until is None or recorded_until < opportunity.window.end + self.lag:
@@ -163,6 +167,24 @@ class Gateway:
         if opportunity.stage is Stage.SETTLED:
             self._report_settled(opportunity)
         return self.workflow.advance(opportunity)
+
+    def _propose(self, opportunity: Opportunity, now: datetime) -> Opportunity:
+        """Make a draft; where the solver fails, raise an alarm once and try again later."""
+        name = opportunity.opportunity_id
+        if now < self._solve_again_at.get(name, now):
+            return opportunity
+        try:
+            proposed = self.proposer.propose(self.workflow, opportunity, now)
+        except (Unavailable, BadMessage) as failed:
+            if isinstance(failed, BadMessage) and failed.code != "no_solver":
+                raise
+            if name not in self._solve_again_at:
+                self.store.alarms.raise_(Alarm(now, "no_bid_yet", name, str(failed)))
+            log.error("no_bid_yet", opportunity_id=name, reason=str(failed))
+            self._solve_again_at[name] = self.clock.now() + SOLVE_AGAIN
+            return opportunity
+        self._solve_again_at.pop(name, None)
+        return proposed
 
     def _report_settled(self, opportunity: Opportunity) -> None:
         """Queue the report of a statement that was made before the platform asked for such reports."""
