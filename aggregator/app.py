@@ -50,6 +50,7 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
                 market_side = [
                     workers.create_task(gateway.keep_time(), name="keep time"),
                     workers.create_task(gateway.report(), name="report"),
+                    workers.create_task(gateway.tell(), name="tell"),
                 ]
                 for vtn_id, ven in vens.items():
                     market_side.append(

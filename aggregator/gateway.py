@@ -21,6 +21,7 @@ from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
 from aggregator.model.market import Draft, Requirement
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval
+from aggregator.news import News, told
 from aggregator.ports import CallBatch, CallKind, Clock, Report, ReportRequest, ZoneTarget
 from aggregator.proposals import Proposer
 from aggregator.recorder import Recorder
@@ -43,6 +44,9 @@ TICK_S = 0.1
 
 SOLVE_AGAIN = timedelta(minutes=1)
 """Domain time between tries to make a bid whose solver failed; the gate ends them."""
+
+NEWS_S = 1.0
+"""Wall seconds between looks at what is new in the journal."""
 
 LONGEST_TICK = timedelta(minutes=5)
 """How far a simulation's clock runs on while bids are made: gates close in the end, as in real life."""
@@ -67,6 +71,7 @@ class Gateway:
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
         history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
         self.proposer = Proposer(settings, self.fleet, history, self.prices)
+        self.news = News(store.journal)
         self._nominated: set[str] = set()
         self._aside: set[str] = set()
         self._solve_again_at: dict[str, datetime] = {}
@@ -122,6 +127,13 @@ class Gateway:
                 await asyncio.to_thread(self.reporting.queue_due, self.recorder.recorded_until)
             await asyncio.sleep(TICK_S)
 
+    async def tell(self) -> None:
+        """Log each new fact of the journal, whoever recorded it: the desk is a process of its own."""
+        while True:
+            for name, recorded in await asyncio.to_thread(self.news.read):
+                log.info("fact", opportunity_id=name, **told(recorded))
+            await asyncio.sleep(NEWS_S)
+
     async def targets(self, now: datetime) -> Sequence[ZoneTarget]:
         """Return the zones' targets from the book in memory."""
         return self.book.targets(now)
@@ -142,7 +154,6 @@ class Gateway:
                 continue
             if after.version != opportunity.version:
                 moved = True
-                log.info("stage", opportunity_id=after.opportunity_id, stage=after.stage.value)
         return self._nominate() or moved
 
     def _set_aside(self, opportunity: Opportunity, broken: Exception) -> None:
@@ -180,7 +191,7 @@ class Gateway:
                 raise
             if name not in self._solve_again_at:
                 self.store.alarms.raise_(Alarm(now, "no_bid_yet", name, str(failed)))
-            log.error("no_bid_yet", opportunity_id=name, reason=str(failed))
+            log.warning("no_bid_yet", opportunity_id=name, reason=str(failed))
             self._solve_again_at[name] = self.clock.now() + SOLVE_AGAIN
             return opportunity
         self._solve_again_at.pop(name, None)

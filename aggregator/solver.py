@@ -148,12 +148,13 @@ def must_solve(choice: SolverChoice) -> None:
     model.earned = pyo.Objective(expr=model.x, sense=pyo.maximize)
     run = solve(model, choice)
     if run.status != "optimal" or not math.isclose(model.x.value, 0.5, abs_tol=1e-6):
-        where, value, remedy = "bidding.solver", choice.name, INSTALL_HIGHS
-        if choice.name == "glpk":
-            where, value, remedy = "bidding.glpsol", str(find_glpsol(choice.glpsol)), INSTALL_GLPK
-        found = "wrong answer" if run.status == "optimal" else run.status
-        allowed = f"a solver that solves a model of two lines (it ended: {found}); {remedy}"
-        raise BadMessage(Fault(where, value, allowed), code="no_solver")
+        allowed = f"a solver that solves a model of two lines; this one's answer was: {run.status}"
+        if choice.name == "highs":
+            raise BadMessage(
+                Fault("bidding.solver", "highs", f"{allowed}; {INSTALL_HIGHS}"), code="no_solver"
+            )
+        glpsol = str(find_glpsol(choice.glpsol))
+        raise BadMessage(Fault("bidding.glpsol", glpsol, f"{allowed}; {INSTALL_GLPK}"), code="no_solver")
 
 
 def _candidates() -> Iterator[Path]:

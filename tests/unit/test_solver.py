@@ -113,7 +113,9 @@ def test_a_solver_that_works_is_found_to(name):
     must_solve(SolverChoice(name))
 
 
-@pytest.mark.parametrize("script", ["exit 1", "exit 0", "echo 'GLPSOL 5.0'", '[ "$1" = --version ] && echo "GLPSOL 5.0"'])
+@pytest.mark.parametrize(
+    "script", ["exit 1", "exit 0", "echo 'GLPSOL 5.0'", '[ "$1" = --version ] && echo "GLPSOL 5.0"']
+)
 def test_a_solver_that_solves_nothing_is_found_out_in_silence(tmp_path, capfd, script):
     mine = tmp_path / "glpsol"
     mine.write_text(f"#!/bin/sh\n{script}\n")
