@@ -10,8 +10,9 @@ from datetime import timedelta
 
 import structlog
 
-from aggregator.config import MarketFile, Settings
+from aggregator.config import Settings
 from aggregator.gateway import Gateway
+from aggregator.market_file import MarketFile
 from aggregator.ports import Clock
 from aggregator.store import Store
 from aggregator.wiring import remember_settings

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from aggregator.config import Settings, TariffBand
 from aggregator.desk import Desk, Rule
 from aggregator.energy import Tariff
-from aggregator.files.inputs import faults_of
+from aggregator.files.inputs import as_text, faults_of
 from aggregator.model.errors import BadMessage
 from aggregator.model.market import RED_LEVEL, PeakWindow
 from aggregator.model.time import LONDON, Interval, half_hours
@@ -41,7 +41,7 @@ def settings_of(store: Store) -> Settings | None:
     if text is None:
         return None
     try:
-        return Settings(**json.loads(text))
+        return Settings(**as_text(json.loads(text)))
     except ValidationError as error:
         raise BadMessage(*faults_of(error, Settings, "store: settings")) from None
 

