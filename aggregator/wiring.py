@@ -58,7 +58,8 @@ def desk_of(settings: Settings) -> Desk:
         for role in ("approver", "trader")
     }
     rules = tuple(Rule(**row.model_dump()) for row in settings.desk.rule)
-    return Desk(settings.desk.two_people, with_role["approver"], with_role["trader"], rules)
+    users = frozenset(user.name for user in settings.desk.user)
+    return Desk(settings.desk.two_people, with_role["approver"], with_role["trader"], rules, users)
 
 
 def prices_of(settings: Settings, peaks: Peaks) -> Prices:

@@ -14,7 +14,7 @@ import pytest
 
 from aggregator.cli import run
 from aggregator.clock import Pace, start_fast_clock
-from aggregator.model.opportunity import Proposed, Received
+from aggregator.model.opportunity import Proposed, Received, Submitted
 from aggregator.store import open_store
 from tests.builders import NOON, PRODUCT, ZONE, a_draft, a_requirement
 
@@ -387,7 +387,11 @@ def facts_of():
         ("approve nope --as ben --draft {digest}", 2, "bids: BID: 'nope'"),
         ("approve dno --as ben --draft 12", 2, "bids: --draft: '12'"),
         ("approve dno --as ben --draft 12345678", 1, "refused: "),
-        ("check dno --as eve --draft {digest}", 1, "eve is no approver"),
+        (
+            "check dno --as eve --draft {digest}",
+            2,
+            "bids: --as: 'eve' is not allowed; a user of the configuration: anna",
+        ),
         ("check dno --as ben --draft 12345678", 1, "refused: "),
         ("approve dno --as ben --draft {digest}", 1, "two people"),
         ("amend dno --as anna --draft {digest}", 2, "--kw or --price"),
@@ -397,7 +401,9 @@ def facts_of():
         ("amend dno --as anna --draft {digest} --price x", 2, "bids amend: --price: 'x'"),
         ("amend dno --as anna --draft {digest} --price NaN", 2, "bids amend: --price: 'NaN'"),
         ("amend dno --as ben --draft {digest} --kw 5", 1, "ben is no trader"),
-        ("reject dno --as eve --reason no", 1, "eve is no trader or approver"),
+        ("reject dno --as eve --reason no", 2, "bids: --as: 'eve'"),
+        ("reject dno --as ben --reason=", 2, "bids reject: --reason: ''"),
+        ("withdraw dno --as anna --reason=", 2, "bids withdraw: --reason: ''"),
         ("withdraw dno --as anna --reason no", 1, "refused: "),
     ],
 )
@@ -406,6 +412,38 @@ def test_what_the_desk_may_not_do_changes_nothing(capsys, desk, words, code, par
     line = only_line(capsys, "--clock", "clock.json", "bids", *words.format(digest=digest).split(), code=code)
     assert part in line
     assert facts_of() == 2
+
+
+def acted(capsys, words):
+    return done(capsys, "--clock", "clock.json", "bids", *words.split()).strip()
+
+
+def test_the_desk_says_who_did_what_and_what_comes_next(capsys, desk):
+    digest = desk(13, 12)
+    said = acted(capsys, f"check dno --as ben --draft {digest}")
+    assert said == f"{BID}: checked by ben; somebody else must approve it"
+    said = acted(capsys, f"check dno --as ben --draft {digest}")
+    assert said == f"{BID}: ben has checked this draft already; somebody else must approve it"
+    assert facts_of() == 3
+    said = acted(capsys, f"approve dno --as anna --draft {digest}")
+    assert said == f"{BID}: approved by anna; the bid leaves now"
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        store.journal.append(BID, Submitted(NOON, "r"), expected_version=4, by="clock", recorded_at=NOON)
+    said = acted(capsys, f"amend dno --as anna --draft {digest} --kw 20")
+    assert said == (
+        f"{BID}: amended by anna: draft 2 (20 kW at GBP 300.00/MWh) is up for review; two people must check and"
+        " approve it before it replaces what the DNO holds, draft 1 (20-50 kW at GBP 300.00/MWh)"
+    )
+    table = acted(capsys, "list")
+    assert "DNO holds" in table
+    assert "20-50" in table.splitlines()[3]
+    (row,) = json.loads(acted(capsys, "list --json"))["bids"]
+    assert (row["offered_kw"], row["dno_holds_kw"]) == ([20.0] * 4, [30.0, 50.0, 50.0, 20.0])
+    said = acted(capsys, "reject dno --as ben --reason too-cold")
+    assert said == f"{BID}: refused by ben: too-cold; the DNO is sent a bid of nothing"
+    shown = acted(capsys, "show dno")
+    assert "closed_because: withdrawn: too-cold" in shown
+    assert shown.endswith("Withdrawn by ben: too-cold")
 
 
 def test_after_the_gate_nobody_approves(capsys, desk):
