@@ -431,8 +431,8 @@ def test_the_desk_says_who_did_what_and_what_comes_next(capsys, desk):
         store.journal.append(BID, Submitted(NOON, "r"), expected_version=4, by="clock", recorded_at=NOON)
     said = acted(capsys, f"amend dno --as anna --draft {digest} --kw 20")
     assert said == (
-        f"{BID}: amended by anna: draft 2 (20 kW at GBP 300.00/MWh) is up for review; two people must check and"
-        " approve it before it replaces what the DNO holds, draft 1 (20-50 kW at GBP 300.00/MWh)"
+        f"{BID}: amended by anna: draft 2 (20 kW at GBP 300.00/MWh) is up for review; two people must"
+        " check and approve it before it replaces what the DNO holds, draft 1 (20-50 kW at GBP 300.00/MWh)"
     )
     table = acted(capsys, "list")
     assert "DNO holds" in table
