@@ -31,7 +31,7 @@ FEW = 3
 """So many cars of an alarm are named; the database has them all."""
 
 ALARMS = {
-    "short_of_target": "short of their target although they charge at full power",
+    "short_of_target": "short of their target at full power",
     "ramp_held": "held by the ramp limit",
     "not_taken": "without their set-point",
     "interlock": "refused a set-point by the interlock",
@@ -48,6 +48,7 @@ class Story:
         self._told: dict[str, int] = {}
         self._alarms = 0
         self._untold: list[Alarm] = []
+        self._alarms_told_at = day.STARTS_AT
         self._said_at = day.STARTS_AT
         self._seen_fleet_at = day.STARTS_AT
         self._acts = [
@@ -84,8 +85,11 @@ class Story:
         self._alarms = len(alarms)
         until = now - (now - day.STARTS_AT) % QUARTER
         over = [one for one in self._untold if one.at < until]
+        if not over or until <= self._alarms_told_at:
+            return []
+        self._alarms_told_at = until
         self._untold = [one for one in self._untold if one.at >= until]
-        return [(until, _condensed(over))] if over else []
+        return [(until, _condensed(over))]
 
     def _fleet_line(self, now: datetime) -> list[tuple[datetime, str]]:
         """Return now and then what the whole fleet does: progress, also when nothing happens."""

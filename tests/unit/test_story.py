@@ -58,8 +58,19 @@ def test_alarms_are_one_line_a_quarter_of_an_hour(store, story, lines):
     assert lines == []
     story.tell_news(AT + 17 * MINUTE)
     assert lines == [
-        "Tue 13:45:00  alarms: 7 short of their target although they charge at full power"
+        "Tue 13:45:00  alarms: 7 short of their target at full power"
         " (leaf-1, leaf-2, leaf-3, ...); 2 without their set-point (leaf-1, leaf-2)"
     ]
+    store.alarms.raise_(
+        Alarm(AT + 14 * MINUTE, "not_taken", "leaf-8", "told late: a line of the next quarter")
+    )
+    story.tell_news(AT + 18 * MINUTE)
+    assert len(lines) == 1
     story.tell_news(AT + 31 * MINUTE)
-    assert lines[1:] == ["Tue 14:00:00  alarm: leaf-9: a set-point was not taken"]
+    assert lines[1:] == ["Tue 14:00:00  alarms: 2 without their set-point (leaf-9, leaf-8)"]
+
+
+def test_an_alarm_by_itself_is_told_in_full(store, story, lines):
+    store.alarms.raise_(Alarm(AT, "short_of_target", "leaf-1", "will miss its target by 0.42 kWh"))
+    story.tell_news(AT + 15 * MINUTE)
+    assert lines == ["Tue 13:45:00  alarm: leaf-1: will miss its target by 0.42 kWh"]
