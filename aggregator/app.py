@@ -10,9 +10,10 @@ from datetime import timedelta
 
 import structlog
 
-from aggregator.config import MarketFile, Settings
+from aggregator.config import Settings
 from aggregator.gateway import Gateway
 from aggregator.health import http_listener, serving_health
+from aggregator.market_file import MarketFile
 from aggregator.metrics import Watched
 from aggregator.ports import Clock
 from aggregator.store import Store
@@ -57,6 +58,7 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
                 market_side = [
                     workers.create_task(gateway.keep_time(controller), name="keep time"),
                     workers.create_task(gateway.report(), name="report"),
+                    workers.create_task(gateway.tell(), name="tell"),
                 ]
                 for vtn_id, ven in vens.items():
                     market_side.append(

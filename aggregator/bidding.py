@@ -30,6 +30,7 @@ from aggregator.bidding_types import (
     Proposal,
     Shortfall,
 )
+from aggregator.model.errors import Unavailable
 from aggregator.model.market import BidShape
 
 __all__ = ["MAX_SLOTS", "BadScenario", "Cvar", "Infeasible", "Problem", "Proposal", "holds", "propose"]
@@ -48,13 +49,14 @@ def propose(problem: Problem) -> Proposal | Infeasible:
 
     Raises:
         BadMessage: If the solver is not installed.
+        Unavailable: If it found no answer, though there always is one: it failed, or its time ran out.
     """
     reason = _why_not(problem)
     if reason is not None:
         return Infeasible(reason)
     optimum = optimise(problem)
     if not optimum.run.solved:
-        return Infeasible(f"the solver {optimum.run.name} found no bid: {optimum.run.status}")
+        raise Unavailable(f"the solver {optimum.run.name} found no bid: {optimum.run.status}")
     offered_kw = _within_cvar(problem, _with_minimum(problem, optimum), optimum.held_kw)
     held_kw = _held_for(problem, offered_kw, optimum)
     short = _shortfall(problem, offered_kw, held_kw)

@@ -13,7 +13,7 @@ from typing import Any
 
 from aggregator.clock import FastClock, Pace, RealClock
 from aggregator.kept_clock import Hands, KeptClock
-from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.time import parse_instant
 
 
@@ -30,7 +30,9 @@ def read_clock(path: Path | None) -> RealClock:
         paces = [Pace(parse_instant(step["from"]), float(step["factor"])) for step in data["steps"]]
         wall_epoch_s = 0.0 if "hands" in data else float(data["wall_epoch_s"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise BadMessage(Fault(str(path), str(error), "a clock file with wall_epoch_s and steps")) from None
+        raise BadMessage(
+            Fault(str(path), _reason(error), "a clock file with wall_epoch_s and steps")
+        ) from None
     sane = math.isfinite(wall_epoch_s) and all(0 < pace.factor < math.inf for pace in paces)
     if not paces or not sane or paces != sorted(paces, key=lambda p: p.since):
         allowed = "a finite wall_epoch_s, ascending instants, finite factors above 0"
@@ -46,7 +48,20 @@ def _kept(data: Mapping[str, Any], paces: list[Pace], path: Path) -> KeptClock:
         return KeptClock(Hands(path.with_name(str(data["hands"])), holders), paces)
     except (OSError, ValueError, KeyError, TypeError) as error:
         allowed = f"holders, and a file beside {path.name} with a hand for the clock and one for each"
-        raise BadMessage(Fault(f"{path}: hands", str(error), allowed)) from None
+        raise BadMessage(Fault(f"{path}: hands", _reason(error), allowed)) from None
+
+
+def _reason(error: Exception) -> str:
+    """Say what is wrong without the words of the library that found it."""
+    match error:
+        case OSError(strerror=str(reason)):
+            return reason.lower()
+        case KeyError(args=(str(key),)):
+            return f"{key} {MISSING}"
+        case TypeError():
+            return "something else"
+        case _:
+            return str(error)
 
 
 def _in_calendar(clock: FastClock, path: Path) -> FastClock:

@@ -7,38 +7,48 @@ range: a typo must not become a default. ``config/gateway.toml`` shows every key
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import AnyHttpUrl, Field, UrlConstraints, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from aggregator.files.inputs import (
+    Clash,
     Finite,
     Fraction,
+    HttpUrl,
     Listen,
     LocalTime,
-    Money,
     Name,
     NotNegative,
     Number,
     Positive,
     Row,
+    Whole,
+    YesNo,
+    as_text,
     faults_of,
     read_toml,
+    shown,
     tables,
     validate,
 )
-from aggregator.files.link import SECURE, Fingerprint, not_a_pair, unstated
-from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.market import BidShape, Direction, Product
+from aggregator.market_file import MarketFile, read_market
+from aggregator.model.errors import MISSING, BadMessage, Fault
+from aggregator.model.market import Product
 
-HttpUrl = Annotated[AnyHttpUrl, UrlConstraints(allowed_schemes=["http", "https"])]
 SHORTEST_CYCLE_S = 10.0
 LONGEST_SET_POINT_S = 120.0
 ENVIRONMENT = "FLEXLOOP_"
+FEWEST_APPROVERS = 2
 
 
 class StoreSettings(Row):
@@ -80,9 +90,8 @@ class DispatchSettings(Row):
     @model_validator(mode="after")
     def _no_gaps(self) -> "DispatchSettings":
         if self.set_point_s < self.cycle_s:
-            raise ValueError(
-                f"set_point_s must be at least cycle_s ({self.cycle_s:g}): set-points would lapse"
-            )
+            allowed = f"at least cycle_s ({self.cycle_s:g}): set-points would lapse"
+            raise Clash("set_point_s", f"{self.set_point_s:g}", allowed)
         return self
 
 
@@ -101,7 +110,7 @@ class BiddingSettings(Row):
     solver: Literal["glpk", "highs"] = "glpk"
     glpsol: Path | None = None
     time_limit_s: Positive = 30.0
-    scenarios: int = Field(default=20, ge=1, le=100)
+    scenarios: Whole = Field(default=20, ge=1, le=100)
     wear_gbp_per_kwh: NotNegative = 0.02
     price_of_ceiling: Number = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
 
@@ -120,7 +129,7 @@ class ApprovalRule(Row):
     @model_validator(mode="after")
     def _two_people(self) -> "ApprovalRule":
         if self.written_by == self.approved_by:
-            raise ValueError("a rule is approved by somebody else than who wrote it")
+            raise Clash("approved_by", self.approved_by, "somebody else than who wrote the rule")
         return self
 
 
@@ -134,63 +143,17 @@ class User(Row):
 class DeskSettings(Row):
     """``[desk]``: who may approve what."""
 
-    two_people: bool = True
+    two_people: YesNo = True
     user: tuple[User, ...] = ()
     rule: tuple[ApprovalRule, ...] = ()
 
 
-class ProductSettings(Row):
-    """One ``[[product]]`` of a market file."""
+class _Variables(EnvSettingsSource):
+    """The environment, in which a number can only be text."""
 
-    product_id: Name
-    direction: Direction
-    bid_shape: BidShape
-    slot_minutes: Literal[5, 10, 15, 20, 30, 60, 120]
-    tick_kw: Positive
-    min_kw: NotNegative
-    gate_days_before: int = Field(ge=0, le=14)
-    gate_local: LocalTime
-    hold_back: bool
-    award_probability: Fraction
-    penalty_gbp_per_mwh: Annotated[Money, Field(ge=0)]
-    metering_point: Literal["asset", "boundary"] = "asset"
-    export_counts: bool = True
-    standing_contract: bool = False
-    scheduled: bool = False
-
-    def to_product(self) -> Product:
-        """Return the rules in the model's words."""
-        said = self.model_dump(exclude={"slot_minutes"})
-        return Product(slot=timedelta(minutes=self.slot_minutes), **said)
-
-
-class VtnSettings(Row):
-    """``[vtn]`` of a market file: the platform's OpenADR end."""
-
-    vtn_id: Name
-    url: HttpUrl
-    ven_name: Name
-    market_context: Name
-    poll_interval_s: Positive | None = None
-    timeout_s: Positive = 10.0
-    retry_first_s: Positive = 1.0
-    retry_most_s: Positive = 60.0
-    load_is_positive: bool = True
-    telemetry_granularity_s: int = Field(default=60, ge=1, le=1800)
-    lenient: bool = False
-    certificate: Path | None = None
-    key: Path | None = None
-    ca: Path | None = None
-    vtn_fingerprint: Fingerprint | None = None
-    replay_back_s: Positive = 60.0
-    replay_ahead_s: Positive = 60.0
-
-
-class MarketFile(Row):
-    """One market: its platform and its products."""
-
-    vtn: VtnSettings
-    product: tuple[ProductSettings, ...] = Field(min_length=1)
+    def __call__(self) -> dict[str, Any]:
+        said: dict[str, Any] = as_text(super().__call__())
+        return said
 
 
 class Settings(BaseSettings):
@@ -220,19 +183,18 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file; read nothing else."""
-        return env_settings, init_settings
+        return _Variables(settings_cls), init_settings
 
     @field_validator("tariff")
     @classmethod
     def _whole_day(cls, bands: tuple[TariffBand, ...]) -> tuple[TariffBand, ...]:
         ordered = sorted(bands, key=lambda band: band.from_local)
         if len({band.from_local for band in bands}) < len(bands):
-            raise ValueError("bands must cover the day once: two begin at the same time")
+            raise Clash("", "two bands that begin at the same time", "bands that cover the day once")
         for band, following in zip(ordered, [*ordered[1:], ordered[0]], strict=True):
             if band.until_local != following.from_local:
-                raise ValueError(
-                    f"bands must cover the day once: {band.until_local} is followed by {following.from_local}"
-                )
+                found = f"a band until {band.until_local:%H:%M}, the next from {following.from_local:%H:%M}"
+                raise Clash("", found, "bands that cover the day once")
         return bands
 
     @cached_property
@@ -256,7 +218,7 @@ def read_settings(path: Path, database: str | None = None) -> Settings:
     markets, faults = _read_markets(names, path)
     if not names:
         allowed = 'paths of market files, ["markets/ukpn.toml"]'
-        faults.append(Fault(f"{path.name}: market", str(data.get("market", "nothing")), allowed))
+        faults.append(Fault(f"{path.name}: market", shown(data.get("market", MISSING)), allowed))
     settings = None
     try:
         settings = Settings(**{**data, "market": markets or ({},)})
@@ -269,9 +231,11 @@ def read_settings(path: Path, database: str | None = None) -> Settings:
         faults.append(Fault("environment", str(error), "JSON for a table, text for a value"))
     faults = [_from_environment(fault, path.name) for fault in faults]
     faults += _stray_variables()
-    faults += _cross_faults(
-        settings.model_dump(include={"fleet", "desk"}) if settings else data, markets, path
-    )
+    said = settings.model_dump(include={"fleet", "desk"}) if settings else data
+    faults += _cross_faults(said, markets, path)
+    people = tuple(f"{path.name}: desk{part}" for part in (".user", ".two_people"))
+    if not any(fault.where.startswith(people) or fault.where == f"{path.name}: desk" for fault in faults):
+        faults += _desk_faults(_table(said, "desk"), path.name)
     if faults or settings is None:
         raise BadMessage(*faults)
     if database is not None:  # what is asked for on the command line wins over the environment, too
@@ -307,26 +271,11 @@ def _read_markets(names: Sequence[str], path: Path) -> tuple[list[MarketFile], l
     for number, name in enumerate(names):
         market_path = path.parent / name
         try:
-            markets.append(_read_market(market_path))
+            markets.append(read_market(market_path))
         except BadMessage as bad:
             where = Fault(f"{path.name}: market[{number}]", name, "the path of a market file")
             faults += bad.faults if market_path.exists() else [where]
     return markets, faults
-
-
-def _read_market(path: Path) -> MarketFile:
-    market = validate(MarketFile, read_toml(path), path.name)
-    named = {name: getattr(market.vtn, name) for name in ("certificate", "key", "ca")}
-    paths = {name: path.parent / file for name, file in named.items() if file is not None}
-    missing = [name for name, file in paths.items() if not file.is_file()]
-    faults = [Fault(f"{path.name}: vtn.{name}", str(named[name]), "a file that exists") for name in missing]
-    stated = {name: getattr(market.vtn, name) for name in SECURE}
-    faults += unstated(stated, path.name, https=market.vtn.url.scheme == "https")
-    if not faults and "key" in paths:
-        faults += not_a_pair(paths["certificate"], paths["key"], path.name)
-    if faults:
-        raise BadMessage(*faults)
-    return market.model_copy(update={"vtn": market.vtn.model_copy(update=paths)})
 
 
 def _cross_faults(data: Mapping[str, object], markets: Sequence[MarketFile], path: Path) -> Iterator[Fault]:
@@ -337,8 +286,7 @@ def _cross_faults(data: Mapping[str, object], markets: Sequence[MarketFile], pat
     vtn_ids = [market.vtn.vtn_id for market in markets]
     for name in sorted({name for name in vtn_ids if vtn_ids.count(name) > 1}):
         yield Fault(f"{path.name}: market.vtn.vtn_id", name, "each platform once")
-    fleet = data.get("fleet")
-    fleet = fleet if isinstance(fleet, dict) else {}
+    fleet = _table(data, "fleet")
     for number, rule in enumerate(tables(data.get("desk"), "rule")):
         for key, known in (("zones", _texts(fleet.get("zones"))), ("products", ids)):
             for name in sorted(set(_texts(rule.get(key))) - set(known)) if known else ():
@@ -354,6 +302,28 @@ def _cross_faults(data: Mapping[str, object], markets: Sequence[MarketFile], pat
     history = fleet.get("history")
     if isinstance(history, str | Path) and not (path.parent / history).is_file():
         yield Fault(f"{path.name}: fleet.history", str(history), "a sessions file that exists")
+
+
+def _desk_faults(desk: Mapping[str, object], source: str) -> Iterator[Fault]:
+    """Yield what nobody could approve by, or nobody who may has approved."""
+    users = tables(desk, "user")
+    approvers = _texts([user.get("name") for user in users if "approver" in _texts(user.get("roles"))])
+    for number, rule in enumerate(tables(desk, "rule")):
+        for name in _texts([rule.get("approved_by")]):
+            if name not in approvers:
+                where = f"{source}: desk.rule[{number}].approved_by"
+                yield Fault(
+                    where, name, f"a user with the role approver: {', '.join(approvers) or 'there is none'}"
+                )
+    if desk.get("two_people", True) is True and len(set(approvers)) < FEWEST_APPROVERS:
+        found = ", ".join(approvers) or MISSING
+        allowed = "at least two users with the role approver, or two_people = false"
+        yield Fault(f"{source}: desk.user", found, allowed)
+
+
+def _table(data: Mapping[str, object], name: str) -> Mapping[str, object]:
+    found = data.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _texts(names: object) -> list[str]:

@@ -1,8 +1,13 @@
-"""Who may approve what: people by role, and written rules that people approved."""
+"""Who may do what: people by role, and written rules that people approved; and what they are told."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from aggregator.model.market import Draft, Requirement
+from aggregator.model.errors import BadMessage, Fault, RuleViolation
+from aggregator.model.market import Draft, Product, Requirement
+from aggregator.model.money import exact
+from aggregator.model.opportunity import NEXT, Fact, Opportunity, Stage
+from aggregator.model.time import LONDON
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +41,94 @@ class Desk:
         approvers: User names that may check and approve.
         traders: User names that may amend, refuse and withdraw.
         rules: Written rules, tried in order.
+        users: Everybody known, with or without a role.
     """
 
     two_people: bool
     approvers: frozenset[str]
     traders: frozenset[str]
     rules: tuple[Rule, ...]
+    users: frozenset[str] = frozenset()
+
+    def must_be(self, user: str, *roles: str) -> None:
+        """Fail where a user has none of the roles ``approver`` and ``trader`` that are asked for.
+
+        Raises:
+            BadMessage: If nobody of that name is known.
+            RuleViolation: If the user is known, and has another role.
+        """
+        with_role = {"approver": self.approvers, "trader": self.traders}
+        known = self.users | self.approvers | self.traders
+        if user not in known:
+            names = ", ".join(sorted(known)) or "none is configured"
+            raise BadMessage(Fault("bids: --as", user, f"a user of the configuration: {names}"))
+        if not any(user in with_role[role] for role in roles):
+            told = "; ".join(f"{role}s: {', '.join(sorted(with_role[role])) or 'nobody'}" for role in roles)
+            raise RuleViolation(f"{user} is no {' or '.join(roles)}; {told}")
+
+
+ENDED = {
+    "Declined": "refused",
+    "Withdrawn": "withdrawn",
+    "RequirementCancelled": "the DNO took its need back",
+    "SubmissionFailed": "never submitted",
+    "AwardCancelled": "the DNO took its award back",
+    "NotAwarded": "not awarded",
+    "OptedOut": "taken back after the award",
+}
+
+
+def why_closed(opportunity: Opportunity, gate_closes_at: datetime) -> str | None:
+    """Return in the desk's words why an opportunity ended; None where it has not."""
+    if opportunity.stage is not Stage.CLOSED:
+        return None
+    fact, _, reason = (opportunity.closed_because or "").partition(": ")
+    if fact == "GateClosed":
+        return (
+            f"gate closed {gate_closes_at.astimezone(LONDON):%H:%M on %d %b}, and nobody had approved a draft"
+        )
+    return ": ".join(filter(None, [ENDED.get(fact, "settled"), reason]))
+
+
+def must_be_possible(opportunity: Opportunity, fact: type[Fact], done: str, gate_closes_at: datetime) -> None:
+    """Fail where a bid is not at a stage at which ``fact`` can happen to it.
+
+    Args:
+        opportunity: The bid.
+        fact: What is about to be recorded.
+        done: The desk's word for it, such as ``checked``.
+        gate_closes_at: When bids for it must be in.
+
+    Raises:
+        RuleViolation: In the desk's words.
+    """
+    if fact in NEXT[opportunity.stage]:
+        return
+    bid = f"bid {opportunity.opportunity_id}"
+    match opportunity.stage:
+        case Stage.CLOSED:
+            because = why_closed(opportunity, gate_closes_at)
+            raise RuleViolation(f"{bid} is closed ({because}); nothing can be {done} any more")
+        case Stage.NEW | Stage.RECEIVED:
+            raise RuleViolation(f"{bid} has no draft yet; nothing can be {done}")
+        case Stage.APPROVED:
+            raise RuleViolation(f"{bid} is approved and leaves now; it can only be withdrawn, not {done}")
+        case Stage.SUBMITTED:
+            raise RuleViolation(f"{bid} is with the DNO; it can be amended or withdrawn, not {done}")
+        case stage:
+            raise RuleViolation(f"{bid} is {stage.value.lower()}; nothing can be {done} any more")
+
+
+def must_be_offerable(kw: float, most_kw: float, product: Product) -> None:
+    """Fail where a level is beyond what can be delivered, off the tick or below the product's minimum.
+
+    Raises:
+        RuleViolation: With the limit that is passed.
+    """
+    if not 0 <= kw <= most_kw:
+        raise RuleViolation(f"{kw} kW is outside 0 to {most_kw} kW that can be delivered")
+    ticks = exact(kw) / exact(product.tick_kw)
+    if ticks != round(ticks):
+        raise RuleViolation(f"{kw} kW is no whole multiple of the product's {product.tick_kw} kW")
+    if 0 < kw < product.min_kw:
+        raise RuleViolation(f"{kw} kW is under the product's minimum of {product.min_kw} kW; 0 bids nothing")

@@ -21,6 +21,7 @@ from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
 from aggregator.model.market import Draft, Requirement
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval, utc_text
+from aggregator.news import News, told
 from aggregator.ports import CallBatch, CallKind, Clock, OptOut, Report, ReportRequest, ZoneTarget
 from aggregator.proposals import Proposer
 from aggregator.recorder import Recorder
@@ -43,6 +44,12 @@ LONGEST_WAIT_S = 30.0
 
 TICK_S = 0.1
 """Wall seconds between looks at the clock and the outbox."""
+
+SOLVE_AGAIN = timedelta(minutes=1)
+"""Domain time between tries to make a bid whose solver failed; the gate ends them."""
+
+NEWS_S = 1.0
+"""Wall seconds between looks at what is new in the journal."""
 
 LONGEST_TICK = timedelta(minutes=5)
 """How far a simulation's clock runs on while bids are made: gates close in the end, as in real life."""
@@ -72,10 +79,12 @@ class Gateway:
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
         history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
         self.proposer = Proposer(settings, self.fleet, history, store.inbox.peaks)
+        self.news = News(store.journal)
         self.rehearsals = Rehearsals(store)
         self._versions: dict[str, int] = {}
         self._nominated: set[str] = set()
         self._aside: set[str] = set()
+        self._solve_again_at: dict[str, datetime] = {}
 
     # workers
 
@@ -132,6 +141,13 @@ class Gateway:
                 await asyncio.to_thread(self.reporting.queue_due, self.recorder.recorded_until)
             await asyncio.sleep(TICK_S)
 
+    async def tell(self) -> None:
+        """Log each new fact of the journal, whoever recorded it: the desk is a process of its own."""
+        while True:
+            for name, recorded in await asyncio.to_thread(self.news.read):
+                log.info("fact", opportunity_id=name, **told(recorded))
+            await asyncio.sleep(NEWS_S)
+
     async def targets(self, now: datetime) -> Sequence[ZoneTarget]:
         """Return the zones' targets from the book in memory."""
         return self.book.targets(now)
@@ -154,7 +170,6 @@ class Gateway:
                 continue
             if after.version != opportunity.version:
                 moved = True
-                log.info("stage", opportunity_id=after.opportunity_id, stage=after.stage.value)
         self.rehearsals.tell(self.book.tests, self.clock.now())
         return self._nominate() or moved
 
@@ -185,7 +200,7 @@ class Gateway:
     def _step(self, opportunity: Opportunity) -> Opportunity:
         now = self.clock.now()
         if opportunity.stage is Stage.RECEIVED and now < self.workflow.gate_closes_at(opportunity):
-            return self.proposer.propose(self.workflow, opportunity, now)
+            return self._propose(opportunity, now)
         recorded_until = self.recorder.recorded_until
         if opportunity.stage is Stage.DELIVERED:
             if recorded_until is None or recorded_until < opportunity.window.end + self.lag:
@@ -195,6 +210,24 @@ class Gateway:
         if opportunity.stage is Stage.SETTLED:
             self._report_settled(opportunity)
         return self.workflow.advance(opportunity)
+
+    def _propose(self, opportunity: Opportunity, now: datetime) -> Opportunity:
+        """Make a draft; where the solver fails, raise an alarm once and try again later."""
+        name = opportunity.opportunity_id
+        if now < self._solve_again_at.get(name, now):
+            return opportunity
+        try:
+            proposed = self.proposer.propose(self.workflow, opportunity, now)
+        except (Unavailable, BadMessage) as failed:
+            if isinstance(failed, BadMessage) and failed.code != "no_solver":
+                raise
+            if name not in self._solve_again_at:
+                self.store.alarms.raise_(Alarm(now, "no_bid_yet", name, str(failed)))
+            log.warning("no_bid_yet", opportunity_id=name, reason=str(failed))
+            self._solve_again_at[name] = self.clock.now() + SOLVE_AGAIN
+            return opportunity
+        self._solve_again_at.pop(name, None)
+        return proposed
 
     def _report_settled(self, opportunity: Opportunity) -> None:
         """Queue the report of a statement that was made before the platform asked for such reports."""

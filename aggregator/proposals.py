@@ -82,7 +82,11 @@ class Proposer:
         self._peaks = peaks
 
     def propose(self, workflow: Workflow, opportunity: Opportunity, now: datetime) -> Opportunity:
-        """Put a draft up for review, or decline with the reason."""
+        """Put a draft up for review, or decline with the reason.
+
+        Raises:
+            Unavailable: If the solver failed; nothing was decided, so that it may be tried again.
+        """
         need = opportunity.requirement
         if need is None:
             return opportunity
@@ -195,11 +199,7 @@ class Proposer:
             nomination_penalty_gbp_per_mwh=float(product.penalty_gbp_per_mwh),
             cars=max(int(scenario.stay.present.sum()) for scenario in drawn),
             inputs_digest=digest.hexdigest(),
-            solver=SolverChoice(
-                self._settings.bidding.solver,
-                self._settings.bidding.glpsol,
-                self._settings.bidding.time_limit_s,
-            ),
+            solver=solver_choice(self._settings),
         )
 
     def _asking(self, need: Requirement, cost_gbp_per_kwh: float) -> Decimal:
@@ -241,6 +241,12 @@ class Proposer:
             why=why,
             by=MODEL,
         ).sealed()
+
+
+def solver_choice(settings: Settings) -> SolverChoice:
+    """Return which solver makes the bids, and for how long it may."""
+    said = settings.bidding
+    return SolverChoice(said.solver, said.glpsol, said.time_limit_s)
 
 
 def _rival(workflow: Workflow, opportunity: Opportunity, need: Requirement) -> str | None:

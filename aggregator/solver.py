@@ -6,6 +6,7 @@ worked out here and passed on. The binary inside ``cmeel.prefix`` does not run b
 library) and is never used.
 """
 
+import logging
 import math
 import os
 import shutil
@@ -29,6 +30,9 @@ from pyomo.contrib.solver.common.results import TerminationCondition as DirectEn
 from pyomo.opt import TerminationCondition
 
 from aggregator.model.errors import BadMessage, Fault
+
+# How a solve ended is a value (``SolverRun``): what Pyomo says of it would only break into our own output.
+logging.getLogger("pyomo").setLevel(logging.CRITICAL + 1)
 
 SolverName = Literal["glpk", "highs"]
 Status = Literal["optimal", "feasible", "time_limit", "infeasible", "unbounded", "failed"]
@@ -130,6 +134,27 @@ def solve(model: pyo.ConcreteModel, choice: SolverChoice, *, relative_gap: float
     if choice.name == "highs":
         return _solve_highs(model, choice.time_limit_s, relative_gap)
     return _solve_glpk(model, choice, relative_gap)
+
+
+def must_solve(choice: SolverChoice) -> None:
+    """Try the solver on a model of two lines.
+
+    Raises:
+        BadMessage: If it is not installed, or does not find the answer.
+    """
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 2))
+    model.room = pyo.Constraint(expr=2 * model.x <= 1)
+    model.earned = pyo.Objective(expr=model.x, sense=pyo.maximize)
+    run = solve(model, choice)
+    if run.status != "optimal" or not math.isclose(model.x.value, 0.5, abs_tol=1e-6):
+        allowed = f"a solver that solves a model of two lines; this one's answer was: {run.status}"
+        if choice.name == "highs":
+            raise BadMessage(
+                Fault("bidding.solver", "highs", f"{allowed}; {INSTALL_HIGHS}"), code="no_solver"
+            )
+        glpsol = str(find_glpsol(choice.glpsol))
+        raise BadMessage(Fault("bidding.glpsol", glpsol, f"{allowed}; {INSTALL_GLPK}"), code="no_solver")
 
 
 def _candidates() -> Iterator[Path]:

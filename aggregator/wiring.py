@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from aggregator.config import Settings, TariffBand
 from aggregator.desk import Desk, Rule
 from aggregator.energy import Tariff
-from aggregator.files.inputs import faults_of
+from aggregator.files.inputs import as_text, faults_of
 from aggregator.model.errors import BadMessage
 from aggregator.model.market import RED_LEVEL, PeakWindow
 from aggregator.model.time import LONDON, Interval, half_hours
@@ -42,7 +42,7 @@ def settings_of(store: Store) -> Settings | None:
     if text is None:
         return None
     try:
-        return Settings(**json.loads(text))
+        return Settings(**as_text(json.loads(text)))
     except ValidationError as error:
         raise BadMessage(*faults_of(error, Settings, "store: settings")) from None
 
@@ -59,7 +59,8 @@ def desk_of(settings: Settings) -> Desk:
         for role in ("approver", "trader")
     }
     rules = tuple(Rule(**row.model_dump()) for row in settings.desk.rule)
-    return Desk(settings.desk.two_people, with_role["approver"], with_role["trader"], rules)
+    users = frozenset(user.name for user in settings.desk.user)
+    return Desk(settings.desk.two_people, with_role["approver"], with_role["trader"], rules, users)
 
 
 def prices_of(settings: Settings, peaks: Peaks) -> Prices:

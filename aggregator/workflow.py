@@ -11,11 +11,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
-from aggregator.desk import Desk
-from aggregator.model.errors import BadMessage, Fault, RuleViolation
+from aggregator.desk import Desk, must_be_offerable, must_be_possible
+from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.fleet import Fleet, Fleets
 from aggregator.model.market import Draft, EventKey, Nomination, Plan, Product, Requirement
-from aggregator.model.money import exact
 from aggregator.model.opportunity import (
     Approved,
     Checked,
@@ -30,6 +29,7 @@ from aggregator.model.opportunity import (
     Opportunity,
     OptedOut,
     Proposed,
+    Received,
     Settled,
     Stage,
     SubmissionFailed,
@@ -105,15 +105,21 @@ class Workflow:
     def decline(self, opportunity: Opportunity, reason: str, by: str) -> Opportunity:
         """Refuse to bid; a bid that the platform holds from before is taken back."""
         if by != MODEL:
-            self._must_be(by, self.desk.traders | self.desk.approvers, "trader or approver")
+            self.desk.must_be(by, "trader", "approver")
         if opportunity.submitted is not None:
+            self._must_be_possible(opportunity, Withdrawn, "refused")
             self._gate_must_be_open(opportunity)
             return self._take_back(opportunity, reason, by)
+        self._must_be_possible(opportunity, Declined, "refused")
         return self.record(opportunity, Declined(self.now(), reason, by), by=by)
 
     def check(self, opportunity: Opportunity, digest: str, user: str) -> Opportunity:
-        """Record that the first of two people found exactly this draft right."""
-        self._must_be(user, self.desk.approvers, "approver")
+        """Record that the first of two people found exactly this draft right; twice is the same as once."""
+        self.desk.must_be(user, "approver")
+        self._must_be_possible(opportunity, Checked, "checked")
+        self._gate_must_be_open(opportunity)
+        if opportunity.checked_by == user and opportunity.draft and opportunity.draft.digest == digest:
+            return opportunity
         return self.record(opportunity, Checked(self.now(), digest, user), by=user)
 
     def approve(self, opportunity: Opportunity, digest: str, user: str) -> Opportunity:
@@ -122,7 +128,8 @@ class Workflow:
         Raises:
             RuleViolation: If the draft is another, the user may not, or two people are needed.
         """
-        self._must_be(user, self.desk.approvers, "approver")
+        self.desk.must_be(user, "approver")
+        self._must_be_possible(opportunity, Approved, "approved")
         self._gate_must_be_open(opportunity)
         if self.desk.two_people:
             if opportunity.checked_by is None:
@@ -141,19 +148,23 @@ class Workflow:
         Raises:
             RuleViolation: If the draft seen is not the draft there is, or a limit is passed.
         """
-        self._must_be(user, self.desk.traders, "trader")
+        self.desk.must_be(user, "trader")
+        self._must_be_possible(opportunity, Proposed, "amended")
         self._gate_must_be_open(opportunity)
         draft, need = opportunity.draft, opportunity.requirement
-        if draft is None or need is None or draft.digest != digest:
+        if draft is None or need is None:
+            raise RuleViolation(f"bid {opportunity.opportunity_id} has no draft yet; nothing can be amended")
+        if draft.digest != digest:
             raise RuleViolation("the draft changed after it was shown")
+        most = self._models_draft(opportunity) or draft
         if kw is not None:
-            _must_be_offerable(kw, max(draft.offered_kw), self._product(opportunity))
+            must_be_offerable(kw, max(most.offered_kw), self._product(opportunity))
         ceiling = need.utilisation_ceiling
         if price is not None and (
             not price.is_finite() or price < 0 or (ceiling is not None and price > ceiling)
         ):
             raise RuleViolation(f"GBP {price}/MWh is outside 0 to the ceiling of {ceiling}")
-        offered = draft.offered_kw if kw is None else tuple(min(kw, level) for level in draft.offered_kw)
+        offered = draft.offered_kw if kw is None else tuple(min(kw, level) for level in most.offered_kw)
         new = replace(
             draft,
             version=opportunity.last_draft_version + 1,
@@ -168,11 +179,12 @@ class Workflow:
 
         What was awarded is opted out of, and what is delivered ends at once.
         """
-        self._must_be(user, self.desk.traders, "trader")
+        self.desk.must_be(user, "trader")
         if opportunity.stage in COMMITTED:
             return self.opt_out(opportunity, reason, user)
         if opportunity.submitted is None and opportunity.stage in (Stage.RECEIVED, Stage.IN_REVIEW):
             raise RuleViolation("no bid has left yet that could be taken back; refuse the draft instead")
+        self._must_be_possible(opportunity, Withdrawn, "withdrawn")
         self._gate_must_be_open(opportunity)
         return self._take_back(opportunity, reason, user)
 
@@ -330,9 +342,19 @@ class Workflow:
         if self.now() >= closes_at:
             raise RuleViolation(f"the gate closed at {closes_at:%Y-%m-%d %H:%M %Z}")
 
-    def _must_be(self, user: str, allowed: frozenset[str], role: str) -> None:
-        if user not in allowed:
-            raise RuleViolation(f"{user} is no {role}; {role}s: {', '.join(sorted(allowed)) or 'nobody'}")
+    def _must_be_possible(self, opportunity: Opportunity, fact: type[Fact], done: str) -> None:
+        must_be_possible(opportunity, fact, done, self.gate_closes_at(opportunity))
+
+    def _models_draft(self, opportunity: Opportunity) -> Draft | None:
+        """Return what the model proposed for the need as it stands: no person offers more than that."""
+        found: Draft | None = None
+        for recorded in self.store.journal.facts(opportunity.opportunity_id):
+            match recorded.fact:
+                case Received():
+                    found = None
+                case Proposed(draft=draft) if draft.by == MODEL:
+                    found = draft
+        return found
 
 
 def opt_out_of(key: EventKey, now: datetime) -> OptOut:
@@ -354,17 +376,6 @@ def bid_report(need: Requirement, draft: Draft, product: Product, now: datetime)
         )
     ]
     return Report(draft.report_id, need.key.vtn_id, need.key.event_id, BID, now, tuple(rows))
-
-
-def _must_be_offerable(kw: float, most_kw: float, product: Product) -> None:
-    """Refuse a level that the market would: beyond what can be delivered, off the tick, below the minimum."""
-    if not 0 <= kw <= most_kw:
-        raise RuleViolation(f"{kw} kW is outside 0 to {most_kw} kW that can be delivered")
-    ticks = exact(kw) / exact(product.tick_kw)
-    if ticks != round(ticks):
-        raise RuleViolation(f"{kw} kW is no whole multiple of the product's {product.tick_kw} kW")
-    if 0 < kw < product.min_kw:
-        raise RuleViolation(f"{kw} kW is under the product's minimum of {product.min_kw} kW; 0 bids nothing")
 
 
 def settlement_report_id(opportunity_id: str, version: int) -> str:
@@ -392,7 +403,7 @@ def fleets_of(store: Store) -> Fleets:
 
 def _imported(found: T | None) -> T:
     if found is None:
-        raise BadMessage(Fault("store: fleet", "nothing", "run flexloop fleet import FILE first"))
+        raise BadMessage(Fault("store: fleet", MISSING, "run flexloop fleet import FILE first"))
     return found
 
 

@@ -14,18 +14,25 @@ import typer
 from rich.table import Table
 
 from aggregator.commands.context import Context
+from aggregator.desk import why_closed
 from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.market import Instruction
-from aggregator.model.opportunity import Opportunity, Stage
+from aggregator.model.market import Draft, Instruction
+from aggregator.model.opportunity import Declined, Opportunity, Stage, SubmissionFailed, Withdrawn
 from aggregator.model.time import LONDON, utc_text
 from aggregator.workflow import Workflow
 
 SHORTEST_DIGEST = 8
+WITH_REASON = (Declined, Withdrawn, SubmissionFailed)
+NOTHING_SENT = "nothing was sent to the DNO"
+SENT_NOTHING = "the DNO is sent a bid of nothing"
+
+Action = Callable[[Workflow, Opportunity], Opportunity]
+Said = Callable[[Workflow, Opportunity, Opportunity], str]
 
 Bid = Annotated[str, typer.Argument(help="Opportunity id, or a part that only it has.", metavar="BID")]
 As = Annotated[str, typer.Option("--as", help="User who acts.")]
 Seen = Annotated[str, typer.Option("--draft", help="Digest of the draft that was seen.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; not empty.")]
 
 group = typer.Typer(help="Bids: review, approve, refuse.")
 
@@ -50,7 +57,8 @@ def list_bids(
         shared.answer({"bids": rows}, "")
         return
     table = Table(
-        "opportunity", "stage", "zone", "window (London)", "needed kW", "bid kW", "GBP/MWh", "gate", "draft"
+        *("opportunity", "stage", "zone", "window (London)", "needed kW", "bid kW", "GBP/MWh", "DNO holds"),
+        *("gate", "draft"),
     )
     for one, row in zip(found, rows, strict=True):
         window = (
@@ -65,6 +73,7 @@ def list_bids(
             _kws(row["needed_kw"]),
             _kws(row["offered_kw"]),
             str(row["utilisation_gbp_per_mwh"] or ""),
+            _kws(row["dno_holds_kw"]),
             gate,
             str(row["draft"] or "")[:12],
         )
@@ -79,25 +88,37 @@ def show(context: typer.Context, bid: Bid) -> None:
         one = _the(workflow, bid)
         facts = [
             {"version": version, "fact": type(fact).__name__, "at": utc_text(fact.at), "by": by}
+            | ({"reason": fact.reason} if isinstance(fact, WITH_REASON) else {})
             for version, fact, by, _ in workflow.store.journal.facts(one.opportunity_id)
         ]
         orders = [_order(order) for order in one.in_force]
         body = {**_summary(one, workflow), **_details(one), "orders": orders, "facts": facts}
     lines = [f"{name}: {value}" for name, value in body.items() if name != "facts"]
-    lines += [f"  {row['version']:>3} {row['at']} {row['fact']} by {row['by']}" for row in facts]
+    for row in facts:
+        because = f": {row['reason']}" if "reason" in row else ""
+        lines.append(f"  {row['version']:>3} {row['at']} {row['fact']} by {row['by']}{because}")
     shared.answer(body, "\n".join(lines))
 
 
 @group.command()
 def check(context: typer.Context, bid: Bid, user: As, draft: Seen) -> None:
     """Be the first of two people to find exactly this draft right."""
-    _act(context, bid, lambda flow, one: flow.check(one, _digest(one, draft), user))
+
+    def said(flow: Workflow, before: Opportunity, after: Opportunity) -> str:
+        done = f"checked by {user}" if after != before else f"{user} has checked this draft already"
+        alone = (
+            "one person's approval will do" if not flow.desk.two_people else "somebody else must approve it"
+        )
+        return f"{done}; {alone}"
+
+    _act(context, bid, lambda flow, one: flow.check(one, _digest(one, draft), user), said)
 
 
 @group.command()
 def approve(context: typer.Context, bid: Bid, user: As, draft: Seen) -> None:
     """Approve exactly this draft: it leaves for the platform."""
-    _act(context, bid, lambda flow, one: flow.approve(one, _digest(one, draft), user))
+    said = f"approved by {user}; the bid leaves now"
+    _act(context, bid, lambda flow, one: flow.approve(one, _digest(one, draft), user), lambda *_: said)
 
 
 @group.command()
@@ -106,7 +127,7 @@ def amend(
     bid: Bid,
     user: As,
     draft: Seen,
-    kw: Annotated[float | None, typer.Option(help="New level, at most the model's. [kW]")] = None,
+    kw: Annotated[float | None, typer.Option(help="New level, at most the model's own. [kW]")] = None,
     price: Annotated[str | None, typer.Option(help="New price, at most the ceiling. [GBP/MWh]")] = None,
 ) -> None:
     """Replace the draft by one with another level or price; it is reviewed anew."""
@@ -115,27 +136,59 @@ def amend(
     if kw is not None and not math.isfinite(kw):
         raise BadMessage(Fault("bids amend: --kw", str(kw), "a finite number of kW"))
     pounds = _price(price)
-    _act(context, bid, lambda flow, one: flow.amend(one, _digest(one, draft), user, kw, pounds))
+
+    def said(flow: Workflow, before: Opportunity, after: Opportunity) -> str:
+        next_step = "two people must check and approve it" if flow.desk.two_people else "it must be approved"
+        line = f"amended by {user}: {_offer(after.draft)} is up for review; {next_step}"
+        if after.submitted is None:
+            return line
+        return f"{line} before it replaces what the DNO holds, {_offer(after.submitted)}"
+
+    _act(context, bid, lambda flow, one: flow.amend(one, _digest(one, draft), user, kw, pounds), said)
 
 
 @group.command()
 def reject(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
     """Refuse to bid, with a reason."""
-    _act(context, bid, lambda flow, one: flow.decline(one, reason, user))
+    why = _why("reject", reason)
+
+    def said(_: Workflow, before: Opportunity, after: Opportunity) -> str:
+        sent = NOTHING_SENT if before.submitted is None else SENT_NOTHING
+        return f"refused by {user}: {why}; {sent}"
+
+    _act(context, bid, lambda flow, one: flow.decline(one, why, user), said)
 
 
 @group.command()
 def withdraw(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
     """Take an approved, submitted or awarded bid back, with a reason; what is delivered ends at once."""
-    _act(context, bid, lambda flow, one: flow.withdraw(one, reason, user))
+    why = _why("withdraw", reason)
+    said = f"withdrawn by {user}: {why}; {SENT_NOTHING}"
+    _act(context, bid, lambda flow, one: flow.withdraw(one, why, user), lambda *_: said)
 
 
-def _act(context: typer.Context, bid: str, action: Callable[[Workflow, Opportunity], Opportunity]) -> None:
+def _act(context: typer.Context, bid: str, action: Action, said: Said) -> None:
+    """Do something with a bid, and say who did what and what comes next."""
     shared: Context = context.obj
     with shared.workflow(acting=True) as (_, workflow):
-        after = action(workflow, _the(workflow, bid))
+        before = _the(workflow, bid)
+        after = action(workflow, before)
         body = _summary(after, workflow)
-    shared.answer(body, f"{after.opportunity_id} is {after.stage}")
+        line = said(workflow, before, after)
+    shared.answer(body, f"{after.opportunity_id}: {line}")
+
+
+def _why(verb: str, reason: str) -> str:
+    if not reason.strip():
+        raise BadMessage(Fault(f"bids {verb}: --reason", reason, "why, in words"))
+    return reason.strip()
+
+
+def _offer(draft: Draft | None) -> str:
+    if draft is None:
+        return "no draft"
+    levels = _kws(list(draft.offered_kw))
+    return f"draft {draft.version} ({levels} kW at GBP {draft.utilisation_gbp_per_mwh}/MWh)"
 
 
 def _the(workflow: Workflow, name: str) -> Opportunity:
@@ -169,6 +222,7 @@ def _price(text: str | None) -> Decimal | None:
 
 def _summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
     need, draft = one.requirement, one.draft
+    closed = why_closed(one, workflow.gate_closes_at(one))
     return {
         "opportunity": one.opportunity_id,
         "stage": one.stage.value,
@@ -186,7 +240,8 @@ def _summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
         "checked_by": one.checked_by,
         "approved": one.approved_digest is not None,
         "awarded_kw": list(one.award.awarded_kw) if one.award else None,
-        "closed_because": one.closed_because,
+        "dno_holds_kw": list(one.submitted.offered_kw) if one.submitted and not closed else None,
+        "closed_because": closed,
     }
 
 

@@ -16,11 +16,14 @@ from aggregator.clock import RealClock
 from aggregator.clock_file import read_clock
 from aggregator.commands.database import opened
 from aggregator.config import Settings, read_settings
-from aggregator.model.errors import Fault
+from aggregator.model.errors import Fault, short
 from aggregator.store import Store
 from aggregator.takeover import Timekeeping, must_keep_time
 from aggregator.wiring import workflow_of
 from aggregator.workflow import Workflow
+
+SPOKEN = ("usage", "refused", "unavailable")
+"""Codes whose value is a sentence of ours, not something found in an input."""
 
 WIDE = 160
 """Columns of a table that goes to a file or a pipe."""
@@ -95,6 +98,8 @@ def fail(
 ) -> int:
     """Say what is wrong: one JSON object on stdout with ``--json``, else one line a fault on stderr."""
     faults = [Fault(where, value, allowed), *more]
+    if code not in SPOKEN:
+        faults = [Fault(one.where, short(one.value), one.allowed) for one in faults]
     if as_json:
         rows = [{"where": fault.where, "value": fault.value, "allowed": fault.allowed} for fault in faults]
         body: dict[str, object] = {"error": {"code": code, **rows[0]}}

@@ -50,6 +50,9 @@ def check_url(url: str) -> None:
     is_sqlite = parsed.get_backend_name() == "sqlite"
     if is_sqlite and (parsed.drivername not in ("sqlite", "sqlite+pysqlite") or parsed.query):
         raise BadMessage(Fault("database", url, FORMS))
+    folder = Path(parsed.database or "").parent
+    if is_sqlite and parsed.database and not folder.is_dir():
+        raise BadMessage(Fault("database", url, f"a file in a folder that exists; {folder} does not"))
     shown = parsed.render_as_string(hide_password=True)
     try:
         parsed.get_dialect().import_dbapi()

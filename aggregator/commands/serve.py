@@ -13,7 +13,8 @@ from aggregator.commands.context import Context
 from aggregator.config import Settings
 from aggregator.demo.run import run_demo
 from aggregator.ports import Clock
-from aggregator.solver import find_glpsol
+from aggregator.proposals import solver_choice
+from aggregator.solver import SolverChoice, must_solve
 from aggregator.store import Store
 from aggregator.takeover import take_over
 
@@ -32,8 +33,7 @@ def serve_command(context: typer.Context) -> int:
     """Run the store's one gateway until SIGTERM or SIGINT; cars are released before it ends."""
     shared: Context = context.obj
     settings = shared.settings()
-    if settings.bidding.solver == "glpk":
-        find_glpsol(settings.bidding.glpsol)
+    must_solve(solver_choice(settings))
     with shared.store(create=True) as store, store.held():
         clock = shared.clock()
         take_over(store, shared.timekeeping, clock.now())
@@ -60,4 +60,5 @@ def demo_command(
 ) -> int:
     """Run one real winter weekday, end to end, on a fast clock."""
     shared: Context = context.obj
+    must_solve(SolverChoice())
     return run_demo(out, seed, as_json=shared.as_json)

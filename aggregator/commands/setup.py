@@ -9,7 +9,8 @@ from aggregator.commands.context import Context
 from aggregator.commands.database import check_url, upgraded
 from aggregator.files.fleet import read_fleet
 from aggregator.files.sessions import read_sessions
-from aggregator.solver import find_glpsol
+from aggregator.proposals import solver_choice
+from aggregator.solver import must_solve
 
 File = Annotated[Path, typer.Argument(help="Input file.", metavar="FILE")]
 
@@ -49,8 +50,7 @@ def check_config(context: typer.Context) -> None:
     check_url(settings.store.url)
     if settings.fleet.history is not None:
         read_sessions(settings.fleet.history)
-    if settings.bidding.solver == "glpk":
-        find_glpsol(settings.bidding.glpsol)
+    must_solve(solver_choice(settings))
     platforms = [str(market.vtn.url) for market in settings.market]
     body = {
         "zones": settings.fleet.zones,

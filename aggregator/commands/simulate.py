@@ -15,6 +15,10 @@ from dispatch.fleet_simulator.program import run as run_fleet
 from market_adapters.dno_simulator.edge import BadFile
 from market_adapters.dno_simulator.main import play
 
+YEARS = (1970, 2999)
+FASTEST = 1e6
+LONGEST_DELAY_S = 86_400.0
+
 group = typer.Typer(help="Simulators, each a program of its own.")
 
 
@@ -72,12 +76,23 @@ def clock_file(
     context: typer.Context,
     starts_at: Annotated[str, typer.Option(help="Domain instant to begin at.")],
     out: Annotated[Path, typer.Option(help="The clock file to write.")],
-    factor: Annotated[float, typer.Option(help="Domain seconds per wall second.", min=0.001)] = 60.0,
-    delay_s: Annotated[float, typer.Option(help="Wall seconds until it begins.", min=0)] = 10.0,
+    factor: Annotated[float, typer.Option(help="Domain seconds per wall second.")] = 60.0,
+    delay_s: Annotated[float, typer.Option(help="Wall seconds until it begins.")] = 10.0,
 ) -> None:
     """Write a clock file for --clock: programs that share it share a faster, shifted time."""
     shared: Context = context.obj
     instant = _instant(starts_at, "--starts-at")
+    if not YEARS[0] <= instant.year <= YEARS[1]:
+        allowed = f"an instant of the years {YEARS[0]} to {YEARS[1]}"
+        raise BadMessage(Fault("simulate: --starts-at", starts_at, allowed))
+    for option, value, least, most in (
+        ("--factor", factor, 0.001, FASTEST),
+        ("--delay-s", delay_s, 0.0, LONGEST_DELAY_S),
+    ):
+        if not least <= value <= most:
+            raise BadMessage(
+                Fault(f"simulate: {option}", f"{value:g}", f"a number from {least:g} to {most:g}")
+            )
     clock = start_fast_clock([Pace(instant, factor)], delay_s)
     try:
         out.write_text(clock.to_json(), encoding="utf-8")

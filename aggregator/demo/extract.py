@@ -18,7 +18,7 @@ from typing import Final
 
 import pandas as pd
 
-from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.time import LONDON
 
 DAY: Final = date(2025, 1, 8)
@@ -95,7 +95,7 @@ def read_tables(*wanted: tuple[Path, Sequence[str]]) -> list[pd.DataFrame]:
             faults.append(Fault(str(path), str(error), "a readable CSV file"))
             continue
         missing = [name for name in columns if name not in tables[-1].columns]
-        faults.extend(Fault(f"{path.name}: header", "nothing", f"a column {name}") for name in missing)
+        faults.extend(Fault(f"{path.name}: header", MISSING, f"a column {name}") for name in missing)
     if faults:
         raise BadMessage(*faults)
     return tables

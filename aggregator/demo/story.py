@@ -1,6 +1,6 @@
 """The demo's story, line by line as the journal, the alarms and the drivers write it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import singledispatch
 
@@ -21,11 +21,21 @@ from aggregator.model.opportunity import (
     Submitted,
 )
 from aggregator.model.time import LONDON, Interval
-from aggregator.store import Store
+from aggregator.store import Alarm, Store
 
 OFTEN, SELDOM = timedelta(minutes=30), timedelta(hours=4)
 RECENT = timedelta(minutes=40)
 W_PER_KW = 1000.0
+QUARTER = timedelta(minutes=15)
+FEW = 3
+"""So many cars of an alarm are named; the database has them all."""
+
+ALARMS = {
+    "short_of_target": "short of their target at full power",
+    "ramp_held": "held by the ramp limit",
+    "not_taken": "without their set-point",
+    "interlock": "refused a set-point by the interlock",
+}
 
 
 class Story:
@@ -37,6 +47,9 @@ class Story:
         self._cars = list(day.fleet().by_id)
         self._told: dict[str, int] = {}
         self._alarms = 0
+        self._untold: list[Alarm] = []
+        self._alarms_told_at = day.STARTS_AT
+        self._said_at = day.STARTS_AT
         self._seen_fleet_at = day.STARTS_AT
         self._acts = [
             (day.BOOSTED_AT, "a driver in Wrotham switches V2G off: full power, out of the dispatch"),
@@ -44,25 +57,39 @@ class Story:
         ]
 
     def tell_news(self, now: datetime) -> None:
-        """Say what has happened since the last time."""
-        store = self._store
-        lines: list[tuple[datetime, str]] = []
-        for name in store.journal.ids():
-            facts = store.journal.facts(name)
-            zone = name.rsplit(":", 1)[-1]
-            for recorded in facts[self._told.get(name, 0) :]:
-                text = _text(recorded.fact)
-                if text:
-                    lines.append((recorded.recorded_at, f"{zone}: {text}"))
-            self._told[name] = len(facts)
-        alarms = store.alarms.all()
-        lines += [(one.at, f"alarm: {one.where}: {one.text}") for one in alarms[self._alarms :]]
-        self._alarms = len(alarms)
+        """Say what has happened since the last time, in order; what comes late is told when it comes."""
+        lines = [line for name in self._store.journal.ids() for line in self._facts(name)]
+        lines += self._alarm_line(now)
         lines += self._fleet_line(now)
         lines += [act for act in self._acts if act[0] <= now]
         self._acts = [act for act in self._acts if act[0] > now]
-        for at, text in sorted(lines):
-            self._say(f"{at.astimezone(LONDON):%a %H:%M:%S}  {text}")
+        for at, text in sorted(lines, key=lambda line: line[0]):
+            self._said_at = max(self._said_at, at)
+            self._say(f"{self._said_at.astimezone(LONDON):%a %H:%M:%S}  {text}")
+
+    def _facts(self, name: str) -> Iterator[tuple[datetime, str]]:
+        """Yield an opportunity's new facts in the journal's order, whatever their writers' clocks showed."""
+        facts = self._store.journal.facts(name)
+        zone, at = name.rsplit(":", 1)[-1], self._said_at
+        for recorded in facts[self._told.get(name, 0) :]:
+            at = max(at, recorded.recorded_at)
+            text = _text(recorded.fact)
+            if text:
+                yield at, f"{zone}: {text}"
+        self._told[name] = len(facts)
+
+    def _alarm_line(self, now: datetime) -> list[tuple[datetime, str]]:
+        """Return one line for all alarms until the last quarter of an hour that is over."""
+        alarms = self._store.alarms.all()
+        self._untold += alarms[self._alarms :]
+        self._alarms = len(alarms)
+        until = now - (now - day.STARTS_AT) % QUARTER
+        over = [one for one in self._untold if one.at < until]
+        if not over or until <= self._alarms_told_at:
+            return []
+        self._alarms_told_at = until
+        self._untold = [one for one in self._untold if one.at >= until]
+        return [(until, _condensed(over))]
 
     def _fleet_line(self, now: datetime) -> list[tuple[datetime, str]]:
         """Return now and then what the whole fleet does: progress, also when nothing happens."""
@@ -74,6 +101,20 @@ class Story:
         latest = {state.car_id: state for state in recent if state.plugged}
         export_kw = sum(state.export_w for state in latest.values()) / W_PER_KW
         return [(now, f"{len(latest)} cars plugged in, the fleet {_flow(export_kw)}")]
+
+
+def _condensed(alarms: Sequence[Alarm]) -> str:
+    """Return alarms as one line: how many cars or bids of each kind, and the first few."""
+    if len(alarms) == 1:
+        return f"alarm: {alarms[0].where}: {alarms[0].text}"
+    parts = []
+    for code in dict.fromkeys(one.code for one in alarms):
+        places = list(
+            dict.fromkeys(name for one in alarms if one.code == code for name in one.where.split(", "))
+        )
+        few = ", ".join(places[:FEW]) + (", ..." if len(places) > FEW else "")
+        parts.append(f"{len(places)} {ALARMS.get(code, code.replace('_', ' '))} ({few})")
+    return f"alarms: {'; '.join(parts)}"
 
 
 def _flow(export_kw: float) -> str:

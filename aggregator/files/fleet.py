@@ -9,14 +9,16 @@ import hashlib
 import io
 import json
 import math
-from collections import Counter
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from aggregator.files.inputs import (
+    Clash,
     Efficiency,
     Fraction,
     LocalTime,
@@ -25,13 +27,21 @@ from aggregator.files.inputs import (
     Number,
     Positive,
     Row,
+    Whole,
+    as_text,
     read_text,
     read_toml,
     tables,
     validate_with,
 )
-from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car, Charger, ExportSource, Fleet, Intent, Site
+
+G98_KW_PER_PHASE = 3.68
+"""What a G98 notice covers: 16 A at 230 V. [kW]"""
+
+LARGEST_KWH = 1000.0
+"""No car's battery is larger. [kWh]"""
 
 
 class SiteRow(Row):
@@ -41,6 +51,7 @@ class SiteRow(Row):
     zone: Name
     export_limit_kw: NotNegative
     export_source: ExportSource
+    phases: Annotated[Whole, Field(ge=1, le=3)] = 1
     import_limit_kw: Positive
     solar_kw: NotNegative = 0.0
     dark_from: LocalTime | None = None
@@ -49,9 +60,14 @@ class SiteRow(Row):
     @model_validator(mode="after")
     def _consistent(self) -> "SiteRow":
         if self.export_source is ExportSource.NONE and self.export_limit_kw > 0:
-            raise ValueError("export_limit_kw must be 0 where export_source is none")
+            raise Clash("export_limit_kw", f"{self.export_limit_kw:g}", "0 where export_source is none")
+        most_kw = self.phases * G98_KW_PER_PHASE
+        if self.export_source is ExportSource.G98 and self.export_limit_kw > most_kw:
+            allowed = f"at most {most_kw:g} where export_source is g98 (16 A a phase); more takes g99 or g100"
+            raise Clash("export_limit_kw", f"{self.export_limit_kw:g}", allowed)
         if (self.dark_from is None) != (self.dark_until is None):
-            raise ValueError("dark_from and dark_until go together")
+            field = "dark_from" if self.dark_from is None else "dark_until"
+            raise Clash(field, MISSING, "a local time: dark_from and dark_until go together")
         return self
 
 
@@ -61,7 +77,7 @@ class CarRow(Row):
     car_id: Name
     site_id: Name
     charger_id: Name
-    capacity_kwh: Positive
+    capacity_kwh: Annotated[Positive, Field(le=LARGEST_KWH)]
     charge_kw: Positive
     discharge_kw: NotNegative
     eta_charge: Efficiency
@@ -70,6 +86,13 @@ class CarRow(Row):
     floor_soc: Annotated[Number, Field(ge=LOWEST_FLOOR_SOC, le=1, allow_inf_nan=False)]
     default_target_soc: Fraction
     default_depart_local: LocalTime
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "CarRow":
+        for name, most_kw in (("charge_kw", self.charge_kw), ("discharge_kw", self.discharge_kw)):
+            if most_kw and self.min_kw > most_kw:
+                raise Clash("min_kw", f"{self.min_kw:g}", f"at most {name} ({most_kw:g})")
+        return self
 
 
 class FleetFile(Row):
@@ -81,6 +104,7 @@ class FleetFile(Row):
 
 CSV_SITE = tuple(SiteRow.model_fields)
 CSV_CAR = tuple(CarRow.model_fields)
+TABLE_PLACE = re.compile(r"\b(site|car)\[(\d+)\]")
 
 
 def read_fleet(path: Path, zones: Collection[str] | None = None) -> Fleet:
@@ -93,9 +117,15 @@ def read_fleet(path: Path, zones: Collection[str] | None = None) -> Fleet:
     Raises:
         BadMessage: With every fault found in the file.
     """
-    data, faults = _from_csv(path) if path.suffix.lower() == ".csv" else (read_toml(path), [])
-    faults += _cross_faults(data, path.name, zones)
-    return _to_fleet(validate_with(FleetFile, data, path.name, faults))
+    if path.suffix.lower() != ".csv":
+        data = read_toml(path)
+        return _to_fleet(validate_with(FleetFile, data, path.name, _cross_faults(data, path.name, zones)))
+    table = _read_csv(path)
+    faults = [*table.faults, *_cross_faults(table.data, path.name, zones)]
+    try:
+        return _to_fleet(validate_with(FleetFile, table.data, path.name, faults))
+    except BadMessage as bad:
+        raise BadMessage(*(table.at_its_line(fault) for fault in bad.faults)) from None
 
 
 def fleet_digest(cars: tuple[Car, ...]) -> str:
@@ -104,20 +134,41 @@ def fleet_digest(cars: tuple[Car, ...]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _from_csv(path: Path) -> tuple[object, list[Fault]]:
+@dataclass(frozen=True, slots=True)
+class _Csv:
+    """A CSV file in the tables of the TOML form, and the lines that these come from."""
+
+    data: Mapping[str, object]
+    lines: Mapping[str, Sequence[int]]
+    faults: Sequence[Fault]
+
+    def at_its_line(self, fault: Fault) -> Fault:
+        """Name a fault's line instead of its place in a table."""
+
+        def line(place: re.Match[str]) -> str:
+            return f"line {self.lines[place[1]][int(place[2])]}"
+
+        where, allowed = (TABLE_PLACE.sub(line, text) for text in (fault.where, fault.allowed))
+        return replace(fault, where=where, allowed=allowed)
+
+
+def _read_csv(path: Path) -> _Csv:
     """Turn one line a car into the tables of the TOML form; homes repeat, and must repeat alike."""
     lines = _csv_lines(path)
     faults: list[Fault] = []
-    sites: dict[str, dict[str, str]] = {}
+    sites: dict[str, tuple[int, dict[str, str]]] = {}
     cars: list[dict[str, str]] = []
     for number, said in lines:
         site = {name: said[name] for name in CSV_SITE if name in said}
-        known_site = sites.setdefault(site.get("site_id", f"line {number}"), site)
-        if known_site != site:
-            where = f"{path.name}: line {number}.site_id"
-            faults.append(Fault(where, site.get("site_id", ""), "one home, stated the same on each line"))
+        first, known_site = sites.setdefault(site.get("site_id", f"line {number}"), (number, site))
+        differs = [name for name in CSV_SITE if site.get(name) != known_site.get(name)]
+        for name in differs:
+            allowed = f"the same home as on line {first}, {known_site.get(name, MISSING)!r}"
+            faults.append(Fault(f"{path.name}: line {number}.{name}", site.get(name, MISSING), allowed))
         cars.append({name: said[name] for name in CSV_CAR if name in said})
-    return {"site": list(sites.values()), "car": cars}, faults
+    data = as_text({"site": [site for _, site in sites.values()], "car": cars})
+    places = {"site": [number for number, _ in sites.values()], "car": [number for number, _ in lines]}
+    return _Csv(data, places, faults)
 
 
 def _csv_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -148,14 +199,17 @@ def _cross_faults(data: object, source: str, zones: Collection[str] | None) -> I
         ("car", "car_id", cars),
         ("car", "charger_id", cars),
     ):
-        for value, count in Counter(str(row[name]) for row in rows if name in row).items():
-            if count > 1:
-                yield Fault(f"{source}: {table}.{name}", value, f"each id once; it stands {count} times")
+        first: dict[str, int] = {}
+        for number, value in enumerate(row.get(name) for row in rows):
+            if isinstance(value, str) and first.setdefault(value, number) != number:
+                where = f"{source}: {table}[{number}].{name}"
+                yield Fault(where, value, f"an id of its own; {table}[{first[value]}] has it")
     site_ids = {site.get("site_id") for site in sites if isinstance(site.get("site_id"), str)}
+    all_told = len(site_ids) == len(sites)  # a site that was called by another's name is not missing, too
     for number, car in enumerate(cars):
         where = f"{source}: car[{number}]"
         site_id, target, floor = car.get("site_id"), car.get("default_target_soc"), car.get("floor_soc")
-        if isinstance(site_id, str) and site_id not in site_ids:
+        if all_told and isinstance(site_id, str) and site_id not in site_ids:
             yield Fault(f"{where}.site_id", site_id, "the site_id of a site in this file")
         if _number(target) < _number(floor):
             yield Fault(f"{where}.default_target_soc", str(target), f"at least the car's floor_soc {floor}")
@@ -177,7 +231,7 @@ def _number(said: object) -> float:
 
 
 def _to_fleet(rows: FleetFile) -> Fleet:
-    sites = {row.site_id: Site(**row.model_dump()) for row in rows.site}
+    sites = {row.site_id: Site(**row.model_dump(exclude={"phases"})) for row in rows.site}
     cars = tuple(
         Car(
             car_id=row.car_id,

@@ -5,6 +5,7 @@ the value found and what is allowed.
 """
 
 import json
+import math
 import re
 import tomllib
 import types
@@ -15,23 +16,80 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    UrlConstraints,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
-from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.errors import MISSING, BadMessage, Fault, short
 
 LARGEST = 1e9
 """No figure of this trade is larger; sums of figures stay finite."""
-LONGEST_VALUE = 60
 LAST_PORT = 65535
 
 
 Figure = TypeVar("Figure", float, Decimal)
 
 
+class Text(str):
+    """A value from a source that knows only text, a CSV field or a variable: it may stand for a number."""
+
+    __slots__ = ()
+
+
+class Clash(ValueError):
+    """What is wrong between the fields of one table; ``field`` is the one that is told, "" for the whole."""
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        super().__init__(allowed)
+        self.field = field
+        self.value = value
+
+
+def as_text(data: object) -> Any:  # noqa: ANN401
+    """Return data whose texts may stand for numbers."""
+    if isinstance(data, dict):
+        return {key: as_text(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [as_text(value) for value in data]
+    return Text(data) if isinstance(data, str) else data
+
+
 def _number(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("input should be a number, not true or false")  # noqa: TRY004 - pydantic wants this
+        raise ValueError("a number, not true or false")  # noqa: TRY004 - pydantic wants this
+    if isinstance(value, str) and not isinstance(value, Text):
+        raise ValueError("a number, without quotes")  # noqa: TRY004
+    if isinstance(value, str | float | Decimal) and not _finite(value):
+        raise ValueError("a finite number")
+    return value
+
+
+def _finite(value: str | float | Decimal) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return True  # no number at all: pydantic says so
+    except OverflowError:
+        return False
+
+
+def _yes_or_no(value: object) -> object:
+    if not isinstance(value, bool | Text):
+        raise ValueError("true or false, without quotes")  # noqa: TRY004
+    return value
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("text without control characters")
     return value
 
 
@@ -78,11 +136,14 @@ Bounded = AfterValidator(_bounded)
 Finite = Annotated[Number, Field(allow_inf_nan=False), Bounded]
 Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False), Bounded]
 NotNegative = Annotated[Number, Field(ge=0, allow_inf_nan=False), Bounded]
+Whole = Annotated[int, BeforeValidator(_number)]
+YesNo = Annotated[bool, BeforeValidator(_yes_or_no)]
 Fraction = Annotated[Number, Field(ge=0, le=1, allow_inf_nan=False)]
 Efficiency = Annotated[Number, Field(gt=0, le=1, allow_inf_nan=False)]
 Money = Annotated[Decimal, BeforeValidator(_number), Field(allow_inf_nan=False), Bounded]
 LocalTime = Annotated[time, BeforeValidator(_local_time)]
-Name = Annotated[str, Field(min_length=1)]
+HttpUrl = Annotated[AnyHttpUrl, UrlConstraints(allowed_schemes=["http", "https"])]
+Name = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
 Listen = Annotated[str, AfterValidator(_listen)]
 
 T = TypeVar("T", bound="BaseModel")
@@ -194,9 +255,12 @@ def faults_of(error: ValidationError, model: type[BaseModel], source: str) -> It
     for finding in findings:
         if finding["type"] == "too_short" and finding["loc"] in wrong_within:
             continue  # pydantic counts the right items only: the wrong ones are told each by itself
-        where = field_path(finding["loc"])
-        value = "nothing" if finding["type"] == "missing" else short(finding["input"])
-        yield Fault(f"{source}: {where}" if where else source, value, _allowed(finding, model))
+        where, value = finding["loc"], MISSING if finding["type"] == "missing" else shown(finding["input"])
+        clash = finding.get("ctx", {}).get("error")
+        if isinstance(clash, Clash):
+            where, value = (*where, *filter(None, [clash.field])), shown(clash.value)
+        path = field_path(where)
+        yield Fault(f"{source}: {path}" if path else source, value, _allowed(finding, model))
 
 
 def field_path(loc: Iterable[str | int]) -> str:
@@ -207,10 +271,11 @@ def field_path(loc: Iterable[str | int]) -> str:
     return text
 
 
-def short(value: object) -> str:
+def shown(value: object) -> str:
     """Return a value as text that fits on a line."""
-    text = value if isinstance(value, str) else _repr(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+    if value is None:
+        return "null"
+    return short(value if isinstance(value, str) else _repr(value))
 
 
 def _repr(value: object) -> str:
@@ -231,8 +296,31 @@ def _allowed(finding: ErrorDetails, model: type[BaseModel]) -> str:
             return f"a table with the keys {', '.join(_known_keys(model, loc))}"
         case "too_short":
             return f"at least {finding['ctx']['min_length']} of them"
+    if finding["type"] in OUR_WORDS:
+        return OUR_WORDS[finding["type"]]
     message = finding["msg"].removeprefix("Value error, ")
     return message if message[1:2].isupper() else message[:1].lower() + message[1:]
+
+
+OUR_WORDS = {
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "string_type": "a text in quotes",
+    "path_type": "a path in quotes",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "decimal_type": "a number",
+    "decimal_parsing": "a number",
+    "finite_number": "a finite number",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a number of fewer digits",
+    "bool_type": "true or false, without quotes",
+    "bool_parsing": "true or false",
+}
+"""What pydantic says in the words of a program, said in those of a file."""
 
 
 def _known_keys(model: type[BaseModel], loc: Iterable[str | int]) -> Iterable[str]:

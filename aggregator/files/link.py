@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from aggregator.model.errors import Fault
+from aggregator.model.errors import MISSING, Fault
 
 SECURE = ("certificate", "key", "vtn_fingerprint")
 PAIR = ("certificate", "key")
@@ -30,7 +30,7 @@ def unstated(stated: Mapping[str, object], source: str, *, https: bool) -> Itera
     why = "stated, as url is https" if https else "stated, as a certificate and its key go together"
     for name in SECURE if https else PAIR if in_part else ():
         if stated[name] is None:
-            yield Fault(f"{source}: vtn.{name}", "nothing", why)
+            yield Fault(f"{source}: vtn.{name}", MISSING, why)
 
 
 def not_a_pair(certificate: Path, key: Path, source: str) -> Iterator[Fault]:

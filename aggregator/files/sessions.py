@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aggregator.files.inputs import read_text
 from aggregator.forecast import History, Session
-from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.time import Interval, parse_instant
 
 COLUMNS = ("car_id", "plugged_in_at", "plugged_out_at", "energy_kwh", "arrival_soc")
@@ -22,7 +22,7 @@ def read_sessions(path: Path) -> History:
     """
     rows = _rows(path)
     if not rows or tuple(rows[0][1]) != COLUMNS:
-        found = ", ".join(rows[0][1]) if rows else "no header"
+        found = ", ".join(rows[0][1]) if rows else MISSING
         raise BadMessage(Fault(f"{path.name}: header", found, f"the columns {', '.join(COLUMNS)}"))
     sessions: list[Session] = []
     faults: list[Fault] = []
@@ -55,13 +55,15 @@ def _session(line: dict[str, str]) -> Session:
 
 def _faults(line: dict[str, str], where: str) -> Iterator[Fault]:
     if not line["car_id"]:
-        yield Fault(f"{where}.car_id", "", "an id")
+        yield Fault(f"{where}.car_id", MISSING, "an id")
     instants = []
     for name in ("plugged_in_at", "plugged_out_at"):
         try:
             instants.append(parse_instant(line[name]))
         except ValueError:
-            yield Fault(f"{where}.{name}", line[name], "an instant with a zone, 2025-01-15T17:00:00Z")
+            yield Fault(
+                f"{where}.{name}", line[name] or MISSING, "an instant with a zone, 2025-01-15T17:00:00Z"
+            )
     if len(instants) == len(COLUMNS[1:3]) and instants[0] >= instants[1]:
         yield Fault(f"{where}.plugged_out_at", line["plugged_out_at"], "an instant after plugged_in_at")
     for name, most in (("energy_kwh", 1000.0), ("arrival_soc", 1.0)):
@@ -70,4 +72,4 @@ def _faults(line: dict[str, str], where: str) -> Iterator[Fault]:
         except ValueError:
             value = float("nan")
         if not 0 <= value <= most:
-            yield Fault(f"{where}.{name}", line[name], f"a number from 0 to {most:g}")
+            yield Fault(f"{where}.{name}", line[name] or MISSING, f"a number from 0 to {most:g}")

@@ -17,7 +17,7 @@ from aggregator.files.inputs import (
     listed,
     parse_json,
     read_text,
-    short,
+    shown,
     validate_with,
 )
 from aggregator.model.errors import Fault
@@ -144,7 +144,7 @@ def _car_faults(car: Mapping[str, Any], where: str, sites: Collection[str]) -> I
     for field, limit_field in AT_MOST:
         value, limit = _number(car.get(field)), _number(car.get(limit_field))
         if value is not None and limit is not None and value > limit:
-            yield Fault(f"{where}.{field}", short(car[field]), f"at most {limit_field}, {car[limit_field]}")
+            yield Fault(f"{where}.{field}", shown(car[field]), f"at most {limit_field}, {car[limit_field]}")
 
 
 def _object(raw: object) -> Mapping[str, Any]:

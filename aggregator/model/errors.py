@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 
+MISSING = "(missing)"
+"""What stands for a value that was not stated."""
+
+LONGEST_VALUE = 100
+_KEPT_END = 30
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -19,6 +25,13 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.value!r} is not allowed; {self.allowed}"
+
+
+def short(text: str) -> str:
+    """Return a text that fits on a line: a long one loses its middle, as a path's end tells most."""
+    if len(text) <= LONGEST_VALUE:
+        return text
+    return f"{text[: LONGEST_VALUE - _KEPT_END - 1]}…{text[-_KEPT_END:]}"
 
 
 class BadMessage(Exception):

@@ -182,6 +182,13 @@ class Journal:
             at: datetime | None = connection.scalar(select(func.max(FACTS.c.recorded_at)))
         return at
 
+    def versions(self) -> dict[str, int]:
+        """Return how many facts each opportunity has."""
+        columns = OPPORTUNITIES.c
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(columns.opportunity_id, columns.version))
+            return {row.opportunity_id: row.version for row in rows}
+
     def all_facts(self) -> Iterator[tuple[str, Recorded]]:
         """Yield every fact with its opportunity's id, opportunity by opportunity, oldest first.
 

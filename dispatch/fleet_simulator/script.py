@@ -18,8 +18,17 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.errors import MISSING, BadMessage, Fault
 from dispatch.links.messages import Fraction, Instant, Name
+
+OUR_WORDS = {
+    "missing": "a value must be stated, there is no default",
+    "extra_forbidden": "a key that is known here",
+    "float_parsing": "a number",
+    "tuple_type": "a list of tables, [[act]]",
+    "model_type": "a table",
+}
+"""What pydantic says in the words of a program, said in those of a file."""
 
 
 class Kind(StrEnum):
@@ -155,9 +164,13 @@ def _text(path: Path) -> str:
 def _faults(error: ValidationError, where: str) -> Iterator[Fault]:
     for fault in error.errors(include_url=False):
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
-        value = "(missing)" if fault["type"] == "missing" else str(fault["input"])[:60]
-        yield Fault(
-            f"{where}{field.removeprefix('.')}".rstrip(".: "),
-            value,
-            fault["msg"].removeprefix("Value error, "),
-        )
+        allowed = OUR_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+        value = MISSING if fault["type"] == "missing" else _shown(fault["input"])
+        yield Fault(f"{where}{field.removeprefix('.')}".rstrip(".: "), value, allowed)
+
+
+def _shown(said: object) -> str:
+    """Return a value as text; a row of several fields as they stand in their file."""
+    if isinstance(said, dict):
+        return ", ".join(f"{name} {value}" for name, value in said.items())
+    return str(said)

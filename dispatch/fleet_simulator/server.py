@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from errno import EADDRINUSE
 from ipaddress import ip_address
 from socket import AF_INET, AF_INET6, create_server, socket
 
@@ -203,5 +204,10 @@ def listen_on(address: str) -> socket:
     try:
         return create_server((host, number), family=AF_INET6 if ip.version == IPV6 else AF_INET)
     except OSError as error:
-        allowed = f"an address that is free ({error.strerror})"
+        taken = error.errno == EADDRINUSE
+        allowed = (
+            "the port is in use by another program"
+            if taken
+            else f"an address of this machine ({error.strerror})"
+        )
         raise BadMessage(Fault("listen", address, allowed)) from None

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import signal
+import socket
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -53,16 +54,17 @@ def play(scenario: Path, listen: str, out: Path, clock: Path | None = None) -> N
     logging.getLogger("openleadr").setLevel(logging.ERROR)
     try:
         played, domain, address = read_scenario(scenario), read_clock(clock), _address(listen)
-        out.mkdir(parents=True, exist_ok=True)
-        state = State(played, out / "memory.jsonl", domain.now())
-        with MessageLog(out / "messages.jsonl", domain) as log:
-            asyncio.run(_serve(state, domain, log, out / "result.json", address))
+        with _listener(address) as listener:
+            out.mkdir(parents=True, exist_ok=True)
+            state = State(played, out / "memory.jsonl", domain.now())
+            with MessageLog(out / "messages.jsonl", domain) as log:
+                asyncio.run(_serve(state, domain, log, out / "result.json", listener))
     except OSError as error:
         raise BadFile(_explained(error, listen)) from None
 
 
 async def _serve(
-    state: State, clock: Clock, log: MessageLog, result_file: Path, address: tuple[str, int]
+    state: State, clock: Clock, log: MessageLog, result_file: Path, listener: socket.socket
 ) -> None:
     scenario = state.scenario
 
@@ -75,7 +77,7 @@ async def _serve(
     runner = web.AppRunner(vtn.app, shutdown_timeout=2.0, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, *address, ssl_context=tls).start()
+        await web.SockSite(runner, listener, ssl_context=tls).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         _say(f"listening on {'http' if tls is None else 'https'}://{_authority(runner)}{PATH}")
@@ -106,6 +108,12 @@ def _address(listen: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > _HIGHEST_PORT:
         raise BadFile(Refusal("listen", listen, "host:port, such as 127.0.0.1:8080"))
     return host.strip("[]"), int(port)
+
+
+def _listener(address: tuple[str, int]) -> socket.socket:
+    """Return a socket that listens: nothing is written before it is known that the port is ours."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    return socket.create_server(address, family=family)
 
 
 def _explained(error: OSError, listen: str) -> Refusal:

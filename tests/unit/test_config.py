@@ -81,6 +81,29 @@ def test_the_command_line_wins_over_file_and_environment(monkeypatch):
     assert read_settings(CONFIG / "gateway.toml", "sqlite:///a.db").store.url == "sqlite:///a.db"
 
 
+def test_a_variable_is_text_and_may_mean_a_number_or_a_yes(monkeypatch):
+    monkeypatch.setenv("FLEXLOOP_BIDDING__SCENARIOS", "7")
+    monkeypatch.setenv("FLEXLOOP_DESK__TWO_PEOPLE", "false")
+    monkeypatch.setenv("FLEXLOOP_DISPATCH", '{"cycle_s": "30"}')
+    settings = read_settings(CONFIG / "gateway.toml")
+    assert (settings.bidding.scenarios, settings.desk.two_people, settings.dispatch.cycle_s) == (7, False, 30)
+
+
+def test_two_people_are_two_who_may_approve(config):
+    other = ('approved_by = "ben"', 'approved_by = "anna"'), ('written_by = "anna"', 'written_by = "ben"')
+    (line,) = faults_of(config, ('roles = ["approver"]', 'roles = ["viewer"]'), *other)
+    assert line.startswith("gateway.toml: desk.user: 'anna' is not allowed; at least two users")
+    edit(config / "gateway.toml", ("two_people = true", "two_people = false"))
+    assert read_settings(config / "gateway.toml").desk.two_people is False
+    edit(
+        config / "gateway.toml",
+        ('approved_by = "anna"', 'approved_by = "ben"'),
+        ('by = "ben"', 'by = "anna"'),
+    )
+    (line,) = faults_of(config)
+    assert "desk.rule[0].approved_by: 'ben' is not allowed; a user with the role approver: anna" in line
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("FLEXLOOP_STORE", "not json"), ("FLEXLOOP_STORE__URLL", "sqlite:///b.db")]
 )
@@ -108,10 +131,18 @@ def test_a_wrong_environment_is_a_fault_too(config, monkeypatch, name, value):
         ),
         ('kind = "simulated"', 'kind = "ocpi"', "link.kind", "ocpi", "'simulated'"),
         ('url = "http://127.0.0.1:8091/link"', 'url = "ftp://x"', "link.url", "ftp://x", "'http' or 'https'"),
-        ('url = "http://127.0.0.1:8091/link"', "", "link.url", "nothing", "there is no default"),
+        ('url = "http://127.0.0.1:8091/link"', "", "link.url", "(missing)", "there is no default"),
         ('solver = "glpk"', 'solver = "cbc"', "bidding.solver", "cbc", "'glpk' or 'highs'"),
         ('roles = ["approver"]', 'roles = ["king"]', "desk.user[1].roles[0]", "king", "'approver'"),
-        ('approved_by = "ben"', 'approved_by = "anna"', "desk.rule[0]", "anna", "somebody else"),
+        ('approved_by = "ben"', 'approved_by = "anna"', "rule[0].approved_by", "anna", "somebody else"),
+        ('approved_by = "ben"', 'approved_by = "eve"', "rule[0].approved_by", "eve", "approver: anna, ben"),
+        ("two_people = true", 'two_people = "yes"', "desk.two_people", "yes", "true or false, without"),
+        ("two_people = true", "two_people = 1", "desk.two_people", "1", "true or false, without"),
+        ("cycle_s = 60", 'cycle_s = "60"', "dispatch.cycle_s", "60", "a number, without quotes"),
+        ("scenarios = 20", 'scenarios = "20"', "bidding.scenarios", "20", "a number, without quotes"),
+        ("scenarios = 20", "scenarios = 2.5", "bidding.scenarios", "2.5", "a whole number"),
+        ("set_point_s = 120", "set_point_s = 50", "dispatch.set_point_s", "50", "at least cycle_s (60)"),
+        ('zones = ["Canvey", "Hendon Way", "Wrotham"]', "zones = 1", "fleet.zones", "1", "a list"),
         ("max_kw = 50", "max_kw = -1", "desk.rule[0].max_kw", "-1", "greater than 0"),
         ('# zones = ["Canvey"]', 'zones = ["Camden"]', "desk.rule[0].zones", "Camden", "one of Canvey,"),
         ('# products = ["day-ahead"]', 'products = ["x"]', "desk.rule[0].products", "x", "one of day-ahead"),
@@ -159,6 +190,9 @@ def test_a_wrong_value_is_named_with_file_field_and_what_is_allowed(config, old,
         ),
         ('gate_local = "14:00"', "gate_local = 14", "product[0].gate_local", "14", "local time of day"),
         ('gate_local = "14:00"', 'gate_local = "2pm"', "product[0].gate_local", "2pm", "local time of day"),
+        ("hold_back = true", 'hold_back = "true"', "product[0].hold_back", "true", "without quotes"),
+        ("retry_first_s = 1", "retry_first_s = 90", "vtn.retry_most_s", "60", "at least retry_first_s (90)"),
+        ("# vtn_fingerprint = ", 'vtn_fingerprint = "x" #', "vtn.vtn_fingerprint", "x", "10 or 32 pairs"),
         ("hold_back = true", "holdback = true", "product[0].hold", "", ""),
         (
             "award_probability = 0.9",

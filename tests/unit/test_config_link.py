@@ -1,5 +1,6 @@
 """A link by https is whole or refused: half of it would look secure."""
 
+import math
 import re
 import shutil
 from pathlib import Path
@@ -33,7 +34,10 @@ def vtn(tmp_path):
     assert HTTP in text
 
     def reading(url=HTTPS, **keys):
-        lines = "\n".join(f'{name} = "{value}"' for name, value in keys.items())
+        lines = "\n".join(
+            f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"
+            for name, value in keys.items()
+        )
         market.write_text(text.replace(HTTP, f"{url}\n{lines}"))
         return read_settings(gateway).market[0].vtn
 
@@ -64,7 +68,7 @@ def test_http_needs_none_of_it(vtn):
 def test_https_names_all_that_is_missing(vtn, missing):
     lines = faults_of(vtn, **{name: value for name, value in WHOLE.items() if name not in missing})
     assert lines == [
-        f"ukpn.toml: vtn.{name}: 'nothing' is not allowed; stated, as url is https" for name in missing
+        f"ukpn.toml: vtn.{name}: '(missing)' is not allowed; stated, as url is https" for name in missing
     ]
 
 
@@ -72,7 +76,7 @@ def test_https_names_all_that_is_missing(vtn, missing):
 def test_a_certificate_and_its_key_go_together_by_http_too(vtn, stated, missing):
     (line,) = faults_of(vtn, url=HTTP, **{stated: WHOLE[stated]})
     assert line.startswith(
-        f"ukpn.toml: vtn.{missing}: 'nothing' is not allowed; stated, as a certificate and"
+        f"ukpn.toml: vtn.{missing}: '(missing)' is not allowed; stated, as a certificate and"
     )
 
 
@@ -86,8 +90,8 @@ def test_a_certificate_and_its_key_go_together_by_http_too(vtn, stated, missing)
         ({"vtn_fingerprint": "0a:0b"}, "vtn.vtn_fingerprint: '0a:0b'", "10 or 32 pairs of hex digits"),
         ({"vtn_fingerprint": FINGERPRINT.replace(":", "")}, "vtn.vtn_fingerprint", "10 or 32 pairs"),
         ({"vtn_fingerprint": ""}, "vtn.vtn_fingerprint: ''", "10 or 32 pairs"),
-        ({"replay_back_s": "0"}, "vtn.replay_back_s: '0'", "greater than 0"),
-        ({"replay_ahead_s": "inf"}, "vtn.replay_ahead_s: 'inf'", "finite"),
+        ({"replay_back_s": 0}, "vtn.replay_back_s: '0'", "greater than 0"),
+        ({"replay_ahead_s": math.inf}, "vtn.replay_ahead_s: 'inf'", "finite"),
     ],
 )
 def test_what_is_wrong_with_it_is_one_line(vtn, keys, where, allowed):

@@ -70,17 +70,23 @@ def test_the_same_cars_have_the_same_digest_in_either_form(tmp_path):
     ("old", "new", "where", "value", "allowed"),
     [
         ("floor_soc = 0.30", "floor_soc = 0.29", "car[0].floor_soc", "0.29", "greater than or equal to 0.3"),
-        ("floor_soc = 0.40", "", "car[1].floor_soc", "nothing", "there is no default"),
-        ("export_limit_kw = 3.68", "", "site[0].export_limit_kw", "nothing", "there is no default"),
-        ('export_source = "g98"', "", "site[0].export_source", "nothing", "there is no default"),
+        ("floor_soc = 0.40", "", "car[1].floor_soc", "(missing)", "there is no default"),
+        ("export_limit_kw = 3.68", "", "site[0].export_limit_kw", "(missing)", "there is no default"),
+        ('export_source = "g98"', "", "site[0].export_source", "(missing)", "there is no default"),
         ('export_source = "g98"', 'export_source = "g97"', "site[0].export_source", "g97", "'g98', 'g99'"),
-        ('export_source = "g98"', 'export_source = "none"', "site[0]", "", "must be 0 where"),
-        ('car_id = "leaf-2"', 'car_id = "leaf-1"', "car.car_id", "leaf-1", "each id once; it stands 2 times"),
-        ('charger_id = "quasar-2"', 'charger_id = "quasar-1"', "car.charger_id", "quasar-1", "each id once"),
-        ('site_id = "home-2"', 'site_id = "home-1"', "site.site_id", "home-1", "each id once"),
-        ('car_id = "leaf-2"', "car_id = 2", "car[1].car_id", "2", "valid string"),
+        ('export_source = "g98"', 'export_source = "none"', "site[0].export_limit_kw", "3.68", "0 where"),
+        ('car_id = "leaf-2"', 'car_id = "leaf-1"', "car[1].car_id", "leaf-1", "car[0] has it"),
+        (
+            'charger_id = "quasar-2"',
+            'charger_id = "quasar-1"',
+            "car[1].charger_id",
+            "quasar-1",
+            "car[0] has it",
+        ),
+        ('site_id = "home-2"', 'site_id = "home-1"', "site[1].site_id", "home-1", "site[0] has it"),
+        ('car_id = "leaf-2"', "car_id = 2", "car[1].car_id", "2", "a text in quotes"),
         ('zone = "Canvey"', 'zone = "Camden"', "site[1].zone", "Camden", "Canvey, Hendon Way"),
-        ("capacity_kwh = 40", "capacity_kwh = nan", "car[0].capacity_kwh", "nan", "greater than 0"),
+        ("capacity_kwh = 40", "capacity_kwh = nan", "car[0].capacity_kwh", "nan", "a finite number"),
         ("capacity_kwh = 40", "capacity_kwh = true", "car[0].capacity_kwh", "True", "number"),
         ("import_limit_kw = 18.4", "import_limit_kw = inf", "site[0].import_limit_kw", "inf", "finite"),
         ("capacity_kwh = 40", "capacity_kw = 40", "car[0].capacity_kw", "40", "unknown key; known here"),
@@ -100,7 +106,21 @@ def test_the_same_cars_have_the_same_digest_in_either_form(tmp_path):
             "without a zone",
         ),
         ('depart_local = "07:30"', "depart_local = 7.5", "default_depart_local", "7.5", "local time of day"),
-        ('# dark_from = "20:00"', 'dark_from = "20:00"', "site[0]", "", "go together"),
+        ("capacity_kwh = 40", "capacity_kwh = 1001", "car[0].capacity_kwh", "1001", "equal to 1000"),
+        ("capacity_kwh = 40", 'capacity_kwh = "40"', "car[0].capacity_kwh", "40", "without quotes"),
+        ("floor_soc = 0.30", 'floor_soc = "0.3"', "car[0].floor_soc", "0.3", "without quotes"),
+        ("# min_kw = 0", "min_kw = 7.5", "car[0].min_kw", "7.5", "at most charge_kw (7.4)"),
+        ("export_limit_kw = 3.68", "export_limit_kw = 3.69", "site[0].export_limit_kw", "3.69", "3.68"),
+        (
+            "export_limit_kw = 3.68",
+            "phases = 3\nexport_limit_kw = 11.05",
+            "export_limit_kw",
+            "11.05",
+            "11.04",
+        ),
+        ('car_id = "leaf-1"', r'car_id = "leaf\u0000"', "car[0].car_id", r"leaf\x00", "control characters"),
+        ('zone = "Canvey"', r'zone = "Can\nvey"', "site[1].zone", r"Can\nvey", "control characters"),
+        ('# dark_from = "20:00"', 'dark_from = "20:00"', "site[0].dark_until", "(missing)", "go together"),
     ],
 )
 def test_a_wrong_value_is_named_with_field_and_what_is_allowed(tmp_path, old, new, where, value, allowed):
@@ -154,19 +174,43 @@ def test_all_faults_are_told_at_once(tmp_path):
     assert len(lines) == 7
 
 
+def test_what_g98_does_not_cover_takes_an_approval_and_is_then_not_bounded(tmp_path):
+    bigger = ("export_limit_kw = 3.68", "export_limit_kw = 17.3")
+    for source in ("g99", "g100"):
+        path = a_file(tmp_path, bigger, ('export_source = "g98"', f'export_source = "{source}"'))
+        assert read_fleet(path).cars[0].site.export_limit_kw == 17.3
+    three = a_file(tmp_path, ("export_limit_kw = 3.68", "phases = 3\nexport_limit_kw = 11.04"))
+    assert read_fleet(three).cars[0].site.export_limit_kw == 11.04
+
+
+def test_a_car_that_never_discharges_needs_no_least_power_to_do_so(tmp_path):
+    path = a_file(tmp_path, ("# min_kw = 0", "min_kw = 1.4"), ("discharge_kw = 7.4", "discharge_kw = 0"))
+    assert read_fleet(path).cars[0].charger.min_kw == 1.4
+
+
+def test_a_home_that_stands_twice_is_one_fault(tmp_path):
+    (line,) = faults_of(a_file(tmp_path, ('site_id = "home-2"', 'site_id = "home-1"')))
+    assert "site[1].site_id" in line
+
+
 # CSV
 
 
 @pytest.mark.parametrize(
     ("lines", "parts"),
     [
-        ([LINES[0].replace(",0.3,", ",0.25,")], ("car[0].floor_soc", "0.25")),
-        ([LINES[0].replace("3.68", "")], ("site[0].export_limit_kw", "nothing")),
-        ([LINES[0].replace("40,", "NaN,")], ("car[0].capacity_kwh", "NaN", "greater than 0")),
-        ([LINES[0], LINES[0]], ("car.car_id", "007", "each id once")),
+        ([LINES[0].replace(",0.3,", ",0.25,")], ("line 2.floor_soc", "0.25")),
+        ([LINES[0].replace("3.68", "")], ("line 2.export_limit_kw", "(missing)")),
+        ([LINES[0].replace("40,", "NaN,")], ("line 2.capacity_kwh", "NaN", "a finite number")),
+        ([LINES[0], LINES[0]], ("line 3.car_id", "007", "an id of its own; line 2 has it")),
         ([LINES[0] + ",1"], ("header", "too many fields")),
-        (["007,h-1"], ("site[0].zone", "nothing")),
+        (["007,h-1"], ("line 2.zone", "(missing)")),
         (['"007'], ("line",)),
+        ([LINES[0].replace("007", "0\x077")], ("line 2.car_id", r"0\x077", "control characters")),
+        ([LINES[0].replace("3.68", "5")], ("line 2.export_limit_kw", "'5'", "at most 3.68")),
+        ([LINES[0].replace(",40,", ",forty,")], ("line 2.capacity_kwh", "forty", "a number")),
+        ([LINES[0].replace(",40,", ",4O" + "0" * 500 + ",")], ("line 2.capacity_kwh", "…", "a number")),
+        ([LINES[0], LINES[1].replace("h-1,Canvey", "h-2,Camden")], ("line 3.zone", "Camden")),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path, lines, parts):
@@ -190,5 +234,7 @@ def test_a_column_that_stands_twice_is_named(tmp_path):
 def test_a_home_must_be_stated_alike_on_each_line_and_every_clash_is_told(tmp_path):
     clash = LINES[1].replace("3.68", "7.36")
     lines = faults_of(a_csv(tmp_path, LINES[0], clash, clash.replace("8,h-1", "9,h-1").replace("q-2", "q-3")))
-    assert [line for line in lines if "line 3" in line]
-    assert [line for line in lines if "line 4" in line]
+    assert len(lines) == 2
+    assert "line 3.export_limit_kw: '7.36'" in lines[0]
+    assert "the same home as on line 2, '3.68'" in lines[0]
+    assert "line 4.export_limit_kw" in lines[1]

@@ -333,7 +333,9 @@ def test_a_port_in_use_is_told_in_one_line_and_nothing_is_written(tmp_path):
     clock = start_fast_clock([Pace(FIVE_PM, 1)])
     with listen_on("127.0.0.1:0") as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(BadMessage, match=rf"listen: '{address}' is not allowed; an address that is free"):
+        with pytest.raises(
+            BadMessage, match=rf"listen: '{address}' is not allowed; the port is in use by another program"
+        ):
             run([a_leaf()], a_night(tmp_path), None, address, clock, tmp_path / "out", None, 1, 60)
     assert not (tmp_path / "out").exists()
 

@@ -10,7 +10,7 @@ import pyomo.environ as pyo
 import pytest
 
 from aggregator.model.errors import BadMessage
-from aggregator.solver import SolverChoice, find_glpsol, solve
+from aggregator.solver import SolverChoice, find_glpsol, must_solve, solve
 
 BOTH = pytest.mark.parametrize("name", ["glpk", "highs"])
 
@@ -106,3 +106,21 @@ def test_a_command_that_is_no_glpk_is_refused(tmp_path):
     other.chmod(0o755)
     with pytest.raises(BadMessage, match="does not run"):
         solve(a_model(), SolverChoice(glpsol=other))
+
+
+@BOTH
+def test_a_solver_that_works_is_found_to(name):
+    must_solve(SolverChoice(name))
+
+
+@pytest.mark.parametrize(
+    "script", ["exit 1", "exit 0", "echo 'GLPSOL 5.0'", '[ "$1" = --version ] && echo "GLPSOL 5.0"']
+)
+def test_a_solver_that_solves_nothing_is_found_out_in_silence(tmp_path, capfd, script):
+    mine = tmp_path / "glpsol"
+    mine.write_text(f"#!/bin/sh\n{script}\n")
+    mine.chmod(0o755)
+    with pytest.raises(BadMessage, match=r"bidding\.glpsol") as caught:
+        must_solve(SolverChoice(glpsol=mine))
+    assert caught.value.code == "no_solver"
+    assert capfd.readouterr() == ("", "")

@@ -117,7 +117,7 @@ def test_all_faults_are_told_at_once_even_in_one_car():
 def test_a_missing_part_is_named(missing):
     raw = raw_problem()
     del raw[missing]
-    assert faults_of(raw)[f"split.json: {missing}"].value == "nothing"
+    assert faults_of(raw)[f"split.json: {missing}"].value == "(missing)"
 
 
 @pytest.mark.parametrize(
