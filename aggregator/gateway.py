@@ -22,6 +22,7 @@ from aggregator.model.market import Draft, Requirement
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval, utc_text
 from aggregator.news import News, told
+from aggregator.outgoing import BID, OPT, settlement_report_id
 from aggregator.ports import CallBatch, CallKind, Clock, OptOut, Report, ReportRequest, ZoneTarget
 from aggregator.proposals import Proposer
 from aggregator.recorder import Recorder
@@ -30,7 +31,7 @@ from aggregator.reporting import Reporting
 from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Store
 from aggregator.wiring import prices_of, workflow_of
-from aggregator.workflow import BID, COMMITTED, OPT, fleet_of, fleets_of, settlement_report_id
+from aggregator.workflow import COMMITTED, fleet_of, fleets_of
 from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 

@@ -25,11 +25,12 @@ from aggregator.model.opportunity import (
     replay,
 )
 from aggregator.model.time import LONDON, Interval, utc_text
+from aggregator.outgoing import settlement_report_id
 from aggregator.ports import Quality, Report, ReportRequest, ReportRow
 from aggregator.reports import StatementBook, StatementRow
 from aggregator.settlement import ESTIMATED, NO_REGISTER, Line, Statement, metered, settle, settled_periods
 from aggregator.store import Store, StoredStatement
-from aggregator.workflow import Workflow, settlement_report_id
+from aggregator.workflow import Workflow
 
 SETTLED_STAGES = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
 WITHOUT_MONEY = (DeliveryStarted, DeliveryEnded, Settled, Closed)

@@ -14,7 +14,7 @@ from typing import TypeVar
 from aggregator.desk import Desk, must_be_offerable, must_be_possible
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.fleet import Fleet, Fleets
-from aggregator.model.market import Draft, EventKey, Nomination, Plan, Product, Requirement
+from aggregator.model.market import Draft, Nomination, Plan, Product, Requirement
 from aggregator.model.opportunity import (
     Approved,
     Checked,
@@ -37,7 +37,8 @@ from aggregator.model.opportunity import (
     Withdrawn,
 )
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
-from aggregator.ports import Clock, OptOut, Report, ReportRow
+from aggregator.outgoing import BID, bid_report, opt_out_of, settlement_report_id
+from aggregator.ports import Clock, Report
 from aggregator.store import InboxEntry, Store, StoredStatement
 
 T = TypeVar("T")
@@ -46,8 +47,6 @@ WH_PER_KWH = 1000
 OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.CLOSED))
 MODEL = "model"
 CLOCKWORK = "clock"
-BID = "bid"
-OPT = "opt"
 COMMITTED = (Stage.AWARDED, Stage.DELIVERING)
 
 
@@ -355,32 +354,6 @@ class Workflow:
                 case Proposed(draft=draft) if draft.by == MODEL:
                     found = draft
         return found
-
-
-def opt_out_of(key: EventKey, now: datetime) -> OptOut:
-    """Return the word to a platform that an event version is no longer served."""
-    name = f"opt:{key.vtn_id}:{key.event_id}:{key.modification}"
-    return OptOut(name, key.vtn_id, key.event_id, OPT, now, (), event=key)
-
-
-def bid_report(need: Requirement, draft: Draft, product: Product, now: datetime) -> Report:
-    """Return the report that carries a bid: kW and prices of one price step, per interval of the need."""
-    prefix = f"{need.zone}/{need.product_id}"
-    rows = [
-        row
-        for slot, kw in zip(need.slots, draft.offered_kw, strict=True)
-        for row in (
-            ReportRow(f"{prefix}/kw/1", slot, product.direction.sign * kw),
-            ReportRow(f"{prefix}/util/1", slot, float(draft.utilisation_gbp_per_mwh)),
-            ReportRow(f"{prefix}/avail/1", slot, float(draft.availability_gbp_per_mw_h)),
-        )
-    ]
-    return Report(draft.report_id, need.key.vtn_id, need.key.event_id, BID, now, tuple(rows))
-
-
-def settlement_report_id(opportunity_id: str, version: int) -> str:
-    """Return the id of the report of one version of an opportunity's statement."""
-    return f"settlement:{opportunity_id}:{version}"
 
 
 def fleet_of(store: Store) -> Fleet:

@@ -19,8 +19,8 @@ from aggregator.model.opportunity import (
     RequirementCancelled,
     Withdrawn,
 )
+from aggregator.outgoing import bid_report
 from aggregator.ports import CallKind, Opt, Report
-from aggregator.workflow import bid_report
 
 BEARS_FACTS = (CallKind.REQUIREMENT, CallKind.AWARD, CallKind.DISPATCH)
 

@@ -11,8 +11,8 @@ from openleadr.messaging import create_message
 from aggregator.config import read_settings
 from aggregator.gateway import Gateway
 from aggregator.model.market import EventKey
+from aggregator.outgoing import opt_out_of
 from aggregator.store import SendState, open_store
-from aggregator.workflow import opt_out_of
 from market_adapters.openadr.ven import Ven, VenSettings
 from market_adapters.openadr.wire import parse
 from tests.builders import a_fleet

@@ -7,8 +7,9 @@ import pytest
 
 from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.opportunity import Received, Stage
+from aggregator.outgoing import bid_report
 from aggregator.store import open_store
-from aggregator.workflow import MODEL, Workflow, bid_report
+from aggregator.workflow import MODEL, Workflow
 from tests.builders import (
     NOON,
     PRODUCT,

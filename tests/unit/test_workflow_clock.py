@@ -9,8 +9,9 @@ from aggregator.model.errors import BadMessage
 from aggregator.model.market import Direction
 from aggregator.model.opportunity import Instructed, Stage, Submitted
 from aggregator.model.time import HALF_HOUR, Interval
+from aggregator.outgoing import bid_report, settlement_report_id
 from aggregator.store import SendState, StoredStatement, open_store
-from aggregator.workflow import bid_report, fleet_of, settlement_report_id
+from aggregator.workflow import fleet_of
 from tests.builders import (
     EVENING,
     NOON,
