@@ -223,7 +223,8 @@ class Ven:
         try:
             answer = await self._ask(messages.poll(self._ven_id()))
         except (Unavailable, BadMessage):
-            self._in_a_row = 0
+            # what the lost answer held, a platform may count as delivered: all events are asked for anew
+            self._in_a_row, self._synced = 0, False
             raise
         self.last_poll_at = self._clock.now()
         self._polled_s = asyncio.get_running_loop().time()

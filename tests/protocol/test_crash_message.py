@@ -39,7 +39,7 @@ OPENLEADR = """
 POLL = """
     import asyncio
     import sys
-    from tests.protocol.test_ven import linked
+    from tests.protocol.linked import linked
     from tests.protocol.vtn import FakeVtn, an_event, distribute
 
     async def main(data):

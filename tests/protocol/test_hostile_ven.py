@@ -18,8 +18,8 @@ from tests.protocol.hostile.content_cases import content_cases
 from tests.protocol.hostile.other_cases import other_cases
 from tests.protocol.hostile.signed_cases import VTN, signed_cases
 from tests.protocol.hostile.xml_cases import xml_cases
+from tests.protocol.linked import Memory, linked
 from tests.protocol.signing import signed
-from tests.protocol.test_ven import Memory, linked
 from tests.protocol.vtn import OK, PATIENCE_S, VTN_ID, FakeVtn, an_event, distribute
 
 CASES = [*xml_cases(), *content_cases(), *other_cases()]
@@ -101,7 +101,7 @@ MANY = """
     import resource
     from tests.protocol.hostile.case import Fate
     from tests.protocol.test_hostile_ven import AFTER, CASES
-    from tests.protocol.test_ven import Memory, linked
+    from tests.protocol.linked import Memory, linked
     from tests.protocol.vtn import FakeVtn
 
     TURNS = 8

@@ -1,23 +1,19 @@
 """Our side of the link against a platform on a real socket."""
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from openleadr.messaging import create_message
 
 from aggregator.model.errors import BadMessage, Unavailable
-from aggregator.model.market import Direction, EventKey
+from aggregator.model.market import EventKey
 from aggregator.model.time import Interval
-from aggregator.ports import CallBatch, Opt, Report, ReportRequest, ReportRow
-from market_adapters.openadr.profile import Profile
-from market_adapters.openadr.ven import Ven, VenSettings
+from aggregator.ports import Opt, Report, ReportRow
+from tests.protocol.linked import NOON, Memory, StillClock, linked
 from tests.protocol.vtn import (
-    CONTEXT,
     OK,
-    PATIENCE_S,
     START,
     VTN_ID,
     FakeVtn,
@@ -26,83 +22,6 @@ from tests.protocol.vtn import (
     distribute,
     response,
 )
-
-PROFILE = Profile(CONTEXT, ("Hendon Way",), {"day-ahead": Direction.UP})
-NOON = datetime(2025, 1, 14, 12, tzinfo=UTC)
-
-
-class Memory(dict):
-    """A ``VenMemory`` that lasts as long as the test."""
-
-    def recall(self, vtn_id, name):
-        return self.get((vtn_id, name))
-
-    def remember(self, vtn_id, name, value):
-        self[vtn_id, name] = value
-
-
-class StillClock:
-    """A domain clock that a test sets."""
-
-    def __init__(self, at=NOON):
-        self.at = at
-
-    def now(self):
-        return self.at
-
-
-class Inbox:
-    """What a VEN yielded, taken up by a task of its own as the application does."""
-
-    def __init__(self, ven):
-        self.ven = ven
-        self.items = []
-        self._changed = asyncio.Condition()
-
-    async def run(self):
-        async for item in self.ven.calls():
-            async with self._changed:
-                self.items.append(item)
-                self._changed.notify_all()
-
-    async def batches(self, count):
-        await self._until(lambda: len(self._of(CallBatch)) >= count)
-        return self._of(CallBatch)
-
-    async def requests(self, count):
-        await self._until(lambda: len(self._of(ReportRequest)) >= count)
-        return self._of(ReportRequest)
-
-    async def _until(self, met):
-        async with asyncio.timeout(PATIENCE_S), self._changed:
-            await self._changed.wait_for(met)
-
-    def _of(self, kind):
-        return [item for item in self.items if isinstance(item, kind)]
-
-
-@asynccontextmanager
-async def linked(vtn, memory=None, clock=None, **settings):
-    """Run a VEN against a platform."""
-    wanted = VenSettings(
-        vtn_id=VTN_ID,
-        url=vtn.url,
-        ven_name="A & B <Ltd>",
-        poll_interval_s=0.02,
-        timeout_s=2.0,
-        retry_first_s=0.02,
-        retry_most_s=0.05,
-    )
-    memory = Memory() if memory is None else memory
-    async with Ven(replace(wanted, **settings), PROFILE, memory, clock or StillClock()) as ven:
-        inbox = Inbox(ven)
-        task = asyncio.create_task(inbox.run())
-        try:
-            yield ven, inbox
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 def a_report(**changes):
@@ -417,3 +336,15 @@ async def test_another_platforms_events_are_not_ours():
         vtn.polls.extend([other, distribute(an_event("ours"))])
         (batch,) = await inbox.batches(1)
         assert [call.key.event_id for call in batch.calls] == ["ours"]
+
+
+async def test_after_an_answer_that_was_cut_short_all_events_are_asked_for():
+    """A platform may count as delivered what it has sent, and never send it again."""
+    order = an_event("DSP-1")
+    async with FakeVtn() as vtn, linked(vtn) as (_, inbox):
+        await vtn.until("oadrPoll")
+        vtn.events = (order,)
+        vtn.polls.append(distribute(order).encode()[:900])
+        (batch,) = await inbox.batches(1)
+        assert [call.key.event_id for call in batch.calls] == ["DSP-1"]
+        assert vtn.names().count("oadrRequestEvent") == 2

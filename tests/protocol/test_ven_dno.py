@@ -5,7 +5,7 @@ from datetime import timedelta
 from aggregator.model.time import Interval
 from aggregator.ports import CallKind, Opt, Report, ReportRow
 from tests.protocol.dno_platform import PREFIX, START, ZONE, platform
-from tests.protocol.test_ven import linked
+from tests.protocol.linked import linked
 
 MINUTE, HALF_HOUR = timedelta(minutes=1), timedelta(minutes=30)
 SLOTS = Interval(START, START + 2 * HALF_HOUR).slots(HALF_HOUR)

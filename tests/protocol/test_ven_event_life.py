@@ -17,7 +17,7 @@ from aggregator.workflow import Workflow
 from market_adapters.openadr.ven import Ven, VenSettings
 from tests.builders import a_product
 from tests.fakes.clock import FakeClock
-from tests.protocol.test_ven import PROFILE
+from tests.protocol.linked import PROFILE
 from tests.protocol.vtn import HALF_HOUR, START, VTN_ID, FakeVtn, an_event, distribute
 
 ZONE = "Hendon Way"

@@ -11,7 +11,7 @@ from aiohttp.test_utils import unused_port
 
 from aggregator.model.time import Interval
 from aggregator.ports import Opt, Report, ReportRow
-from tests.protocol.test_ven import linked
+from tests.protocol.linked import linked
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20

@@ -17,7 +17,7 @@ from market_adapters.openadr.ven import Ven, VenSettings
 from market_adapters.openadr.wire import parse
 from tests.builders import a_fleet
 from tests.fakes.clock import FakeClock
-from tests.protocol.test_ven import NOON, PROFILE
+from tests.protocol.linked import NOON, PROFILE
 from tests.protocol.vtn import OK, VTN_ID, FakeVtn, response
 
 SETTINGS = read_settings(Path(__file__).parents[2] / "config" / "gateway.toml")

@@ -12,8 +12,8 @@ from market_adapters.openadr.exchange import Exchange
 from market_adapters.openadr.messages import poll
 from market_adapters.openadr.settings import VenSettings
 from market_adapters.openadr.signatures import check_signature
+from tests.protocol.linked import linked
 from tests.protocol.signing import ago, an_identity, signed
-from tests.protocol.test_ven import linked
 from tests.protocol.vtn import VTN_ID, FakeVtn, an_event, distribute
 
 OURS, THEIRS = an_identity("ven"), an_identity("vtn")
