@@ -1,6 +1,9 @@
-"""The demo's day, played once for all tests that look at what it leaves."""
+"""The demo's day, played once for all tests that look at what it leaves; a folder to run commands in."""
 
 import json
+import re
+import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from .command_line import ROOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +36,23 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
     return Played(out, done.returncode, json.loads(done.stdout), done.stderr)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Work in a folder that holds a configuration without history, and a fleet file."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    config = tmp_path / "config" / "gateway.toml"
+    config.write_text(re.sub(r"(?m)^history = .*$", "", config.read_text()))
+    shutil.copy(tmp_path / "config" / "fleet.example.toml", tmp_path / "fleet.toml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def taken():
+    """Return a loopback address where another program listens."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield f"127.0.0.1:{other.getsockname()[1]}"

