@@ -9,6 +9,7 @@ ended is shown so too, if its platform keeps the first ``createdDateTime``. What
 ``translate``.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,16 @@ def _fields(message: Message) -> dict[str, Any]:
     return {
         "message": message.name,
         "vtn_id": fields.get("vtnID"),
-        "request_id": fields.get("requestID", fields.get("eiResponse.requestID")),
+        "request_id": _request_id(fields),
         "signature": _signature(message),
         "fields": dict(fields),
     }
+
+
+def _request_id(fields: Mapping[str, str]) -> str | None:
+    """Return the requestID that stands highest in a message: those below it are of its parts."""
+    paths = [path for path in fields if path.split(".")[-1] == "requestID"]
+    return fields[min(paths, key=lambda path: path.count("."))] if paths else None
 
 
 def _event(event: WireEvent) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """One ``oadrEvent`` -> a frozen value, with ids as the strings they are and times in UTC."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from aggregator.model.errors import Fault
 from market_adapters.openadr.values import DURATION
@@ -22,6 +24,7 @@ SIGNAL_TYPES = (
     "x-loadControlPercentOffset",
     "x-loadControlSetpoint",
 )
+_UID = re.compile("[0-9]{1,10}")
 NO_TIME = timedelta(0)
 
 
@@ -200,7 +203,7 @@ def _unit(signal: Node) -> Unit | None:
 def _intervals(signal: Node, start: datetime, end: datetime | None) -> Iterator[WireInterval]:
     """Yield the intervals; those without a start begin where the one before ended."""
     stream = signal.one("intervals")
-    nodes = stream.all("interval") if stream else []
+    nodes = _in_sequence(stream.all("interval")) if stream else []
     if not nodes:
         signal.fault(("intervals",), None, "at least one interval")
     begins: datetime | None = start
@@ -222,6 +225,16 @@ def _intervals(signal: Node, start: datetime, end: datetime | None) -> Iterator[
         value = _payload(node)
         yield WireInterval(begins, until, value)
         begins = until
+
+
+def _in_sequence(intervals: list[Node]) -> list[Node]:
+    """Return the intervals in the order of their uids; as they stand where those do not number them."""
+    uids = [interval.text("uid", "text") or "" for interval in intervals]
+    if len(set(uids)) < len(uids) or not all(_UID.fullmatch(uid) for uid in uids):
+        return intervals
+    return [
+        interval for _, interval in sorted(zip(map(int, uids), intervals, strict=True), key=itemgetter(0))
+    ]
 
 
 def _payload(interval: Node) -> float:

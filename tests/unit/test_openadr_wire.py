@@ -1,5 +1,6 @@
 """What is on the wire, and what is refused there."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -121,6 +122,15 @@ def test_intervals_that_say_only_how_long_they_are_follow_each_other():
     start = "<xcal:dtstart><xcal:date-time>2025-01-15T{}:00.000000Z</xcal:date-time></xcal:dtstart>"
     bare = an_xml((start.format("17:00"), ""), (start.format("17:30"), ""))
     assert the_event(bare) == the_event(an_xml())
+
+
+def test_intervals_follow_each_other_by_their_numbers_wherever_they_stand():
+    data = an_xml(kw=(-30.0, -20.0)).decode()
+    first, second = re.findall(r"<(?:\w+:)?interval>.*?</(?:\w+:)?interval>", data, re.S)
+    swapped = data.replace(first, "@").replace(second, first).replace("@", second)
+    assert swapped != data
+    values = [interval.value for interval in the_event(swapped.encode()).signals[0].intervals]
+    assert values == [interval.value for interval in the_event(data.encode()).signals[0].intervals]
 
 
 def test_an_open_end_is_none():
