@@ -17,6 +17,7 @@ settings.register_profile(SOAK, deadline=None, max_examples=SOAK_EXAMPLES)
 
 
 @pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Arrange the tests before they are shared out."""
     _keep_together(items)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def test_a_fleet_imported_since_changes_no_verdict(
     later = Fleet(tuple(replace(car, floor_soc=0.5) for car in there), "later")
     _, before = audit(copy)
     with open_store(f"sqlite:///{copy}", create=False) as store:
-        store.fleet.replace(later, imported_at=day.ENDS_AT, source="later.csv")
+        store.fleet.replace(later, imported_at=day.ENDS_AT + timedelta(days=1), source="later.csv")
     assert audit(copy) == (0, before)
 
 

@@ -106,6 +106,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
         _kill_often(stage, chance, hands, (need.publish_at for need in NEEDS[1:]), stack)
         gateway = _served(stage, stack)
         wait(lambda: {need.name for need in NEEDS if need.start == FIRST} <= _bid_for(stage))
+        wait(lambda: not _unanswered(stage))  # before the gate closes
         hands.move(AWARDED_AT)
         wait(lambda: any(version.event_id.startswith("AWD-") for version in _delivered_last(stage)))
         gateway.kill()

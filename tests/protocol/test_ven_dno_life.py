@@ -190,7 +190,7 @@ async def test_report_requests_of_every_kind(tmp_path):
         assert set(found) == {
             "RR-telemetry", "RR-status", "RR-nomination", "RR-settlement", "ONCE", "PAST"
         }  # fmt: skip
-        assert found["ONCE"].granularity == timedelta(0)
+        assert found["ONCE"].once
         hour = [datetime.fromisoformat(window[name]) for name in ("from", "to")]
         assert found["PAST"].window == Interval(*hour)
         await until(lambda: "responseCode>461<" in (tmp_path / "messages.jsonl").read_text())
