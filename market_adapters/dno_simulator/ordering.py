@@ -1,5 +1,6 @@
 """What can be ordered, and how an order fares: amended, ended, cancelled, or gone without a word."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -103,14 +104,14 @@ class Ordered(Table):
     behind: tuple[Window, ...] = ()
 
     @property
+    @abstractmethod
     def ordered_at(self) -> datetime | None:
         """When it is ordered; None if never."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def order_form(self) -> Form:
         """How the order is written down."""
-        raise NotImplementedError
 
     @property
     def window(self) -> Span:

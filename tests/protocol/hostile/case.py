@@ -12,7 +12,7 @@ SOUND = distribute(an_event()).encode()
 CANARY = b"http://127.0.0.1:1/canary"
 """Stands for an address where nothing may ask; tests put in one where they listen."""
 
-SECRET = b"/work/secret"
+SECRET = b"/srv/secret"
 """Stands for a file whose content must not be read; tests put in one of theirs."""
 
 
