@@ -87,7 +87,7 @@ class Ven:
         self._exchange = Exchange(settings)
         self._waiting: deque[CallBatch | ReportRequest] = deque(self._asked.standing())
         self._wake = asyncio.Event()
-        self._synced = False
+        self._synced = self._missed = False
         self._metadata_for: str | None = None
         self._in_a_row = 0
         self._log = structlog.get_logger().bind(vtn_id=settings.vtn_id)
@@ -223,9 +223,10 @@ class Ven:
         try:
             answer = await self._ask(messages.poll(self._ven_id()))
         except (Unavailable, BadMessage):
-            # what the lost answer held, a platform may count as delivered: all events are asked for anew
-            self._in_a_row, self._synced = 0, False
+            self._in_a_row, self._missed = 0, True
             raise
+        # what a lost answer held, the platform may count as delivered: all events are asked for anew
+        self._synced, self._missed = not self._missed, False
         self.last_poll_at = self._clock.now()
         self._polled_s = asyncio.get_running_loop().time()
         if not await self._take(answer):

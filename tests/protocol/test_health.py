@@ -124,7 +124,7 @@ async def test_figures_of_platform_reports_loop_and_cars(tmp_path):
         async with vtn:
             await vtn.until("oadrCreatedEvent")
             await parts.minutes(6)
-            await until(lambda: parts.store.outbox.counts(VTN_ID)["sent"] == 1)
+            await until(lambda: parts.store.outbox.counts(VTN_ID)["sent"] >= 1)
             await until(lambda: parts.ven.poll_age_s is not None)
             found = await look.figures()
         assert found("platform_registered", VTN_ID) == 1
@@ -134,7 +134,7 @@ async def test_figures_of_platform_reports_loop_and_cars(tmp_path):
         assert 30_000 < found("platform_certificate_days", VTN_ID) < 36_501
         assert found("event_answers_total", VTN_ID, "optIn", "200") >= 1
         assert found("event_answers_total", VTN_ID, "optOut", "462") >= 1
-        assert found("outbox_reports", VTN_ID, "sent") == 1
+        assert found("outbox_reports", VTN_ID, "sent") >= 1
         assert (found("cars", "known"), found("cars", "plugged"), found("cars", "stale")) == (2, 2, 0)
         assert found("cycles_total") == 6
         assert found("set_points_total", "accepted") >= 2

@@ -35,6 +35,7 @@ async def played(*answers, keys=None, **settings):
     vtn = FakeVtn(events=(an_event(),), keys=keys or {})
     async with vtn, linked(vtn, memory, **settings) as (ven, inbox):
         await inbox.batches(1)
+        vtn.events = (an_event(), an_event("after"))
         vtn.polls.extend(answers)
         async with asyncio.timeout(PATIENCE_S):
             batches = await inbox.batches(2)
