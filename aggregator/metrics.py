@@ -96,6 +96,7 @@ def _platforms(watched: Watched, days: Mapping[str, float]) -> Iterator[Metric]:
     interval = _gauge("platform_poll_interval_seconds", "Between polls, wall time.", "vtn")
     failures = _gauge("platform_failures", "Failures in a row.", "vtn")
     skew = _gauge("platform_clock_skew_seconds", "The platform's clock ahead of ours, by its Date.", "vtn")
+    signed = _gauge("platform_signature_skew_seconds", "The same by its last signature.", "vtn")
     valid = _gauge("platform_certificate_days", "Until our certificate ends.", "vtn")
     answers = CounterMetricFamily(
         "flexloop_event_answers", "Event versions answered.", labels=("vtn", "opt", "code")
@@ -104,12 +105,18 @@ def _platforms(watched: Watched, days: Mapping[str, float]) -> Iterator[Metric]:
         registered.add_metric([name], float(ven.registered))
         interval.add_metric([name], ven.poll_s)
         failures.add_metric([name], ven.consecutive_failures)
-        for family, value in ((age, ven.poll_age_s), (skew, ven.clock_skew_s), (valid, days.get(name))):
+        told = (
+            (age, ven.poll_age_s),
+            (skew, ven.clock_skew_s),
+            (signed, ven.skew_s),
+            (valid, days.get(name)),
+        )
+        for family, value in told:
             if value is not None:
                 family.add_metric([name], value)
         for (opt, code), count in sorted(ven.answers.items()):
             answers.add_metric([name, opt.value, str(code)], count)
-    yield from (registered, age, interval, failures, skew, valid, answers)
+    yield from (registered, age, interval, failures, skew, signed, valid, answers)
 
 
 def _outboxes(watched: Watched, outgoing: Mapping[str, Outgoing]) -> Iterator[Metric]:

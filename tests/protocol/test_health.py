@@ -115,8 +115,10 @@ async def test_figures_of_platform_reports_loop_and_cars(tmp_path):
     cert, key = an_identity("ven").files(tmp_path)
     order = an_event(kw=(-6.0,))
     order["event_descriptor"]["vtn_comment"] = None
-    vtn = FakeVtn(events=(order, an_event("mars", zone="Mars")), standing=(a_report_request(),))
-    signed = {"certificate": cert, "key": key}
+    theirs = an_identity("vtn")
+    keys = {"cert": theirs.cert, "key": theirs.key}
+    vtn = FakeVtn(events=(order, an_event("mars", zone="Mars")), standing=(a_report_request(),), keys=keys)
+    signed = {"certificate": cert, "key": key, "vtn_fingerprint": theirs.fingerprint}
     async with (
         running(vtn.url, tmp_path, START - 2 * MINUTE, **signed) as parts,
         looked_at(parts) as (look, _),
@@ -131,6 +133,7 @@ async def test_figures_of_platform_reports_loop_and_cars(tmp_path):
         assert found("platform_poll_interval_seconds", VTN_ID) == pytest.approx(0.02)
         assert found("platform_poll_age_seconds", VTN_ID) >= 0
         assert abs(found("platform_clock_skew_seconds", VTN_ID)) < 60
+        assert abs(found("platform_signature_skew_seconds", VTN_ID)) < 60
         assert 30_000 < found("platform_certificate_days", VTN_ID) < 36_501
         assert found("event_answers_total", VTN_ID, "optIn", "200") >= 1
         assert found("event_answers_total", VTN_ID, "optOut", "462") >= 1
