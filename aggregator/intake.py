@@ -10,7 +10,7 @@ refused modification leaves what was accepted before in force.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aggregator.model.errors import RuleViolation
 from aggregator.model.market import Award, Direction, Instruction, PeakWindow, Rehearsal, Requirement
@@ -249,8 +249,9 @@ def _must_be_owed(workflow: Workflow, order: Instruction, opportunity: Opportuni
     if not workflow.store.fleet.may_deliver(order.zone, exports=exports):
         raise RuleViolation(f"no car of {order.zone} may deliver anything")
     if product is not None and award is not None:
-        nominated = workflow.store.nominations.between(order.zone, order.window)
-        must_be_awarded(order, award, product.direction, {one.period: one for one in nominated})
+        since = order.window.start - timedelta(seconds=order.delay_s)
+        nominated = workflow.store.nominations.between(order.zone, Interval(since, order.window.end))
+        must_be_awarded(order, award, product, {one.period: one for one in nominated})
 
 
 def _refuse(workflow: Workflow, call: MarketCall, reason: str) -> Opt:

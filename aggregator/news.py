@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
+from aggregator.model.market import OrderMode
 from aggregator.model.opportunity import Approved, Awarded, Fact, Instructed, Proposed, Received
 from aggregator.model.time import utc_text
 from aggregator.store import Recorded
@@ -58,7 +59,8 @@ def _figures(fact: Fact) -> dict[str, object]:
         case Awarded(award=award):
             return {"awarded_kw": award.awarded_kw} | _price(award.utilisation_gbp_per_mwh)
         case Instructed(instruction=instruction):
-            return {"instructed_kw": [step.value for step in instruction.steps]}
+            name = "times_nominated" if instruction.mode is OrderMode.MULTIPLIER else "instructed_kw"
+            return {"mode": instruction.mode.value, name: [step.value for step in instruction.steps]}
         case _:
             return {}
 

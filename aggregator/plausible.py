@@ -11,11 +11,11 @@ from decimal import Decimal
 from aggregator.model.errors import RuleViolation
 from aggregator.model.market import (
     Award,
-    Direction,
     Instruction,
     Nomination,
     OrderMode,
     PeakWindow,
+    Product,
     Requirement,
     mean_kw,
 )
@@ -114,32 +114,42 @@ def _within_bid(award: Award, opportunity: Opportunity | None) -> None:
 
 
 def must_be_awarded(
-    order: Instruction, award: Award, direction: Direction, nominations: Mapping[Interval, Nomination]
+    order: Instruction, award: Award, product: Product, nominations: Mapping[Interval, Nomination]
 ) -> None:
     """Refuse an order for more than was awarded: nobody approved that it be promised (P7).
 
     A set-point or a multiple counts by what it adds to the nomination. Where an order is lengthened beyond
     the award's window, the most that was awarded in any slot is the limit. An order with a random delay is
-    held against the slots that it was for.
+    held against the slots that it was for. Less than half a tick more is a platform's rounding: set-points
+    of whole kW, say, on a nomination that is none.
+
+    Args:
+        order: What the platform orders.
+        award: What it awarded.
+        product: Its direction and tick.
+        nominations: What was nominated, by half-hour, from the order's window less its delay on.
 
     Raises:
         RuleViolation: With the figures.
     """
     delay = timedelta(seconds=order.delay_s)
     for step in order.steps:
-        for period in half_hours(step.interval):
-            part = step.interval.overlap(period)
-            if part is None:
-                continue
-            asked = Interval(part.start - delay, part.end - delay)
-            kw = direction.sign * order.change_kw(step.value, mean_kw(nominations.get(period)))
-            slots = [n for n, slot in enumerate(award.slots) if slot.overlap(asked)]
+        meant = Interval(step.interval.start - delay, step.interval.end - delay)
+        for period in half_hours(meant):
+            kw = product.direction.sign * order.change_kw(step.value, mean_kw(nominations.get(period)))
+            slots = [n for n, slot in enumerate(award.slots) if _shared(slot, meant, period)]
             most_kw = min((award.awarded_kw[n] for n in slots), default=max(award.awarded_kw))
-            if kw > most_kw + ROUNDING_KW:
+            if kw >= most_kw + product.tick_kw / 2:
                 raise RuleViolation(
                     f"ordered {kw:g} kW from {utc_text(period.start)}, awarded {most_kw:g} kW;"
                     " what was ordered before stands"
                 )
+
+
+def _shared(slot: Interval, meant: Interval, period: Interval) -> bool:
+    """Whether the part of ``meant`` in ``period`` touches ``slot``."""
+    part = meant.overlap(period)
+    return part is not None and slot.overlap(part) is not None
 
 
 def _within_award(order: Instruction, opportunity: Opportunity | None) -> None:

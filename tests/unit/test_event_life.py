@@ -278,7 +278,13 @@ def test_a_need_taken_back_after_its_bid_was_refused_is_noted(flow):
 # more than was awarded
 
 
-@pytest.mark.parametrize("values", [(31,), (30, 50, 50, 20.01)])
+@pytest.mark.parametrize("values", [(30.4,), (30, 50, 50, 20.4)])
+def test_less_than_half_a_tick_above_the_award_is_rounding(flow, clock, values):
+    ordered(flow, clock, running=True)
+    assert take(flow, an_order(1, *values)) is Opt.IN
+
+
+@pytest.mark.parametrize("values", [(31,), (30, 50, 50, 20.6)])
 def test_an_order_for_more_than_was_awarded_is_refused_and_told(flow, clock, values):
     ordered(flow, clock, running=True)
     assert take(flow, an_order(1, *values)) is Opt.OUT
@@ -287,7 +293,7 @@ def test_an_order_for_more_than_was_awarded_is_refused_and_told(flow, clock, val
     assert asked_kw(flow) == 50.0
 
 
-@pytest.mark.parametrize(("kw", "opt"), [(35.0, Opt.IN), (35.5, Opt.OUT)])
+@pytest.mark.parametrize(("kw", "opt"), [(35.0, Opt.IN), (35.6, Opt.OUT)])
 def test_a_set_point_counts_by_what_it_adds_to_the_nomination(flow, kw, opt):
     awarded(flow)
     flow.store.nominations.freeze([a_nomination(export_wh=2_500)])
@@ -301,6 +307,18 @@ def test_an_order_that_was_delayed_is_held_against_the_slots_it_was_for(flow):
     late = tuple(Interval(slot.start + HALF_HOUR / 3, slot.end + HALF_HOUR / 3) for slot in SLOTS)
     order = an_order(0, slots=late)
     assert take(flow, replace(order, content=replace(order.content, delay_s=600.0))) is Opt.IN
+
+
+def test_a_delayed_set_point_is_held_against_what_was_nominated_for_its_own_slots(flow):
+    awarded(flow)
+    flow.store.nominations.freeze(
+        [a_nomination(export_wh=2_500, period=slot) for slot in SLOTS]
+        + [a_nomination(export_wh=-8_000, period=Interval(SLOTS[-1].end, SLOTS[-1].end + HALF_HOUR))]
+    )
+    late = tuple(Interval(slot.start + HALF_HOUR / 3, slot.end + HALF_HOUR / 3) for slot in SLOTS)
+    order = an_order(0, 35, 55, 55, 25, slots=late)
+    order = replace(order, content=replace(order.content, mode=OrderMode.SETPOINT, delay_s=600.0))
+    assert take(flow, order) is Opt.IN
 
 
 # tests of the platform
