@@ -18,8 +18,9 @@ from aggregator.metrics import Watched
 from aggregator.ports import Clock
 from aggregator.store import Store
 from aggregator.wiring import remember_settings
-from dispatch.controller import Controller, LoopSettings
+from dispatch.controller import Controller
 from dispatch.links.simulated import SimulatedLink
+from dispatch.records import LoopSettings
 from market_adapters.openadr.profile import Profile
 from market_adapters.openadr.ven import Ven, VenSettings
 

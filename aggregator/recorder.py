@@ -9,7 +9,7 @@ from aggregator.model.fleet import Fleet
 from aggregator.model.metering import Outcome, Reading
 from aggregator.ports import Clock
 from aggregator.store import Alarm, SentPoint, Store
-from dispatch.controller import CycleRecord
+from dispatch.records import CycleRecord
 
 MOST_WAITING = 500
 """Cycles that may wait for the disk before the loop has to."""

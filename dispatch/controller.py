@@ -6,26 +6,28 @@ passes the interlock, and is recorded with what became of it. Shutting down rele
 """
 
 import asyncio
-import itertools
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from aggregator.model.fleet import Car, Fleet
+from aggregator.model.fleet import Fleet
 from aggregator.model.metering import CarReport, Outcome, Purpose, SetPoint
 from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import ChargerLink, Clock, ZoneTarget
 from dispatch.fleet_view import CarView, FleetView
+from dispatch.following import Fault, Following
 from dispatch.fuse import within_fuses
 from dispatch.interlock import Interlock, Refusal
 from dispatch.plan_run import PlanStep, Prices, charges_from, plan_zone
 from dispatch.ramp import RampLimit
+from dispatch.records import CycleRecord, LoopSettings, Notice, Sent
 from dispatch.unserved import Unserved
-from dispatch.zone_split import split_zone
+from dispatch.window_run import held_watts, less, window_step
+from dispatch.zone_meter import ZoneMeters
 
 log = structlog.get_logger()
 
@@ -44,67 +46,13 @@ WORKER = "dispatch"
 """The name by which the loop holds a simulation's clock."""
 
 NOTHING_W = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LoopSettings:
-    """How the loop runs.
-
-    Attributes:
-        cycle: Time between cycles, on the domain clock.
-        set_point: Most that a set-point of a window holds.
-        reporting_interval: How often a charger reports; after two of them in silence a car is stale.
-        soc_resolution: Step in which cars report their state of charge.
-        zone_ramp_kw_per_minute: Most power moved per minute in a zone. [kW]
-        total_ramp_kw_per_minute: Most power moved per minute in all. [kW]
-    """
-
-    cycle: timedelta
-    set_point: timedelta
-    reporting_interval: timedelta
-    soc_resolution: float
-    zone_ramp_kw_per_minute: float
-    total_ramp_kw_per_minute: float
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A set-point and what became of it."""
-
-    point: SetPoint
-    outcome: Outcome
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something a driver or the desk must be told.
-
-    Attributes:
-        at: Domain instant.
-        code: Stable word: ``interlock``, ``short_of_target``, ``ramp_held``, ``not_taken``.
-        where: Car or zone.
-        text: With all figures.
-    """
-
-    at: datetime
-    code: str
-    where: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class CycleRecord:
-    """All that a cycle leaves to be stored, with the instant at which it began."""
-
-    at: datetime
-    reports: tuple[CarReport, ...]
-    sent: tuple[Sent, ...]
-    notices: tuple[Notice, ...]
+AFTER = timedelta(seconds=1)
 
 
 Targets = Callable[[datetime], Awaitable[Sequence[ZoneTarget]]]
 Recorder = Callable[[CycleRecord], Awaitable[None]]
+Stopped = Callable[[], Collection[str]]
+"""The zones that somebody has stopped."""
 
 
 class Controller:
@@ -115,6 +63,7 @@ class Controller:
         cycled_at: Domain instant at which the last whole one began; None before the first.
         cycle_s: How long that one took. [wall s]
         unserved: The orders that no car can do anything for.
+        following: Which cars do what they are told.
     """
 
     def __init__(
@@ -126,6 +75,7 @@ class Controller:
         prices: Prices,
         record: Recorder,
         settings: LoopSettings,
+        stopped: Stopped = frozenset,
     ) -> None:
         self._link = link
         self._clock = clock
@@ -133,6 +83,7 @@ class Controller:
         self._prices = prices
         self._record = record
         self._settings = settings
+        self._stopped = stopped
         self._stale_after = 2 * settings.reporting_interval
         self._guard_soc = max(LEAST_GUARD_SOC, settings.soc_resolution)
         self.view = FleetView(fleet, self._guard_soc, HYSTERESIS_SOC)
@@ -149,6 +100,9 @@ class Controller:
         self._fallback: dict[str, datetime] = {}
         self._told_short: dict[str, float] = {}
         self.cycles = 0
+        self._told: dict[str, set[str]] = defaultdict(set)
+        self.following = Following(self._cars)
+        self._meters = ZoneMeters(self._zone_of)
         self.unserved = Unserved(self._zone_of)
         self.cycled_at: datetime | None = None
         self.cycle_s = 0.0
@@ -160,11 +114,17 @@ class Controller:
     async def listen(self) -> None:
         """Take reports in until cancelled; a change of a car or its driver's will wakes the loop."""
         async for reports in self._link.reports():
-            self.interlock.observe(reports)
-            self._reports.extend(reports)
-            if self.view.observe(reports):
-                self._replan = True
-                self._wake.set()
+            self.observe(reports)
+
+    def observe(self, reports: Sequence[CarReport]) -> None:
+        """Take a batch of reports in."""
+        self.interlock.observe(reports)
+        self.following.observe(reports)
+        self._meters.observe(reports)
+        self._reports.extend(reports)
+        if self.view.observe(reports):
+            self._replan = True
+            self._wake.set()
 
     async def run(self) -> None:
         """Run cycles until cancelled, then release every car."""
@@ -185,26 +145,27 @@ class Controller:
         self._wake.clear()
         now, began_s = self._clock.now(), asyncio.get_running_loop().time()
         self.cycles += 1
-        targets = {target.zone: target for target in await self._targets(now)}
+        stopped = self._stopped()
+        targets = {target.zone: target for target in await self._targets(now) if target.zone not in stopped}
         ends = [target.slots[0].end for target in targets.values()]
-        self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends])
         views = [view for view in self.view.all() if view.is_plugged()]
         fresh = [view for view in views if not view.is_stale(now, self._stale_after)]
+        self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends, *self._stale_at(fresh, now)])
         first = [view for view in fresh if view.is_boosted() or view.is_urgent(now)]
         willing = [view for view in fresh if view not in first]
-        notices: list[Notice] = []
+        notices = [_fault_notice(fault, now) for fault in self.following.new_faults()]
         points = [self._full_power(view, now, notices) for view in first]
         by_zone: dict[str, list[CarView]] = defaultdict(list)
         for view in willing:
             by_zone[self._zone_of[view.car.car_id]].append(view)
-        for zone, cars in by_zone.items():
-            target = targets.get(zone)
-            if target is not None:
-                aside = [view for view in first if self._zone_of[view.car.car_id] == zone]
-                points += self._window_points(_less(target, aside), cars, now, notices)
-        points += self._plan_points(
-            {zone: cars for zone, cars in by_zone.items() if zone not in targets}, now, notices
-        )
+        points += self._let_go(by_zone, stopped, now)
+        self._meters.keep(targets.keys())
+        for zone, target in targets.items():
+            aside = [view for view in first if self._zone_of[view.car.car_id] == zone]
+            made_up_kw = self._meters.made_up_kw(target, now, self._moving_kw(zone, fresh, now))
+            owed = replace(target, export_kw=(target.export_kw[0] + made_up_kw, *target.export_kw[1:]))
+            points += self._window_points(less(owed, aside), by_zone.pop(zone, []), now, notices)
+        points += self._plan_points(by_zone, now, notices)
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
         sent = await self._send(within_fuses(points, self._cars), now, notices)
         await self._set_fallbacks(willing, now)
@@ -224,7 +185,7 @@ class Controller:
 
     def _full_power(self, view: CarView, now: datetime, notices: list[Notice]) -> SetPoint:
         """Return full power for a boosted or urgent car; the charger itself stops when it is full."""
-        watts = round(_full_kw(view) * W_PER_KW)
+        watts = round(view.full_kw * W_PER_KW)
         if not view.is_boosted():
             self._tell_short(view.car.car_id, view.short_kwh(now), now, notices)
         purpose = Purpose.BOOST if view.is_boosted() else Purpose.MUST_CHARGE
@@ -232,21 +193,41 @@ class Controller:
 
     def _window_points(
         self, target: ZoneTarget, views: Sequence[CarView], now: datetime, notices: list[Notice]
-    ) -> list[SetPoint]:
-        result = split_zone(target, views, now, self._guard_soc)
-        for car_id, kwh in result.short_of_target_kwh.items():
+    ) -> Sequence[SetPoint]:
+        follows = [view for view in views if self.following.follows(view.car.car_id)]
+        others = [view for view in views if view not in follows]
+        others_kw = sum(self.following.measured_kw(view.car.car_id) for view in others)
+        step = window_step(target, follows, others, others_kw, now, self._guard_soc, self._settings.set_point)
+        for car_id, kwh in step.short_of_target_kwh.items():
             self._tell_short(car_id, kwh, now, notices)
-        serving = target.opportunity_ids[0]
-        same = itertools.takewhile(
-            lambda one: one[1] == serving, zip(target.slots, target.opportunity_ids, strict=True)
-        )
-        expires = min(now + self._settings.set_point, max(slot.end for slot, _ in same))
-        points = []
-        for car_id, kw in result.export_kw.items():
-            purpose = Purpose.MUST_CHARGE if kw < 0 else Purpose.INSTRUCTION if serving else Purpose.PLAN
-            watts = _held_watts(kw, self._cars[car_id])
-            points.append(SetPoint(car_id, watts, now, expires, purpose, serving if watts > 0 else None))
-        return points
+        return step.points
+
+    def _let_go(
+        self, by_zone: dict[str, list[CarView]], stopped: Collection[str], now: datetime
+    ) -> list[SetPoint]:
+        """Take the cars of stopped zones out, and release those that still do as they were told."""
+        held = [view for zone in stopped for view in by_zone.pop(zone, []) if view.moving_kw(now)]
+        return [
+            SetPoint(view.car.car_id, NOTHING_W, now, now + RELEASE_HOLDS, Purpose.RELEASE) for view in held
+        ]
+
+    def _moving_kw(self, zone: str, fresh: Iterable[CarView], now: datetime) -> dict[str, float]:
+        """Return what each fresh car of a zone is taken to move: as told, or as metered."""
+        names = [view.car.car_id for view in fresh if self._zone_of[view.car.car_id] == zone]
+        return {
+            name: self.view.of(name).moving_kw(now)
+            if self.following.follows(name)
+            else self.following.measured_kw(name)
+            for name in names
+        }
+
+    def _stale_at(self, fresh: Iterable[CarView], now: datetime) -> list[datetime]:
+        """Return when cars that give energy will be stale, so that others step in at once."""
+        return [
+            view.report.measured_at + self._stale_after + AFTER
+            for view in fresh
+            if view.report is not None and view.moving_kw(now) > 0
+        ]
 
     def _plan_points(
         self, zones: dict[str, list[CarView]], now: datetime, notices: list[Notice]
@@ -267,7 +248,7 @@ class Controller:
         for view in (view for views in zones.values() for view in views):
             step = self._plan[view.car.car_id]
             self._tell_short(view.car.car_id, step.short_kwh, now, notices)
-            watts = _held_watts(step.export_kw, view.car)
+            watts = held_watts(step.export_kw, view.car)
             if view.resting and watts > 0:
                 watts = NOTHING_W
             ends_at = half_hour + HALF_HOUR
@@ -283,17 +264,19 @@ class Controller:
             if view.standing is not None and view.standing.expires_at > now
         }
         held = self._ramp.hold(due, standing, self._zone_of, now)
-        if held:
+        if new := self._news("ramp_held", held, due):
             text = f"{len(held)} cars hold: the power moved in a minute is bounded"
-            notices.append(Notice(now, "ramp_held", ", ".join(sorted(held)), text))
+            notices.append(Notice(now, "ramp_held", ", ".join(new), text))
         due = [point for point in due if point.car_id not in held]
         refusals = self.interlock.check(due)
-        notices += [_interlock_notice(refusal, now) for refusal in refusals]
         refused = {refusal.point.car_id: refusal for refusal in refusals}
+        notices += [_interlock_notice(refused[name], now) for name in self._news("interlock", refused, due)]
         passed = [point for point in due if point.car_id not in refused]
         outcomes = await self._link.apply(passed) if passed else ()
         sent = [Sent(point, outcome) for point, outcome in zip(passed, outcomes, strict=True)]
-        self.view.sent(one.point for one in sent if one.outcome is Outcome.ACCEPTED)
+        taken = [one.point for one in sent if one.outcome is Outcome.ACCEPTED]
+        self.view.sent(taken)
+        self.following.told(taken)
         notices += self._not_taken(sent, now)
         return sent + [
             Sent(refusal.point, Outcome.INTERLOCKED, f"{refusal.promise}: {refusal.reason}")
@@ -301,14 +284,36 @@ class Controller:
         ]
 
     def _not_taken(self, sent: Sequence[Sent], now: datetime) -> list[Notice]:
-        """Tell which cars did not take theirs; those that left on the way to it are no fault."""
+        """Tell which cars did not take theirs, and share their part out at once.
+
+        Those that left on the way to it are no fault.
+        """
         lost = [
             one.point.car_id
             for one in sent
             if one.outcome is not Outcome.ACCEPTED and self.view.of(one.point.car_id).is_plugged()
         ]
-        text = "a set-point was not taken" if len(lost) == 1 else f"{len(lost)} set-points were not taken"
-        return [Notice(now, "not_taken", ", ".join(lost), text)] if lost else []
+        new = self._news("not_taken", lost, [one.point for one in sent])
+        if not new:
+            return []
+        self.following.not_taken(new)
+        self._wake.set()
+        text = "a set-point was not taken" if len(new) == 1 else f"{len(new)} set-points were not taken"
+        return [Notice(now, "not_taken", ", ".join(new), text)]
+
+    def _news(self, code: str, faulty: Collection[str], points: Iterable[SetPoint]) -> list[str]:
+        """Return the cars whose fault is new: one that lasts from cycle to cycle is told once.
+
+        Args:
+            code: Of the fault.
+            faulty: The cars that have it now.
+            points: What was tried: a car among them without the fault has it no longer.
+        """
+        known = self._told[code]
+        new = sorted(set(faulty) - known)
+        known -= {point.car_id for point in points} - set(faulty)
+        known |= set(faulty)
+        return new
 
     def _is_due(self, point: SetPoint, now: datetime) -> bool:
         """Whether it changes anything, or the one in force is past half its life."""
@@ -364,26 +369,12 @@ class Controller:
         await self._record(CycleRecord(now, reports, tuple(sent), ()))
 
 
-def _less(target: ZoneTarget, aside: Sequence[CarView]) -> ZoneTarget:
-    """Ask the others for what cars at full power draw as well: the target is the zone's net export."""
-    drawn_kw = sum(_full_kw(view) for view in aside)
-    return replace(target, export_kw=tuple(kw + drawn_kw for kw in target.export_kw))
-
-
-def _full_kw(view: CarView) -> float:
-    return min(view.car.charger.charge_kw, view.car.site.import_limit_kw)
-
-
 def _interlock_notice(refusal: Refusal, now: datetime) -> Notice:
     text = f"{refusal.promise}: {refusal.reason}; refused {refusal.point}"
     return Notice(now, "interlock", refusal.point.car_id, text)
 
 
-def _held_watts(kw: float, car: Car) -> int:
-    """Return whole watts, towards nothing: a set-point never asks for more than was split.
-
-    Charging less than its charger can hold would be no charging at all, and its driver's loss: such a car
-    charges a little faster and is done a little sooner.
-    """
-    least_kw = min(car.charger.min_kw, car.charger.charge_kw) if kw < 0 else 0.0
-    return int(-max(-kw, least_kw) * W_PER_KW) if kw < 0 else int(kw * W_PER_KW)
+def _fault_notice(fault: Fault, now: datetime) -> Notice:
+    moved = f"told {fault.told_kw:.2f} kW, moved {fault.measured_kw:.2f} kW"
+    text = f"{moved}: not counted on until it follows again"
+    return Notice(now, "not_following", fault.car_id, text)

@@ -40,6 +40,17 @@ class CarView:
         """Whether it has been silent for too long: it then counts as 0 kW (P12)."""
         return self.report is None or now - self.report.measured_at > stale_after
 
+    @property
+    def full_kw(self) -> float:
+        """Most that it can draw at its home. [kW]"""
+        return min(self.car.charger.charge_kw, self.car.site.import_limit_kw)
+
+    def moving_kw(self, now: datetime) -> float:
+        """Return what it was told to move, 0 once that has run out. [kW, export positive]"""
+        if self.standing is None or self.standing.expires_at <= now:
+            return 0.0
+        return self.standing.export_w / W_PER_KW
+
     def energy_kwh(self, now: datetime) -> float:
         """Return the energy that was reported, less what the standing set-point has moved since. [kWh]
 
@@ -71,9 +82,7 @@ class CarView:
 
     def short_kwh(self, now: datetime) -> float:
         """Return by how much it will miss its target even at full power from now on, at least 0. [kWh]"""
-        charger = self.car.charger
-        power_kw = min(charger.charge_kw, self.car.site.import_limit_kw)
-        gained = charger.eta_charge * power_kw * ((self.departs_at(now) - now) / HOUR)
+        gained = self.car.charger.eta_charge * self.full_kw * ((self.departs_at(now) - now) / HOUR)
         return max(0.0, self.target_kwh() - self.energy_kwh(now) - gained)
 
     def target_kwh(self) -> float:

@@ -87,5 +87,4 @@ def _aim_kwh(view: CarView, guard_soc: float) -> float:
 def _charging_time(view: CarView, now: datetime) -> timedelta:
     car = view.car
     missing_kwh = max(0.0, view.target_kwh() - view.energy_kwh(now))
-    power_kw = min(car.charger.charge_kw, car.site.import_limit_kw)
-    return missing_kwh / (power_kw * car.charger.eta_charge) * HOUR
+    return missing_kwh / (view.full_kw * car.charger.eta_charge) * HOUR

@@ -1,10 +1,11 @@
 """One zone in one window: from its target and its cars to a set-point for every car in the running slot."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from aggregator.model.fleet import Site
+from aggregator.model.market import Direction
 from aggregator.model.time import HOUR
 from aggregator.ports import ZoneTarget
 from dispatch.fleet_view import CarView
@@ -12,6 +13,17 @@ from dispatch.split import split
 from dispatch.split_problem import SplitCar, SplitProblem, SplitSite
 
 SETTLED_KWH = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What other cars move at a home: neither relieves this split. [kW, at least 0]"""
+
+    given_kw: float = 0.0
+    drawn_kw: float = 0.0
+
+
+NOBODY = Beside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +41,14 @@ class ZoneSplit:
     short_of_target_kwh: dict[str, float]
 
 
-def split_zone(target: ZoneTarget, views: Sequence[CarView], now: datetime, guard_soc: float) -> ZoneSplit:
+def split_zone(
+    target: ZoneTarget,
+    views: Sequence[CarView],
+    now: datetime,
+    guard_soc: float,
+    most_kw: Mapping[str, float] | None = None,
+    beside: Mapping[str, Beside] | None = None,
+) -> ZoneSplit:
     """Split a zone's target over its plugged, fresh, unboosted cars.
 
     Args:
@@ -38,6 +57,8 @@ def split_zone(target: ZoneTarget, views: Sequence[CarView], now: datetime, guar
         views: The cars that take part, all plugged in.
         now: Domain instant; the first slot starts here.
         guard_soc: Kept above the floor and above what departure needs, as a fraction of capacity.
+        most_kw: Most that a car is asked to give, for cars of which less is asked than they can. [kW]
+        beside: What cars outside this split move, by site; None where there are none.
     """
     if not views:
         missing = sum(
@@ -50,8 +71,13 @@ def split_zone(target: ZoneTarget, views: Sequence[CarView], now: datetime, guar
         slot_hours=tuple(slot.hours for slot in target.slots),
         eta_charge=min(view.car.charger.eta_charge for view in views),
         eta_discharge=min(view.car.charger.eta_discharge for view in views),
-        cars=tuple(_split_car(view, target, now, guard_soc) for view in views),
-        sites={view.car.site.site_id: _split_site(view.car.site, target) for view in views},
+        cars=tuple(
+            _split_car(view, target, now, guard_soc, (most_kw or {}).get(view.car.car_id)) for view in views
+        ),
+        sites={
+            site.site_id: _split_site(site, target, (beside or {}).get(site.site_id, NOBODY))
+            for site in (view.car.site for view in views)
+        },
         request_kw=target.export_kw,
         direction=target.direction,
     )
@@ -60,7 +86,9 @@ def split_zone(target: ZoneTarget, views: Sequence[CarView], now: datetime, guar
     return ZoneSplit(export_kw, result.shortfall_kwh, dict(result.short_of_target_kwh))
 
 
-def _split_car(view: CarView, target: ZoneTarget, now: datetime, guard_soc: float) -> SplitCar:
+def _split_car(
+    view: CarView, target: ZoneTarget, now: datetime, guard_soc: float, most_kw: float | None
+) -> SplitCar:
     """Return the car with its need at the window's end in place of its target at departure.
 
     So that the slots after the window need no common length: a car that leaves later only has to hold
@@ -80,6 +108,9 @@ def _split_car(view: CarView, target: ZoneTarget, now: datetime, guard_soc: floa
     can_export = not view.resting
     # the guard keeps a margin over both floor and need, but is never a reason to charge
     margin = max(0.0, min(guard, energy - need)) if energy - need > SETTLED_KWH else 0.0
+    discharge_kw = charger.discharge_kw if can_export else 0.0
+    if most_kw is not None and target.direction is Direction.UP:
+        discharge_kw = min(discharge_kw, most_kw)
     return SplitCar(
         id=car.car_id,
         site=car.site.site_id,
@@ -88,7 +119,7 @@ def _split_car(view: CarView, target: ZoneTarget, now: datetime, guard_soc: floa
         max_kwh=car.capacity_kwh,
         energy_kwh=energy,
         charge_kw=charger.charge_kw,
-        discharge_kw=charger.discharge_kw if can_export else 0.0,
+        discharge_kw=discharge_kw,
         depart_slot=stays,
         target_kwh=min(car.capacity_kwh, need + margin),
         min_kw=charger.min_kw,
@@ -96,7 +127,10 @@ def _split_car(view: CarView, target: ZoneTarget, now: datetime, guard_soc: floa
     )
 
 
-def _split_site(site: Site, target: ZoneTarget) -> SplitSite:
+def _split_site(site: Site, target: ZoneTarget, beside: Beside) -> SplitSite:
     instants = [bound for slot in target.slots for bound in (slot.start, slot.end)]
     room = min(site.export_room_kw(at) for at in instants)
-    return SplitSite(export_limit_kw=room, import_limit_kw=site.import_limit_kw)
+    return SplitSite(
+        export_limit_kw=max(0.0, room - beside.given_kw),
+        import_limit_kw=max(0.0, site.import_limit_kw - beside.drawn_kw),
+    )

@@ -14,7 +14,8 @@ from aggregator.model.market import Direction
 from aggregator.model.metering import Outcome, Purpose
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.ports import ZoneTarget
-from dispatch.controller import Controller, LoopSettings
+from dispatch.controller import Controller
+from dispatch.records import LoopSettings
 from tests.builders import ZONE, a_car, a_car_report, a_charger, a_fleet, a_site, an_intent
 from tests.fakes.clock import FakeClock
 from tests.fakes.link import ObedientLink
@@ -41,8 +42,7 @@ class Loop:
 
     async def cycle(self, *reports):
         """Run one cycle on these reports and return what each car was told last."""
-        self.controller.interlock.observe(reports)
-        self.controller.view.observe(reports)
+        self.controller.observe(reports)
         self.controller._replan = True
         self.link.told.clear()
         await self.controller.cycle()

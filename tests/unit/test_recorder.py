@@ -7,7 +7,7 @@ import pytest
 
 from aggregator.recorder import PATIENCE, Recorder
 from aggregator.store import open_store
-from dispatch.controller import CycleRecord
+from dispatch.records import CycleRecord
 from tests.builders import NOON, a_car_report, a_fleet
 from tests.fakes.clock import FakeClock
 

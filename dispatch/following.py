@@ -1,0 +1,141 @@
+"""Which cars do what they are told, by their registers: "accepted" is only what a charger says.
+
+A car is judged over each span between two of its reports, by the power its registers show, against all that
+it was told to do in that span and shortly before: within those bounds and a tolerance it follows. Charging
+less than told is no fault of a battery that is nearly full. After two faults in a row, or a set-point that
+its charger did not take, a car is not counted on: others serve in its place, what it really moves is taken
+off what they must do, and it is only asked for a little, to find out when it follows again.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from aggregator.model.metering import CarReport, SetPoint
+from aggregator.model.time import HOUR
+
+W_PER_KW = 1000.0
+STRIKES = 2
+SETTLES = timedelta(seconds=20)
+"""How long a charger may take to follow a new set-point."""
+
+LEAST_SPAN = timedelta(seconds=20)
+"""Over less, whole watt-hours tell too little of a power."""
+
+TOLERANCE_KW = 0.3
+TOLERANCE = 0.1
+TAPERS_ABOVE_SOC = 0.8
+REMEMBERED = 8
+"""Set-points kept per car: those of the longest span between two reports of a car that is not stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A car that does not do what it is told.
+
+    Attributes:
+        car_id: Which.
+        told_kw: What would have been closest to what it did. [kW, export positive]
+        measured_kw: What it did. [kW, export positive]
+    """
+
+    car_id: str
+    told_kw: float
+    measured_kw: float
+
+
+@dataclass(slots=True)
+class _Record:
+    report: CarReport | None = None
+    measured_kw: float = 0.0
+    strikes: int = 0
+    told: deque[SetPoint] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+
+class Following:
+    """Watches every car's registers against what it was told."""
+
+    def __init__(self, cars: Iterable[str]) -> None:
+        self._records = {car_id: _Record() for car_id in cars}
+        self._faults: list[Fault] = []
+
+    def told(self, points: Iterable[SetPoint]) -> None:
+        """Note set-points that chargers have taken."""
+        for point in points:
+            self._records[point.car_id].told.append(point)
+
+    def not_taken(self, car_ids: Iterable[str]) -> None:
+        """Count no more on cars whose chargers did not take a set-point."""
+        for car_id in car_ids:
+            self._records[car_id].strikes = max(STRIKES, self._records[car_id].strikes)
+
+    def observe(self, reports: Iterable[CarReport]) -> None:
+        """Take reports in, each car's in order."""
+        for report in reports:
+            record = self._records.get(report.car_id)
+            if record is None or (record.report and record.report.measured_at >= report.measured_at):
+                continue
+            before, record.report = record.report, report
+            if not report.plugged or before is None or not before.plugged:
+                record.strikes, record.measured_kw = 0, 0.0
+                continue
+            self._judge(record, before, report)
+
+    def follows(self, car_id: str) -> bool:
+        """Whether a car is counted on."""
+        return self._records[car_id].strikes < STRIKES
+
+    def measured_kw(self, car_id: str) -> float:
+        """Return what a car last moved, by its registers. [kW, export positive]"""
+        return self._records[car_id].measured_kw
+
+    def new_faults(self) -> tuple[Fault, ...]:
+        """Return the cars found since the last time that do not do what they are told, each once."""
+        found, self._faults = tuple(self._faults), []
+        return found
+
+    def _judge(self, record: _Record, before: CarReport, report: CarReport) -> None:
+        span = report.measured_at - before.measured_at
+        moved_wh = (report.export_wh - before.export_wh) - (report.import_wh - before.import_wh)
+        was_reset = report.export_wh < before.export_wh or report.import_wh < before.import_wh
+        if span < LEAST_SPAN or was_reset:
+            return
+        record.measured_kw = moved_wh / W_PER_KW / (span / HOUR)
+        bounds = _bounds_kw(record.told, before.measured_at - SETTLES, report.measured_at)
+        if bounds is None or report.boost or before.boost:
+            record.strikes = 0 if bounds is None else record.strikes
+            return
+        low, high = bounds
+        if min(report.soc or 0.0, before.soc or 0.0) >= TAPERS_ABOVE_SOC or report.soc is None:
+            high = max(high, 0.0)
+        told_kw = min(max(record.measured_kw, low), high)
+        if abs(record.measured_kw - told_kw) <= TOLERANCE_KW + TOLERANCE * abs(told_kw):
+            record.strikes = 0
+            return
+        record.strikes += 1
+        if record.strikes == STRIKES:
+            self._faults.append(Fault(report.car_id, told_kw, record.measured_kw))
+
+
+def _bounds_kw(told: Iterable[SetPoint], since: datetime, until: datetime) -> tuple[float, float] | None:
+    """Return least and most of what was in force from ``since`` to ``until``.
+
+    None where a set-point ran out and none followed: its charger then did as it pleased, and is not judged.
+    """
+    points = list(told)
+    ends = [
+        min(point.expires_at, later.issued_at)
+        for point, later in zip(points, [*points[1:], *points[-1:]], strict=True)
+    ]
+    if points:
+        ends[-1] = points[-1].expires_at
+    levels, covered = [], since
+    for point, end in zip(points, ends, strict=True):
+        if end <= since or point.issued_at >= until:
+            continue
+        if point.issued_at > covered:
+            return None
+        levels.append(point.export_w / W_PER_KW)
+        covered = end
+    return (min(levels), max(levels)) if levels and covered >= until else None

@@ -1,0 +1,103 @@
+"""A zone in a window: what each of its cars is told so that together they do what the zone owes.
+
+The target is the zone's net export. Cars at full power for their drivers are taken out of it, and so is what
+cars move that do not follow: the cars that do follow make up for both. One that does not follow is still told
+what it must charge, and else asked for a little, on what the others leave of its home's room, to find out
+whether it follows again.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from aggregator.model.fleet import Car
+from aggregator.model.metering import Purpose, SetPoint
+from aggregator.ports import ZoneTarget
+from dispatch.fleet_view import CarView
+from dispatch.zone_split import Beside, split_zone
+
+W_PER_KW = 1000.0
+PROBE_KW = 1.0
+"""What a car that did not follow is asked for, or the least its charger can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowStep:
+    """One zone's set-points of one cycle.
+
+    Attributes:
+        points: One per car.
+        short_of_target_kwh: Per car that will miss its driver's target: by how much. [kWh]
+    """
+
+    points: tuple[SetPoint, ...]
+    short_of_target_kwh: Mapping[str, float]
+
+
+def window_step(
+    target: ZoneTarget,
+    following: Sequence[CarView],
+    others: Sequence[CarView],
+    others_kw: float,
+    now: datetime,
+    guard_soc: float,
+    most: timedelta,
+) -> WindowStep:
+    """Return what each car of a zone is told.
+
+    Args:
+        target: Net export wanted of all these cars, slot by slot from ``now`` on.
+        following: The cars that are counted on.
+        others: Those that do not do what they are told.
+        others_kw: What those move, by their meters. [kW, export positive]
+        now: Domain instant.
+        guard_soc: Kept above floor and need, as a fraction of capacity.
+        most: Most that a set-point holds.
+    """
+    rest = replace(target, export_kw=tuple(kw - others_kw for kw in target.export_kw))
+    served = split_zone(rest, following, now, guard_soc)
+    probe_kw = {view.car.car_id: max(PROBE_KW, view.car.charger.min_kw) for view in others}
+    asked_kw = target.direction.sign * sum(probe_kw.values())
+    probe = replace(target, export_kw=(asked_kw,) * len(target.slots))
+    probed = split_zone(probe, others, now, guard_soc, probe_kw, _beside(served.export_kw, following))
+    serving = target.opportunity_ids[0]
+    same = itertools.takewhile(
+        lambda one: one[1] == serving, zip(target.slots, target.opportunity_ids, strict=True)
+    )
+    expires = min(now + most, max(slot.end for slot, _ in same))
+    cars = {view.car.car_id: view.car for view in (*following, *others)}
+    points = []
+    for car_id, kw in (served.export_kw | probed.export_kw).items():
+        purpose = Purpose.MUST_CHARGE if kw < 0 else Purpose.INSTRUCTION if serving else Purpose.PLAN
+        watts = held_watts(kw, cars[car_id])
+        points.append(SetPoint(car_id, watts, now, expires, purpose, serving if watts > 0 else None))
+    return WindowStep(tuple(points), served.short_of_target_kwh | probed.short_of_target_kwh)
+
+
+def less(target: ZoneTarget, aside: Iterable[CarView]) -> ZoneTarget:
+    """Ask the others for what cars at full power draw as well: the target is the zone's net export."""
+    drawn_kw = sum(view.full_kw for view in aside)
+    return replace(target, export_kw=tuple(kw + drawn_kw for kw in target.export_kw))
+
+
+def held_watts(kw: float, car: Car) -> int:
+    """Return whole watts, towards nothing: a set-point never asks for more than was split.
+
+    Charging less than its charger can hold would be no charging at all, and its driver's loss: such a car
+    charges a little faster and is done a little sooner.
+    """
+    least_kw = min(car.charger.min_kw, car.charger.charge_kw) if kw < 0 else 0.0
+    return int(-max(-kw, least_kw) * W_PER_KW) if kw < 0 else int(kw * W_PER_KW)
+
+
+def _beside(export_kw: Mapping[str, float], views: Sequence[CarView]) -> dict[str, Beside]:
+    """Return what cars move at each of their homes."""
+    given: dict[str, float] = defaultdict(float)
+    drawn: dict[str, float] = defaultdict(float)
+    for view in views:
+        kw = export_kw[view.car.car_id]
+        given[view.car.site.site_id] += max(0.0, kw)
+        drawn[view.car.site.site_id] += max(0.0, -kw)
+    return {site: Beside(given[site], drawn[site]) for site in given}

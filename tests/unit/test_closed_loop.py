@@ -1,0 +1,165 @@
+"""The control loop over cars that are not quite what they should be, half-hour by half-hour."""
+
+import itertools
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from aggregator.model.market import Direction
+from aggregator.model.metering import Outcome, Purpose
+from aggregator.model.time import HALF_HOUR, HOUR, Interval
+from aggregator.ports import ZoneTarget
+from tests.builders import ZONE, a_car_report, a_fleet
+from tests.unit.test_controller import Loop
+
+START = datetime(2025, 1, 15, 17, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass
+class Charger:
+    """A charger and its car: moves ``accuracy`` of what it is told, or nothing at all."""
+
+    accuracy: float = 1.0
+    deaf: bool = False
+    refuses: bool = False
+    wh: float = 0.0
+    told_w: float = 0.0
+
+    def move(self, hours):
+        self.wh += 0.0 if self.deaf else self.told_w * self.accuracy * hours
+
+
+class World(Loop):
+    """Cars on a loop, a minute at a time."""
+
+    def __init__(self, chargers, export_kw, slots=2):
+        fleet = a_fleet(len(chargers))
+        super().__init__(fleet)
+        self.names = [car.car_id for car in fleet.cars]
+        self.chargers = dict(zip(self.names, chargers, strict=True))
+        self.export_kw, self.slots = export_kw, slots
+        self.delivered_wh = []
+        self.link.apply = self.apply
+
+    async def targets(self, now):
+        ends = [START + (n + 1) * HALF_HOUR for n in range(self.slots)]
+        bounds = [now, *[end for end in ends if end > now]]
+        slots = tuple(Interval(a, b) for a, b in itertools.pairwise(bounds))
+        if not slots:
+            return ()
+        n = len(slots)
+        return (ZoneTarget(ZONE, slots, (self.export_kw,) * n, Direction.UP, ("order",) * n),)
+
+    async def apply(self, points):
+        self.link.told += points
+        for point in points:
+            charger = self.chargers[point.car_id]
+            if not charger.refuses:
+                charger.told_w = point.export_w
+        return [
+            Outcome.REFUSED if self.chargers[point.car_id].refuses else Outcome.ACCEPTED for point in points
+        ]
+
+    async def minutes(self, count, soc=0.8):
+        for _ in range(count):
+            now = self.clock.now()
+            reports = [
+                a_car_report(
+                    car_id=name,
+                    measured_at=now,
+                    soc=soc,
+                    depart_at=now + 12 * HOUR,
+                    target_soc=0.4,
+                    export_wh=10**6 + max(0, round(charger.wh)),
+                    import_wh=10**6 + max(0, -round(charger.wh)),
+                )
+                for name, charger in self.chargers.items()
+            ]
+            self.controller.observe(reports)
+            await self.controller.cycle()
+            while self.controller._wake.is_set():
+                await self.controller.cycle()
+            for charger in self.chargers.values():
+                charger.move(1 / 60)
+            self.clock.pass_by(MINUTE)
+
+    def energy_kwh(self):
+        return sum(charger.wh for charger in self.chargers.values()) / 1000
+
+    def notices(self, code):
+        return [notice for record in self.records for notice in record.notices if notice.code == code]
+
+
+async def half_hours(world, count=2):
+    """Return what each half-hour brought. [kWh]"""
+    brought = []
+    for _ in range(count):
+        before = world.energy_kwh()
+        await world.minutes(30)
+        brought.append(world.energy_kwh() - before)
+    return brought
+
+
+async def test_chargers_a_few_percent_off_are_made_up_for_within_the_half_hour():
+    world = World([Charger(0.96), Charger(0.95), Charger(0.97), Charger(0.94)], 12.0)
+    assert await half_hours(world) == pytest.approx([6.0, 6.0], rel=0.01)
+    world = World([Charger(1.05), Charger(1.04), Charger(1.06), Charger(1.0)], 12.0)
+    assert await half_hours(world) == pytest.approx([6.0, 6.0], rel=0.01)
+
+
+async def test_a_tenth_of_the_chargers_does_nothing_and_the_others_make_up_for_it():
+    world = World([Charger(deaf=n == 3) for n in range(10)], 30.0)
+    first, second = await half_hours(world)
+    assert (first, second) == (pytest.approx(15.0, rel=0.01), pytest.approx(15.0, rel=0.01))
+    (notice,) = world.notices("not_following")
+    assert notice.where == world.names[3]
+    assert "moved 0.00 kW" in notice.text
+
+
+async def test_a_charger_that_comes_back_is_counted_on_again():
+    world = World([Charger(deaf=n == 0) for n in range(4)], 12.0)
+    await world.minutes(10)
+    assert not world.controller.following.follows(world.names[0])
+    world.chargers[world.names[0]].deaf = False
+    await world.minutes(8)
+    assert world.controller.following.follows(world.names[0])
+    assert world.chargers[world.names[0]].told_w > 2000
+
+
+async def test_a_set_point_not_taken_is_shared_out_at_once_and_told_once():
+    world = World([Charger(refuses=n == 0) for n in range(4)], 12.0)
+    await world.minutes(1)
+    assert sum(charger.told_w for charger in world.chargers.values()) == pytest.approx(12_000, abs=5)
+    await world.minutes(10)
+    (notice,) = world.notices("not_taken")
+    assert notice.where == world.names[0]
+
+
+async def test_what_is_made_up_for_is_bounded():
+    world = World([Charger(0.5), Charger(0.5)], 10.0)
+    await world.minutes(20)
+    assert sum(charger.told_w for charger in world.chargers.values()) <= 11_000 + 3_000
+
+
+async def test_cars_of_a_stopped_zone_are_released_and_told_nothing_more():
+    world = World([Charger(), Charger()], 8.0)
+    await world.minutes(3)
+    world.controller._stopped = lambda: {ZONE}
+    world.link.told.clear()
+    await world.minutes(1)
+    assert {(point.export_w, point.purpose) for point in world.link.told} == {(0, Purpose.RELEASE)}
+    world.link.told.clear()
+    await world.minutes(5)
+    assert world.link.told == []
+    world.controller._stopped = frozenset
+    await world.minutes(1)
+    assert sum(point.export_w for point in world.link.told) == pytest.approx(8000, abs=800)
+
+
+async def test_a_silent_car_is_replaced_as_soon_as_it_is_stale():
+    world = World([Charger(), Charger(), Charger()], 9.0)
+    await world.minutes(2)
+    due = world.controller._boundary
+    assert due <= world.clock.now() + MINUTE + timedelta(seconds=1)
