@@ -42,7 +42,14 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
         link = await stack.enter_async_context(SimulatedLink(str(settings.link.url), clock))
         record = gateway.recorder.put
         controller = Controller(
-            gateway.fleet, link, clock, gateway.targets, gateway.prices, record, loop_settings(settings)
+            gateway.fleet,
+            link,
+            clock,
+            gateway.targets,
+            gateway.prices,
+            record,
+            loop_settings(settings),
+            gateway.book.stopped,
         )
         vens = {
             market.vtn.vtn_id: await stack.enter_async_context(ven_of(settings, market, store, clock))

@@ -13,7 +13,7 @@ from aggregator.model.market import EventKey, Nomination, PeakWindow
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval
 from aggregator.ports import ZoneTarget
-from aggregator.store import InboxEntry, Store
+from aggregator.store import Halt, InboxEntry, Store
 from aggregator.targets import zone_target
 
 FOLLOWED = (Stage.AWARDED, Stage.DELIVERING)
@@ -34,6 +34,7 @@ class Book:
 
     Attributes:
         tests: The newest version of each test event.
+        halts: The emergency stops that stand.
     """
 
     def __init__(self, store: Store, zones: Sequence[str]) -> None:
@@ -42,15 +43,27 @@ class Book:
         self._pages = dict.fromkeys(zones, _Page())
         self._refreshing = threading.Lock()
         self.tests: Sequence[InboxEntry] = ()
+        self.halts: Sequence[Halt] = ()
 
     def refresh(self, now: datetime) -> bool:
-        """Read the journal again, around ``now``; return whether other orders are in force than before."""
+        """Read the journal again, around ``now``.
+
+        Returns:
+            Whether other orders are in force than before, or other stops.
+        """
         around = Interval(now - AROUND, now + AROUND)
         with self._refreshing:  # an older reading must not replace a newer one
-            before = self._orders()
+            before = (self._orders(), self.halts)
             self._pages = {zone: self._read(zone, around) for zone in self._zones}
             self.tests = self._store.inbox.tests()
-            return before != self._orders()
+            self.halts = self._store.halts.standing()
+            return before != (self._orders(), self.halts)
+
+    def stopped(self) -> frozenset[str]:
+        """Return the zones in which the cars are stopped."""
+        if any(halt.zone is None for halt in self.halts):
+            return frozenset(self._zones)
+        return frozenset(halt.zone for halt in self.halts if halt.zone is not None)
 
     def peaks(self, zone: str) -> Sequence[PeakWindow]:
         """Return a zone's standing signals."""

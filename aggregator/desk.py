@@ -42,6 +42,7 @@ class Desk:
         traders: User names that may amend, refuse and withdraw.
         rules: Written rules, tried in order.
         users: Everybody known, with or without a role.
+        operators: User names that may let stopped cars go on.
     """
 
     two_people: bool
@@ -49,19 +50,28 @@ class Desk:
     traders: frozenset[str]
     rules: tuple[Rule, ...]
     users: frozenset[str] = frozenset()
+    operators: frozenset[str] = frozenset()
+
+    def must_be_known(self, user: str) -> None:
+        """Fail where nobody of that name is known.
+
+        Raises:
+            BadMessage: If so.
+        """
+        known = self.users | self.approvers | self.traders | self.operators
+        if user not in known:
+            names = ", ".join(sorted(known)) or "none is configured"
+            raise BadMessage(Fault("--as", user, f"a user of the configuration: {names}"))
 
     def must_be(self, user: str, *roles: str) -> None:
-        """Fail where a user has none of the roles ``approver`` and ``trader`` that are asked for.
+        """Fail where a user has none of the roles ``approver``, ``trader`` and ``operator`` asked for.
 
         Raises:
             BadMessage: If nobody of that name is known.
             RuleViolation: If the user is known, and has another role.
         """
-        with_role = {"approver": self.approvers, "trader": self.traders}
-        known = self.users | self.approvers | self.traders
-        if user not in known:
-            names = ", ".join(sorted(known)) or "none is configured"
-            raise BadMessage(Fault("bids: --as", user, f"a user of the configuration: {names}"))
+        with_role = {"approver": self.approvers, "trader": self.traders, "operator": self.operators}
+        self.must_be_known(user)
         if not any(user in with_role[role] for role in roles):
             told = "; ".join(f"{role}s: {', '.join(sorted(with_role[role])) or 'nobody'}" for role in roles)
             raise RuleViolation(f"{user} is no {' or '.join(roles)}; {told}")

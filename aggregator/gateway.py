@@ -159,7 +159,12 @@ class Gateway:
         """Advance every open opportunity by one step; return whether any moved, by whomever."""
         opportunities = self.workflow.open()
         versions = {one.opportunity_id: one.version for one in opportunities}
-        moved, self._versions = versions != self._versions, versions
+        halted = self.store.halts.standing() != self.book.halts
+        if halted:
+            log.warning(
+                "stops_changed", standing=[halt.zone or "all zones" for halt in self.store.halts.standing()]
+            )
+        moved, self._versions = halted or versions != self._versions, versions
         for opportunity in opportunities:
             try:
                 after = self._step(opportunity)

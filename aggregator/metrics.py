@@ -136,10 +136,14 @@ def _loop(watched: Watched) -> Iterator[Metric]:
     controller, now = watched.controller, watched.clock.now()
     stale_after = 2 * timedelta(seconds=watched.settings.dispatch.reporting_interval_s)
     views = controller.view.all()
-    cars = _gauge("cars", "Cars by state; stale ones count as 0 kW.", "state")
+    cars = _gauge("cars", "Cars by state; plugged ones that are stale count as 0 kW.", "state")
     cars.add_metric(["known"], len(views))
-    cars.add_metric(["plugged"], sum(view.is_plugged() for view in views))
-    cars.add_metric(["stale"], sum(view.is_stale(now, stale_after) for view in views))
+    plugged = [view for view in views if view.is_plugged()]
+    cars.add_metric(["plugged"], len(plugged))
+    cars.add_metric(["stale"], sum(view.is_stale(now, stale_after) for view in plugged))
+    cars.add_metric(
+        ["not_following"], sum(not controller.following.follows(view.car.car_id) for view in plugged)
+    )
     points = CounterMetricFamily(
         "flexloop_set_points", "Set-points by what became of them.", labels=("outcome",)
     )
@@ -151,6 +155,7 @@ def _loop(watched: Watched) -> Iterator[Metric]:
     if controller.cycled_at is not None:
         age_s = (now - controller.cycled_at) / SECOND
         yield _single("cycle_age_seconds", "Since the last control cycle began, domain time.", age_s)
+    yield _single("stopped_zones", "Zones in which the cars are stopped.", len(controller.stopped()))
     yield _single("recorder_backlog", "Cycles that wait for the disk.", watched.recorder.backlog)
 
 

@@ -56,11 +56,18 @@ def desk_of(settings: Settings) -> Desk:
     """Return who may approve what."""
     with_role = {
         role: frozenset(user.name for user in settings.desk.user if role in user.roles)
-        for role in ("approver", "trader")
+        for role in ("approver", "trader", "operator")
     }
     rules = tuple(Rule(**row.model_dump()) for row in settings.desk.rule)
     users = frozenset(user.name for user in settings.desk.user)
-    return Desk(settings.desk.two_people, with_role["approver"], with_role["trader"], rules, users)
+    return Desk(
+        settings.desk.two_people,
+        with_role["approver"],
+        with_role["trader"],
+        rules,
+        users,
+        with_role["operator"],
+    )
 
 
 def prices_of(settings: Settings, peaks: Peaks) -> Prices:

@@ -64,6 +64,7 @@ class Controller:
         cycle_s: How long that one took. [wall s]
         unserved: The orders that no car can do anything for.
         following: Which cars do what they are told.
+        stopped: Tells the zones in which somebody stopped the cars.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Controller:
         self._prices = prices
         self._record = record
         self._settings = settings
-        self._stopped = stopped
+        self.stopped = stopped
         self._stale_after = 2 * settings.reporting_interval
         self._guard_soc = max(LEAST_GUARD_SOC, settings.soc_resolution)
         self.view = FleetView(fleet, self._guard_soc, HYSTERESIS_SOC)
@@ -145,7 +146,7 @@ class Controller:
         self._wake.clear()
         now, began_s = self._clock.now(), asyncio.get_running_loop().time()
         self.cycles += 1
-        stopped = self._stopped()
+        stopped = self.stopped()
         targets = {target.zone: target for target in await self._targets(now) if target.zone not in stopped}
         ends = [target.slots[0].end for target in targets.values()]
         views = [view for view in self.view.all() if view.is_plugged()]

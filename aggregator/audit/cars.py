@@ -11,7 +11,7 @@ from aggregator.audit.evidence import Evidence, Finding
 from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car, Fleet, Fleets
 from aggregator.model.metering import Outcome, Purpose, SetPoint
 from aggregator.model.time import HOUR, next_local, utc_text
-from aggregator.store import CarState, SentPoint
+from aggregator.store import CarState, Halt, SentPoint
 
 LONGEST_DISCHARGE = timedelta(seconds=120)
 MINUTE = timedelta(minutes=1)
@@ -252,7 +252,7 @@ def p12_stale(evidence: Evidence) -> Finding:
 
 
 def p14_ramp(evidence: Evidence) -> Finding:
-    """The power moved per minute stays within its bounds, per zone and in all."""
+    """The power moved per minute stays within its bounds, per zone and in all; one stops, two restart."""
     limits = evidence.settings.dispatch
     moves = list(_moves(evidence))
     breaches = []
@@ -267,8 +267,26 @@ def p14_ramp(evidence: Evidence) -> Finding:
             breaches.append(
                 f"{zone} at {utc_text(at)}: {in_zone:.0f} kW moved in a minute, {total:.0f} in all"
             )
-    unchecked = "one key stops, two restart; each charger its own credential"
-    return Finding("P14 ramp", "changes of power", len(moves), tuple(breaches), unchecked)
+    halts = evidence.store.halts.all()
+    breaches += [breach for halt in halts for breach in _stop_breaches(halt, evidence)]
+    what = f"changes of power, and {len(halts)} emergency stops"
+    return Finding("P14 ramp", what, len(moves), tuple(breaches), "each charger its own credential")
+
+
+def _stop_breaches(halt: Halt, evidence: Evidence) -> Iterator[str]:
+    """Yield who gave energy in a stopped zone, a cycle after the stop or later, and who restarted alone."""
+    if halt.restarted_by is not None and halt.restarted_by == halt.first_restart_by:
+        yield f"stop {halt.halt_id} was ended by {halt.restarted_by} alone"
+    noticed_at = halt.at + timedelta(seconds=evidence.settings.dispatch.cycle_s)
+    for one in evidence.accepted:
+        point = one.point
+        over = halt.restarted_at is not None and point.issued_at >= halt.restarted_at
+        if point.export_w <= 0 or point.issued_at <= noticed_at or over:
+            continue
+        car = evidence.fleets.car(point.car_id, point.issued_at)
+        if halt.zone is None or (car is not None and car.site.zone == halt.zone):
+            at = utc_text(point.issued_at)
+            yield f"{point.car_id} was told {point.export_w} W at {at}, in stop {halt.halt_id}"
 
 
 def _moves(evidence: Evidence) -> Iterator[tuple[datetime, str, float]]:

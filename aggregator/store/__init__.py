@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from aggregator.store import schema
 from aggregator.store.engine import name_of, open_engine, parse_url
 from aggregator.store.fleet import FleetStore
+from aggregator.store.halts import Halt, Halts
 from aggregator.store.inbox import Inbox, InboxEntry
 from aggregator.store.journal import Journal, Recorded
 from aggregator.store.lock import held
@@ -26,6 +27,7 @@ __all__ = [
     "Alarm",
     "Around",
     "CarState",
+    "Halt",
     "InboxEntry",
     "OutboxEntry",
     "Recorded",
@@ -54,6 +56,7 @@ class Store:
         plans: The plans behind drafts.
         statements: What was settled.
         alarms: What people must look at.
+        halts: Emergency stops.
         fleet: Cars, chargers and homes, now and at any time.
         truth: What simulated cars really did; for the audit only.
     """
@@ -71,6 +74,7 @@ class Store:
         self.plans = Plans(engine)
         self.statements = Statements(engine)
         self.alarms = Alarms(engine)
+        self.halts = Halts(engine)
         self.fleet = FleetStore(engine)
         self.truth = Truth(engine)
 

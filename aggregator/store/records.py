@@ -1,6 +1,6 @@
 """What was decided and shown, kept for good: set-points, nominations, plans, alarms."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -165,19 +165,20 @@ class Alarms:
             alarm_id = connection.scalar(insert(ALARMS).returning(ALARMS.c.alarm_id), row)
         return replace(alarm, alarm_id=alarm_id or 0)
 
-    def clear(self, alarm_id: int, at: datetime, by: str) -> None:
-        """Close an alarm.
+    def clear(self, alarm_ids: Iterable[int], at: datetime, by: str) -> None:
+        """Close alarms, all of them or none.
 
         Raises:
-            RuleViolation: If there is no such open alarm.
+            RuleViolation: If one of them is no open alarm.
         """
-        still_open = (ALARMS.c.alarm_id == alarm_id, ALARMS.c.cleared_at.is_(None))
         with writing(self._engine) as connection:
-            cleared = connection.execute(
-                update(ALARMS).where(*still_open).values(cleared_at=at, cleared_by=by)
-            )
-            if cleared.rowcount != 1:
-                raise RuleViolation(f"no open alarm {alarm_id}")
+            for alarm_id in alarm_ids:
+                still_open = (ALARMS.c.alarm_id == alarm_id, ALARMS.c.cleared_at.is_(None))
+                cleared = connection.execute(
+                    update(ALARMS).where(*still_open).values(cleared_at=at, cleared_by=by)
+                )
+                if cleared.rowcount != 1:
+                    raise RuleViolation(f"no open alarm {alarm_id}")
 
     def all(self) -> list[Alarm]:
         """Return every alarm, in the order raised."""

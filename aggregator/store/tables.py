@@ -232,6 +232,20 @@ ALARMS = Table(
     Column("cleared_by", Text),
 )
 
+HALTS = Table(
+    "halts",
+    METADATA,
+    Column("halt_id", SERIAL, primary_key=True),
+    Column("zone", Text),
+    Column("at", UtcMicros, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("first_restart_by", Text),
+    Column("first_restart_at", UtcMicros),
+    Column("restarted_by", Text),
+    Column("restarted_at", UtcMicros),
+)
+
 FLEET_IMPORTS = Table(
     "fleet_imports",
     METADATA,

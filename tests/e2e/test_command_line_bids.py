@@ -19,6 +19,50 @@ from .command_line import BID, DATA, done, edit, only_line, refused
 pytestmark = pytest.mark.usefixtures("home")
 
 
+# emergency stop, alarms
+
+
+def test_one_person_stops_and_two_start_again(capsys):
+    run(["db", "upgrade"])
+    capsys.readouterr()
+    assert "a user of the configuration" in only_line(capsys, "stop", "--as", "eve", "--reason", "smoke")
+    assert "stop: --reason: ''" in only_line(capsys, "stop", "--as", "anna", "--reason=")
+    assert "one of Canvey" in only_line(capsys, "stop", "--as", "anna", "--reason", "x", "--zone", "Mars")
+    assert "nothing" in only_line(capsys, "restart", "--as", "ben", code=1)
+    said = done(capsys, "stop", "--as", "anna", "--reason", "smoke at a substation", "--zone", "Canvey")
+    assert said == "Canvey: stopped by anna: smoke at a substation; two people must restart it\n"
+    assert "what is: Canvey" in only_line(capsys, "restart", "--as", "ben", code=1)
+    assert "a second person must" in done(capsys, "restart", "--as", "anna", "--zone", "Canvey")
+    assert "a second person must" in only_line(capsys, "restart", "--as", "anna", "--zone", "Canvey", code=1)
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        assert [halt.zone for halt in store.halts.standing()] == ["Canvey"]
+    said = done(capsys, "restart", "--as", "ben", "--zone", "Canvey")
+    assert said == "Canvey: restarted by anna and ben\n"
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        assert store.halts.standing() == ()
+
+
+def test_who_stops_again_overrules_who_would_restart(capsys):
+    run(["db", "upgrade"])
+    for words in ("stop --as anna --reason x", "restart --as anna", "stop --as ben --reason y"):
+        assert run(words.split()) == 0
+    capsys.readouterr()
+    assert "a second person must" in done(capsys, "restart", "--as", "ben")
+
+
+def test_alarms_stay_until_somebody_says_that_they_were_seen(capsys):
+    run(["db", "upgrade"])
+    run(["stop", "--as", "anna", "--reason", "smoke"])
+    capsys.readouterr()
+    (alarm,) = json.loads(done(capsys, "alarms", "list", "--json"))["alarms"]
+    assert (alarm["code"], alarm["where"], alarm["acknowledged_by"]) == ("stopped", "all zones", None)
+    assert "no open alarm 99" in only_line(capsys, "alarms", "ack", alarm["alarm"], 99, "--as", "ben", code=1)
+    assert "'eve'" in only_line(capsys, "alarms", "ack", alarm["alarm"], "--as", "eve")
+    assert "1 acknowledged by ben" in done(capsys, "alarms", "ack", alarm["alarm"], "--as", "ben")
+    assert "smoke" not in done(capsys, "alarms", "list")
+    assert "smoke" in done(capsys, "alarms", "list", "--all")
+
+
 # bids
 
 
@@ -57,7 +101,7 @@ def facts_of():
         (
             "check dno --as eve --draft {digest}",
             2,
-            "bids: --as: 'eve' is not allowed; a user of the configuration: anna",
+            "--as: 'eve' is not allowed; a user of the configuration: anna",
         ),
         ("check dno --as ben --draft 12345678", 1, "refused: "),
         ("approve dno --as ben --draft {digest}", 1, "two people"),
@@ -68,7 +112,7 @@ def facts_of():
         ("amend dno --as anna --draft {digest} --price x", 2, "bids amend: --price: 'x'"),
         ("amend dno --as anna --draft {digest} --price NaN", 2, "bids amend: --price: 'NaN'"),
         ("amend dno --as ben --draft {digest} --kw 5", 1, "ben is no trader"),
-        ("reject dno --as eve --reason no", 2, "bids: --as: 'eve'"),
+        ("reject dno --as eve --reason no", 2, "--as: 'eve'"),
         ("reject dno --as ben --reason=", 2, "bids reject: --reason: ''"),
         ("withdraw dno --as anna --reason=", 2, "bids withdraw: --reason: ''"),
         ("withdraw dno --as anna --reason no", 1, "refused: "),

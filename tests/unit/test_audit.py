@@ -14,7 +14,7 @@ from aggregator.config import read_settings
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import Outcome, Purpose
 from aggregator.model.time import HOUR, next_local
-from aggregator.store import SentPoint, TrueState, open_store
+from aggregator.store import Halt, SentPoint, TrueState, open_store
 from tests.builders import (
     EVENING,
     NOON,
@@ -139,3 +139,16 @@ def test_without_true_energies_it_judges_by_what_was_reported(store):
     report(store, BEGIN + MINUTE, soc=0.5, export_w=6000)
     (breach,) = p1_floor(Evidence(store, SETTINGS)).breaches
     assert "17:01:00Z" in breach
+
+
+def test_who_gives_energy_in_a_stopped_zone_breaks_p14(store):
+    halt = store.halts.stop(Halt(None, BEGIN, "ann", "smoke"))
+    for minutes, watts in ((0.5, 3000), (3, -3000), (4, 3000)):
+        at = BEGIN + minutes * MINUTE
+        point = a_set_point(export_w=watts, issued_at=at, expires_at=at + MINUTE)
+        store.set_points.add([SentPoint(point, Outcome.ACCEPTED)])
+    (breach,) = p14_ramp(Evidence(store, SETTINGS)).breaches
+    assert "car-1 was told 3000 W" in breach
+    store.halts.restart(halt.halt_id, "ann", BEGIN + MINUTE)
+    store.halts.restart(halt.halt_id, "bob", BEGIN + 2 * MINUTE)
+    assert p14_ramp(Evidence(store, SETTINGS)).breaches == ()

@@ -146,14 +146,14 @@ async def test_what_is_made_up_for_is_bounded():
 async def test_cars_of_a_stopped_zone_are_released_and_told_nothing_more():
     world = World([Charger(), Charger()], 8.0)
     await world.minutes(3)
-    world.controller._stopped = lambda: {ZONE}
+    world.controller.stopped = lambda: {ZONE}
     world.link.told.clear()
     await world.minutes(1)
     assert {(point.export_w, point.purpose) for point in world.link.told} == {(0, Purpose.RELEASE)}
     world.link.told.clear()
     await world.minutes(5)
     assert world.link.told == []
-    world.controller._stopped = frozenset
+    world.controller.stopped = frozenset
     await world.minutes(1)
     assert sum(point.export_w for point in world.link.told) == pytest.approx(8000, abs=800)
 

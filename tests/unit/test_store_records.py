@@ -96,11 +96,11 @@ def test_a_statement_version_must_follow_and_a_digest_must_mean_its_bytes(store)
 def test_an_alarm_is_open_until_somebody_clears_it(store):
     first = store.alarms.raise_(Alarm(NOON, "stale", "car-1", "no reading for 2 minutes"))
     second = store.alarms.raise_(Alarm(NOON, "interlock", "car-2", "refused"))
-    store.alarms.clear(first.alarm_id, NOON + MINUTE, "ann")
+    store.alarms.clear([first.alarm_id], NOON + MINUTE, "ann")
     assert store.alarms.open() == [second]
     assert [alarm.cleared_by for alarm in store.alarms.all()] == ["ann", None]
     with pytest.raises(RuleViolation, match="no open alarm"):
-        store.alarms.clear(first.alarm_id, NOON, "bob")
+        store.alarms.clear([first.alarm_id], NOON, "bob")
 
 
 def test_a_fleet_comes_back_whole_and_in_its_order(store):
