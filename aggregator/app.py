@@ -45,11 +45,10 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
             gateway.fleet,
             link,
             clock,
-            gateway.targets,
+            gateway.book,
             gateway.prices,
             record,
             loop_settings(settings),
-            gateway.book.stopped,
         )
         vens = {
             market.vtn.vtn_id: await stack.enter_async_context(ven_of(settings, market, store, clock))

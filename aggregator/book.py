@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from aggregator.model.market import EventKey, Nomination, PeakWindow
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval
-from aggregator.ports import ZoneTarget
+from aggregator.ports import Rebound, ZoneTarget
 from aggregator.store import Halt, InboxEntry, Store
-from aggregator.targets import zone_target
+from aggregator.targets import rebound, zone_target
 
 FOLLOWED = (Stage.AWARDED, Stage.DELIVERING)
+OVER = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
 AROUND = timedelta(days=3)
 
 
@@ -27,6 +28,7 @@ class _Page:
     opportunities: tuple[Opportunity, ...] = ()
     nominations: dict[Interval, Nomination] = field(default_factory=dict)
     peaks: tuple[PeakWindow, ...] = ()
+    over: tuple[Opportunity, ...] = ()
 
 
 class Book:
@@ -65,6 +67,11 @@ class Book:
             return frozenset(self._zones)
         return frozenset(halt.zone for halt in self.halts if halt.zone is not None)
 
+    def rebound(self, zone: str, now: datetime) -> Rebound | None:
+        """Return what a zone must keep to after an event; None where nothing was called lately."""
+        page = self._pages[zone]
+        return rebound(page.over, page.nominations, now) if page.over else None
+
     def peaks(self, zone: str) -> Sequence[PeakWindow]:
         """Return a zone's standing signals."""
         return self._pages[zone].peaks
@@ -87,4 +94,5 @@ class Book:
             opportunities=tuple(self._store.journal.find(zone=zone, stages=FOLLOWED)),
             nominations=nominations,
             peaks=tuple(self._store.inbox.peaks(zone)),
+            over=tuple(self._store.journal.find(zone=zone, stages=OVER, overlapping=around)),
         )

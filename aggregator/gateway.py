@@ -5,7 +5,7 @@ cars; GLPK runs as a process of its own.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval, utc_text
 from aggregator.news import News, told
 from aggregator.outgoing import BID, OPT, settlement_report_id
-from aggregator.ports import CallBatch, CallKind, Clock, OptOut, Report, ReportRequest, ZoneTarget
+from aggregator.ports import CallBatch, CallKind, Clock, OptOut, Report, ReportRequest
 from aggregator.proposals import Proposer
 from aggregator.recorder import Recorder
 from aggregator.rehearsals import Rehearsals
@@ -148,10 +148,6 @@ class Gateway:
             for name, recorded in await asyncio.to_thread(self.news.read):
                 log.info("fact", opportunity_id=name, **told(recorded))
             await asyncio.sleep(NEWS_S)
-
-    async def targets(self, now: datetime) -> Sequence[ZoneTarget]:
-        """Return the zones' targets from the book in memory."""
-        return self.book.targets(now)
 
     # steps, called in threads
 

@@ -155,7 +155,7 @@ def _loop(watched: Watched) -> Iterator[Metric]:
     if controller.cycled_at is not None:
         age_s = (now - controller.cycled_at) / SECOND
         yield _single("cycle_age_seconds", "Since the last control cycle began, domain time.", age_s)
-    yield _single("stopped_zones", "Zones in which the cars are stopped.", len(controller.stopped()))
+    yield _single("stopped_zones", "Zones in which the cars are stopped.", len(controller.orders.stopped()))
     yield _single("recorder_backlog", "Cycles that wait for the disk.", watched.recorder.backlog)
 
 

@@ -1,6 +1,6 @@
 """The few things the core needs from outside, as Protocols and the values they carry."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -256,3 +256,29 @@ class ZoneTarget:
     export_kw: tuple[float, ...]
     direction: Direction
     opportunity_ids: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebound:
+    """What a zone that was called must keep to afterwards.
+
+    Attributes:
+        ended_at: When the last order ended.
+        import_kw: The most it nominated to draw in any half-hour, at least 0. [kW]
+    """
+
+    ended_at: datetime
+    import_kw: float
+
+
+class Orders(Protocol):
+    """What the control loop must follow."""
+
+    def targets(self, now: datetime) -> Sequence[ZoneTarget]:
+        """Return the target of every zone that is in a window at ``now``."""
+
+    def stopped(self) -> Collection[str]:
+        """Return the zones in which somebody stopped the cars."""
+
+    def rebound(self, zone: str, now: datetime) -> Rebound | None:
+        """Return what a zone must keep to after an event; None where nothing was called lately."""

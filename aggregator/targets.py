@@ -22,11 +22,14 @@ from operator import itemgetter
 from aggregator.model.market import RED_LEVEL, Direction, Instruction, Nomination, PeakWindow, mean_kw
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import HALF_HOUR, Interval, floor_half_hour
-from aggregator.ports import ZoneTarget
+from aggregator.ports import Rebound, ZoneTarget
 
 LONGEST_WINDOW = timedelta(hours=24)
 SHORTEST_RAMP_PART_S = 60.0
 MOST_RAMP_PARTS = 10
+REFILLED_WITHIN = timedelta(hours=18)
+"""How long after an event what it took is filled in again: until the next noon at the latest."""
+
 Order = tuple[str, Instruction]
 
 
@@ -66,6 +69,31 @@ def zone_target(
     if not slots:
         return None
     return ZoneTarget(zone, tuple(slots), tuple(levels), direction, tuple(serving))
+
+
+def rebound(
+    over: Iterable[Opportunity], nominations: Mapping[Interval, Nomination], now: datetime
+) -> Rebound | None:
+    """Return what a zone must keep to after its last order; None where none ended lately.
+
+    Args:
+        over: Its opportunities that are delivered or closed.
+        nominations: The zone's, per half-hour.
+        now: Domain instant.
+    """
+    ends = [_ended_at(one) for one in over if one.orders]
+    lately = [at for at in ends if now - REFILLED_WITHIN < at <= now]
+    if not lately:
+        return None
+    day = Interval(max(lately) - REFILLED_WITHIN, max(lately) + REFILLED_WITHIN)
+    drawn_kw = [-mean_kw(one) for period, one in nominations.items() if period.overlap(day)]
+    return Rebound(max(lately), max([0.0, *drawn_kw]))
+
+
+def _ended_at(opportunity: Opportunity) -> datetime:
+    """Return when the last of an opportunity's orders ended, or was taken back."""
+    running = [order.window.end for order in opportunity.in_force]
+    return max([change.at for change in opportunity.orders if change.instruction is None] + running)
 
 
 def _served(orders: Iterable[Order], slot: Interval, base_kw: float) -> tuple[str | None, float]:

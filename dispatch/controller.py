@@ -17,13 +17,14 @@ import structlog
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import CarReport, Outcome, Purpose, SetPoint
 from aggregator.model.time import HALF_HOUR, floor_half_hour
-from aggregator.ports import ChargerLink, Clock, ZoneTarget
+from aggregator.ports import ChargerLink, Clock, Orders, ZoneTarget
 from dispatch.fleet_view import CarView, FleetView
 from dispatch.following import Fault, Following
 from dispatch.fuse import within_fuses
 from dispatch.interlock import Interlock, Refusal
 from dispatch.plan_run import PlanStep, Prices, charges_from, plan_zone
 from dispatch.ramp import RampLimit
+from dispatch.rebound import waits, within_peak
 from dispatch.records import CycleRecord, LoopSettings, Notice, Sent
 from dispatch.unserved import Unserved
 from dispatch.window_run import held_watts, less, window_step
@@ -49,10 +50,7 @@ NOTHING_W = 0
 AFTER = timedelta(seconds=1)
 
 
-Targets = Callable[[datetime], Awaitable[Sequence[ZoneTarget]]]
 Recorder = Callable[[CycleRecord], Awaitable[None]]
-Stopped = Callable[[], Collection[str]]
-"""The zones that somebody has stopped."""
 
 
 class Controller:
@@ -64,7 +62,7 @@ class Controller:
         cycle_s: How long that one took. [wall s]
         unserved: The orders that no car can do anything for.
         following: Which cars do what they are told.
-        stopped: Tells the zones in which somebody stopped the cars.
+        orders: What is to be followed.
     """
 
     def __init__(
@@ -72,19 +70,17 @@ class Controller:
         fleet: Fleet,
         link: ChargerLink,
         clock: Clock,
-        targets: Targets,
+        orders: Orders,
         prices: Prices,
         record: Recorder,
         settings: LoopSettings,
-        stopped: Stopped = frozenset,
     ) -> None:
         self._link = link
         self._clock = clock
-        self._targets = targets
+        self.orders = orders
         self._prices = prices
         self._record = record
         self._settings = settings
-        self.stopped = stopped
         self._stale_after = 2 * settings.reporting_interval
         self._guard_soc = max(LEAST_GUARD_SOC, settings.soc_resolution)
         self.view = FleetView(fleet, self._guard_soc, HYSTERESIS_SOC)
@@ -146,8 +142,8 @@ class Controller:
         self._wake.clear()
         now, began_s = self._clock.now(), asyncio.get_running_loop().time()
         self.cycles += 1
-        stopped = self.stopped()
-        targets = {target.zone: target for target in await self._targets(now) if target.zone not in stopped}
+        stopped = self.orders.stopped()
+        targets = {one.zone: one for one in self.orders.targets(now) if one.zone not in stopped}
         ends = [target.slots[0].end for target in targets.values()]
         views = [view for view in self.view.all() if view.is_plugged()]
         fresh = [view for view in views if not view.is_stale(now, self._stale_after)]
@@ -236,21 +232,18 @@ class Controller:
         half_hour = floor_half_hour(now)
         if self._replan or self._planned_for != half_hour:
             self._plan = {}
-            for zone, views in zones.items():
-                self._plan |= plan_zone(zone, views, now, self._prices, self._guard_soc)
             self._replan, self._planned_for = False, half_hour
-        missing = [
-            (zone, [view for view in views if view.car.car_id not in self._plan])
-            for zone, views in zones.items()
-        ]
-        for zone, views in missing:
-            self._plan |= plan_zone(zone, views, now, self._prices, self._guard_soc)
+        rebounds = {zone: self.orders.rebound(zone, now) for zone in zones}
+        for zone, views in zones.items():
+            new = [view for view in views if view.car.car_id not in self._plan]
+            steps = plan_zone(zone, new, now, self._prices, self._guard_soc)
+            self._plan |= within_peak(steps, new, rebounds[zone], now)
         points = []
-        for view in (view for views in zones.values() for view in views):
+        for zone, view in ((zone, view) for zone, views in zones.items() for view in views):
             step = self._plan[view.car.car_id]
             self._tell_short(view.car.car_id, step.short_kwh, now, notices)
             watts = held_watts(step.export_kw, view.car)
-            if view.resting and watts > 0:
+            if (view.resting and watts > 0) or (watts < 0 and waits(view, rebounds[zone], now)):
                 watts = NOTHING_W
             ends_at = half_hour + HALF_HOUR
             expires = min(now + self._settings.set_point, ends_at) if watts > 0 else ends_at + OVERLAP

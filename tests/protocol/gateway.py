@@ -64,7 +64,7 @@ class Parts:
             self.gateway.fleet,
             self.link,
             clock,
-            self.gateway.targets,
+            self.gateway.book,
             self.gateway.prices,
             self.gateway.recorder.put,
             loop_settings(settings),

@@ -1,17 +1,18 @@
 """The control loop over cars that are not quite what they should be, half-hour by half-hour."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from aggregator.model.market import Direction
 from aggregator.model.metering import Outcome, Purpose
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
-from aggregator.ports import ZoneTarget
+from aggregator.ports import Rebound, ZoneTarget
 from tests.builders import ZONE, a_car_report, a_fleet
-from tests.unit.test_controller import Loop
+from tests.unit.test_controller import Loop, flat_prices
 
 START = datetime(2025, 1, 15, 17, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -34,16 +35,16 @@ class Charger:
 class World(Loop):
     """Cars on a loop, a minute at a time."""
 
-    def __init__(self, chargers, export_kw, slots=2):
+    def __init__(self, chargers, export_kw, slots=2, prices=None):
         fleet = a_fleet(len(chargers))
-        super().__init__(fleet)
+        super().__init__(fleet, prices=prices)
         self.names = [car.car_id for car in fleet.cars]
         self.chargers = dict(zip(self.names, chargers, strict=True))
         self.export_kw, self.slots = export_kw, slots
-        self.delivered_wh = []
+        self.intent = {"depart_at": START + 12 * HOUR, "target_soc": 0.4}
         self.link.apply = self.apply
 
-    async def targets(self, now):
+    def targets(self, now):
         ends = [START + (n + 1) * HALF_HOUR for n in range(self.slots)]
         bounds = [now, *[end for end in ends if end > now]]
         slots = tuple(Interval(a, b) for a, b in itertools.pairwise(bounds))
@@ -70,8 +71,7 @@ class World(Loop):
                     car_id=name,
                     measured_at=now,
                     soc=soc,
-                    depart_at=now + 12 * HOUR,
-                    target_soc=0.4,
+                    **self.intent,
                     export_wh=10**6 + max(0, round(charger.wh)),
                     import_wh=10**6 + max(0, -round(charger.wh)),
                 )
@@ -90,6 +90,13 @@ class World(Loop):
 
     def notices(self, code):
         return [notice for record in self.records for notice in record.notices if notice.code == code]
+
+
+def cheap_until_twenty(zone, slots):
+    """Return a tariff by which cars would all charge right after the event."""
+    tariff = flat_prices(zone, slots)
+    cheap = [slot.start < START + 3 * HOUR for slot in slots]
+    return replace(tariff, import_gbp_per_kwh=np.where(cheap, 0.1, 0.3))
 
 
 async def half_hours(world, count=2):
@@ -146,14 +153,14 @@ async def test_what_is_made_up_for_is_bounded():
 async def test_cars_of_a_stopped_zone_are_released_and_told_nothing_more():
     world = World([Charger(), Charger()], 8.0)
     await world.minutes(3)
-    world.controller.stopped = lambda: {ZONE}
+    world.now_stopped = (ZONE,)
     world.link.told.clear()
     await world.minutes(1)
     assert {(point.export_w, point.purpose) for point in world.link.told} == {(0, Purpose.RELEASE)}
     world.link.told.clear()
     await world.minutes(5)
     assert world.link.told == []
-    world.controller.stopped = frozenset
+    world.now_stopped = ()
     await world.minutes(1)
     assert sum(point.export_w for point in world.link.told) == pytest.approx(8000, abs=800)
 
@@ -163,3 +170,28 @@ async def test_a_silent_car_is_replaced_as_soon_as_it_is_stale():
     await world.minutes(2)
     due = world.controller._boundary
     assert due <= world.clock.now() + MINUTE + timedelta(seconds=1)
+
+
+async def test_after_an_event_a_zone_draws_no_more_than_it_nominated_but_for_who_must_charge():
+    world = World([Charger() for _ in range(6)], 0.0, slots=0, prices=cheap_until_twenty)
+    world.now_rebound = Rebound(START - HALF_HOUR, import_kw=15.0)
+    world.intent = {"depart_at": START + 9 * HOUR, "target_soc": 0.9}
+    await world.minutes(1, soc=0.5)
+    drawn_w = [-charger.told_w for charger in world.chargers.values()]
+    assert 0 < sum(drawn_w) <= 15_000
+    world.intent = {"depart_at": START + 2.5 * HOUR, "target_soc": 0.8}
+    await world.minutes(1, soc=0.5)
+    assert sum(-charger.told_w for charger in world.chargers.values()) > 40_000
+
+
+async def test_restarts_after_an_event_are_spread_over_ten_minutes():
+    world = World([Charger() for _ in range(12)], 0.0, slots=0, prices=cheap_until_twenty)
+    world.now_rebound = Rebound(START, import_kw=1000.0)
+    world.intent = {"depart_at": START + 9 * HOUR, "target_soc": 0.9}
+    begun = []
+    for _ in range(12):
+        await world.minutes(1, soc=0.5)
+        begun.append(sum(charger.told_w < 0 for charger in world.chargers.values()))
+    assert begun == sorted(begun)
+    assert len(set(begun)) >= 5
+    assert begun[-1] == 12

@@ -27,15 +27,21 @@ SETTINGS = LoopSettings(timedelta(seconds=60), timedelta(seconds=120), timedelta
 class Loop:
     """A controller with everything around it, one cycle at a time."""
 
-    def __init__(self, fleet, *targets, settings=SETTINGS):
+    def __init__(self, fleet, *targets, settings=SETTINGS, prices=None):
         self.clock, self.link, self.records = FakeClock(NOW), ObedientLink(), []
-        self.now_targets = targets
+        self.now_targets, self.now_stopped, self.now_rebound = targets, (), None
         self.controller = Controller(
-            fleet, self.link, self.clock, self.targets, flat_prices, self.record, settings
+            fleet, self.link, self.clock, self, prices or flat_prices, self.record, settings
         )
 
-    async def targets(self, now):
+    def targets(self, now):
         return self.now_targets
+
+    def stopped(self):
+        return self.now_stopped
+
+    def rebound(self, zone, now):
+        return self.now_rebound
 
     async def record(self, record):
         self.records.append(record)

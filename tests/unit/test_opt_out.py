@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.app import loop_settings
+from aggregator.book import Book
 from aggregator.config import read_settings
 from aggregator.gateway import LONGEST_UNSERVED, Gateway
 from aggregator.intake import take
@@ -199,19 +200,21 @@ def test_what_the_desk_does_meanwhile_is_noticed_and_the_loop_is_told(gateway, f
 
 async def test_an_order_that_the_desk_takes_back_is_out_of_the_loop_at_once(gateway, flow, clock):
     one = delivering(flow, clock)
-    gateway.book.refresh(clock.now())
     asked = asyncio.Queue()
 
-    async def targets(now):
-        found = await gateway.targets(now)
-        asked.put_nowait([target.export_kw[0] for target in found])
-        return found
+    class Asked(Book):
+        def targets(self, now):
+            found = super().targets(now)
+            asked.put_nowait([target.export_kw[0] for target in found])
+            return found
 
     async def record(_):
         """Keep nothing."""
 
+    gateway.book = Asked(flow.store, gateway.settings.fleet.zones)
+    gateway.book.refresh(clock.now())
     controller = Controller(
-        gateway.fleet, ObedientLink(), clock, targets, gateway.prices, record, loop_settings(SETTINGS)
+        gateway.fleet, ObedientLink(), clock, gateway.book, gateway.prices, record, loop_settings(SETTINGS)
     )
     # the clock stands still: no cycle is due but those that something wakes
     tasks = [asyncio.create_task(controller.run()), asyncio.create_task(gateway.keep_time(controller))]
