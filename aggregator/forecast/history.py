@@ -73,14 +73,13 @@ class History:
     @cached_property
     def stays(self) -> Stays:
         """The sessions as arrays."""
-        rows = sorted(self.sessions, key=lambda one: (one.plugged, one.car_id))
-        return Stays(
-            car=np.array([self.cars[one.car_id] for one in rows], dtype=np.int64),
-            start_s=np.array([seconds(one.plugged.start) for one in rows], dtype=np.int64),
-            end_s=np.array([seconds(one.plugged.end) for one in rows], dtype=np.int64),
-            energy_kwh=np.array([one.energy_kwh for one in rows], dtype=np.float64),
-            arrival_soc=np.array([one.arrival_soc for one in rows], dtype=np.float64),
-        )
+        car = np.array([self.cars[one.car_id] for one in self.sessions], dtype=np.int64)
+        start_s = np.array([seconds(one.plugged.start) for one in self.sessions], dtype=np.int64)
+        end_s = np.array([seconds(one.plugged.end) for one in self.sessions], dtype=np.int64)
+        energy_kwh = np.array([one.energy_kwh for one in self.sessions], dtype=np.float64)
+        arrival_soc = np.array([one.arrival_soc for one in self.sessions], dtype=np.float64)
+        order = np.lexsort((car, end_s, start_s))
+        return Stays(car[order], start_s[order], end_s[order], energy_kwh[order], arrival_soc[order])
 
     @cached_property
     def begins_at(self) -> datetime:

@@ -5,8 +5,9 @@ change, a shown time may mean two instants, as in PEP 495: ``fold`` 0 counts by 
 ``fold`` 1 by the one after it.
 """
 
+import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from aggregator.model.time import LONDON, Interval
 
 DAY_S = 86_400
 HALF_HOUR_S = 1_800
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +57,7 @@ class WallTime:
 
 def seconds(instant: datetime) -> int:
     """Return whole seconds since 1970. [s]"""
-    return (instant - EPOCH) // timedelta(seconds=1)
+    return math.floor(instant.timestamp())
 
 
 def _offset_s(instant: datetime) -> int:
