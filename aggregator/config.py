@@ -116,8 +116,8 @@ class TariffBand(Row):
 class PriceSettings(Row):
     """``[prices]``: half-hourly prices from files, or a flat one for exports, in place of the tariff's.
 
-    ``beyond`` names what holds where a file says nothing: the tariff's bands, or the price of that time a week
-    before. A day's prices, from 23:00 local, are known from ``published_local`` of the day before.
+    ``beyond`` names what holds where a file says nothing: the tariff's bands, or the price of a week before.
+    A day's prices, from 23:00 local, are known from ``published_local`` of the day before.
     """
 
     import_csv: Path | None = None
