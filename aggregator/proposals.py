@@ -117,7 +117,8 @@ class Proposer:
             return f"no cars in {need.zone}" if not cars else "no history of like days to forecast from"
         if need.slots[0].end - need.slots[0].start < HALF_HOUR:
             return "the model works in half-hours; the requirement's slots are shorter"
-        tariff = prices_of(self._settings, lambda zone: self._peaks(zone, now), now)(need.zone, slots)
+        prices = prices_of(self._settings, lambda zone: self._peaks(zone, now), now, lambda _: (need.window,))
+        tariff = prices(need.zone, slots)
         arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end)
         plans = [base_plan(arrays, scenario.stay, tariff, SLOT_HOURS) for scenario in drawn]
         plan = self._plan(need.zone, slots, plans, drawn, day)

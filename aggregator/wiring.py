@@ -21,6 +21,7 @@ from aggregator.store import Store
 from aggregator.workflow import Workflow
 
 Peaks = Callable[[str], Sequence[PeakWindow]]
+Windows = Callable[[str], Sequence[Interval]]
 Prices = Callable[[str, Sequence[Interval]], Tariff]
 
 KWH_PER_MWH = 1000.0
@@ -67,7 +68,13 @@ def desk_of(settings: Settings) -> Desk:
     return Desk(settings.desk.two_people, with_role["approver"], with_role["trader"], rules, users)
 
 
-def prices_of(settings: Settings, peaks: Peaks, known_at: datetime | None = None) -> Prices:
+def _no_windows(_: str) -> Sequence[Interval]:
+    return ()
+
+
+def prices_of(
+    settings: Settings, peaks: Peaks, known_at: datetime | None = None, windows: Windows = _no_windows
+) -> Prices:
     """Return the tariff of a zone for any slots, with its red half-hours.
 
     A price that stands as a signal is what a kWh drawn costs, in place of the file's or the band's. A slot
@@ -78,6 +85,7 @@ def prices_of(settings: Settings, peaks: Peaks, known_at: datetime | None = None
         settings: Bands, price files and what holds beyond them.
         peaks: A zone's standing signals.
         known_at: Only prices published by then count; None for all that the files hold.
+        windows: A zone's bid windows: of equal prices, import goes elsewhere first.
 
     Raises:
         BadMessage: If a price file is wrong.
@@ -108,7 +116,7 @@ def prices_of(settings: Settings, peaks: Peaks, known_at: datetime | None = None
         return price if price is not None else _band_at(settings.tariff, at).export_gbp_per_kwh
 
     def prices(zone: str, slots: Sequence[Interval]) -> Tariff:
-        standing = peaks(zone)
+        standing, sought = peaks(zone), windows(zone)
         parts = [[part.start for part in half_hours(slot)] for slot in slots]
         red = [any(peak.level_at(at) >= RED_LEVEL for at in row for peak in standing) for row in parts]
         return Tariff(
@@ -116,6 +124,7 @@ def prices_of(settings: Settings, peaks: Peaks, known_at: datetime | None = None
             export_gbp_per_kwh=np.array([min(exported(at) for at in row) for row in parts]),
             red=np.array(red, dtype=np.bool_),
             wear_gbp_per_kwh=settings.bidding.wear_gbp_per_kwh,
+            bid=np.array([any(slot.overlap(one) for one in sought) for slot in slots], dtype=np.bool_),
         )
 
     return prices

@@ -20,8 +20,10 @@ RED_PRICES = 10.0
 """Price of red slots, in the tariff's largest prices: no trade of other slots is worth as much."""
 MISSING_PRICES = 100.0
 """Price of what is missing when the target is due."""
-LATER_GBP_PER_KWH = 1e-7
+LATER_GBP_PER_KWH = 1e-8
 """By this a slot is dearer than the next: of equal prices the later is taken."""
+BID_GBP_PER_KWH = 1e-5
+"""By this a slot of a bid window is dearer: of equal prices the others are taken first."""
 
 
 @dataclass(slots=True)
@@ -167,5 +169,7 @@ def _prices(tariff: Tariff) -> tuple[FloatArray, FloatArray, float]:
     """Return what a kWh drawn costs and one given earns in each slot, and a price above all of them."""
     largest = float(np.abs([tariff.import_gbp_per_kwh, tariff.export_gbp_per_kwh]).max()) + 1.0
     paid = tariff.import_gbp_per_kwh + RED_PRICES * largest * tariff.red
-    later = LATER_GBP_PER_KWH * np.arange(tariff.slots, 0, -1)
-    return paid + later, tariff.export_gbp_per_kwh - tariff.wear_gbp_per_kwh, largest
+    paid = paid + LATER_GBP_PER_KWH * np.arange(tariff.slots, 0, -1)
+    if tariff.bid is not None:
+        paid = paid + BID_GBP_PER_KWH * tariff.bid
+    return paid, tariff.export_gbp_per_kwh - tariff.wear_gbp_per_kwh, largest

@@ -7,7 +7,8 @@ breakpoints between bins move: down for what can be bought, up for what can be s
 may hold. Going forth, a car buys up to the breakpoint at the slot's buying price and sells down to the one
 at its selling price. This is dynamic programming by conjugates ("slope trick"), hence the LP optimum.
 
-Ties: buying goes to the later slot; nothing is traded for no gain; of equal sales red slots come first.
+Ties: buying goes to slots outside bid windows, of them to the later; nothing is traded for no gain; of equal
+sales red slots come first.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aggregator.energy.cars import CarArrays, FloatArray, IntArray
-from aggregator.energy.tariff import RED_GBP_PER_KWH, Tariff
+from aggregator.energy.tariff import Tariff
 
 DUST_KWH = 1e-11
 """Trades below this are rounding of the breakpoints' sums, not trades."""
@@ -79,9 +80,8 @@ def best_trades(cars: CarArrays, batteries: Batteries, tariff: Tariff) -> tuple[
 
 def _bins(eta_charge: FloatArray, eta_discharge: FloatArray, tariff: Tariff) -> Bins:
     """Sort the distinct prices by their worth per stored kWh, dearest first; the column order breaks ties."""
-    buy_price = tariff.import_gbp_per_kwh + RED_GBP_PER_KWH * tariff.red
     earned = tariff.export_gbp_per_kwh - tariff.wear_gbp_per_kwh
-    buying, buy = _distinct(buy_price[None, :])
+    buying, buy = _distinct(tariff.asked_gbp_per_kwh[None, :])
     selling, sell = _distinct(np.stack([~tariff.red, earned]))
     bought_back = (tariff.buy_back_gbp_per_kwh / eta_charge)[:, None]
     slopes = np.concatenate(
