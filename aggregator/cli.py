@@ -33,6 +33,7 @@ MODULE_OF = {
     "stop": "halts",
     "restart": "halts",
     "alarms": "alarms",
+    "forecast": "forecast",
     "settle": "settle",
     "audit": "audit",
     "split": "split",

@@ -74,7 +74,7 @@ class Gateway:
         self.fleets = fleets_of(store)
         self.workflow = workflow_of(settings, store, clock)
         self.book = Book(store, settings.fleet.zones)
-        self.prices = prices_of(settings, self.book.peaks)
+        self.prices = prices_of(settings, self.book.peaks, windows=self.book.windows)
         self.lag = 2 * timedelta(seconds=settings.dispatch.reporting_interval_s)
         self.recorder = Recorder(store, self.fleet, clock, self.lag)
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
