@@ -1,0 +1,254 @@
+"""What is bid on an event: by the model, and by the rivals it is measured against.
+
+The model and two of the rivals see the same: sessions begun before the gate, prices published by then, and
+the same like days drawn from them. The rivals bid flat kW that the past days could have delivered: their mean,
+or their 10th percentile over the last 28 (`RIVAL_DAYS`). The clairvoyant is the model knowing the day itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from aggregator.backtest.dispatches import Event
+from aggregator.backtest.garage import SLOT_HOURS, Course, Day, at_rows
+from aggregator.bidding import Cvar, Infeasible, Problem, propose
+from aggregator.energy import (
+    CarArrays,
+    FloatArray,
+    Stay,
+    Tariff,
+    base_plan,
+    capability_kwh,
+    expected_nomination,
+    fleet_window,
+)
+from aggregator.forecast import History, StatedIntent, scenarios
+from aggregator.model.fleet import Car
+from aggregator.model.market import BidShape, Direction
+from aggregator.model.time import Interval
+from aggregator.solver import SolverChoice
+
+KWH_PER_MWH = 1000.0
+RIVAL_DAYS = 28
+RIVAL_QUANTILE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The market's and the operator's rules of a backtest, stated in its result.
+
+    Attributes:
+        tick_kw: Bids are whole multiples. [kW]
+        min_kw: Smallest bid. [kW]
+        penalty_gbp_per_mwh: For each MWh awarded and not delivered; no UK figure is published.
+        wear_gbp_per_kwh: Battery wear of a kWh given. [GBP/kWh AC]
+        export_gbp_per_kwh: What a kWh given earns beside the market; the three files do not say. [GBP/kWh]
+        award_probability: Of a bid being awarded and called: the record is of calls.
+        cvar: The limit on unmet energy.
+    """
+
+    tick_kw: float = 1.0
+    min_kw: float = 1.0
+    penalty_gbp_per_mwh: float = 600.0
+    wear_gbp_per_kwh: float = 0.02
+    export_gbp_per_kwh: float = 0.0
+    award_probability: float = 1.0
+    cvar: Cvar = Cvar()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlook:
+    """What one zone's cars could do in an event's window, day by day drawn, or as it came to be.
+
+    Attributes:
+        base_kw: b0, expected base discharge, shape (slots,). [kW]
+        charge_kw: c, expected charging, shape (slots,). [kW]
+        tables_kwh: h_w(S), shape (scenarios, 2**slots). [kWh]
+        labels: Of the scenarios.
+        cost_gbp_per_kwh: Of a kWh given: recharge with losses, and wear.
+        present: Whether a car is there through the window, shape (scenarios, cars).
+        plugged_kw: Discharging power plugged in, shape (scenarios, horizon slots). [kW]
+    """
+
+    base_kw: FloatArray
+    charge_kw: FloatArray
+    tables_kwh: FloatArray
+    labels: tuple[str, ...]
+    cost_gbp_per_kwh: float
+    present: FloatArray
+    plugged_kw: FloatArray
+
+    def flat_kw(self, nominated_kw: FloatArray) -> FloatArray:
+        """Return the flat kW upon ``nominated_kw`` that each scenario could deliver, shape (scenarios,). [kW]
+
+        The least over sets S of (h(S) - nominated energy in S) / (hours of S).
+        """
+        slots = len(nominated_kw)
+        members = (np.arange(2**slots)[1:, None] >> np.arange(slots) & 1).astype(np.float64)
+        room_kwh = self.tables_kwh[:, 1:] - SLOT_HOURS * (members @ nominated_kw)
+        return np.asarray((room_kwh / (SLOT_HOURS * members.sum(axis=1))).min(axis=1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offer:
+    """What one policy bids.
+
+    Attributes:
+        bid_kw: Flat; 0 for none. [kW]
+        nominated_kw: The zone's net export as nominated, shape (slots,). [kW]
+        why: What stopped it, in words; empty where it bids.
+    """
+
+    bid_kw: float
+    nominated_kw: FloatArray
+    why: str = ""
+
+
+def forecast_outlook(
+    history: History,
+    cars: Sequence[Car],
+    event: Event,
+    slots: Sequence[Interval],
+    tariff: Tariff,
+    known_at: datetime,
+    intents: Mapping[str, StatedIntent],
+) -> Outlook | None:
+    """Return the outlook as known at ``known_at``; None without like days."""
+    drawn = scenarios(history, cars, event.day, known_at, RIVAL_DAYS, intents)
+    if not drawn:
+        return None
+    arrays = CarArrays.of(cars, slots[0].start)
+    stays = [scenario.stay for scenario in drawn]
+    labels = tuple(scenario.label for scenario in drawn)
+    return _outlook(arrays, stays, labels, tariff, window_of(event, slots))
+
+
+def true_outlook(day: Day, course: Course, window: slice) -> Outlook:
+    """Return the outlook of who knows all: each stay of the day, its true end and its true energy."""
+    rows = np.array([plugged.car for plugged in course.plugged], dtype=np.int64)
+    parts = [plugged.part for plugged in course.plugged]
+    arrive = np.array([max(0, int(np.ceil(part.start_h / SLOT_HOURS))) for part in parts], dtype=np.int64)
+    depart = np.array([int(part.end_h / SLOT_HOURS) for part in parts], dtype=np.int64)
+    stored = np.array([plugged.energy_kwh for plugged in course.plugged], dtype=np.float64)
+    stay = Stay(arrive, np.maximum(arrive, depart), stored, day.target_kwh[rows])
+    return _outlook(at_rows(day.arrays, rows), [stay], ("the day itself",), day.tariff, window)
+
+
+def _outlook(
+    arrays: CarArrays, stays: Sequence[Stay], labels: tuple[str, ...], tariff: Tariff, window: slice
+) -> Outlook:
+    count = window.stop - window.start
+    plans = [base_plan(arrays, stay, tariff, SLOT_HOURS) for stay in stays]
+    windows = [
+        fleet_window(arrays, stay, plan, window.start, count, SLOT_HOURS)
+        for stay, plan in zip(stays, plans, strict=True)
+    ]
+    base_kw, charge_kw = expected_nomination(plans, None, window.start, count)
+    return Outlook(
+        base_kw=base_kw,
+        charge_kw=charge_kw,
+        tables_kwh=np.array([capability_kwh(one, SLOT_HOURS) for one in windows]),
+        labels=labels,
+        cost_gbp_per_kwh=_recharge_gbp_per_kwh(tariff, arrays) + tariff.wear_gbp_per_kwh,
+        present=np.array([one.plugged.all(axis=1) for one in windows]),
+        plugged_kw=np.array([arrays.discharge_kw @ stay.plugged(0, tariff.slots) for stay in stays]),
+    )
+
+
+def _recharge_gbp_per_kwh(tariff: Tariff, arrays: CarArrays) -> float:
+    """Return what it costs to put back a kWh given, at the cheapest half-hour. [GBP/kWh AC]"""
+    return tariff.buy_back_gbp_per_kwh / float((arrays.eta_charge * arrays.eta_discharge).mean())
+
+
+def window_of(event: Event, slots: Sequence[Interval]) -> slice:
+    """Return the half-hours of the horizon that the event's window covers."""
+    inside = [n for n, slot in enumerate(slots) if slot.overlap(event.window) is not None]
+    return slice(inside[0], inside[-1] + 1)
+
+
+def model_offer(
+    event: Event,
+    outlook: Outlook,
+    slots: Sequence[Interval],
+    rules: Rules,
+    factor: float,
+    *,
+    certain: bool = False,
+) -> Offer:
+    """Return the model's bid.
+
+    Args:
+        event: What is needed, at what prices: they are asked in full, but never less than the cost.
+        outlook: What the cars could do.
+        slots: The horizon.
+        rules: The market's.
+        factor: Conformal factor, in (0, 1].
+        certain: Whether the outlook is the day itself: then no risk is kept off.
+    """
+    window = window_of(event, slots)
+    none = Offer(0.0, outlook.base_kw - outlook.charge_kw)
+    if event.utilisation_gbp_per_mwh + event.availability_gbp_per_mw_h <= _cost_gbp_per_mwh(outlook, rules):
+        return replace(none, why="what is paid does not cover recharge, losses and wear")
+    answer = propose(_problem(event, outlook, slots[window], rules, factor, certain=certain))
+    if isinstance(answer, Infeasible):
+        return replace(none, why=answer.reason)
+    if answer.is_zero:
+        return replace(none, why="nothing above the minimum can be kept on the like days")
+    return Offer(float(answer.offered_kw[0]), answer.kept_kw - outlook.charge_kw)
+
+
+def rival_offer(event: Event, outlook: Outlook, rules: Rules, rule: str) -> Offer:
+    """Return what a rule of thumb bids: ``mean`` or ``p10`` of the past days' flat kW."""
+    nominated_kw = outlook.base_kw - outlook.charge_kw
+    if event.utilisation_gbp_per_mwh + event.availability_gbp_per_mw_h <= _cost_gbp_per_mwh(outlook, rules):
+        return Offer(0.0, nominated_kw, "what is paid does not cover recharge, losses and wear")
+    flat_kw = outlook.flat_kw(nominated_kw)
+    wanted_kw = float(flat_kw.mean() if rule == "mean" else np.quantile(flat_kw, RIVAL_QUANTILE))
+    bid_kw = np.floor(max(0.0, min(wanted_kw, event.need_kw)) / rules.tick_kw) * rules.tick_kw
+    return Offer(float(bid_kw) if bid_kw >= rules.min_kw else 0.0, nominated_kw)
+
+
+def _cost_gbp_per_mwh(outlook: Outlook, rules: Rules) -> float:
+    return (outlook.cost_gbp_per_kwh - rules.export_gbp_per_kwh) * KWH_PER_MWH
+
+
+def _problem(
+    event: Event,
+    outlook: Outlook,
+    slots: tuple[Interval, ...],
+    rules: Rules,
+    factor: float,
+    *,
+    certain: bool,
+) -> Problem:
+    count, scenarios_drawn = len(slots), len(outlook.labels)
+    spread = (rules.export_gbp_per_kwh - outlook.cost_gbp_per_kwh) * KWH_PER_MWH
+    return Problem(
+        slots=slots,
+        direction=Direction.UP,
+        bid_slots=np.ones(count, dtype=np.bool_),
+        needed_kw=np.full(count, event.need_kw),
+        bid_shape=BidShape.FLAT,
+        tick_kw=rules.tick_kw,
+        min_kw=rules.min_kw,
+        hold_back=True,
+        base_kw=outlook.base_kw,
+        charge_kw=outlook.charge_kw,
+        capability_kwh=outlook.tables_kwh,
+        scenario_labels=outlook.labels,
+        probability=np.full(scenarios_drawn, 1.0 / scenarios_drawn),
+        spread_gbp_per_mwh=np.full(count, spread),
+        energy_cost_gbp_per_mwh=outlook.cost_gbp_per_kwh * KWH_PER_MWH,
+        utilisation_gbp_per_mwh=event.utilisation_gbp_per_mwh,
+        availability_gbp_per_mw_h=event.availability_gbp_per_mw_h,
+        award_probability=rules.award_probability,
+        penalty_gbp_per_mwh=rules.penalty_gbp_per_mwh,
+        nomination_penalty_gbp_per_mwh=rules.penalty_gbp_per_mwh,
+        cars=outlook.present.shape[1],
+        inputs_digest="",
+        factor=factor,
+        cvar=None if certain else rules.cvar,
+        solver=SolverChoice("highs"),
+    )
