@@ -13,7 +13,7 @@ import numpy as np
 
 from aggregator.backtest.dispatches import Event
 from aggregator.backtest.garage import SLOT_HOURS, Course, Day, at_rows
-from aggregator.bidding import Cvar, Infeasible, Problem, propose
+from aggregator.bidding import Infeasible, Problem, propose
 from aggregator.energy import (
     CarArrays,
     FloatArray,
@@ -28,6 +28,7 @@ from aggregator.forecast import History, StatedIntent, scenarios
 from aggregator.model.fleet import Car
 from aggregator.model.market import BidShape, Direction
 from aggregator.model.time import Interval
+from aggregator.risk import most_kept_kw
 from aggregator.solver import SolverChoice
 
 KWH_PER_MWH = 1000.0
@@ -46,7 +47,6 @@ class Rules:
         wear_gbp_per_kwh: Battery wear of a kWh given. [GBP/kWh AC]
         export_gbp_per_kwh: What a kWh given earns beside the market; the three files do not say. [GBP/kWh]
         award_probability: Of a bid being awarded and called: the record is of calls.
-        cvar: The limit on unmet energy.
     """
 
     tick_kw: float = 1.0
@@ -55,7 +55,6 @@ class Rules:
     wear_gbp_per_kwh: float = 0.02
     export_gbp_per_kwh: float = 0.0
     award_probability: float = 1.0
-    cvar: Cvar = Cvar()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,9 +172,8 @@ def model_offer(
     outlook: Outlook,
     slots: Sequence[Interval],
     rules: Rules,
-    factor: float,
-    *,
-    certain: bool = False,
+    factor: float = 1.0,
+    risk: float | None = None,
 ) -> Offer:
     """Return the model's bid.
 
@@ -185,13 +183,16 @@ def model_offer(
         slots: The horizon.
         rules: The market's.
         factor: Conformal factor, in (0, 1].
-        certain: Whether the outlook is the day itself: then no risk is kept off.
+        risk: Share of scenarios that may miss the bid; None where the outlook is the day itself.
     """
     window = window_of(event, slots)
     none = Offer(0.0, outlook.base_kw - outlook.charge_kw)
     if event.utilisation_gbp_per_mwh + event.availability_gbp_per_mw_h <= _cost_gbp_per_mwh(outlook, rules):
         return replace(none, why="what is paid does not cover recharge, losses and wear")
-    answer = propose(_problem(event, outlook, slots[window], rules, factor, certain=certain))
+    problem = _problem(event, outlook, slots[window], rules, factor)
+    if risk is not None:
+        problem = replace(problem, needed_kw=np.minimum(problem.needed_kw, most_kept_kw(problem, risk)))
+    answer = propose(problem)
     if isinstance(answer, Infeasible):
         return replace(none, why=answer.reason)
     if answer.is_zero:
@@ -220,8 +221,6 @@ def _problem(
     slots: tuple[Interval, ...],
     rules: Rules,
     factor: float,
-    *,
-    certain: bool,
 ) -> Problem:
     count, scenarios_drawn = len(slots), len(outlook.labels)
     spread = (rules.export_gbp_per_kwh - outlook.cost_gbp_per_kwh) * KWH_PER_MWH
@@ -249,6 +248,6 @@ def _problem(
         cars=outlook.present.shape[1],
         inputs_digest="",
         factor=factor,
-        cvar=None if certain else rules.cvar,
+        cvar=None,
         solver=SolverChoice("highs"),
     )

@@ -21,9 +21,14 @@ from aggregator.backtest.world import TARGET_SOC, Driver
 from aggregator.energy import FloatArray, Tariff
 from aggregator.forecast import History, Session, StatedIntent, horizon_slots
 from aggregator.model.fleet import Car
+from aggregator.risk import risk_after
 from aggregator.model.time import LONDON, Interval
 
+import os
+FACTOR="FACTOR" in os.environ
 GATE_HOUR = 14
+LOOK_BACK = timedelta(days=150)
+"""More than 28 weekend days go back."""
 LIKE_RATIOS = 28
 LEAST_RATIOS = 9
 SATURDAY = 5
@@ -116,17 +121,17 @@ class Zone:
         if outlook is None:
             lived, course = self._uneventful(day, true_day, start_kwh)
             return replace(lived, left_open="no like day, or no price, to forecast from"), course
-        factor = self._factor(day, gate)
+        factor = self._factor(day, gate) if FACTOR else 1.0
         slots, rules = true_day.slots, self._rules
         scene = Scene.of(true_day, event, rules, start_kwh)
         knowing_day = replace(true_day, stated=True)
         knowing = Scene.of(knowing_day, event, rules, start_kwh)
         truth = true_outlook(knowing_day, knowing.uncalled, knowing.window)
         offers = {
-            MODEL: model_offer(event, outlook, slots, rules, factor),
+            MODEL: model_offer(event, outlook, slots, rules, factor, self._risk(gate)),
             MEAN: rival_offer(event, outlook, rules, "mean"),
             P10: rival_offer(event, outlook, rules, "p10"),
-            CLAIRVOYANT: model_offer(event, truth, slots, rules, 1.0, certain=True),
+            CLAIRVOYANT: model_offer(event, truth, slots, rules),
         }
         played = {
             policy: (knowing if policy == CLAIRVOYANT else scene).play(offer)
@@ -135,7 +140,7 @@ class Zone:
         course = played[MODEL][1]
         results = {policy: result for policy, (result, _) in played.items()}
         if results[MODEL].committed_kwh:
-            self._ratios.append((day, event.window.end, min(1.0, results[MODEL].ratio) * factor))
+            self._ratios.append((day, event.window.end, results[MODEL].ratio))
         judged = [judge(scene.day, one) for policy, (_, one) in played.items() if policy != CLAIRVOYANT]
         lived = Lived(
             day,
@@ -157,6 +162,8 @@ class Zone:
         return forecast_outlook(history, true_day.cars, event, true_day.slots, tariff, gate, intents)
 
     def _history(self, gate: datetime) -> History:
+        """Return what was seen by ``gate``: each car's first stay, and all of the last months."""
+        since = gate - LOOK_BACK
         return History.of(
             Session(
                 driver.car_id,
@@ -165,8 +172,8 @@ class Zone:
                 self._arrival_soc.get((driver.car_id, visit.plugged.start), driver.usual_arrival_soc(visit)),
             )
             for driver in self._drivers
-            for visit in driver.visits
-            if visit.plugged.start < gate
+            for number, visit in enumerate(driver.visits)
+            if visit.plugged.start < gate and (number == 0 or visit.plugged.start >= since)
         )
 
     def _intents(self, gate: datetime) -> dict[str, StatedIntent]:
@@ -184,6 +191,9 @@ class Zone:
                 car = day.cars[plugged.car]
                 began = start + timedelta(minutes=round(plugged.part.start_h * 60))
                 self._arrival_soc[car.car_id, began] = plugged.energy_kwh / car.capacity_kwh
+
+    def _risk(self, gate: datetime) -> float:
+        return risk_after(ratio for _, ended, ratio in self._ratios if ended <= gate)
 
     def _factor(self, day: date, gate: datetime) -> float:
         weekend = day.weekday() >= SATURDAY

@@ -99,7 +99,7 @@ def _session(row: Row, zone: ZoneInfo) -> Recorded:
 
 def _local(row: Row, column: str, zone: ZoneInfo) -> datetime:
     """Return a wall time of ``zone`` that clocks there have shown."""
-    value = row.cells[column].strip()
+    value = row.text(column)
     try:
         stamp = datetime.fromisoformat(value)
     except ValueError:
