@@ -58,7 +58,8 @@ class Lead:
         """Return what each car moves in each slot, shape (cars, slots). [kWh AC]"""
         slot = np.arange(slots)
         share = (slot >= self.start[:, None]) & (slot < self.whole[:, None])
-        return (share + (slot == self.whole[:, None]) * self.part[:, None]) * self.per_slot_kwh[:, None]
+        share_then = share + (slot == self.whole[:, None]) * self.part[:, None]
+        return np.asarray(share_then * self.per_slot_kwh[:, None])
 
     def total(self, slots: int) -> FloatArray:
         """Return what all cars move in each slot, shape (slots,). [kWh AC]"""

@@ -19,9 +19,7 @@ ROUNDS = 3
 """Times that what the shares leave is shared again."""
 
 
-def bound_by_site(
-    site: IntArray, present: BoolArray, power_kw: FloatArray, room_kw: FloatArray
-) -> BoolArray:
+def bound_by_site(site: IntArray, present: BoolArray, power_kw: FloatArray, room_kw: FloatArray) -> BoolArray:
     """Return the present cars that would overload their site with others there, shape (cars,)."""
     asked_kw = np.bincount(site, np.where(present, power_kw, 0.0), len(room_kw))
     there = np.bincount(site[present], minlength=len(room_kw))
@@ -115,7 +113,7 @@ def _levelled(
     most = np.maximum(0.0, np.maximum.reduceat(level, begins, axis=0))
     most = np.where(total_power <= room, np.inf, most)
     least = np.where(there, most[number], np.inf).min(axis=1)
-    return np.minimum(power, np.where(energy > 0.0, least, 0.0) * np.maximum(energy, TINY_KWH))
+    return np.asarray(np.minimum(power, np.where(energy > 0.0, least, 0.0) * np.maximum(energy, TINY_KWH)))
 
 
 def _sums_before(values: FloatArray, begins: IntArray, sizes: IntArray) -> FloatArray:

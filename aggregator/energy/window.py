@@ -137,8 +137,9 @@ def fleet_window(
     must = present & (stored_kwh < need - TINY_KWH)
     below_kwh = np.where(present, np.maximum(0.0, cars.floor_kwh - stored_kwh) / cars.eta_charge, 0.0)
     owed_kwh = np.where(must, (need - stored_kwh) / cars.eta_charge, 0.0)
-    must_kw, strained = _must_charge_kw(cars, must, below_kwh, owed_kwh, (depart - arrive) * slot_hours)
-    all_kwh = must_kw * (depart - arrive) * slot_hours
+    hours = np.multiply(depart - arrive, slot_hours)
+    must_kw, strained = _must_charge_kw(cars, must, below_kwh, owed_kwh, hours)
+    all_kwh = must_kw * hours
     first_kwh = np.where(strained, all_kwh, np.minimum(below_kwh, all_kwh))
     guard = guard_kwh(cars.capacity_kwh, soc_resolution)
     free_kwh = exportable_kwh(stored_kwh, need, cars.floor_kwh, guard, cars.eta_discharge)
