@@ -15,11 +15,13 @@ car serves one direction, and the sum of both is no polymatroid with losses.
 Sources: Evans, Tindemans, Angeli, IEEE TSG 2020 (arXiv 1805.09315); Edmonds 1970 on sums of polymatroids.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from aggregator.energy.cars import BoolArray, FloatArray, IntArray
 from aggregator.energy.classes import Lead, Runs, class_table, mirrored, over_sets, run_over_sets, with_lead
-from aggregator.energy.sharing import bound_by_site, bunches, cut_to_room, shares_kwh, together
+from aggregator.energy.sharing import bound_by_site, bunches, by_shares, cut_to_room, together
 from aggregator.energy.window import FleetWindow
 
 MOST_SLOTS = 12
@@ -62,7 +64,7 @@ def turn_down_kwh(window: FleetWindow, slot_hours: float) -> FloatArray:
 
 
 def classes_kwh(window: FleetWindow, slot_hours: float, *, up: bool) -> FloatArray:
-    """Return the fleet's classes for a window of any length, each car of a shared site with a fixed share.
+    """Return the fleet's classes for a window of any length, shared sites by fixed shares of their room.
 
     Args:
         window: The cars.
@@ -161,15 +163,16 @@ def _shared_classes(window: FleetWindow, rows: IntArray, *, up: bool) -> FloatAr
     must = window.must_charge[rows]
     room_kw = window.export_room_kw if up else window.import_room_kw
     free = _free(window, rows, up=up)
-    shares = shares_kwh(free, window.site[rows], room_kw * window.slot_hours, window.slots)
-    if up:
-        forced = np.zeros(len(window.present), dtype=bool)
-        forced[rows[must]] = True
-        table = class_table(Runs(free.start, free.stop, free.energy_kwh, shares), window.slots)
-        return table + _classes(window, forced, up=True)
-    below_kwh = np.where(must, window.below_floor_kwh[rows], 0.0)
-    left_kwh = np.maximum(0.0, free.energy_kwh - below_kwh)
-    return class_table(Runs(free.start, free.stop, left_kwh, shares), window.slots)
+    if not up:
+        at_once_kwh = np.where(must, window.below_floor_kwh[rows], 0.0)
+        free = replace(free, energy_kwh=np.maximum(0.0, free.energy_kwh - at_once_kwh))
+    parts = by_shares(free, window.site[rows], room_kw * window.slot_hours, window.slots)
+    table = class_table(parts, window.slots)
+    if not up:
+        return table
+    forced = np.zeros(len(window.present), dtype=bool)
+    forced[rows[must]] = True
+    return table + _classes(window, forced, up=True)
 
 
 def _per_car(window: FleetWindow, rows: IntArray, *, up: bool) -> FloatArray:

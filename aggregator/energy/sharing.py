@@ -1,4 +1,4 @@
-"""Sites whose room binds: exact by one table a site, or as a fixed share of the room for each car.
+"""Sites whose room binds: exact by one table a site, or as fixed shares of the room for each car.
 
 Shares are levelled: all cars of a slot get the same time-to-go, but for those whose own power is less. That
 loses nothing where all cars of a site are there for the same slots: with time-to-go 1/z, k <= 1/z slots get
@@ -15,8 +15,8 @@ from aggregator.energy.classes import Runs
 
 CELLS = 1 << 22
 """Numbers held at once where cars are looked at one by one."""
-ROUNDS = 3
-"""Times that what the shares leave is shared again."""
+ROUNDS = 4
+"""Times that room is shared."""
 
 
 def bound_by_site(site: IntArray, present: BoolArray, power_kw: FloatArray, room_kw: FloatArray) -> BoolArray:
@@ -71,8 +71,11 @@ def cut_to_room(per_car: FloatArray, begins: IntArray, room_kwh: FloatArray) -> 
     return np.asarray(table.sum(axis=0))
 
 
-def shares_kwh(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> FloatArray:
-    """Return what each car may surely move in a slot, at most its own, shape (cars,). [kWh AC]
+def by_shares(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> Runs:
+    """Return cars that do no more together than the room of their sites, each of them a part of one.
+
+    The room is shared over the cars' whole runs first, then what is left over the longest run of slots of
+    each car that still have some, and so on. A car's energy is split as its shares are.
 
     Args:
         runs: The cars.
@@ -80,16 +83,40 @@ def shares_kwh(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> 
         room_kwh: Room of each site in a slot. [kWh AC]
         slots: Length of the window.
     """
-    shares = np.zeros(len(site))
     own_kwh = np.where(runs.energy_kwh > 0.0, runs.per_slot_kwh, 0.0)
+    found = []
     for rows, begins in bunches(site, slots):
+        energy = runs.energy_kwh[rows]
         there = (runs.start[rows, None] <= np.arange(slots)) & (np.arange(slots) < runs.stop[rows, None])
-        room = room_kwh[site[rows[begins]]][:, None]
+        left = np.repeat(room_kwh[site[rows[begins]]][:, None], slots, axis=1)
+        moved = np.zeros(there.shape)
+        parts = []
+        number = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(rows)))
         for _ in range(ROUNDS):
-            left = np.maximum(0.0, room - np.add.reduceat(there * shares[rows, None], begins, axis=0))
-            free = own_kwh[rows] - shares[rows]
-            shares[rows] += _levelled(free, runs.energy_kwh[rows], there, begins, left)
-    return shares
+            start, stop = _longest(there & (left > TINY_KWH)[number])
+            part = (start[:, None] <= np.arange(slots)) & (np.arange(slots) < stop[:, None])
+            free = own_kwh[rows] - np.where(part, moved, 0.0).max(axis=1)
+            share = _levelled(free, energy, part, begins, left)
+            moved += part * share[:, None]
+            left = np.maximum(0.0, left - np.add.reduceat(part * share[:, None], begins, axis=0))
+            parts.append((start, stop, share))
+        start, stop, share = (np.concatenate(column) for column in zip(*parts, strict=True))
+        weight = share * (stop - start)
+        total = np.maximum(moved.sum(axis=1), TINY_KWH)
+        found.append((start, stop, np.tile(energy / total, ROUNDS) * weight, share))
+    if not found:
+        return runs
+    return Runs(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def _longest(there: BoolArray) -> tuple[IntArray, IntArray]:
+    """Return the start and stop of the longest run of true entries of each row, the first of equal ones."""
+    rows, slots = there.shape
+    length = np.zeros((rows, slots + 1), dtype=np.int64)
+    for slot in range(slots):
+        length[:, slot + 1] = (length[:, slot] + 1) * there[:, slot]
+    stop = length.argmax(axis=1)
+    return stop - length[np.arange(rows), stop], stop
 
 
 def _levelled(
