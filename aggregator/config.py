@@ -41,6 +41,7 @@ from aggregator.files.inputs import (
     tables,
     validate,
 )
+from aggregator.forecast import ENGLAND, Calendar
 from aggregator.market_file import MarketFile, read_market
 from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.market import Product
@@ -64,10 +65,16 @@ class HttpSettings(Row):
 
 
 class FleetSettings(Row):
-    """``[fleet]``: the zones homes may lie in, and past sessions for the forecast."""
+    """``[fleet]``: the zones homes may lie in; past sessions and public holidays for the forecast."""
 
     zones: tuple[Name, ...] = Field(min_length=1)
     history: Path | None = None
+    holidays: str = ENGLAND.code
+
+    @field_validator("holidays")
+    @classmethod
+    def _known_calendar(cls, code: str) -> str:
+        return Calendar(code).code
 
 
 class LinkSettings(Row):

@@ -26,7 +26,7 @@ from aggregator.energy import (
     fleet_window,
     turn_down_kwh,
 )
-from aggregator.forecast import History, Scenario, horizon_slots, scenarios
+from aggregator.forecast import Calendar, History, Scenario, horizon_slots, scenarios
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import (
     Direction,
@@ -111,7 +111,8 @@ class Proposer:
         day = delivery_day(need.window.start)
         slots = horizon_slots(day)
         cars = self._fleet.in_zone(need.zone)
-        drawn = scenarios(self._history, cars, day, now, self._settings.bidding.scenarios)
+        count, calendar = self._settings.bidding.scenarios, Calendar(self._settings.fleet.holidays)
+        drawn = scenarios(self._history, cars, day, now, count, calendar=calendar)
         if not cars or not drawn:
             return f"no cars in {need.zone}" if not cars else "no history of like days to forecast from"
         if need.slots[0].end - need.slots[0].start < HALF_HOUR:

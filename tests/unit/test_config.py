@@ -150,6 +150,7 @@ def test_a_wrong_environment_is_a_fault_too(config, monkeypatch, name, value):
         ('from_local = "05:00"', 'from_local = "05:00Z"', "tariff[1].from_local", "05:00Z", "without a zone"),
         ('from_local = "05:00"', "from_local = 5", "tariff[1].from_local", "5", "local time of day"),
         ("import_gbp_per_kwh = 0.2011", "import_gbp_per_kwh = nan", "tariff[0].import_gbp", "nan", "finite"),
+        ('# holidays = "GB-ENG"', 'holidays = "XX"', "fleet.holidays", "XX", "NO or GB-ENG, or none"),
         ('# history = "sessions.csv"', 'history = "none.csv"', "fleet.history", "none.csv", "that exists"),
         (
             '["markets/ukpn.toml"]',
