@@ -1,12 +1,12 @@
 """How bold a bid may be: as bold as the record of past bids allows, so that nine in ten are kept.
 
 A bid is kept if at least 95% of what was awarded is delivered. The model's own scenarios say how likely that
-is; whether they are to be believed shows in the record. So the share of scenarios that may miss a bid starts at
-what is aimed for, and moves with every settled bid: a little up with one that was kept, eleven times as much
-down with one that was not. Whatever the cars do, the share of bids missed in the long run is the one aimed for
-(adaptive conformal inference: Gibbs and Candes, NeurIPS 2021, arXiv 2106.00170; after T bids it is off by at
-most 1 / (STEP * T)). Bids that the operator's need kept small count, too: they leave room to be bolder where
-it pays. The expected margin alone decides below that bound.
+is; whether they are to be believed shows in the record. So the share of scenarios that may miss a bid starts
+at what is aimed for, and moves with every settled bid: a little up with one that was kept, eleven times as
+much down with one that was not. Whatever the cars do, in the long run no larger share of bids is missed than
+is aimed for (adaptive conformal inference: Gibbs and Candes, NeurIPS 2021, arXiv 2106.00170; after T bids it
+is off by about 1 / (STEP * T)). Bids that the operator's need keeps small count, too: they leave room to be
+bolder where it pays. Below that bound the expected margin alone decides.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ ENOUGH = 0.95
 """A bid is kept if this part of it is delivered."""
 AIMED_MISS = 0.08
 """Share of bids that may be missed: one in ten is allowed, a fifth of that is left to chance."""
-STEP = 0.05
+STEP = 0.1
 MOST_RISK = 0.5
 """Never bid what is likelier missed than kept."""
 

@@ -1,6 +1,7 @@
-"""A called window, as it truly goes: the gateway's own split at each half-hour and whenever a car comes or goes."""
+"""A called window, as it truly goes: the gateway's own split, each half-hour and as cars come and go."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,13 +37,15 @@ def call(day: Day, energy_kwh: FloatArray, first: int, last: int, target_kw: Flo
     )  # fmt: skip
     there: dict[int, Part] = {}
     steps = _steps(day, coming, begin_h, end_h)
-    for from_h, until_h in zip(steps, steps[1:], strict=False):
+    for from_h, until_h in pairwise(steps):
         there = {car: part for car, part in there.items() if part.end_h > from_h + SAME_H}
         while coming and coming[0][0] <= from_h + SAME_H:
             _, car, part = coming.pop(0)
             ledger.energy_kwh[car] = begin(day, ledger, car, part, first)
             there[car] = part
-        powers = _powers(day, ledger.energy_kwh, there, from_h, target_kw[int(from_h / SLOT_HOURS + SAME_H) - first :])
+        powers = _powers(
+            day, ledger.energy_kwh, there, from_h, target_kw[int(from_h / SLOT_HOURS + SAME_H) - first :]
+        )
         for car, export_kw in powers.items():
             _hold(day, ledger, car, from_h, until_h, export_kw)
     return ledger.course()
@@ -76,7 +79,9 @@ def _powers(
             forced[car] = -day.cars[car].charger.charge_kw if missing else 0.0
             continue
         index[day.cars[car].car_id] = car
-        views[day.cars[car].car_id] = _view(day, car, float(energy_kwh[car]), now, start + timedelta(hours=whole_h))
+        views[day.cars[car].car_id] = _view(
+            day, car, float(energy_kwh[car]), now, start + timedelta(hours=whole_h)
+        )
     slot = int(from_h / SLOT_HOURS + SAME_H)
     slots = (Interval(now, day.slots[slot].end), *day.slots[slot + 1 : slot + len(target_kw)])
     wanted_kw = np.array(target_kw)
@@ -89,7 +94,7 @@ def _powers(
 def _view(day: Day, car: int, energy_kwh: float, now: datetime, due: datetime) -> CarView:
     one = day.cars[car]
     soc = energy_kwh / one.capacity_kwh
-    report = CarReport(one.car_id, now, True, soc, 0, 0, 0, depart_at=due)  # noqa: FBT003 - plugged
+    report = CarReport(one.car_id, now, True, soc, 0, 0, 0, depart_at=due)
     return CarView(one, report, resting=soc < one.floor_soc + LEAST_GUARD_SOC)
 
 

@@ -58,7 +58,9 @@ class Event:
     def fits(self) -> bool:
         """Whether the model can bid it: within one horizon, on half-hours, not too long."""
         span = horizon(self.day)
-        whole = all(not bound.minute % 30 and not bound.second for bound in (self.window.start, self.window.end))
+        whole = all(
+            not bound.minute % 30 and not bound.second for bound in (self.window.start, self.window.end)
+        )
         return whole and self.window.end <= span.end and self.window.hours <= LONGEST_SLOTS * HALF_HOUR_HOURS
 
 
@@ -110,7 +112,9 @@ def _call(row: Row) -> _Call:
         raise Unusable("end_time_utc", row.cells["end_time_utc"], f"at most {MOST_HOURS:g} h after the start")
     held, called = (row.number(f"{name}_mw_req", 0, MOST_MW) for name in ("availability", "utilisation"))
     if not held and not called:
-        raise Unusable("utilisation_mw_req", row.cells["utilisation_mw_req"], "MW above 0, or such availability")
+        raise Unusable(
+            "utilisation_mw_req", row.cells["utilisation_mw_req"], "MW above 0, or such availability"
+        )
     return _Call(
         zone=row.text("zone"),
         product=row.text("product"),

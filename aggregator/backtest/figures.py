@@ -1,7 +1,8 @@
-"""The figures of a backtest: how often bids were kept, how much was bid, what it earned, and where it failed."""
+"""The figures of a backtest: how often bids were kept, how much was bid, what it earned, where it failed."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 
 import numpy as np
@@ -114,7 +115,7 @@ def groups(stories: Sequence[Story]) -> dict[str, dict[str, list[Story]]]:
         "day": lambda one: "weekend" if one.day.weekday() >= SATURDAY else "weekday",
         "zone": lambda one: one.zone,
         "fleet": lambda one: _size(one.cars),
-        "bound_by": lambda one: _bound(one),
+        "bound_by": _bound,
     }
     found: dict[str, dict[str, list[Story]]] = {name: {} for name in keys}
     for story in stories:
@@ -156,10 +157,9 @@ def histogram(stories: Iterable[Story], policy: str) -> list[dict[str, object]]:
         sum(low <= ratio < high for ratio in ratios)
         for low, high in zip(HISTOGRAM, (*HISTOGRAM[1:-1], WHOLE), strict=False)
     ]
-    edges = zip(HISTOGRAM, HISTOGRAM[1:], strict=False)
+    edges = pairwise(HISTOGRAM)
     bars: list[dict[str, object]] = [
-        {"from": low, "below": high, "bids": count}
-        for (low, high), count in zip(edges, counts, strict=True)
+        {"from": low, "below": high, "bids": count} for (low, high), count in zip(edges, counts, strict=True)
     ]
     return [*bars, {"from": 1.0, "below": None, "bids": sum(ratio >= WHOLE for ratio in ratios)}]
 
@@ -190,7 +190,7 @@ def story_body(story: Story) -> dict[str, object]:
         "cars": story.cars,
         "cars_expected": rounded(story.expected_cars, 1),
         "cars_came": story.came,
-        "factor": rounded(story.factor),
+        "risk": rounded(story.risk),
         "could_kw": rounded(story.true_kw, 1),
         "why": own.why or _reason(story),
         "results": {
@@ -216,5 +216,7 @@ def _reason(story: Story) -> str:
         more = len(story.absent) - TOLD_ABSENT
         said.append(f"counted on and not there: {names}{f' and {more} more' if more > 0 else ''}")
     below = sum(kw <= story.true_kw for kw in story.forecast_kw)
-    said.append(f"the day could give {story.true_kw:.0f} kW: {below} of {len(story.forecast_kw)} like days gave less")
+    said.append(
+        f"the day could give {story.true_kw:.0f} kW: {below} of {len(story.forecast_kw)} like days gave less"
+    )
     return "; ".join(said)

@@ -1,4 +1,4 @@
-"""What cars truly do: come, follow their plan, are called, leave; energies by the minute, meters by half-hour.
+"""What cars truly do: come, follow their plan, leave; energies by the minute, meters by half-hour.
 
 Times are hours since the horizon's start. Plans are made as the gateway makes them, by whole half-hours and
 by the departure it believes in; what happens is exact: a car that leaves in the middle of a half-hour has
@@ -252,7 +252,7 @@ def _at_once(
     depart: IntArray,
 ) -> FloatArray:
     """Charge what must be, from coming to the first whole half-hour. [kWh]"""
-    hours_left = (depart - arrive) * SLOT_HOURS
+    hours_left = np.asarray((depart - arrive) * SLOT_HOURS, dtype=np.float64)
     need_kwh = emin_kwh(cars.floor_kwh, target_kwh, cars.charge_kw, cars.eta_charge, hours_left)
     need_kwh = np.where(depart < arrive, 0.0, need_kwh)
     return _fill(cars, ledger, car, stored_kwh, need_kwh, from_h, np.minimum(until_h, arrive * SLOT_HOURS))
@@ -279,7 +279,15 @@ def _fill(
 
 def at_rows(cars: CarArrays, rows: IntArray | BoolArray) -> CarArrays:
     """Return the cars at ``rows``, one of them maybe several times; the sites stay as they are."""
-    per_car = ("capacity_kwh", "floor_kwh", "charge_kw", "discharge_kw", "eta_charge", "eta_discharge", "site")
+    per_car = (
+        "capacity_kwh",
+        "floor_kwh",
+        "charge_kw",
+        "discharge_kw",
+        "eta_charge",
+        "eta_discharge",
+        "site",
+    )
     return replace(cars, **{name: getattr(cars, name)[rows] for name in per_car})
 
 

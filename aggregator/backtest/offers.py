@@ -1,12 +1,11 @@
 """What is bid on an event: by the model, and by the rivals it is measured against.
 
 The model and two of the rivals see the same: sessions begun before the gate, prices published by then, and
-the same like days drawn from them. The rivals bid flat kW that the past days could have delivered: their mean,
-or their 10th percentile over the last 28 (`RIVAL_DAYS`). The clairvoyant is the model knowing the day itself.
+the same like days drawn from them. The rivals bid flat kW that past days could have delivered: their mean, or their 10th percentile over the last 28 (`RIVAL_DAYS`). The clairvoyant is the model knowing the day itself.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 import numpy as np
@@ -15,6 +14,7 @@ from aggregator.backtest.dispatches import Event
 from aggregator.backtest.garage import SLOT_HOURS, Course, Day, at_rows
 from aggregator.bidding import Infeasible, Problem, propose
 from aggregator.energy import (
+    BasePlan,
     CarArrays,
     FloatArray,
     Stay,
@@ -24,7 +24,7 @@ from aggregator.energy import (
     expected_nomination,
     fleet_window,
 )
-from aggregator.forecast import History, StatedIntent, scenarios
+from aggregator.forecast import Calendar, History, StatedIntent, scenarios
 from aggregator.model.fleet import Car
 from aggregator.model.market import BidShape, Direction
 from aggregator.model.time import Interval
@@ -34,6 +34,8 @@ from aggregator.solver import SolverChoice
 KWH_PER_MWH = 1000.0
 RIVAL_DAYS = 28
 RIVAL_QUANTILE = 0.1
+WEEKENDS = Calendar("none")
+"""Moved by whole years of 364 days, the holidays of the record fall on other days: they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def forecast_outlook(
     intents: Mapping[str, StatedIntent],
 ) -> Outlook | None:
     """Return the outlook as known at ``known_at``; None without like days."""
-    drawn = scenarios(history, cars, event.day, known_at, RIVAL_DAYS, intents)
+    drawn = scenarios(history, cars, event.day, known_at, RIVAL_DAYS, intents, WEEKENDS)
     if not drawn:
         return None
     arrays = CarArrays.of(cars, slots[0].start)
@@ -139,7 +141,7 @@ def _outlook(
     arrays: CarArrays, stays: Sequence[Stay], labels: tuple[str, ...], tariff: Tariff, window: slice
 ) -> Outlook:
     count = window.stop - window.start
-    plans = [base_plan(arrays, stay, tariff, SLOT_HOURS) for stay in stays]
+    plans = _plans(arrays, stays, tariff)
     windows = [
         fleet_window(arrays, stay, plan, window.start, count, SLOT_HOURS)
         for stay, plan in zip(stays, plans, strict=True)
@@ -156,6 +158,23 @@ def _outlook(
     )
 
 
+def _plans(arrays: CarArrays, stays: Sequence[Stay], tariff: Tariff) -> list[BasePlan]:
+    """Return the base plan of each scenario: made at once, each scenario's homes being homes of their own."""
+    count, homes = len(stays), len(arrays.export_room_kw)
+    many = at_rows(arrays, np.tile(np.arange(arrays.count), count))
+    many = replace(
+        many,
+        site=many.site + homes * np.repeat(np.arange(count), arrays.count),
+        export_room_kw=np.tile(arrays.export_room_kw, count),
+        import_room_kw=np.tile(arrays.import_room_kw, count),
+    )
+    names = [one.name for one in fields(Stay)]
+    stay = Stay(*(np.concatenate([getattr(one, name) for one in stays]) for name in names))
+    plan = base_plan(many, stay, tariff, SLOT_HOURS)
+    parts = [np.split(getattr(plan, one.name), count) for one in fields(BasePlan)]
+    return [BasePlan(*own) for own in zip(*parts, strict=True)]
+
+
 def _recharge_gbp_per_kwh(tariff: Tariff, arrays: CarArrays) -> float:
     """Return what it costs to put back a kWh given, at the cheapest half-hour. [GBP/kWh AC]"""
     return tariff.buy_back_gbp_per_kwh / float((arrays.eta_charge * arrays.eta_discharge).mean())
@@ -170,9 +189,8 @@ def window_of(event: Event, slots: Sequence[Interval]) -> slice:
 def model_offer(
     event: Event,
     outlook: Outlook,
-    slots: Sequence[Interval],
+    slots: tuple[Interval, ...],
     rules: Rules,
-    factor: float = 1.0,
     risk: float | None = None,
 ) -> Offer:
     """Return the model's bid.
@@ -182,14 +200,13 @@ def model_offer(
         outlook: What the cars could do.
         slots: The horizon.
         rules: The market's.
-        factor: Conformal factor, in (0, 1].
         risk: Share of scenarios that may miss the bid; None where the outlook is the day itself.
     """
     window = window_of(event, slots)
     none = Offer(0.0, outlook.base_kw - outlook.charge_kw)
     if event.utilisation_gbp_per_mwh + event.availability_gbp_per_mw_h <= _cost_gbp_per_mwh(outlook, rules):
         return replace(none, why="what is paid does not cover recharge, losses and wear")
-    problem = _problem(event, outlook, slots[window], rules, factor)
+    problem = _problem(event, outlook, slots[window], rules)
     if risk is not None:
         problem = replace(problem, needed_kw=np.minimum(problem.needed_kw, most_kept_kw(problem, risk)))
     answer = propose(problem)
@@ -220,7 +237,6 @@ def _problem(
     outlook: Outlook,
     slots: tuple[Interval, ...],
     rules: Rules,
-    factor: float,
 ) -> Problem:
     count, scenarios_drawn = len(slots), len(outlook.labels)
     spread = (rules.export_gbp_per_kwh - outlook.cost_gbp_per_kwh) * KWH_PER_MWH
@@ -247,7 +263,5 @@ def _problem(
         nomination_penalty_gbp_per_mwh=rules.penalty_gbp_per_mwh,
         cars=outlook.present.shape[1],
         inputs_digest="",
-        factor=factor,
-        cvar=None,
         solver=SolverChoice("highs"),
     )

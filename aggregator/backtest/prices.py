@@ -111,4 +111,3 @@ def instant_of(row: Row, column: str) -> datetime:
         return parse_instant(value)
     except ValueError:
         raise Unusable(column, value, "an instant with a zone, 2025-01-15T17:00:00Z") from None
-

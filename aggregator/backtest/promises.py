@@ -73,7 +73,9 @@ def _stay_breaches(day: Day, plugged: Plugged, pieces: Sequence[Piece]) -> Itera
     fuse_kw = min(car.charger.charge_kw, car.site.import_limit_kw)
     for piece in pieces:
         if not -fuse_kw - TOLERANCE_KW <= piece.export_kw <= room_kw + TOLERANCE_KW:
-            yield Breach("P4", car.car_id, f"{piece.export_kw:.3f} kW, allowed {-fuse_kw:g} to {room_kw:g} kW")
+            yield Breach(
+                "P4", car.car_id, f"{piece.export_kw:.3f} kW, allowed {-fuse_kw:g} to {room_kw:g} kW"
+            )
         after_kwh = _stored_kwh(day, plugged, pieces, piece.until_h)
         if piece.export_kw > 0 and after_kwh < floor_kwh - TOLERANCE_KWH:
             yield Breach("P1", car.car_id, f"discharged to {after_kwh:.3f} kWh, floor {floor_kwh:.3f} kWh")

@@ -4,7 +4,7 @@ Day by day: the fleet as known, the forecast, the bid, the award, the split, the
 policies meet the same day with the same batteries; these then go on as our own policy left them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -12,7 +12,15 @@ import numpy as np
 
 from aggregator.backtest.dispatches import Event
 from aggregator.backtest.garage import SLOT_HOURS, Course, Day, follow
-from aggregator.backtest.offers import Outlook, Rules, forecast_outlook, model_offer, rival_offer, true_outlook
+from aggregator.backtest.offers import (
+    Offer,
+    Outlook,
+    Rules,
+    forecast_outlook,
+    model_offer,
+    rival_offer,
+    true_outlook,
+)
 from aggregator.backtest.prices import Prices
 from aggregator.backtest.promises import judge
 from aggregator.backtest.scene import Scene
@@ -21,17 +29,12 @@ from aggregator.backtest.world import TARGET_SOC, Driver
 from aggregator.energy import FloatArray, Tariff
 from aggregator.forecast import History, Session, StatedIntent, horizon_slots
 from aggregator.model.fleet import Car
-from aggregator.risk import risk_after
 from aggregator.model.time import LONDON, Interval
+from aggregator.risk import risk_after
 
-import os
-FACTOR="FACTOR" in os.environ
 GATE_HOUR = 14
 LOOK_BACK = timedelta(days=150)
 """More than 28 weekend days go back."""
-LIKE_RATIOS = 28
-LEAST_RATIOS = 9
-SATURDAY = 5
 SURE = 0.8
 """A car there on this share of the like days is one that was counted on."""
 
@@ -40,14 +43,6 @@ def gate_of(window_start: datetime) -> datetime:
     """Return when bids for a window must be in: 14:00 local the day before."""
     before = window_start.astimezone(LONDON).date() - timedelta(days=1)
     return datetime(before.year, before.month, before.day, GATE_HOUR, tzinfo=LONDON)
-
-
-def conformal_factor(ratios: Sequence[float]) -> float:
-    """Return the (floor((n+1)/10))-th smallest of n past ratios delivered over bid, at most 1; 1 below 9."""
-    count = len(ratios)
-    if count < LEAST_RATIOS:
-        return 1.0
-    return float(min(1.0, max(0.01, sorted(ratios)[int((count + 1) * 0.1) - 1])))
 
 
 class Zone:
@@ -63,16 +58,17 @@ class Zone:
         self._stated = stated
         self._energy_kwh = np.array([TARGET_SOC * driver.capacity_kwh for driver in drivers])
         self._arrival_soc: dict[tuple[str, datetime], float] = {}
-        self._ratios: list[tuple[date, datetime, float]] = []
         self._cars: dict[str, Car] = {}
         self._month: tuple[int, int] | None = None
 
-    def live(self, days: Sequence[date], events: dict[date, Event]) -> Iterator[Lived]:
-        """Yield what became of each of ``days``, which follow each other."""
-        for day in days:
-            yield self._live(day, events.get(day))
+    def live(self, day: date, event: Event | None, record: Sequence[tuple[datetime, float]]) -> Lived:
+        """Return what becomes of the next day.
 
-    def _live(self, day: date, event: Event | None) -> Lived:
+        Args:
+            day: The local day after the last one.
+            event: What is offered on it.
+            record: Of all settled bids: when their window ended, and delivered over awarded.
+        """
         slots = horizon_slots(day)
         gate = gate_of(event.window.start if event is not None else slots[0].start)
         rows = [n for n, one in enumerate(self._drivers) if one.is_known(gate, slots[-1].end)]
@@ -86,7 +82,8 @@ class Zone:
         if event is None:
             lived, course = self._uneventful(day, true_day, start_kwh)
         else:
-            lived, course = self._eventful(day, event, true_day, gate, start_kwh)
+            risk = risk_after(ratio for ended, ratio in record if ended <= gate)
+            lived, course = self._eventful(day, event, true_day, gate, start_kwh, risk)
         self._energy_kwh[rows] = course.energy_kwh
         self._remember(true_day, course)
         return lived
@@ -115,36 +112,30 @@ class Zone:
         return Lived(day, None, None, judged.checked, judged.breaches, judged.early_short), course
 
     def _eventful(
-        self, day: date, event: Event, true_day: Day, gate: datetime, start_kwh: FloatArray
+        self, day: date, event: Event, true_day: Day, gate: datetime, start_kwh: FloatArray, risk: float
     ) -> tuple[Lived, Course]:
         outlook = self._outlook(event, true_day, gate)
         if outlook is None:
             lived, course = self._uneventful(day, true_day, start_kwh)
             return replace(lived, left_open="no like day, or no price, to forecast from"), course
-        factor = self._factor(day, gate) if FACTOR else 1.0
         slots, rules = true_day.slots, self._rules
         scene = Scene.of(true_day, event, rules, start_kwh)
         knowing_day = replace(true_day, stated=True)
         knowing = Scene.of(knowing_day, event, rules, start_kwh)
         truth = true_outlook(knowing_day, knowing.uncalled, knowing.window)
         offers = {
-            MODEL: model_offer(event, outlook, slots, rules, factor, self._risk(gate)),
+            MODEL: model_offer(event, outlook, slots, rules, risk),
             MEAN: rival_offer(event, outlook, rules, "mean"),
             P10: rival_offer(event, outlook, rules, "p10"),
             CLAIRVOYANT: model_offer(event, truth, slots, rules),
         }
-        played = {
-            policy: (knowing if policy == CLAIRVOYANT else scene).play(offer)
-            for policy, offer in offers.items()
-        }
+        played = _played(scene, knowing, offers)
         course = played[MODEL][1]
         results = {policy: result for policy, (result, _) in played.items()}
-        if results[MODEL].committed_kwh:
-            self._ratios.append((day, event.window.end, results[MODEL].ratio))
         judged = [judge(scene.day, one) for policy, (_, one) in played.items() if policy != CLAIRVOYANT]
         lived = Lived(
             day,
-            _story(self._name, scene, day, outlook, truth, offers[MODEL].nominated_kw, factor, results),
+            _story(self._name, scene, day, outlook, truth, offers[MODEL].nominated_kw, risk, results),
             _fan(self._name, day, slots, outlook, truth),
             sum(one.checked for one in judged),
             tuple(breach for one in judged for breach in one.breaches),
@@ -192,17 +183,21 @@ class Zone:
                 began = start + timedelta(minutes=round(plugged.part.start_h * 60))
                 self._arrival_soc[car.car_id, began] = plugged.energy_kwh / car.capacity_kwh
 
-    def _risk(self, gate: datetime) -> float:
-        return risk_after(ratio for _, ended, ratio in self._ratios if ended <= gate)
 
-    def _factor(self, day: date, gate: datetime) -> float:
-        weekend = day.weekday() >= SATURDAY
-        past = [
-            ratio
-            for past_day, ended, ratio in self._ratios
-            if ended <= gate and (past_day.weekday() >= SATURDAY) == weekend
-        ]
-        return conformal_factor(past[-LIKE_RATIOS:])
+def _played(scene: Scene, knowing: Scene, offers: dict[str, Offer]) -> dict[str, tuple[Result, Course]]:
+    """Play every offer; what is the same for several policies is played once."""
+    known: dict[tuple[float, bytes], tuple[Result, Course]] = {}
+    played = {}
+    for policy, offer in offers.items():
+        if policy == CLAIRVOYANT:
+            played[policy] = knowing.play(offer)
+            continue
+        key = offer.bid_kw, offer.nominated_kw.tobytes()
+        if key not in known:
+            known[key] = scene.play(offer)
+        result, course = known[key]
+        played[policy] = replace(result, why=offer.why), course
+    return played
 
 
 def _story(
@@ -212,14 +207,12 @@ def _story(
     outlook: Outlook,
     truth: Outlook,
     nominated_kw: FloatArray,
-    factor: float,
+    risk: float,
     results: dict[str, Result],
 ) -> Story:
     begin_h, end_h = (SLOT_HOURS * bound for bound in (scene.window.start, scene.window.stop))
     came = np.array(
-        [
-            any(part.start_h <= begin_h and part.end_h >= end_h for part in own) for own in scene.day.parts
-        ]
+        [any(part.start_h <= begin_h and part.end_h >= end_h for part in own) for own in scene.day.parts]
     )
     absent = np.flatnonzero((outlook.present.mean(axis=0) >= SURE) & ~came)
     return Story(
@@ -228,7 +221,7 @@ def _story(
         event=scene.event,
         cars=len(came),
         results=results,
-        factor=factor,
+        risk=risk,
         forecast_kw=tuple(outlook.flat_kw(nominated_kw).tolist()),
         true_kw=float(truth.flat_kw(nominated_kw)[0]),
         expected_cars=float(outlook.present.sum(axis=1).mean()),

@@ -1,30 +1,26 @@
-"""A whole backtest: read, replay each zone in a process of its own, put the figures together."""
+"""A whole backtest: read, replay all zones day by day, put the figures together."""
 
 import hashlib
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
-from multiprocessing.managers import SyncManager
 from pathlib import Path
-from queue import Empty, Queue
 from zoneinfo import ZoneInfo
 
+from aggregator.backtest.crew import Task, replay
 from aggregator.backtest.cycles import cycles
 from aggregator.backtest.dispatches import Dealt, Event, deal, local_dates, read_dispatches
 from aggregator.backtest.figures import calibration, group_figures, groups, histogram, story_body, worst
 from aggregator.backtest.offers import Rules
 from aggregator.backtest.prices import Prices, read_prices
-from aggregator.backtest.replay import Zone
 from aggregator.backtest.sessions import SESSIONS, USERS, Record, read_record
 from aggregator.backtest.story import POLICIES, Fan, Lived, Story
 from aggregator.backtest.tables import LeftOut
-from aggregator.backtest.world import Driver, World, make_world
+from aggregator.backtest.world import World, make_world
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import LONDON
 
-TICK_DAYS = 5
 Progress = Callable[[int, int], None]
 """Told how many days of how many are done."""
 
@@ -55,7 +51,7 @@ class Order:
     last: date | None = None
     stated: bool = False
     jobs: int = 1
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,93 +100,25 @@ def _days(order: Order, events: Sequence[Event], prices: Prices) -> list[date]:
     return [first + timedelta(days=n) for n in range((after - first).days)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One zone, as it goes to a process."""
-
-    name: str
-    drivers: tuple[Driver, ...]
-    events: dict[date, Event]
-    days: Sequence[date]
-    prices: Prices
-    rules: Rules
-    stated: bool
-
-    def live(self, done: Callable[[int], None]) -> list[Lived]:
-        """Replay the zone."""
-        zone = Zone(self.name, self.drivers, self.prices, self.rules, stated=self.stated)
-        lived = []
-        for number, one in enumerate(zone.live(self.days, self.events), start=1):
-            lived.append(one)
-            if number % TICK_DAYS == 0:
-                done(TICK_DAYS)
-        done(len(self.days) % TICK_DAYS)
-        return lived
-
-
-def _in_process(task: _Task, told: "Queue[int]") -> list[Lived]:
-    return task.live(told.put)
-
-
 def _replay(
     order: Order, world: World, dealt: Dealt, prices: Prices, days: Sequence[date], progress: Progress
-) -> dict[str, list[Lived]]:
+) -> list[list[Lived]]:
+    """Return what became of each day, zone by zone."""
     tasks = [
-        _Task(name, world.drivers[name], dealt.events[name], days, prices, order.rules, order.stated)
-        for name in sorted(world.zones, key=lambda name: -len(world.drivers[name]))
+        Task(name, world.drivers[name], dealt.events[name], prices, order.rules, order.stated)
+        for name in world.zones
     ]
-    total = len(days) * len(tasks)
-    progress(0, total)
-    if min(order.jobs, len(tasks)) == 1:
-        count = _Count(total, progress)
-        lives = {task.name: task.live(count.add) for task in tasks}
-    else:
-        lives = _in_pool(tasks, order.jobs, _Count(total, progress))
-    return {name: lives[name] for name in world.zones}
+    lives: list[list[Lived]] = []
+    progress(0, len(days))
+    for lived in replay(tasks, days, order.jobs):
+        lives.append(lived)
+        progress(len(lives), len(days))
+    return lives
 
 
-class _Count:
-    """Adds up days done and tells it on."""
-
-    def __init__(self, total: int, progress: Progress) -> None:
-        self._done, self._total, self._progress = 0, total, progress
-
-    def add(self, days: int) -> None:
-        """Tell that so many more are done."""
-        self._done += days
-        self._progress(self._done, self._total)
-
-
-def _in_pool(tasks: Sequence[_Task], jobs: int, count: _Count) -> dict[str, list[Lived]]:
-    """Replay zones side by side; the answer does not depend on who is done first."""
-    context = multiprocessing.get_context("spawn")
-    manager: SyncManager
-    with context.Manager() as manager, ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        told: Queue[int] = manager.Queue()
-        running: dict[Future[list[Lived]], str] = {
-            pool.submit(_in_process, task, told): task.name for task in tasks
-        }
-        left = set(running)
-        while left:
-            ended, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in ended:
-                future.result()
-            for days in _drained(told):
-                count.add(days)
-        return {name: future.result() for future, name in running.items()}
-
-
-def _drained(told: "Queue[int]") -> Iterator[int]:
-    while True:
-        try:
-            yield told.get_nowait()
-        except Empty:
-            return
-
-
-def _typical(lives: dict[str, list[Lived]]) -> Fan | None:
+def _typical(lives: Sequence[Sequence[Lived]]) -> Fan | None:
     """Return the fan of the day whose deliverable kW, against its forecast, is the median of all."""
-    told = [(one.story, one.fan) for own in lives.values() for one in own if one.story and one.fan]
+    told = [(one.story, one.fan) for own in lives for one in own if one.story and one.fan]
     if not told:
         return None
     ranked = sorted(told, key=lambda one: (_place(one[0]), one[0].day, one[0].zone))
@@ -207,10 +135,10 @@ def _body(
     world: World,
     dealt: Dealt,
     days: Sequence[date],
-    lives: dict[str, list[Lived]],
+    lives: Sequence[Sequence[Lived]],
     left_out: Sequence[LeftOut],
 ) -> dict[str, object]:
-    all_days = [one for own in lives.values() for one in own]
+    all_days = [one for own in lives for one in own]
     stories = sorted((one.story for one in all_days if one.story), key=lambda one: (one.day, one.zone))
     breaches = [
         {"day": one.day.isoformat(), "promise": breach.promise, "car": breach.car_id, "what": breach.said}
@@ -239,7 +167,7 @@ def _body(
             "offered": len(stories),
             "passed_over": dealt.passed_over,
             "outside_the_model": dealt.outside,
-            "not_replayed": _reasons(all_days, dealt),
+            "not_replayed": _reasons(all_days),
         },
         **group_figures(stories),
         "promises": {
@@ -249,7 +177,8 @@ def _body(
             "left_early_short": {"stays": len(early), "kwh": round(sum(early), 1) + 0.0},
         },
         "cycles": cycles(
-            ((one.car_id, v.plugged) for own in world.drivers.values() for one in own for v in one.visits), days
+            ((one.car_id, v.plugged) for own in world.drivers.values() for one in own for v in one.visits),
+            days,
         ),
         "calibration": calibration(stories),
         "histogram": {policy: histogram(stories, policy) for policy in POLICIES},
@@ -262,13 +191,8 @@ def _body(
     }
 
 
-def _reasons(days: Sequence[Lived], dealt: Dealt) -> dict[str, int]:
-    wanted = {(name, day) for name, own in dealt.events.items() for day in own}
-    found: dict[str, int] = {}
-    for one in days:
-        if one.left_open and any(day == one.day for _, day in wanted):
-            found[one.left_open] = found.get(one.left_open, 0) + 1
-    return dict(sorted(found.items()))
+def _reasons(days: Sequence[Lived]) -> dict[str, int]:
+    return dict(sorted(Counter(one.left_open for one in days if one.left_open).items()))
 
 
 def _digests(order: Order) -> dict[str, str]:

@@ -52,9 +52,7 @@ class Scene:
             return Result(why=offer.why), self.uncalled
         window, hours = self.window, self.event.window.hours
         called = self.before.then(
-            call(
-                self.day, self.before.energy_kwh, window.start, window.stop, offer.nominated_kw + awarded_kw
-            )
+            call(self.day, self.before.energy_kwh, window.start, window.stop, offer.nominated_kw + awarded_kw)
         )
         course = _to_the_end(self.day, called, window.stop)
         beyond_kwh = course.export_kwh[window] - SLOT_HOURS * offer.nominated_kw

@@ -55,7 +55,7 @@ class Story:
         event: What was needed.
         cars: In the fleet then.
         results: By policy.
-        factor: The conformal factor applied.
+        risk: Share of the like days that might miss the bid.
         forecast_kw: Deliverable flat kW on each like day, upon the nomination. [kW]
         true_kw: What the day could have delivered. [kW]
         expected_cars: Mean number of cars there through the window on the like days.
@@ -68,7 +68,7 @@ class Story:
     event: Event
     cars: int
     results: dict[str, Result]
-    factor: float
+    risk: float
     forecast_kw: tuple[float, ...]
     true_kw: float
     expected_cars: float

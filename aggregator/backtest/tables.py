@@ -107,7 +107,9 @@ def rows(path: Path, needed: Sequence[str], left_out: LeftOut) -> Iterator[Row]:
     """
     reader = csv.reader(io.StringIO(read_text(path), newline=""))
     header = [name.strip() for name in next(reader, [])]
-    faults = [Fault(f"{path.name}: header", MISSING, f"a column {name}") for name in needed if name not in header]
+    faults = [
+        Fault(f"{path.name}: header", MISSING, f"a column {name}") for name in needed if name not in header
+    ]
     faults += [
         Fault(f"{path.name}: header", name, "each column once") for name in needed if header.count(name) > 1
     ]

@@ -2,8 +2,8 @@
 
 Each session is moved by the multiple of 364 days that lands in the market's days, so that weekdays stay
 weekdays and clocks on the wall show what they showed; where a market's clock change makes that doubtful a car
-comes at the later and leaves at the earlier instant. A user's sessions moved by one multiple are one car: each
-source year is a car of its own. What comes before the market's days by the same move is that car's past.
+comes at the later and leaves at the earlier instant. A user's sessions moved by one multiple are one car:
+each source year is a car of its own. What comes before the market's days by the same move is that car's past.
 
 What an operator knows beside the sessions: a car is in the fleet from its first plug-in on, as long as its
 site is in the record; that a site is given up is known beforehand, that a driver stops coming is not.
