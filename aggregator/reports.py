@@ -204,7 +204,7 @@ def _chart(rows: Sequence[StatementRow]) -> str:
         js=(),
         pretty_print=False,
     )
-    chart.add_xml_filter(_figures_only)
+    chart.add_xml_filter(figures_only)
     chart.x_labels = [_local(row) for row in rows]
     for name, field in (
         ("nominated export", "baseline_export_wh"),
@@ -216,7 +216,7 @@ def _chart(rows: Sequence[StatementRow]) -> str:
     return str(chart.render(is_unicode=True))
 
 
-def _figures_only(root: "etree._Element") -> "etree._Element":
+def figures_only(root: "etree._Element") -> "etree._Element":
     """Take out pygal's comments, which name today's date, and the settings of a script we do not ship."""
     etree.strip_elements(root, "{*}script", etree.Comment, with_tail=False)
     return root

@@ -1,7 +1,8 @@
 """Powerloop's cycles: nights plugged in, and the months in which they earn the driver a credit.
 
 A cycle is a local night connected without a break from strictly before 18:00 to at least 05:00; a stay of
-three nights earns three. It belongs to its evening's month; 12 in a calendar month earn GBP 30, fewer nothing.
+three nights earns three. It belongs to its evening's month; 12 in a calendar month earn GBP 30,
+fewer nothing.
 """
 
 from collections import Counter

@@ -1,7 +1,8 @@
 """What is bid on an event: by the model, and by the rivals it is measured against.
 
 The model and two of the rivals see the same: sessions begun before the gate, prices published by then, and
-the same like days drawn from them. The rivals bid flat kW that past days could have delivered: their mean, or their 10th percentile over the last 28 (`RIVAL_DAYS`). The clairvoyant is the model knowing the day itself.
+the same like days drawn from them. The rivals bid flat kW that past days could have delivered: their mean, or
+their 10th percentile over the last 28 (`RIVAL_DAYS`). The clairvoyant is the model knowing the day itself.
 """
 
 from collections.abc import Mapping, Sequence
