@@ -30,10 +30,12 @@ MODULE_OF = {
     "db": "setup",
     "fleet": "setup",
     "bids": "bids",
+    "forecast": "forecast",
     "settle": "settle",
     "audit": "audit",
     "split": "split",
     "plan": "plan",
+    "backtest": "backtest",
     "openadr": "openadr",
     "simulate": "simulate",
 }

@@ -6,22 +6,13 @@ from typing import Any
 import pygal
 
 from aggregator.backtest.story import Fan
+from aggregator.charts import PLAIN, style, svg
 from aggregator.model.time import LONDON
-from aggregator.reports import CHART_STYLE, figures_only
+
+CHART_STYLE = style("#0b5fa5", "#8a8f98", "#1a7f37", "#b35900")
+SHOWN = {**PLAIN, "style": CHART_STYLE, "legend_at_bottom_columns": 4}
 
 Bars = Mapping[str, Sequence[float | None]]
-WIDTH, HEIGHT = 760, 340
-SHOWN = {
-    "style": CHART_STYLE,
-    "width": WIDTH,
-    "height": HEIGHT,
-    "legend_at_bottom": True,
-    "legend_at_bottom_columns": 4,
-    "disable_xml_declaration": True,
-    "no_prefix": True,
-    "js": (),
-    "pretty_print": False,
-}
 
 
 def bars(labels: Sequence[str], series: Bars, y_title: str, x_title: str = "") -> str:
@@ -57,7 +48,6 @@ def calibration_chart(curve: Sequence[Mapping[str, float | None]]) -> str:
 
 
 def _drawn(chart: Any, series: Mapping[str, Sequence[Any]]) -> str:  # noqa: ANN401 - pygal has no types
-    chart.add_xml_filter(figures_only)
     for name, values in series.items():
         chart.add(name, list(values))
-    return str(chart.render(is_unicode=True))
+    return svg(chart)

@@ -13,6 +13,7 @@ import numpy as np
 
 from aggregator.backtest.dispatches import Event
 from aggregator.backtest.garage import SLOT_HOURS, Course, Day, at_rows
+from aggregator.backtest.world import ETA
 from aggregator.bidding import Infeasible, Problem, propose
 from aggregator.energy import (
     BasePlan,
@@ -69,7 +70,7 @@ class Outlook:
         charge_kw: c, expected charging, shape (slots,). [kW]
         tables_kwh: h_w(S), shape (scenarios, 2**slots). [kWh]
         labels: Of the scenarios.
-        cost_gbp_per_kwh: Of a kWh given: recharge with losses, and wear.
+        cost_gbp_per_kwh: Of a kWh given: recharge at the cheapest half-hour with losses, and wear.
         present: Whether a car is there through the window, shape (scenarios, cars).
         plugged_kw: Discharging power plugged in, shape (scenarios, horizon slots). [kW]
     """
@@ -153,7 +154,7 @@ def _outlook(
         charge_kw=charge_kw,
         tables_kwh=np.array([capability_kwh(one, SLOT_HOURS) for one in windows]),
         labels=labels,
-        cost_gbp_per_kwh=_recharge_gbp_per_kwh(tariff, arrays) + tariff.wear_gbp_per_kwh,
+        cost_gbp_per_kwh=tariff.buy_back_gbp_per_kwh / ETA**2 + tariff.wear_gbp_per_kwh,
         present=np.array([one.plugged.all(axis=1) for one in windows]),
         plugged_kw=np.array([arrays.discharge_kw @ stay.plugged(0, tariff.slots) for stay in stays]),
     )
@@ -174,11 +175,6 @@ def _plans(arrays: CarArrays, stays: Sequence[Stay], tariff: Tariff) -> list[Bas
     plan = base_plan(many, stay, tariff, SLOT_HOURS)
     parts = [np.split(getattr(plan, one.name), count) for one in fields(BasePlan)]
     return [BasePlan(*own) for own in zip(*parts, strict=True)]
-
-
-def _recharge_gbp_per_kwh(tariff: Tariff, arrays: CarArrays) -> float:
-    """Return what it costs to put back a kWh given, at the cheapest half-hour. [GBP/kWh AC]"""
-    return tariff.buy_back_gbp_per_kwh / float((arrays.eta_charge * arrays.eta_discharge).mean())
 
 
 def window_of(event: Event, slots: Sequence[Interval]) -> slice:

@@ -10,6 +10,7 @@ import jinja2
 from aggregator.backtest.charts import bars, calibration_chart, fan_chart
 from aggregator.backtest.run import Outcome
 from aggregator.backtest.story import MODEL, POLICIES
+from aggregator.files.outputs import write_files
 
 JSON_FILE, HTML_FILE = "backtest.json", "backtest.html"
 MONEY = ("revenue_gbp", "penalty_gbp", "energy_gbp", "wear_gbp", "net_gbp")
@@ -17,16 +18,8 @@ MONEY = ("revenue_gbp", "penalty_gbp", "energy_gbp", "wear_gbp", "net_gbp")
 
 def write_backtest(outcome: Outcome, out: Path) -> tuple[Path, ...]:
     """Write both files into ``out``, which is made if need be; each appears whole or not at all."""
-    out.mkdir(parents=True, exist_ok=True)
-    texts = {
-        JSON_FILE: json.dumps(outcome.body, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        HTML_FILE: to_html(outcome),
-    }
-    for name, text in texts.items():
-        partial = out / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8", newline="")
-        partial.replace(out / name)
-    return tuple(out / name for name in texts)
+    body = json.dumps(outcome.body, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return tuple(out / name for name in write_files(out, {JSON_FILE: body, HTML_FILE: to_html(outcome)}))
 
 
 def to_html(outcome: Outcome) -> str:
@@ -49,9 +42,8 @@ def _percent(share: float | None) -> str:
 
 
 def _charts(outcome: Outcome) -> dict[str, str]:
-    body: Mapping[str, Any] = outcome.body
-    policies: Mapping[str, Mapping[str, Any]] = body["policies"]
-    histogram: Mapping[str, list[Mapping[str, Any]]] = body["histogram"]
+    body = outcome.body
+    policies, histogram = body["policies"], body["histogram"]
     ranges = [_range(bar) for bar in histogram[MODEL]]
     charts = {
         "calibration": calibration_chart(body["calibration"]),
@@ -68,10 +60,7 @@ def _charts(outcome: Outcome) -> dict[str, str]:
         ),
         "rivals": bars(
             ["committed", "delivered"],
-            {
-                name: [policies[name]["committed_kwh"], policies[name]["delivered_kwh"]]
-                for name in POLICIES
-            },
+            {name: [policies[name]["committed_kwh"], policies[name]["delivered_kwh"]] for name in POLICIES},
             "kWh",
         ),
     }

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from aggregator.backtest.assumptions import assumptions
 from aggregator.backtest.crew import Task, replay
 from aggregator.backtest.cycles import cycles
 from aggregator.backtest.dispatches import Dealt, Event, deal, local_dates, read_dispatches
@@ -63,7 +65,7 @@ class Outcome:
         fan: Of a typical day; None where no event was replayed.
     """
 
-    body: dict[str, object]
+    body: dict[str, Any]
     fan: Fan | None
 
 
@@ -137,7 +139,7 @@ def _body(
     days: Sequence[date],
     lives: Sequence[Sequence[Lived]],
     left_out: Sequence[LeftOut],
-) -> dict[str, object]:
+) -> dict[str, Any]:
     all_days = [one for own in lives for one in own]
     stories = sorted((one.story for one in all_days if one.story), key=lambda one: (one.day, one.zone))
     breaches = [
@@ -152,6 +154,7 @@ def _body(
         "stated_departures": order.stated,
         "sessions_zone": order.sessions_zone.key,
         "rules": asdict(order.rules),
+        "assumptions": assumptions(order.rules, order.sessions_zone),
         "inputs": _digests(order),
         "read": {"sessions": len(record.sessions), "users_without_capacity": world.unpredicted},
         "left_out": {

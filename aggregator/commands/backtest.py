@@ -17,6 +17,8 @@ from aggregator.backtest.story import POLICIES
 from aggregator.commands.context import Context
 from aggregator.model.errors import BadMessage, Fault
 
+STANDARD = Rules()
+PROCESSES = min(2, os.cpu_count() or 1)
 MOST_PRICE = 1e5
 MOST_ZONES = 1000
 
@@ -47,12 +49,12 @@ def backtest_command(
     sessions_zone: SessionsZone = "Europe/Oslo",
     zones: Zones = 3,
     out: Out = Path("backtest"),
-    stated_departures: Stated = False,  # noqa: FBT002 - a flag of the command line
+    stated_departures: Stated = False,
     first: First = None,
     last: Last = None,
-    jobs: Jobs = min(2, os.cpu_count() or 1),
-    penalty: Penalty = Rules.penalty_gbp_per_mwh,
-    export_price: ExportPrice = Rules.export_gbp_per_kwh,
+    jobs: Jobs = PROCESSES,
+    penalty: Penalty = STANDARD.penalty_gbp_per_mwh,
+    export_price: ExportPrice = STANDARD.export_gbp_per_kwh,
 ) -> None:
     """Replay recorded days: forecast, bid, award, split, meter, settle, each knowing what was known then."""
     shared: Context = context.obj
@@ -82,11 +84,8 @@ def _with_bar(order: Order) -> Outcome:
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
-        pass
-    except KeyError:
-        pass
-    raise BadMessage(Fault("--sessions-zone", name, "a time zone such as Europe/Oslo"))
+    except (OSError, ValueError, KeyError):
+        raise BadMessage(Fault("--sessions-zone", name, "a time zone such as Europe/Oslo")) from None
 
 
 def _day(option: str, text: str | None) -> date | None:
@@ -103,23 +102,20 @@ def _told(outcome: Outcome, files: tuple[Path, ...]) -> str:
     body = outcome.body
     lines = [
         f"{body['from']} to {body['to']}: {body['events']} events, {body['feasible']} feasible; "
-        f"bid on {_percent(body['bid_on_feasible'])}, volume {body['volume_of_clairvoyant']} of the clairvoyant's: "
+        f"bid on {_percent(body['bid_on_feasible']['share'])}, "
+        f"{_percent(body['volume_of_clairvoyant'])} of the clairvoyant's volume: "
         f"coverage {'counts' if body['coverage_counts'] else 'does not count'}",
     ]
-    policies = body["policies"]
-    assert isinstance(policies, dict)
     for name in POLICIES:
-        own = policies[name]
+        own = body["policies"][name]
         lines.append(
             f"{name:>14}: {own['bid_on']} bids, {own['committed_kwh']:.0f} kWh, "
-            f"kept to 95% {_percent(own['coverage_95'])}, net GBP {own['net_gbp']:.2f}"
+            f"kept to 95% {_percent(own['coverage_95']['share'])}, net GBP {own['net_gbp']:.2f}"
         )
     promises = body["promises"]
-    assert isinstance(promises, dict)
     lines.append(f"promises: {promises['checked']} checked, {promises['broken']} broken")
     return "\n".join([*lines, *map(str, files)])
 
 
-def _percent(share: object) -> str:
-    value = share["share"] if isinstance(share, dict) else None
-    return "none" if value is None else f"{100 * value:.1f}%"
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{100 * share:.1f}%"
