@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -129,4 +129,4 @@ def evenings(user: str, first: date, days: int, *, skip: Iterable[date] = (), kw
 
 def at(day: date, hour: int, minute: int = 0) -> datetime:
     """Return a wall time."""
-    return datetime(day.year, day.month, day.day, hour, minute)
+    return datetime.combine(day, time(hour, minute))

@@ -76,7 +76,8 @@ def backtest_command(
 
 
 def _with_bar(order: Order) -> Outcome:
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task: TaskID = bar.add_task("days replayed", total=None)
         return run_backtest(order, lambda done, total: bar.update(task, completed=done, total=total))
 
