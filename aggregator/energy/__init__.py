@@ -17,7 +17,7 @@ from aggregator.energy.cars import (
 )
 from aggregator.energy.nomination import expected_nomination
 from aggregator.energy.planning import BasePlan, base_plan
-from aggregator.energy.reach import Reach, TableReach, reach
+from aggregator.energy.reach import ClassReach, Reach, TableReach, reach
 from aggregator.energy.tariff import Tariff
 from aggregator.energy.window import FleetWindow, fleet_window
 
@@ -25,6 +25,7 @@ __all__ = [
     "BasePlan",
     "BoolArray",
     "CarArrays",
+    "ClassReach",
     "FleetWindow",
     "FloatArray",
     "IntArray",

@@ -3,14 +3,15 @@
 A short window has one number for each set of its slots; a long one is asked through the fleet's classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from aggregator.energy.capability import capability_kwh, turn_down_kwh
+from aggregator.energy.capability import MOST_SLOTS, capability_kwh, classes_kwh, turn_down_kwh
 from aggregator.energy.cars import BoolArray, FloatArray
+from aggregator.energy.tightest import most_beyond
 from aggregator.energy.window import FleetWindow
 
 
@@ -125,8 +126,62 @@ class TableReach:
         return excess
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassReach:
+    """A window of any length, by the classes of its cars: as large for a million cars as for a hundred.
+
+    Attributes:
+        steps_kwh: What one more slot adds to what the cars of a run of slots can do, by how many of the
+            run's slots are in the set before it: shape (scenarios, runs, slots), runs in the order of
+            ``np.triu_indices(slots + 1, 1)``. [kWh AC]
+    """
+
+    steps_kwh: FloatArray
+
+    @classmethod
+    def of(cls, classes_kwh: Iterable[FloatArray]) -> "ClassReach":
+        """Return the reach of each scenario's table of classes: see `capability.classes_kwh`."""
+        return cls(
+            np.array([np.diff(table[np.triu_indices(len(table), 1)], axis=1) for table in classes_kwh])
+        )
+
+    @property
+    def slots(self) -> int:
+        """Number of slots of the window."""
+        return int(self.steps_kwh.shape[2])
+
+    @property
+    def scenarios(self) -> int:
+        """Number of scenarios."""
+        return len(self.steps_kwh)
+
+    def energy_kwh(self, members: BoolArray) -> FloatArray:
+        """See `Reach.energy_kwh`."""
+        start, stop = np.triu_indices(self.slots + 1, 1)
+        runs = np.arange(len(start))
+        energy_kwh = np.zeros((self.scenarios, len(members)))
+        reached_kwh = np.concatenate(
+            [np.zeros((self.scenarios, len(runs), 1)), np.cumsum(self.steps_kwh, axis=2)], axis=2
+        )
+        for column, chosen in enumerate(members):
+            counted = np.concatenate([[0], np.cumsum(chosen)])
+            energy_kwh[:, column] = reached_kwh[:, runs, counted[stop] - counted[start]].sum(axis=1)
+        return energy_kwh
+
+    def most_kwh(self, demand_kwh: FloatArray) -> FloatArray:
+        """See `Reach.most_kwh`."""
+        demand = np.broadcast_to(demand_kwh, (self.scenarios, self.slots))
+        excess_kwh = [most_beyond(*one)[1] for one in zip(self.steps_kwh, demand, strict=True)]
+        return np.asarray(np.where(np.isneginf(demand), 0.0, demand).sum(axis=1) - excess_kwh)
+
+    def tightest(self, asked_kwh: FloatArray) -> tuple[BoolArray, FloatArray]:
+        """See `Reach.tightest`."""
+        found = [most_beyond(*one) for one in zip(self.steps_kwh, asked_kwh, strict=True)]
+        return np.array([members for members, _ in found]), np.array([excess for _, excess in found])
+
+
 def reach(windows: Sequence[FleetWindow], slot_hours: float, *, up: bool) -> Reach:
-    """Return what the fleet can do in a window, from its cars in each scenario.
+    """Return what the fleet can do in a window of any length, from its cars in each scenario.
 
     Args:
         windows: The same window in each scenario, at least one.
@@ -138,5 +193,7 @@ def reach(windows: Sequence[FleetWindow], slot_hours: float, *, up: bool) -> Rea
     """
     if not windows:
         raise ValueError("what a fleet can do needs at least one scenario")
+    if windows[0].slots > MOST_SLOTS:
+        return ClassReach.of(classes_kwh(window, slot_hours, up=up) for window in windows)
     table_kwh = capability_kwh if up else turn_down_kwh
     return TableReach(np.array([table_kwh(window, slot_hours) for window in windows]))
