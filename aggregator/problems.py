@@ -12,19 +12,21 @@ from aggregator.bidding import Line, Problem
 from aggregator.bidding.conformal import conformal_factor
 from aggregator.bidding.problem import KW_PER_MW, BoolArray, Cvar, FloatArray
 from aggregator.bidding.tiers import Recharge, recharge
+from aggregator.clashes import free_needs, the_other_way
 from aggregator.config import BiddingSettings
 from aggregator.drafting import Asked
 from aggregator.energy import FleetWindow, Stay, reach
-from aggregator.model.market import Direction, Plan, Requirement
+from aggregator.model.market import BidShape, Direction, Plan, Requirement
 from aggregator.model.time import LONDON, Interval
 from aggregator.solver import SolverChoice
-from aggregator.spans import Span, joint_spans, span_of
+from aggregator.spans import Span, joint_spans, runs_of, span_of
 from aggregator.standing import Other, Standing
 from aggregator.track_record import PastRatios
 from aggregator.workflow import held_back_kw
 from aggregator.zone_day import ZoneDay
 
 WH_PER_KWH = 1000.0
+TAKEN = "another bid of the zone stands in the same half-hours: one service per place and time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,11 @@ def prepared(
     mine = span_of(own.need.window, day.slots)
     if mine is None:
         return f"the window of {own.need.window.start} is not within the forecast's horizon"
-    refused = _refused(own, standing)
+    refused = the_other_way(own, standing)
     if own.name in refused:
         return refused[own.name]
     direction = own.product.direction
-    asked = [own, *(one for one in _free(standing) if one.product.direction is direction)]
+    asked = [own, *(one for one in free_needs(standing) if one.product.direction is direction)]
     spans = {one.name: span_of(one.need.window, day.slots) for one in asked}
     committed = [
         span_of(interval, day.slots, committed=True)
@@ -106,7 +108,10 @@ def prepared(
         for interval, kw in other.levels
         if kw > 0.0
     ]
-    joint = joint_spans([span for span in (*spans.values(), *committed) if span is not None], day.tariff.red)
+    bids = [span for span in (*spans.values(), *committed) if span is not None]
+    plan = standing.plan or day.plan
+    base = runs_of(plan.base_discharge_kw) if direction is Direction.UP else ()
+    joint = joint_spans([*bids, *base], day.tariff.red)
     window = next(span for span in joint if span.holds(mine))
     inside = sorted(
         (
@@ -116,7 +121,7 @@ def prepared(
         ),
         key=lambda one: one.name,
     )
-    earlier = [span for span in joint if span.stop <= window.first]
+    earlier = [span for span in joint if span.stop <= window.first and any(span.holds(bid) for bid in bids)]
     return _prepared(day, terms, own, inside, standing, window, earlier, refused, known_at, fleet_digest)
 
 
@@ -137,20 +142,17 @@ def _prepared(
     base = _base(day, plan, standing, window, own.product.direction)
     windows, stays = day.windows(window, earlier, up=up)
     costs = _costs(day, window, windows, stays, up=up)
-    lines, asking, factors = [], [], []
-    for one in asked:
-        price = _asking(terms, one, costs, known_at)
-        local_day = one.need.window.start.astimezone(LONDON).date()
-        factor = conformal_factor(terms.past(one.need.zone, one.need.product_id, local_day, known_at))
-        line = _line(one, day.slots[window.slots], base, price, factor)
-        lines.append(line.without(base.committed_kw > 0.0))
-        asking.append(price)
-        factors.append(factor)
-    mine = next(number for number, one in enumerate(asked) if one is own)
-    if not lines[mine].bid_slots.any():
-        return "another bid of the zone stands in the same half-hours: one service per place and time"
+    free = [one for one in asked if _has_room(one, day.slots[window.slots], base)]
+    if own not in free:
+        return TAKEN
+    asking = [_asking(terms, one, costs, known_at) for one in free]
+    factors = [_factor(terms, one.need, known_at) for one in free]
+    lines = [
+        _line(one, day.slots[window.slots], base, price, factor)
+        for one, price, factor in zip(free, asking, factors, strict=True)
+    ]
     limit = terms.bidding.cvar_limit
-    inputs = _inputs(day, terms, asked, standing, plan, base, windows, factors, asking, fleet_digest)
+    inputs = _inputs(day, terms, free, standing, plan, base, windows, factors, asking, fleet_digest)
     problem = Problem(
         slots=tuple(day.slots[window.slots]),
         direction=own.product.direction,
@@ -170,58 +172,13 @@ def _prepared(
         cvar=Cvar(terms.bidding.cvar_level, limit) if limit < 1.0 else None,
         solver=solver_choice(terms.bidding),
     )
-    return Prepared(own.need, plan, problem, tuple(asked), tuple(asking), inputs, refused)
+    taken = {one.name: TAKEN for one in asked if one not in free}
+    return Prepared(own.need, plan, problem, tuple(free), tuple(asking), inputs, {**refused, **taken})
 
 
 def solver_choice(said: BiddingSettings) -> SolverChoice:
     """Return which solver makes the bids, and for how long it may."""
     return SolverChoice(said.solver, said.glpsol, said.time_limit_s)
-
-
-def _free(standing: Standing) -> list[Asked]:
-    """Return the zone's other needs that may be drafted."""
-    return [
-        Asked(other.opportunity.opportunity_id, need, other.product)
-        for other in standing.others
-        if (need := other.free_need) is not None
-    ]
-
-
-def _refused(own: Asked, standing: Standing) -> dict[str, str]:
-    """Return the needs that cannot be bid on as another in the same half-hours goes the other way, and why.
-
-    What is committed goes first, then what pays more in all.
-    """
-    refused: dict[str, str] = {}
-    free = [own, *_free(standing)]
-    for other in standing.others:
-        for one in free:
-            clash = any(kw > 0.0 and interval.overlap(one.need.window) for interval, kw in other.levels)
-            if clash and other.product.direction is not one.product.direction:
-                refused[one.name] = _the_other_way(other.opportunity.opportunity_id)
-    for one in sorted(free, key=lambda one: (-_most_gbp(one.need), one.name)):
-        for lesser in free:
-            if one.name not in refused and lesser.name not in refused and _clash(one, lesser):
-                refused[lesser.name] = _the_other_way(one.name)
-    return refused
-
-
-def _clash(one: Asked, lesser: Asked) -> bool:
-    if one is lesser or one.product.direction is lesser.product.direction:
-        return False
-    smaller = (_most_gbp(lesser.need), one.name) < (_most_gbp(one.need), lesser.name)
-    return smaller and one.need.window.overlap(lesser.need.window) is not None
-
-
-def _the_other_way(name: str) -> str:
-    return f"{name} moves the same cars the other way in the same half-hours"
-
-
-def _most_gbp(need: Requirement) -> float:
-    """Return the most that a need could pay. [GBP]"""
-    price = float(need.utilisation_ceiling or 0) + float(need.availability_ceiling or 0)
-    mwh = sum(kw * slot.hours for slot, kw in zip(need.slots, need.needed_kw, strict=True)) / KW_PER_MW
-    return price * mwh
 
 
 def _base(day: ZoneDay, plan: Plan, standing: Standing, window: Span, direction: Direction) -> _Base:
@@ -245,7 +202,7 @@ def _base(day: ZoneDay, plan: Plan, standing: Standing, window: Span, direction:
 
 def _committed_kw(slot: Interval, others: Sequence[Other], direction: Direction) -> float:
     """Return the sum over opportunities of the most that each promises within a half-hour. [kW]"""
-    return sum(
+    return 0.0 + sum(
         max((kw for interval, kw in other.levels if interval.overlap(slot) is not None), default=0.0)
         for other in others
         if other.product.direction is direction
@@ -295,10 +252,24 @@ def _asking(terms: Terms, one: Asked, costs: _Costs, known_at: datetime) -> Aski
     return terms.rule.ask(max(0.0, cost), ceiling, cleared)
 
 
+def _factor(terms: Terms, need: Requirement, known_at: datetime) -> float:
+    """Return the scale that a need's bid has earned by past delivery on days like its own."""
+    day = need.window.start.astimezone(LONDON).date()
+    return conformal_factor(terms.past(need.zone, need.product_id, day, known_at))
+
+
+def _has_room(one: Asked, slots: Sequence[Interval], base: _Base) -> bool:
+    """Whether a need may still be bid on: a flat one in all its half-hours, else in any."""
+    wanted = np.array([slot.overlap(one.need.window) is not None for slot in slots])
+    free = wanted & (base.committed_kw <= 0.0)
+    flat = one.product.bid_shape is BidShape.FLAT
+    return bool((free == wanted).all() if flat else free.any())
+
+
 def _line(one: Asked, slots: Sequence[Interval], base: _Base, asking: Asking, factor: float) -> Line:
     need, product = one.need, one.product
     wanted = np.array([slot.overlap(need.window) is not None for slot in slots])
-    return Line(
+    line = Line(
         name=one.name,
         bid_slots=wanted,
         needed_kw=np.array([_needed_kw(need, slot) for slot in slots]),
@@ -312,6 +283,7 @@ def _line(one: Asked, slots: Sequence[Interval], base: _Base, asking: Asking, fa
         penalty_gbp_per_mwh=float(product.penalty_gbp_per_mwh),
         factor=factor,
     )
+    return line.without(base.committed_kw > 0.0)
 
 
 def _needed_kw(need: Requirement, slot: Interval) -> float:

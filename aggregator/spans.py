@@ -1,9 +1,10 @@
 """Which half-hours of a day share one battery: the windows that bids are made in.
 
 A bid window widens over the red half-hours that touch it. Windows that then touch are one, as are windows
-with a short gap, in which cars could hardly recharge, and an earlier window with a later one in which the
-zone is committed already: what was promised there must not be given before. All others stand alone, the
-later ones for cars that may have given all they could in the earlier ones.
+with a short gap, in which cars could hardly recharge. So is a window with a later one in which the zone is
+committed already, by a bid or by base discharge that is nominated: what was promised there must not be given
+before. All others stand alone, the later ones for cars that may have given all they could in the earlier
+ones.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from aggregator.model.time import Interval
 
 SHORT_GAP = 4
 """Half-hours between two windows that are bid on as one."""
+NOTHING_KW = 0.01
+"""Base discharge below this is none: the trickle of one past day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Span:
     Attributes:
         first: Of the plan's half-hours.
         stop: First one after it.
-        committed: Whether bids stand in it already.
+        committed: Whether bids or base discharge stand in it already.
     """
 
     first: int
@@ -51,6 +54,19 @@ def span_of(window: Interval, slots: Sequence[Interval], *, committed: bool = Fa
     if not inside or window.start < slots[0].start or window.end > slots[-1].end:
         return None
     return Span(inside[0], inside[-1] + 1, committed)
+
+
+def runs_of(base_kw: Sequence[float]) -> tuple[Span, ...]:
+    """Return the runs of half-hours in which base discharge is nominated."""
+    found: list[Span] = []
+    for slot, kw in enumerate(base_kw):
+        if kw > NOTHING_KW:
+            last = found[-1] if found and found[-1].stop == slot else None
+            if last is not None:
+                found[-1] = Span(last.first, slot + 1, committed=True)
+            else:
+                found.append(Span(slot, slot + 1, committed=True))
+    return tuple(found)
 
 
 def joint_spans(spans: Sequence[Span], red: BoolArray) -> tuple[Span, ...]:

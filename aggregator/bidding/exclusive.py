@@ -6,10 +6,12 @@ import numpy as np
 
 from aggregator.bidding.problem import BoolArray, Problem
 from aggregator.bidding.program import Search, optimise
-from aggregator.bidding.rounding import MAX_INTEGERS, integers
+from aggregator.bidding.rounding import MAX_INTEGERS, MILP_TIME_S, integers
 from aggregator.model.market import BidShape
 
 _NOTHING_KW = 1e-6
+_FINE_TICKS = 100
+"""Bids of more ticks than this are chosen between without them: they are within a percent."""
 
 
 def assigned(problem: Problem) -> tuple[Problem, tuple[str | None, ...]]:
@@ -36,7 +38,9 @@ def _claims(problem: Problem) -> BoolArray:
     nothing = np.zeros(problem.shape, dtype=np.bool_)
     if integers(problem) > MAX_INTEGERS:
         return nothing
-    found = optimise(problem, Search(exclusive=True))
+    coarse = any(line.most_kw.max(initial=0.0) < _FINE_TICKS * line.tick_kw for line in problem.lines)
+    limit_s = min(problem.solver.time_limit_s, MILP_TIME_S)
+    found = optimise(problem, Search(exclusive=True, whole=coarse, time_limit_s=limit_s))
     return found.bids.bid_kw > _NOTHING_KW if found.run.solved else nothing
 
 

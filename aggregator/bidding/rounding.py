@@ -19,7 +19,7 @@ GOOD_ENOUGH, WORTH_TRYING = 2e-4, 2e-3
 """How far from the best without ticks a bid may stay before it is climbed from, and before integer
 programming is tried. [-]"""
 
-_MILP_TIME_S = 5.0
+MILP_TIME_S = 5.0
 _MAX_MOVES = 200
 _MAX_TRIALS = 4000
 _ROUNDING = 1e-6
@@ -46,7 +46,7 @@ def offers_kw(problem: Problem, relaxed: Optimum) -> FloatArray:
     short_of_it = bound_gbp - _worth(problem, best_kw, held_kw) > WORTH_TRYING * abs(bound_gbp)
     if not (short_of_it and integers(problem) <= MAX_INTEGERS):
         return best_kw
-    limit_s = min(problem.solver.time_limit_s, _MILP_TIME_S)
+    limit_s = min(problem.solver.time_limit_s, MILP_TIME_S)
     whole = optimise(problem, Search(whole=True, cuts=relaxed.cuts, time_limit_s=limit_s))
     if not whole.run.solved:
         return best_kw
