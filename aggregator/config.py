@@ -120,6 +120,10 @@ class BiddingSettings(Row):
     scenarios: Whole = Field(default=20, ge=1, le=100)
     wear_gbp_per_kwh: NotNegative = 0.02
     price_of_ceiling: Number = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    least_margin_gbp_per_mwh: NotNegative = 0.0
+    cvar_level: Number = Field(default=0.9, ge=0, lt=1, allow_inf_nan=False)
+    cvar_limit: Fraction = 0.05
+    acceptance: Path | None = None
 
 
 class ApprovalRule(Row):
@@ -238,7 +242,7 @@ def read_settings(path: Path, database: str | None = None) -> Settings:
         faults.append(Fault("environment", str(error), "JSON for a table, text for a value"))
     faults = [_from_environment(fault, path.name) for fault in faults]
     faults += _stray_variables()
-    said = settings.model_dump(include={"fleet", "desk"}) if settings else data
+    said = settings.model_dump(include={"fleet", "bidding", "desk"}) if settings else data
     faults += _cross_faults(said, markets, path)
     people = tuple(f"{path.name}: desk{part}" for part in (".user", ".two_people"))
     if not any(fault.where.startswith(people) or fault.where == f"{path.name}: desk" for fault in faults):
@@ -306,9 +310,12 @@ def _cross_faults(data: Mapping[str, object], markets: Sequence[MarketFile], pat
     ):
         for name in sorted({name for name in named if named.count(name) > 1}):
             yield Fault(f"{path.name}: {where}", name, f"each once; it stands {named.count(name)} times")
-    history = fleet.get("history")
-    if isinstance(history, str | Path) and not (path.parent / history).is_file():
-        yield Fault(f"{path.name}: fleet.history", str(history), "a sessions file that exists")
+    for where, file, what in (
+        ("fleet.history", fleet.get("history"), "a sessions file"),
+        ("bidding.acceptance", _table(data, "bidding").get("acceptance"), "a file of dispatch records"),
+    ):
+        if isinstance(file, str | Path) and not (path.parent / file).is_file():
+            yield Fault(f"{path.name}: {where}", str(file), f"{what} that exists")
 
 
 def _desk_faults(desk: Mapping[str, object], source: str) -> Iterator[Fault]:
@@ -338,7 +345,10 @@ def _texts(names: object) -> list[str]:
 
 
 def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
-    if settings.fleet.history is None:
-        return settings
-    fleet = settings.fleet.model_copy(update={"history": base / settings.fleet.history})
-    return settings.model_copy(update={"fleet": fleet})
+    history, acceptance = settings.fleet.history, settings.bidding.acceptance
+    changes: dict[str, object] = {}
+    if history is not None:
+        changes["fleet"] = settings.fleet.model_copy(update={"history": base / history})
+    if acceptance is not None:
+        changes["bidding"] = settings.bidding.model_copy(update={"acceptance": base / acceptance})
+    return settings.model_copy(update=changes)

@@ -2,27 +2,28 @@
 
 A bid is kept if at least 95% of what was awarded is delivered. The model's own scenarios say how likely that
 is; whether they are to be believed shows in the record. So the share of scenarios that may miss a bid starts
-at what is aimed for, and moves with every settled bid: a little up with one that was kept, eleven times as
-much down with one that was not. Whatever the cars do, in the long run no larger share of bids is missed than
-is aimed for (adaptive conformal inference: Gibbs and Candes, NeurIPS 2021, arXiv 2106.00170; after T bids it
-is off by about 1 / (STEP * T)). Bids that the operator's need keeps small count, too: they leave room to be
-bolder where it pays. Below that bound the expected margin alone decides.
+half-way between none and the most, and moves with every settled bid: a little up with one that was kept,
+thirteen times as much down with one that was not. Whatever the cars do, in the long run no larger share of
+bids is missed than is aimed for (adaptive conformal inference: Gibbs and Candes, NeurIPS 2021, arXiv
+2106.00170; after T bids it is off by about MOST_RISK / (STEP * T)). Bids that the operator's need keeps small
+count, too: they leave room to be bolder where it pays. Below that bound the expected margin alone decides.
 """
 
 from collections.abc import Iterable
 
 import numpy as np
 
-from aggregator.bidding_table import shortfall
-from aggregator.bidding_types import FloatArray, Problem
+from aggregator.bidding import Bids, Problem
+from aggregator.bidding.value import unmet_kw
 
 ENOUGH = 0.95
 """A bid is kept if this part of it is delivered."""
-AIMED_MISS = 0.08
-"""Share of bids that may be missed: one in ten is allowed, a fifth of that is left to chance."""
+AIMED_MISS = 0.07
+"""Share of bids that may be missed: one in ten is allowed, the rest is left to chance."""
 STEP = 0.1
 MOST_RISK = 0.5
 """Never bid what is likelier missed than kept."""
+FIRST_RISK = MOST_RISK / 2
 
 
 def risk_after(ratios: Iterable[float]) -> float:
@@ -31,7 +32,7 @@ def risk_after(ratios: Iterable[float]) -> float:
     Args:
         ratios: Delivered over committed of settled bids, in the order in which they were settled.
     """
-    risk = AIMED_MISS
+    risk = FIRST_RISK
     for ratio in ratios:
         missed = 1.0 if ratio < ENOUGH else 0.0
         risk = min(MOST_RISK, max(0.0, risk + STEP * (AIMED_MISS - missed)))
@@ -41,22 +42,21 @@ def risk_after(ratios: Iterable[float]) -> float:
 def most_kept_kw(problem: Problem, risk: float) -> float:
     """Return the highest flat bid that at most a share ``risk`` of the scenarios misses, in whole ticks. [kW]
 
-    It is bounded by the largest need; base discharge stays as planned.
+    It is bounded by the largest need of the problem's one line; base discharge stays as planned.
     """
-    most = int(float(problem.needed_kw.max(initial=0.0)) / problem.tick_kw + 1e-9)
-    low, high = 0, most
+    line = problem.lines[0]
+    low, high = 0, int(float(line.needed_kw.max(initial=0.0)) / line.tick_kw + 1e-9)
     while low < high:
         middle = (low + high + 1) // 2
-        if _missed(problem, middle * problem.tick_kw) <= risk + 1e-9:
+        if _missed(problem, middle * line.tick_kw) <= risk + 1e-9:
             low = middle
         else:
             high = middle - 1
-    return low * problem.tick_kw
+    return low * line.tick_kw
 
 
 def _missed(problem: Problem, level_kw: float) -> float:
     """Return the probability of the scenarios that deliver less than enough of a flat bid."""
-    bid_kw: FloatArray = np.where(problem.bid_slots, level_kw, 0.0)
-    unmet_kw = shortfall(problem, bid_kw, np.zeros_like(bid_kw)).unmet_kw.sum(axis=1)
-    missed = unmet_kw > (1.0 - ENOUGH) * bid_kw.sum() + 1e-9
-    return float(problem.probability @ missed)
+    bid_kw = np.where(problem.lines[0].bid_slots, level_kw, 0.0)[None]
+    unmet = unmet_kw(problem, Bids(bid_kw, np.zeros_like(bid_kw)))[:, 0]
+    return float(problem.probability @ (unmet > (1.0 - ENOUGH) * bid_kw.sum() + 1e-9))

@@ -21,7 +21,7 @@ def assumptions(rules: Rules, sessions_zone: ZoneInfo) -> list[str]:
     return [
         f"A session's times are wall times of {sessions_zone.key}, moved by the multiple of 364 days that "
         "lands in the market's days; each source year of a user is a car of its own, with its own home.",
-        f"Every car has {SMALL_KWH:g} kWh, or {LARGE_KWH:g} where more than {LARGE_ABOVE_KWH:g} is predicted, "
+        f"Every car has {SMALL_KWH:g} kWh, or {LARGE_KWH:g} where over {LARGE_ABOVE_KWH:g} is predicted, "
         f"a {CHARGER_KW:g} kW charger with {ETA:g} efficiency each way, a floor of {FLOOR_SOC:.0%} and a "
         f"target of {TARGET_SOC:.0%}. It comes with what it left with, less what the session drew, at least "
         f"{LEAST_ARRIVAL_SOC:.0%}.",

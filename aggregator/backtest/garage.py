@@ -210,6 +210,8 @@ def follow(day: Day, energy_kwh: FloatArray, first: int, last: int) -> Course:
 
 def _waves(day: Day, first: int, last: int) -> Iterator[list[tuple[int, Part]]]:
     """Yield each car's first stay in the half-hours, then the second ones, and so on."""
+    if first == last:
+        return
     begin_h, end_h = first * SLOT_HOURS, last * SLOT_HOURS
     inside = [[part for part in own if part.start_h < end_h and part.end_h > begin_h] for own in day.parts]
     for wave in range(max(map(len, inside), default=0)):

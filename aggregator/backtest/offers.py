@@ -12,19 +12,20 @@ from datetime import datetime
 import numpy as np
 
 from aggregator.backtest.dispatches import Event
-from aggregator.backtest.garage import SLOT_HOURS, Course, Day, at_rows
-from aggregator.backtest.world import ETA
-from aggregator.bidding import Infeasible, Problem, propose
+from aggregator.backtest.garage import SLOT_HOURS, Course, Day, Part, Plugged, at_rows
+from aggregator.bidding import Infeasible, Line, Problem, propose
+from aggregator.bidding.tiers import Recharge, recharge
 from aggregator.energy import (
     BasePlan,
     CarArrays,
     FloatArray,
+    Reach,
     Stay,
     Tariff,
     base_plan,
-    capability_kwh,
     expected_nomination,
     fleet_window,
+    reach,
 )
 from aggregator.forecast import Calendar, History, StatedIntent, scenarios
 from aggregator.model.fleet import Car
@@ -34,6 +35,9 @@ from aggregator.risk import most_kept_kw
 from aggregator.solver import SolverChoice
 
 KWH_PER_MWH = 1000.0
+MOST_STEPS = 60
+SETTLED_KWH = 1e-7
+NOBODY = Plugged(0, Part(0.0, 0.0, 0.0), 0.0)
 RIVAL_DAYS = 28
 RIVAL_QUANTILE = 0.1
 WEEKENDS = Calendar("none")
@@ -68,30 +72,37 @@ class Outlook:
     Attributes:
         base_kw: b0, expected base discharge, shape (slots,). [kW]
         charge_kw: c, expected charging, shape (slots,). [kW]
-        tables_kwh: h_w(S), shape (scenarios, 2**slots). [kWh]
+        reach: What the cars can do, h_w(S).
         labels: Of the scenarios.
-        cost_gbp_per_kwh: Of a kWh given: recharge at the cheapest half-hour with losses, and wear.
+        recharge: What a kWh given costs: recharge with losses, and wear.
         present: Whether a car is there through the window, shape (scenarios, cars).
         plugged_kw: Discharging power plugged in, shape (scenarios, horizon slots). [kW]
     """
 
     base_kw: FloatArray
     charge_kw: FloatArray
-    tables_kwh: FloatArray
+    reach: Reach
     labels: tuple[str, ...]
-    cost_gbp_per_kwh: float
+    recharge: Recharge
     present: FloatArray
     plugged_kw: FloatArray
 
     def flat_kw(self, nominated_kw: FloatArray) -> FloatArray:
         """Return the flat kW upon ``nominated_kw`` that each scenario could deliver, shape (scenarios,). [kW]
 
-        The least over sets S of (h(S) - nominated energy in S) / (hours of S).
+        The least over sets S of slots of (h(S) - nominated energy in S) / (hours of S): from all slots on,
+        the set that is asked furthest beyond h lowers the level, until none is (discrete Newton).
         """
-        slots = len(nominated_kw)
-        members = (np.arange(2**slots)[1:, None] >> np.arange(slots) & 1).astype(np.float64)
-        room_kwh = self.tables_kwh[:, 1:] - SLOT_HOURS * (members @ nominated_kw)
-        return np.asarray((room_kwh / (SLOT_HOURS * members.sum(axis=1))).min(axis=1))
+        members = np.ones((self.reach.scenarios, len(nominated_kw)), dtype=np.bool_)
+        level_kw = np.full(self.reach.scenarios, np.inf)
+        for _ in range(MOST_STEPS):
+            room_kwh = np.diagonal(self.reach.energy_kwh(members)) - SLOT_HOURS * (members @ nominated_kw)
+            level_kw = np.minimum(level_kw, room_kwh / (SLOT_HOURS * members.sum(axis=1)))
+            tight, excess_kwh = self.reach.tightest(SLOT_HOURS * (nominated_kw + level_kw[:, None]))
+            if (excess_kwh <= SETTLED_KWH).all():
+                break
+            members = np.where((excess_kwh > SETTLED_KWH)[:, None], tight, members)
+        return level_kw
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,11 +141,12 @@ def forecast_outlook(
 
 def true_outlook(day: Day, course: Course, window: slice) -> Outlook:
     """Return the outlook of who knows all: each stay of the day, its true end and its true energy."""
-    rows = np.array([plugged.car for plugged in course.plugged], dtype=np.int64)
-    parts = [plugged.part for plugged in course.plugged]
+    came = course.plugged or (NOBODY,)
+    rows = np.array([plugged.car for plugged in came], dtype=np.int64)
+    parts = [plugged.part for plugged in came]
     arrive = np.array([max(0, int(np.ceil(part.start_h / SLOT_HOURS))) for part in parts], dtype=np.int64)
     depart = np.array([int(part.end_h / SLOT_HOURS) for part in parts], dtype=np.int64)
-    stored = np.array([plugged.energy_kwh for plugged in course.plugged], dtype=np.float64)
+    stored = np.array([plugged.energy_kwh for plugged in came], dtype=np.float64)
     stay = Stay(arrive, np.maximum(arrive, depart), stored, day.target_kwh[rows])
     return _outlook(at_rows(day.arrays, rows), [stay], ("the day itself",), day.tariff, window)
 
@@ -152,9 +164,9 @@ def _outlook(
     return Outlook(
         base_kw=base_kw,
         charge_kw=charge_kw,
-        tables_kwh=np.array([capability_kwh(one, SLOT_HOURS) for one in windows]),
+        reach=reach(windows, SLOT_HOURS, up=True),
         labels=labels,
-        cost_gbp_per_kwh=tariff.buy_back_gbp_per_kwh / ETA**2 + tariff.wear_gbp_per_kwh,
+        recharge=recharge(arrays, windows, stays, tariff, window.stop),
         present=np.array([one.plugged.all(axis=1) for one in windows]),
         plugged_kw=np.array([arrays.discharge_kw @ stay.plugged(0, tariff.slots) for stay in stays]),
     )
@@ -205,13 +217,15 @@ def model_offer(
         return replace(none, why="what is paid does not cover recharge, losses and wear")
     problem = _problem(event, outlook, slots[window], rules)
     if risk is not None:
-        problem = replace(problem, needed_kw=np.minimum(problem.needed_kw, most_kept_kw(problem, risk)))
+        line = problem.lines[0]
+        kept_kw = np.minimum(line.needed_kw, most_kept_kw(problem, risk))
+        problem = replace(problem, lines=(replace(line, needed_kw=kept_kw),))
     answer = propose(problem)
     if isinstance(answer, Infeasible):
         return replace(none, why=answer.reason)
     if answer.is_zero:
         return replace(none, why="nothing above the minimum can be kept on the like days")
-    return Offer(float(answer.offered_kw[0]), answer.kept_kw - outlook.charge_kw)
+    return Offer(float(answer.offered_kw.max()), answer.kept_kw - outlook.charge_kw)
 
 
 def rival_offer(event: Event, outlook: Outlook, rules: Rules, rule: str) -> Offer:
@@ -226,7 +240,7 @@ def rival_offer(event: Event, outlook: Outlook, rules: Rules, rule: str) -> Offe
 
 
 def _cost_gbp_per_mwh(outlook: Outlook, rules: Rules) -> float:
-    return (outlook.cost_gbp_per_kwh - rules.export_gbp_per_kwh) * KWH_PER_MWH
+    return (outlook.recharge.cheapest_gbp_per_kwh - rules.export_gbp_per_kwh) * KWH_PER_MWH
 
 
 def _problem(
@@ -236,29 +250,36 @@ def _problem(
     rules: Rules,
 ) -> Problem:
     count, scenarios_drawn = len(slots), len(outlook.labels)
-    spread = (rules.export_gbp_per_kwh - outlook.cost_gbp_per_kwh) * KWH_PER_MWH
-    return Problem(
-        slots=slots,
-        direction=Direction.UP,
+    dearest, cheapest = outlook.recharge.dearest_gbp_per_kwh, outlook.recharge.cheapest_gbp_per_kwh
+    line = Line(
+        name=event.source,
         bid_slots=np.ones(count, dtype=np.bool_),
         needed_kw=np.full(count, event.need_kw),
         bid_shape=BidShape.FLAT,
         tick_kw=rules.tick_kw,
         min_kw=rules.min_kw,
         hold_back=True,
-        base_kw=outlook.base_kw,
-        charge_kw=outlook.charge_kw,
-        capability_kwh=outlook.tables_kwh,
-        scenario_labels=outlook.labels,
-        probability=np.full(scenarios_drawn, 1.0 / scenarios_drawn),
-        spread_gbp_per_mwh=np.full(count, spread),
-        energy_cost_gbp_per_mwh=outlook.cost_gbp_per_kwh * KWH_PER_MWH,
         utilisation_gbp_per_mwh=event.utilisation_gbp_per_mwh,
         availability_gbp_per_mw_h=event.availability_gbp_per_mw_h,
         award_probability=rules.award_probability,
         penalty_gbp_per_mwh=rules.penalty_gbp_per_mwh,
-        nomination_penalty_gbp_per_mwh=rules.penalty_gbp_per_mwh,
+    )
+    return Problem(
+        slots=slots,
+        direction=Direction.UP,
+        lines=(line,),
+        base_kw=outlook.base_kw,
+        charge_kw=outlook.charge_kw,
+        committed_kw=np.zeros(count),
+        reach=outlook.reach,
+        scenario_labels=outlook.labels,
+        probability=np.full(scenarios_drawn, 1.0 / scenarios_drawn),
+        spread_gbp_per_mwh=np.full(count, (rules.export_gbp_per_kwh - dearest) * KWH_PER_MWH),
+        base_gbp_per_mwh=np.full(count, (rules.export_gbp_per_kwh - cheapest) * KWH_PER_MWH),
+        energy_cost_gbp_per_mwh=dearest * KWH_PER_MWH,
         cars=outlook.present.shape[1],
         inputs_digest="",
+        tiers=outlook.recharge.tiers,
+        cvar=None,
         solver=SolverChoice("highs"),
     )

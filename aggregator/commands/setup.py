@@ -9,7 +9,7 @@ from aggregator.commands.context import Context
 from aggregator.commands.database import check_url, upgraded
 from aggregator.files.fleet import read_fleet
 from aggregator.files.sessions import read_sessions
-from aggregator.proposals import solver_choice
+from aggregator.problems import solver_choice
 from aggregator.solver import must_solve
 
 File = Annotated[Path, typer.Argument(help="Input file.", metavar="FILE")]
@@ -50,7 +50,7 @@ def check_config(context: typer.Context) -> None:
     check_url(settings.store.url)
     if settings.fleet.history is not None:
         read_sessions(settings.fleet.history)
-    must_solve(solver_choice(settings))
+    must_solve(solver_choice(settings.bidding))
     platforms = [str(market.vtn.url) for market in settings.market]
     body = {
         "zones": settings.fleet.zones,
