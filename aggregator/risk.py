@@ -3,10 +3,11 @@
 A bid is kept if at least 95% of what was awarded is delivered. The model's own scenarios say how likely that
 is; whether they are to be believed shows in the record. So the share of scenarios that may miss a bid starts
 half-way between none and the most, and moves with every settled bid: a little up with one that was kept,
-thirteen times as much down with one that was not. Whatever the cars do, in the long run no larger share of
-bids is missed than is aimed for (adaptive conformal inference: Gibbs and Candes, NeurIPS 2021, arXiv
-2106.00170; after T bids it is off by about MOST_RISK / (STEP * T)). Bids that the operator's need keeps small
-count, too: they leave room to be bolder where it pays. Below that bound the expected margin alone decides.
+thirteen times as much down with one that was not; below 0 it is a debt, and only what every scenario keeps is
+bid. Whatever the cars do, as long as such bids are kept, T bids have at most AIMED_MISS * T + 3.43 misses
+(adaptive conformal inference: Gibbs and Candes, NeurIPS 2021, arXiv 2106.00170). Bids that the operator's need
+keeps small count, too: they leave room to be bolder where it pays. Below that bound the expected margin alone
+decides.
 """
 
 from collections.abc import Iterable
@@ -35,8 +36,8 @@ def risk_after(ratios: Iterable[float]) -> float:
     risk = FIRST_RISK
     for ratio in ratios:
         missed = 1.0 if ratio < ENOUGH else 0.0
-        risk = min(MOST_RISK, max(0.0, risk + STEP * (AIMED_MISS - missed)))
-    return risk
+        risk = min(MOST_RISK, risk + STEP * (AIMED_MISS - missed))
+    return max(0.0, risk)
 
 
 def most_kept_kw(problem: Problem, risk: float) -> float:

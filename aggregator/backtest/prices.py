@@ -101,13 +101,18 @@ def read_prices(path: Path) -> tuple[Prices, LeftOut]:
 
 
 def instant_of(row: Row, column: str) -> datetime:
-    """Return an instant with a zone, in UTC.
+    """Return an instant in UTC; a stamp without a zone counts only where the column's name says UTC.
 
     Raises:
         Unusable: If it is none.
     """
-    value = row.cells.get(column, "").strip()
+    value = row.text(column)
     try:
-        return parse_instant(value)
+        stamp = datetime.fromisoformat(value)
+        return stamp.replace(tzinfo=UTC) if _is_plain(stamp, column) else parse_instant(value)
     except ValueError:
         raise Unusable(column, value, "an instant with a zone, 2025-01-15T17:00:00Z") from None
+
+
+def _is_plain(stamp: datetime, column: str) -> bool:
+    return stamp.tzinfo is None and column.endswith("_utc")

@@ -132,7 +132,10 @@ class Zone:
         played = _played(scene, knowing, offers)
         course = played[MODEL][1]
         results = {policy: result for policy, (result, _) in played.items()}
-        judged = [judge(scene.day, one) for policy, (_, one) in played.items() if policy != CLAIRVOYANT]
+        judged = [
+            judge(knowing_day if policy == CLAIRVOYANT else true_day, one)
+            for policy, (_, one) in played.items()
+        ]
         lived = Lived(
             day,
             _story(self._name, scene, day, outlook, truth, offers[MODEL].nominated_kw, risk, results),

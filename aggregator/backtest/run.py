@@ -16,7 +16,7 @@ from aggregator.backtest.dispatches import Dealt, Event, deal, local_dates, read
 from aggregator.backtest.figures import calibration, group_figures, groups, histogram, story_body, worst
 from aggregator.backtest.offers import Rules
 from aggregator.backtest.prices import Prices, read_prices
-from aggregator.backtest.sessions import SESSIONS, USERS, Record, read_record
+from aggregator.backtest.sessions import SESSIONS, Record, read_record, sessions_file, users_file
 from aggregator.backtest.story import POLICIES, Fan, Lived, Story
 from aggregator.backtest.tables import LeftOut
 from aggregator.backtest.world import World, make_world
@@ -199,5 +199,5 @@ def _reasons(days: Sequence[Lived]) -> dict[str, int]:
 
 
 def _digests(order: Order) -> dict[str, str]:
-    files = [order.sessions / SESSIONS, order.sessions / USERS, order.dispatches, order.prices]
+    files = [sessions_file(order.sessions), users_file(order.sessions), order.dispatches, order.prices]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.exists()}

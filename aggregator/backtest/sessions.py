@@ -55,11 +55,21 @@ class Record:
     left_out: tuple[LeftOut, ...]
 
 
+def sessions_file(place: Path) -> Path:
+    """Return the sessions' file in a folder; a file is itself."""
+    return place if place.is_file() else place / SESSIONS
+
+
+def users_file(place: Path) -> Path:
+    """Return the users' file beside the sessions, which need not be there."""
+    return sessions_file(place).parent / USERS
+
+
 def read_record(folder: Path, zone: ZoneInfo) -> Record:
     """Read ``sessions.csv`` and, if it is there, ``users_predicted.csv``.
 
     Args:
-        folder: Where they are.
+        folder: Where they are; or the sessions' file, the users' beside it.
         zone: Of stamps that name none.
 
     Raises:
@@ -75,12 +85,12 @@ def read_record(folder: Path, zone: ZoneInfo) -> Record:
         seen.add(name)
         return row.line, _session(row, zone)
 
-    found = list(usable(rows(folder / SESSIONS, COLUMNS, left_out), read, left_out))
+    found = list(usable(rows(sessions_file(folder), COLUMNS, left_out), read, left_out))
     sessions = tuple(_apart(found, left_out))
     if not sessions:
         raise BadMessage(Fault(SESSIONS, "no usable row", "at least one session"))
     users_left_out = LeftOut(USERS)
-    capacity_kwh = _capacities(folder / USERS, users_left_out)
+    capacity_kwh = _capacities(users_file(folder), users_left_out)
     return Record(sessions, capacity_kwh, (left_out, users_left_out))
 
 
