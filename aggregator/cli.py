@@ -38,6 +38,7 @@ MODULE_OF = {
     "audit": "audit",
     "split": "split",
     "plan": "plan",
+    "backtest": "backtest",
     "openadr": "openadr",
     "simulate": "simulate",
 }

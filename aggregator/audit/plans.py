@@ -2,21 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
 
 from aggregator.audit.evidence import Evidence, Finding
-from aggregator.bidding import holds
-from aggregator.bidding_table import expected, margins_gbp, shortfall
-from aggregator.bidding_types import FloatArray
+from aggregator.bidding import Bids, Infeasible, holds, propose
+from aggregator.drafting import per_need_slot
 from aggregator.files.sessions import read_sessions
-from aggregator.forecast import History
+from aggregator.forecast import History, horizon_slots
 from aggregator.model.market import Draft, Requirement
 from aggregator.model.opportunity import Declined, Proposed, Received, Withdrawn
 from aggregator.model.time import Interval, utc_text
-from aggregator.proposals import Prepared, Proposer
+from aggregator.problems import Prepared
+from aggregator.proposals import Proposer, delivery_day
+from aggregator.standing import newest_plan, standing_then
+from aggregator.track_record import TrackRecord
 from aggregator.workflow import MODEL, held_back_kw
 
 WH_PER_KWH = 1000
@@ -34,7 +35,7 @@ class _Made:
 
 
 def p11_split(evidence: Evidence) -> Finding:
-    """Each draft's problem comes out the same again, and in each scenario the split reaches what was bid."""
+    """Each draft comes out the same again, and in each scenario the split reaches what was bid."""
     checked, breaches = 0, []
     for made in _made_again(evidence):
         name = f"{made.opportunity_id} draft {made.draft.version}"
@@ -46,18 +47,23 @@ def p11_split(evidence: Evidence) -> Finding:
         if problem.inputs_digest != made.draft.why.inputs_digest:
             breaches.append(f"{name}: its inputs come out differently now")
             continue
-        offered = _on_slots(made.need, made.again, made.draft.offered_kw)
-        held = _on_slots(made.need, made.again, made.draft.base_kw) - _on_slots(
-            made.need, made.again, made.draft.kept_kw
+        proposal = propose(problem)
+        if isinstance(proposal, Infeasible):
+            breaches.append(f"{name}: now nothing could be bid: {proposal.reason}")
+            continue
+        bids = Bids(
+            np.array([offer.offered_kw for offer in proposal.offers]),
+            np.array([offer.held_kw for offer in proposal.offers]),
         )
-        short = shortfall(problem, offered, held)
-        if not holds(problem, offered, problem.base_kw - held, short):
+        if not holds(problem, bids):
             breaches.append(f"{name}: the cars of a scenario cannot split it")
-        # any bid holds with enough shortfall: it must be the shortfall that the margin was worked out with
-        margin_gbp = expected(problem, margins_gbp(problem, offered, held, short))
-        if abs(margin_gbp - made.draft.expected_margin_gbp) > TOLERANCE_GBP:
+        offer = proposal.offers[[line.name for line in problem.lines].index(made.opportunity_id)]
+        offered_kw = per_need_slot(made.need, problem.slots, offer.offered_kw.tolist(), min)
+        if offered_kw != made.draft.offered_kw:
+            breaches.append(f"{name}: it offers {made.draft.offered_kw} kW, made again {offered_kw}")
+        if abs(offer.expected_margin_gbp - made.draft.expected_margin_gbp) > TOLERANCE_GBP:
             breaches.append(
-                f"{name}: with what its scenarios miss it earns GBP {margin_gbp:.2f},"
+                f"{name}: made again it earns GBP {offer.expected_margin_gbp:.2f},"
                 f" it says GBP {made.draft.expected_margin_gbp:.2f}"
             )
     return Finding("P11 split", "scenarios of the model's drafts", checked, tuple(breaches))
@@ -66,26 +72,42 @@ def p11_split(evidence: Evidence) -> Finding:
 def p13_nomination(evidence: Evidence) -> Finding:
     """What was frozen is the plan made before the price was read, less what approved bids hold back."""
     checked, breaches = 0, []
+    spans: dict[tuple[str, Interval], list[str]] = {}
     for made in _made_again(evidence):
-        stored = evidence.store.plans.get(made.opportunity_id)
-        if stored is None or isinstance(made.again, str):
+        plans = [plan for _, plan in evidence.store.plans.all(made.opportunity_id)]
+        if not plans or isinstance(made.again, str):
             continue
-        if stored.digest != made.again.plan.digest:
+        if made.again.plan.digest not in {plan.digest for plan in plans}:
             breaches.append(f"{made.opportunity_id}: b0 comes out differently now")
-        span = Interval(stored.slots[0].start, stored.slots[-1].end)
-        nominated = {one.period: one for one in evidence.store.nominations.between(made.need.zone, span)}
-        held_kw = held_back_kw(stored, _standing(evidence, made.need.zone, span))
-        rows = zip(stored.slots, stored.base_discharge_kw, stored.base_charge_kw, strict=True)
-        for slot, base_kw, charge_kw in rows:
-            one = nominated.get(slot)
-            if one is not None:
-                checked += 1
-                kept_wh = _wh(max(0.0, base_kw - held_kw.get(slot, 0.0)), slot)
-                planned = (_wh(base_kw, slot), kept_wh, kept_wh - _wh(charge_kw, slot))
-                if (one.base_wh, one.kept_wh, one.export_wh) != planned:
-                    breaches.append(f"{one.zone} {utc_text(slot.start)}: nominated is not what was planned")
+        span = Interval(plans[-1].slots[0].start, plans[-1].slots[-1].end)
+        spans.setdefault((made.need.zone, span), []).append(made.opportunity_id)
+    for (zone, span), names in spans.items():
+        found = _nominated(evidence, zone, span, names)
+        checked += found[0]
+        breaches += found[1]
     unchecked = "bias within 5% over days on which nothing is called"
     return Finding("P13 nomination", "half-hours nominated", checked, tuple(breaches), unchecked)
+
+
+def _nominated(evidence: Evidence, zone: str, span: Interval, names: Sequence[str]) -> tuple[int, list[str]]:
+    """Return how many half-hours of a zone's day were nominated, and which are not what was planned."""
+    nominated = {one.period: one for one in evidence.store.nominations.between(zone, span)}
+    if not nominated:
+        return 0, []
+    plan = newest_plan(evidence.store, names, max(one.frozen_at for one in nominated.values()))
+    if plan is None:
+        return 0, [f"{zone} {utc_text(span.start)}: nominated without a plan"]
+    checked, breaches = 0, []
+    held_kw = held_back_kw(plan, _standing(evidence, zone, span))
+    for slot, base_kw, charge_kw in zip(plan.slots, plan.base_discharge_kw, plan.base_charge_kw, strict=True):
+        one = nominated.get(slot)
+        if one is not None:
+            checked += 1
+            kept_wh = _wh(max(0.0, base_kw - held_kw.get(slot, 0.0)), slot)
+            planned = (_wh(base_kw, slot), kept_wh, kept_wh - _wh(charge_kw, slot))
+            if (one.base_wh, one.kept_wh, one.export_wh) != planned:
+                breaches.append(f"{zone} {utc_text(slot.start)}: nominated is not what was planned")
+    return checked, breaches
 
 
 def _standing(evidence: Evidence, zone: str, span: Interval) -> Iterator[tuple[Requirement, Draft]]:
@@ -112,24 +134,20 @@ def _make_again(evidence: Evidence) -> Iterator[_Made]:
             if isinstance(fact, Received):
                 need = fact.requirement
             elif isinstance(fact, Proposed) and need is not None and fact.draft.by == MODEL:
-                known_at = fact.draft.why.known_at
-                if known_at is not None:
-                    yield _Made(name, need, fact.draft, _again(evidence, history, need, known_at))
+                yield _Made(name, need, fact.draft, _again(evidence, history, need, fact.draft))
 
 
-def _again(evidence: Evidence, history: History, need: Requirement, known_at: datetime) -> Prepared | str:
-    proposer = Proposer(evidence.settings, evidence.fleets.at(known_at), history, evidence.store.inbox.peaks)
-    return proposer.prepare(need, evidence.settings.products[need.product_id], known_at)
-
-
-def _on_slots(need: Requirement, prepared: Prepared, levels: Sequence[float]) -> FloatArray:
-    """Return a figure per slot of the requirement on the model's half-hours, 0 outside."""
-    spread = np.zeros(len(prepared.problem.slots))
-    for n, slot in enumerate(prepared.problem.slots):
-        for part, level in zip(need.slots, levels, strict=True):
-            if part.overlap(slot) is not None:
-                spread[n] = level
-    return spread
+def _again(evidence: Evidence, history: History, need: Requirement, draft: Draft) -> Prepared | str:
+    known_at = draft.why.known_at
+    if known_at is None:
+        return "no model made it"
+    store, products = evidence.store, evidence.settings.products
+    fleet, past = evidence.fleets.at(known_at), TrackRecord(store, products)
+    proposer = Proposer(evidence.settings, fleet, history, store.inbox.peaks, past)
+    slots = horizon_slots(delivery_day(need.window.start))
+    day = Interval(slots[0].start, slots[-1].end)
+    standing = standing_then(store, products, need.zone, day, draft.why.beside, known_at)
+    return proposer.prepare(need, products[need.product_id], known_at, standing, draft.bid_id)
 
 
 def _wh(kw: float, slot: Interval) -> int:

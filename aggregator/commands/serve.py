@@ -13,7 +13,7 @@ from aggregator.commands.context import Context
 from aggregator.config import Settings
 from aggregator.demo.run import run_demo
 from aggregator.ports import Clock
-from aggregator.proposals import solver_choice
+from aggregator.problems import solver_choice
 from aggregator.solver import SolverChoice, must_solve
 from aggregator.store import Store
 from aggregator.takeover import take_over
@@ -33,7 +33,7 @@ def serve_command(context: typer.Context) -> int:
     """Run the store's one gateway until SIGTERM or SIGINT; cars are released before it ends."""
     shared: Context = context.obj
     settings = shared.settings()
-    must_solve(solver_choice(settings))
+    must_solve(solver_choice(settings.bidding))
     with shared.store(create=True) as store, store.held():
         clock = shared.clock()
         take_over(store, shared.timekeeping, clock.now())

@@ -9,7 +9,7 @@ from aggregator.commands.context import Context
 from aggregator.commands.database import check_url, upgraded
 from aggregator.files.fleet import read_fleet
 from aggregator.files.sessions import read_sessions
-from aggregator.proposals import solver_choice
+from aggregator.problems import solver_choice
 from aggregator.solver import must_solve
 from aggregator.wiring import prices_of
 
@@ -52,7 +52,7 @@ def check_config(context: typer.Context) -> None:
     if settings.fleet.history is not None:
         read_sessions(settings.fleet.history)
     prices_of(settings, lambda _: ())
-    must_solve(solver_choice(settings))
+    must_solve(solver_choice(settings.bidding))
     platforms = [str(market.vtn.url) for market in settings.market]
     body = {
         "zones": settings.fleet.zones,

@@ -17,6 +17,7 @@ from aggregator.energy.cars import (
 )
 from aggregator.energy.nomination import expected_nomination
 from aggregator.energy.planning import BasePlan, base_plan
+from aggregator.energy.reach import ClassReach, Reach, TableReach, reach
 from aggregator.energy.tariff import Tariff
 from aggregator.energy.window import FleetWindow, fleet_window
 
@@ -24,10 +25,13 @@ __all__ = [
     "BasePlan",
     "BoolArray",
     "CarArrays",
+    "ClassReach",
     "FleetWindow",
     "FloatArray",
     "IntArray",
+    "Reach",
     "Stay",
+    "TableReach",
     "Tariff",
     "base_plan",
     "capability_kwh",
@@ -37,5 +41,6 @@ __all__ = [
     "fleet_window",
     "guard_kwh",
     "need_kwh",
+    "reach",
     "turn_down_kwh",
 ]

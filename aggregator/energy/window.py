@@ -2,6 +2,10 @@
 
 In a window a car either only gives, or, where it could not else keep its floor and target, only charges
 ("must-charge"). Charging planned before the window counts, inside it does not.
+
+Must-charge cars that together overload their site's connection share it pro rata if that suffices for all
+of them. Else the site is strained: who charges when is decided on the day, the lowest first, so that each
+is taken to draw all it can, all the time.
 """
 
 from dataclasses import dataclass, replace
@@ -17,10 +21,10 @@ from aggregator.energy.cars import (
     IntArray,
     Stay,
     exportable_kwh,
-    first_slots_kwh,
     guard_kwh,
     need_kwh,
 )
+from aggregator.energy.classes import Lead
 from aggregator.energy.planning import BasePlan
 
 
@@ -38,9 +42,11 @@ class FleetWindow:
         must_charge: Whether the car only charges, shape (cars,).
         exportable_kwh: E, 0 for must-charge cars, shape (cars,). [kWh AC]
         discharge_kw: p, at most the site's export room for a car alone there, shape (cars,). [kW AC]
-        fix_kwh: Charging at full power until the floor, shape (cars, slots). [kWh AC]
-        rest_kwh: q, what a must-charge car takes beside that, at any time, shape (cars,). [kWh AC]
-        rest_room_kwh: Most of it in each slot, shape (cars, slots). [kWh AC]
+        must_kw: Power at which a must-charge car draws, 0 for others, shape (cars,). [kW AC]
+        first_kwh: What it draws at that power at once: until its floor, or all in a strained site,
+            shape (cars,). [kWh AC]
+        rest_kwh: q, what it takes beside that, at any time, shape (cars,). [kWh AC]
+        below_floor_kwh: What any car lacks of its floor, shape (cars,). [kWh AC]
         fillable_kwh: What fits in until full, shape (cars,). [kWh AC]
         charge_kw: Most that a car alone on its site could draw, shape (cars,). [kW AC]
         site: Index into the rooms, shape (cars,).
@@ -57,9 +63,10 @@ class FleetWindow:
     must_charge: BoolArray
     exportable_kwh: FloatArray
     discharge_kw: FloatArray
-    fix_kwh: FloatArray
+    must_kw: FloatArray
+    first_kwh: FloatArray
     rest_kwh: FloatArray
-    rest_room_kwh: FloatArray
+    below_floor_kwh: FloatArray
     fillable_kwh: FloatArray
     charge_kw: FloatArray
     site: IntArray
@@ -72,6 +79,16 @@ class FleetWindow:
         """A: whether a car is plugged in for the whole slot, shape (cars, slots)."""
         slot = np.arange(self.slots)
         return (self.arrive[:, None] <= slot) & (slot < self.depart[:, None])
+
+    @property
+    def fix_kwh(self) -> FloatArray:
+        """What must-charge cars draw at once, slot by slot, shape (cars, slots). [kWh AC]"""
+        return Lead.of(self.arrive, self.first_kwh, self.must_kw * self.slot_hours).per_slot(self.slots)
+
+    @property
+    def rest_room_kwh(self) -> FloatArray:
+        """Most of the rest that a must-charge car can take in each slot, shape (cars, slots). [kWh AC]"""
+        return self.plugged * (self.must_kw * self.slot_hours)[:, None] - self.fix_kwh
 
     @property
     def present(self) -> BoolArray:
@@ -118,8 +135,12 @@ def fleet_window(
     stored_kwh = plan.energy_kwh[np.arange(cars.count), np.minimum(first_slot + arrive, first_slot + n_slots)]
     need = need_kwh(cars, stay, first_slot + n_slots, slot_hours)
     must = present & (stored_kwh < need - TINY_KWH)
-    plugged = stay.plugged(first_slot, n_slots)
-    fix_kwh, rest_kwh, room_kwh = _charging(cars, stay, plugged & must[:, None], stored_kwh, need, slot_hours)
+    below_kwh = np.where(present, np.maximum(0.0, cars.floor_kwh - stored_kwh) / cars.eta_charge, 0.0)
+    owed_kwh = np.where(must, (need - stored_kwh) / cars.eta_charge, 0.0)
+    hours = np.multiply(depart - arrive, slot_hours)
+    must_kw, strained = _must_charge_kw(cars, must, below_kwh, owed_kwh, hours)
+    all_kwh = must_kw * hours
+    first_kwh = np.where(strained, all_kwh, np.minimum(below_kwh, all_kwh))
     guard = guard_kwh(cars.capacity_kwh, soc_resolution)
     free_kwh = exportable_kwh(stored_kwh, need, cars.floor_kwh, guard, cars.eta_discharge)
     window = FleetWindow(
@@ -131,9 +152,10 @@ def fleet_window(
         must_charge=must,
         exportable_kwh=np.where(present & ~must, free_kwh, 0.0),
         discharge_kw=cars.discharge_kw,
-        fix_kwh=fix_kwh,
-        rest_kwh=rest_kwh,
-        rest_room_kwh=room_kwh,
+        must_kw=must_kw,
+        first_kwh=first_kwh,
+        rest_kwh=np.clip(owed_kwh, first_kwh, all_kwh) - first_kwh,
+        below_floor_kwh=below_kwh,
         fillable_kwh=np.where(
             present, np.maximum(0.0, cars.capacity_kwh - stored_kwh) / cars.eta_charge, 0.0
         ),
@@ -147,30 +169,21 @@ def fleet_window(
     return replace(window, discharge_kw=np.minimum(cars.discharge_kw, room_kw))
 
 
-def _charging(
-    cars: CarArrays,
-    stay: Stay,
-    plugged: BoolArray,
-    stored_kwh: FloatArray,
-    need: FloatArray,
-    slot_hours: float,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return fix (cars, slots), rest (cars,) and its room (cars, slots) of must-charge cars. [kWh AC]
+def _must_charge_kw(
+    cars: CarArrays, must: BoolArray, below_kwh: FloatArray, owed_kwh: FloatArray, hours: FloatArray
+) -> tuple[FloatArray, BoolArray]:
+    """Return the power at which must-charge cars draw, and which are on strained sites, both (cars,).
 
     Args:
         cars: The cars.
-        stay: Their stays: cars that share a site share its import room.
-        plugged: Slots in which a must-charge car is there, shape (cars, slots).
-        stored_kwh: Stored at first. [kWh]
-        need: To be held at the end. [kWh]
-        slot_hours: Length of a slot. [h]
+        must: Which must charge.
+        below_kwh: What each lacks of its floor. [kWh AC]
+        owed_kwh: What each has to take. [kWh AC]
+        hours: How long each is plugged in. [h]
     """
-    full_kwh = plugged * (cars.shared_charge_kw(stay.present) * slot_hours)[:, None]
-    missing_kwh = np.maximum(0.0, need - stored_kwh) / cars.eta_charge
-    taken_kwh = np.minimum(missing_kwh, full_kwh.sum(axis=1))
-    below_kwh = np.maximum(0.0, cars.floor_kwh - stored_kwh) / cars.eta_charge
-    fix_kwh = first_slots_kwh(below_kwh, full_kwh)
-    fix_kwh = np.where(full_kwh - fix_kwh < TINY_KWH, full_kwh, fix_kwh)  # rounding is no room
-    room_kwh = full_kwh - fix_kwh
-    rest_kwh = np.clip(taken_kwh - fix_kwh.sum(axis=1), 0.0, room_kwh.sum(axis=1))
-    return fix_kwh, rest_kwh, room_kwh
+    own_kw = np.where(must, np.minimum(cars.charge_kw, cars.import_room_kw[cars.site]), 0.0)
+    share_kw = cars.shared_charge_kw(must)
+    shares = share_kw < own_kw - TINY_KWH
+    pressed = shares & must & ((below_kwh > 0.0) | (owed_kwh > share_kw * hours + TINY_KWH))
+    strained = must & (np.bincount(cars.site, pressed, len(cars.import_room_kw)) > 0.0)[cars.site]
+    return np.where(strained, own_kw, share_kw), strained

@@ -10,6 +10,7 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from aggregator.model.explanation import Explanation
 from aggregator.model.time import LONDON, Interval
 
 WH_PER_KWH = 1000
@@ -275,37 +276,6 @@ class Plan:
     base_discharge_kw: tuple[float, ...]
     base_charge_kw: tuple[float, ...]
     digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a bid is what it is.
-
-    Attributes:
-        binding: The cuts that bind, in words.
-        bad_scenarios: The past days on which the bid would fall short, with the kWh missing.
-        marginal_cost_gbp_per_mwh: What the last kWh costs: recharge with losses and wear.
-        held_back_kwh: Base discharge given up to serve the bid. [kWh]
-        factor: Scale from past delivery; 1 where there is none.
-        cars: Cars behind the bid: most that any scenario counts on.
-        scenarios: Past days drawn.
-        solver: Name, status and gap of the solve.
-        margin_p10_gbp: Expected margin in the scenario at the 10th percentile.
-        inputs_digest: SHA-256 of all inputs; same inputs, same bid.
-        known_at: What was known by then was used; None for a bid that no model made.
-    """
-
-    binding: tuple[str, ...]
-    bad_scenarios: tuple[str, ...]
-    marginal_cost_gbp_per_mwh: float
-    held_back_kwh: float
-    factor: float
-    cars: int
-    scenarios: int
-    solver: str
-    margin_p10_gbp: float
-    inputs_digest: str
-    known_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

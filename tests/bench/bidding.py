@@ -5,8 +5,16 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from aggregator.bidding import Infeasible, Problem, propose
-from aggregator.energy import BasePlan, CarArrays, Stay, base_plan, capability_kwh, expected_nomination
+from aggregator.bidding import Infeasible, Line, Problem, propose
+from aggregator.energy import (
+    BasePlan,
+    CarArrays,
+    Reach,
+    Stay,
+    base_plan,
+    expected_nomination,
+    reach,
+)
 from aggregator.energy import fleet_window as windowed
 from aggregator.model.market import BidShape, Direction
 from aggregator.model.time import HALF_HOUR, Interval
@@ -38,42 +46,46 @@ class Zone:
         """Plan every scenario."""
         return [base_plan(self.cars, stay, self.tariff, SLOT_HOURS) for stay in self.stays]
 
-    def tables(self) -> np.ndarray:
-        """Return h_w(S), shape (scenarios, 2**slots). [kWh]"""
-        return np.array(
-            [
-                capability_kwh(windowed(self.cars, stay, plan, FIRST, SLOTS, SLOT_HOURS), SLOT_HOURS)
-                for stay, plan in zip(self.stays, self.plans, strict=True)
-            ]
-        )
+    def reach(self) -> Reach:
+        """Return what the cars can do, scenario by scenario."""
+        windows = [
+            windowed(self.cars, stay, plan, FIRST, SLOTS, SLOT_HOURS)
+            for stay, plan in zip(self.stays, self.plans, strict=True)
+        ]
+        return reach(windows, SLOT_HOURS, up=True)
 
-    def problem(self, tables: np.ndarray, solver: SolverName) -> Problem:
+    def problem(self, able: Reach, solver: SolverName) -> Problem:
         """Ask for all the zone has, from 17:00 to 19:00."""
         scenarios = len(self.stays)
         base_kw, charge_kw = expected_nomination(self.plans, None, FIRST, SLOTS)
         wanted = (np.arange(SLOTS) >= 2) & (np.arange(SLOTS) < 6)
         start = datetime(2025, 1, 15, 16, tzinfo=UTC)
-        return Problem(
-            slots=Interval(start, start + SLOTS * HALF_HOUR).slots(HALF_HOUR),
-            direction=Direction.UP,
+        line = Line(
+            name="evening",
             bid_slots=wanted,
             needed_kw=np.where(wanted, 6.0 * self.cars.count, 0.0),
             bid_shape=BidShape.PER_SLOT,
             tick_kw=1.0,
             min_kw=10.0,
             hold_back=True,
-            base_kw=base_kw,
-            charge_kw=charge_kw,
-            capability_kwh=tables,
-            scenario_labels=tuple(f"day {n}" for n in range(scenarios)),
-            probability=np.full(scenarios, 1.0 / scenarios),
-            spread_gbp_per_mwh=np.full(SLOTS, 20.0),
-            energy_cost_gbp_per_mwh=130.0,
             utilisation_gbp_per_mwh=500.0,
             availability_gbp_per_mw_h=10.0,
             award_probability=0.8,
             penalty_gbp_per_mwh=400.0,
-            nomination_penalty_gbp_per_mwh=1000.0,
+        )
+        return Problem(
+            slots=Interval(start, start + SLOTS * HALF_HOUR).slots(HALF_HOUR),
+            direction=Direction.UP,
+            lines=(line,),
+            base_kw=base_kw,
+            charge_kw=charge_kw,
+            committed_kw=np.zeros(SLOTS),
+            reach=able,
+            scenario_labels=tuple(f"day {n}" for n in range(scenarios)),
+            probability=np.full(scenarios, 1.0 / scenarios),
+            spread_gbp_per_mwh=np.full(SLOTS, 20.0),
+            base_gbp_per_mwh=np.full(SLOTS, 20.0),
+            energy_cost_gbp_per_mwh=130.0,
             cars=self.cars.count,
             inputs_digest="b" * 64,
             solver=SolverChoice(solver),
@@ -85,7 +97,7 @@ class Zone:
         Raises:
             RuntimeError: If there is none: a measurement of nothing would look fast.
         """
-        proposal = propose(self.problem(self.tables(), solver))
+        proposal = propose(self.problem(self.reach(), solver))
         if isinstance(proposal, Infeasible) or proposal.is_zero:
             raise RuntimeError(f"the bench's problem has no bid: {proposal}")
 
@@ -95,7 +107,7 @@ def rows() -> Iterator[Row]:
     for count, budget_ms in ONE_SCENARIO_MS.items():
         zone = Zone(count, 1)
         size = f"{count:,} cars, 1 scenario, {SLOTS} slots"
-        yield median_ms("bid, table alone", size, zone.tables)
+        yield median_ms("bid, table alone", size, zone.reach)
         for solver in SOLVERS:
             yield median_ms(
                 f"bid, table and LP, {solver}", size, lambda z=zone, s=solver: z.bid(s), budget_ms

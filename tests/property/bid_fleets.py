@@ -1,14 +1,15 @@
 """Random fleets for bids: tables by the formula itself, and an explicit split over cars to check them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import highspy
 import numpy as np
 
-from aggregator.bidding import Problem, propose
-from aggregator.bidding_types import FloatArray, Infeasible, Proposal
+from aggregator.bidding import Infeasible, Line, Offer, Problem, Proposal, propose
+from aggregator.bidding.problem import FloatArray
+from aggregator.energy import TableReach
 from aggregator.model.market import BidShape, Direction
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.solver import SolverChoice
@@ -51,34 +52,50 @@ def a_fleet(seed: int, *, cars: int, slots: int, scenarios: int) -> Fleet:
     )
 
 
-def a_problem(fleet: Fleet, **changes: Any) -> Problem:
-    """A problem on ``fleet``: all slots wanted, prices at which bidding pays, nothing planned."""
-    scenarios, _, slots = fleet.plugged.shape
-    start = datetime(2024, 12, 11, 16, tzinfo=UTC)
-    nothing = np.zeros(slots)
-    problem = Problem(
-        slots=Interval(start, start + slots * HALF_HOUR).slots(timedelta(minutes=30)),
-        direction=Direction.UP,
+def a_line(slots: int, **changes: Any) -> Line:
+    """A need of all slots, at prices at which bidding pays."""
+    line = Line(
+        name="need",
         bid_slots=np.ones(slots, dtype=bool),
         needed_kw=np.full(slots, 1000.0),
         bid_shape=BidShape.PER_SLOT,
         tick_kw=0.1,
         min_kw=0.0,
         hold_back=False,
-        base_kw=nothing,
-        charge_kw=nothing,
-        capability_kwh=fleet.table,
-        scenario_labels=tuple(f"2024-11-{day + 1:02}" for day in range(scenarios)),
-        probability=np.full(scenarios, 1.0 / scenarios),
-        spread_gbp_per_mwh=np.full(slots, 20.0),
-        energy_cost_gbp_per_mwh=130.0,
         utilisation_gbp_per_mwh=300.0,
         availability_gbp_per_mw_h=10.0,
         award_probability=0.8,
         penalty_gbp_per_mwh=400.0,
-        nomination_penalty_gbp_per_mwh=1000.0,
+    )
+    return replace(line, **changes)
+
+
+LINE = frozenset(field.name for field in fields(Line))
+
+
+def a_problem(fleet: Fleet, *lines: Line, **changes: Any) -> Problem:
+    """A problem on ``fleet``, nothing planned, no CVaR limit; changes of a line's fields go to a line."""
+    scenarios, _, slots = fleet.plugged.shape
+    start = datetime(2024, 12, 11, 16, tzinfo=UTC)
+    nothing = np.zeros(slots)
+    of_line = {name: changes.pop(name) for name in LINE & changes.keys()}
+    spread = changes.pop("spread_gbp_per_mwh", np.full(slots, 20.0))
+    problem = Problem(
+        slots=Interval(start, start + slots * HALF_HOUR).slots(timedelta(minutes=30)),
+        direction=Direction.UP,
+        lines=lines or (a_line(slots, **of_line),),
+        base_kw=nothing,
+        charge_kw=nothing,
+        committed_kw=nothing,
+        reach=TableReach(fleet.table),
+        scenario_labels=tuple(f"2024-11-{day + 1:02}" for day in range(scenarios)),
+        probability=np.full(scenarios, 1.0 / scenarios),
+        spread_gbp_per_mwh=spread,
+        base_gbp_per_mwh=spread,
+        energy_cost_gbp_per_mwh=130.0,
         cars=len(fleet.power_kw),
         inputs_digest="d" * 64,
+        cvar=None,
         solver=SolverChoice("highs"),
     )
     return replace(problem, **changes)
@@ -89,6 +106,12 @@ def proposed(problem: Problem) -> Proposal:
     answer = propose(problem)
     assert not isinstance(answer, Infeasible), answer.reason
     return answer
+
+
+def the_offer(problem: Problem) -> Offer:
+    """Propose for a problem of one line."""
+    (offer,) = proposed(problem).offers
+    return offer
 
 
 def split_shortfall_kwh(fleet: Fleet, scenario: int, wanted_kw: FloatArray) -> float:

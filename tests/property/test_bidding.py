@@ -9,11 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.bidding import Cvar, Infeasible, holds, propose
-from aggregator.bidding_types import Shortfall
+from aggregator.bidding import Bids, Cvar, Infeasible, propose
+from aggregator.bidding.value import delivered_kw, missing_kw
+from aggregator.energy import TableReach
 from aggregator.model.market import BidShape, Direction
 from aggregator.solver import SolverChoice
-from tests.property.bid_fleets import HOURS, a_fleet, a_problem, proposed, split_shortfall_kwh
+from tests.property.bid_fleets import (
+    HOURS,
+    a_fleet,
+    a_problem,
+    proposed,
+    split_shortfall_kwh,
+    the_offer,
+)
 
 FEW = settings(max_examples=25, deadline=None)
 seeds = st.integers(0, 10**6)
@@ -28,13 +36,15 @@ def test_every_scenario_can_be_split_to_nomination_plus_bid_less_its_own_shortfa
     base_kw = draw.uniform(0.0, 6.0, 5)
     problem = a_problem(fleet, bid_shape=shape, hold_back=hold_back, base_kw=base_kw)
     bid = proposed(problem)
+    bids = Bids(bid.offers[0].offered_kw[None], bid.offers[0].held_kw[None])
+    served_kw = delivered_kw(problem, bids)
     for w in range(4):
-        short_kw = bid.shortfall.unmet_kw[w] + bid.shortfall.nomination_kw[w]
-        wanted_kw = bid.kept_kw + bid.offered_kw - short_kw
-        assert split_shortfall_kwh(fleet, w, wanted_kw) <= 1e-5
+        assert split_shortfall_kwh(fleet, w, served_kw[w]) <= 1e-5
         asked_kw = bid.kept_kw + bid.offered_kw
         least_kwh = split_shortfall_kwh(fleet, w, asked_kw)
-        assert HOURS * short_kw.sum() == pytest.approx(least_kwh, abs=1e-5)
+        assert HOURS * (asked_kw - served_kw[w]).sum() == pytest.approx(least_kwh, abs=1e-5)
+        without = split_shortfall_kwh(fleet, w, bid.kept_kw)
+        assert HOURS * bid.unmet_kw[w, 0] == pytest.approx(least_kwh - without, abs=1e-5)
 
 
 @FEW
@@ -63,7 +73,7 @@ def test_one_scenario_is_never_bid_beyond_what_comes(seed):
     fleet = a_fleet(seed, cars=5, slots=4, scenarios=1)
     bid = proposed(a_problem(fleet))
     assert split_shortfall_kwh(fleet, 0, bid.offered_kw) <= 1e-5
-    assert bid.bad_scenarios == ()
+    assert bid.offers[0].bad_scenarios == ()
 
 
 @FEW
@@ -82,7 +92,7 @@ def test_more_penalty_never_raises_what_is_missing(seed, shape):
         proposed(a_problem(fleet, bid_shape=shape, tick_kw=1e-3, penalty_gbp_per_mwh=penalty))
         for penalty in (100.0, 1000.0)
     ]
-    lax, strict = (float(bid.shortfall.unmet_kw.sum()) for bid in missing)
+    lax, strict = (float(bid.unmet_kw.sum()) for bid in missing)
     assert strict <= lax + 12 * 1e-3
 
 
@@ -124,11 +134,11 @@ def test_holding_back_never_earns_less_and_is_off_unless_allowed(seed):
     kept = proposed(a_problem(fleet, **common))
     held = proposed(a_problem(fleet, hold_back=True, **common))
     assert (kept.kept_kw == base_kw).all()
-    assert kept.held_back_kwh == 0.0
+    assert kept.offers[0].held_back_kwh == 0.0
     assert held.expected_margin_gbp >= kept.expected_margin_gbp - 4e-3
     assert (held.kept_kw[~wanted] == base_kw[~wanted]).all()
     assert (held.kept_kw <= base_kw).all()
-    assert held.held_back_kwh == pytest.approx(HOURS * (base_kw - held.kept_kw).sum())
+    assert held.offers[0].held_back_kwh == pytest.approx(HOURS * (base_kw - held.kept_kw).sum())
 
 
 def test_renamed_energy_earns_the_price_instead_of_the_spread():
@@ -142,7 +152,7 @@ def test_renamed_energy_earns_the_price_instead_of_the_spread():
     assert worth_it.offered_kw.tolist() == [6.0]
     assert worth_it.kept_kw.tolist() == [0.0]
     assert worth_it.expected_margin_gbp == pytest.approx(0.003 * (30.0 - 20.0))
-    assert worth_it.marginal_cost_gbp_per_mwh == pytest.approx(150.0)
+    assert worth_it.offers[0].marginal_cost_gbp_per_mwh == pytest.approx(150.0)
     assert proposed(a_problem(fleet, utilisation_gbp_per_mwh=19.0, **common)).is_zero
 
 
@@ -167,7 +177,7 @@ def test_losing_base_discharge_is_not_held_back_for_its_own_sake():
         a_problem(fleet, spread_gbp_per_mwh=np.full(4, -500.0), hold_back=True, base_kw=np.full(4, 2.0))
     )
     assert bid.is_zero
-    assert bid.held_back_kwh == 0.0
+    assert bid.offers[0].held_back_kwh == 0.0
 
 
 @FEW
@@ -178,7 +188,7 @@ def test_the_cvar_limit_is_kept_after_rounding(seed, limit):
         fleet, cvar=Cvar(0.6, limit), tick_kw=1.0, penalty_gbp_per_mwh=0.0, bid_shape=BidShape.FLAT
     )
     bid = proposed(problem)
-    worst = np.sort(bid.shortfall.unmet_kw.sum(axis=1))[-2:].mean()
+    worst = np.sort(bid.unmet_kw[:, 0])[-2:].mean()
     assert worst <= limit * bid.offered_kw.sum() + 1e-5
 
 
@@ -197,7 +207,7 @@ def test_the_same_problem_gives_the_same_bid():
     problem = a_problem(a_fleet(8, cars=9, slots=6, scenarios=5), solver=SolverChoice("glpk"))
     first, second = proposed(problem), proposed(problem)
     assert first.offered_kw.tobytes() == second.offered_kw.tobytes()
-    assert first.binding == second.binding
+    assert first.offers[0].binding == second.offers[0].binding
 
 
 def test_a_down_product_uses_the_room_beside_charging_already_planned():
@@ -212,25 +222,28 @@ def test_a_down_product_uses_the_room_beside_charging_already_planned():
 def test_must_charge_energy_is_nominated_and_not_asked_for():
     table = np.array([[0.0, -1.0, 2.0, 1.0]])
     fleet = a_fleet(2, cars=1, slots=2, scenarios=1)
-    bid = proposed(a_problem(fleet, capability_kwh=table, charge_kw=np.array([2.0, 0.0])))
+    bid = proposed(a_problem(fleet, reach=TableReach(table), charge_kw=np.array([2.0, 0.0])))
     assert bid.offered_kw.tolist() == [0.0, 4.0]
-    assert bid.shortfall.nomination_kw.sum() == 0.0
+    assert bid.unmet_kw.sum() == 0.0
 
 
 def test_a_nomination_out_of_reach_is_said_and_does_not_count_against_the_bid():
     table = np.array([[0.0, 1.0]])
     fleet = a_fleet(2, cars=1, slots=1, scenarios=1)
-    bid = proposed(a_problem(fleet, capability_kwh=table, base_kw=np.array([5.0])))
+    problem = a_problem(fleet, reach=TableReach(table), base_kw=np.array([5.0]))
+    bid = proposed(problem)
     assert bid.is_zero
-    assert bid.shortfall.nomination_kw.tolist() == [[3.0]]
+    assert missing_kw(problem, problem.standing_kw(np.zeros(1))).tolist() == [3.0]
     assert bid.expected_margin_gbp == 0.0
 
 
 def test_the_words_name_slots_in_local_time_and_past_days():
     fleet = a_fleet(2, cars=1, slots=2, scenarios=2)
     table = np.array([[0.0, 3.0, 3.0, 3.0], [0.0, 1.0, 1.0, 1.0]])
-    problem = a_problem(fleet, capability_kwh=table, probability=np.array([0.95, 0.05]))
-    bid = proposed(replace(problem, bid_shape=BidShape.FLAT))
+    problem = a_problem(
+        fleet, reach=TableReach(table), probability=np.array([0.95, 0.05]), bid_shape=BidShape.FLAT
+    )
+    bid = the_offer(problem)
     assert bid.binding[0] == "16:00-17:00 on 2024-11-01"
     assert [str(bad) for bad in bid.bad_scenarios] == ["2024-11-02: 2.0 kWh"]
     assert bid.margin_p10_gbp > bid.expected_margin_gbp
@@ -241,23 +254,14 @@ def test_the_factor_makes_the_bid_smaller():
     whole = proposed(a_problem(fleet))
     less = proposed(a_problem(fleet, factor=0.8))
     assert (less.offered_kw <= 0.8 * whole.offered_kw + 0.1).all()
-    assert less.factor == 0.8
-
-
-def test_a_bid_beyond_the_table_does_not_hold():
-    fleet = a_fleet(5, cars=6, slots=3, scenarios=1)
-    problem = a_problem(fleet)
-    bid = proposed(problem)
-    none = Shortfall(np.zeros((1, 3)), np.zeros((1, 3)))
-    assert holds(problem, bid.offered_kw, bid.kept_kw, none)
-    assert not holds(problem, bid.offered_kw + 0.5, bid.kept_kw, none)
+    assert less.offers[0].factor == 0.8
 
 
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
         ({"penalty_gbp_per_mwh": 0.0}, "penalty is too low"),
-        ({"capability_kwh": np.zeros((2, 4))}, "capability table"),
+        ({"reach": TableReach(np.zeros((2, 4)))}, "2 scenarios and 3 slots"),
         ({"probability": np.array([0.5, 0.2])}, "sum to 0.7"),
         ({"base_kw": np.zeros(2)}, "one figure for each"),
         ({"needed_kw": np.array([1.0, np.nan, 1.0])}, "finite"),

@@ -1,0 +1,99 @@
+"""From a problem to bids: the optimum, made smaller by what is known of it, then checked once more.
+
+Order: who may bid in which slot; the programme; the conformal factor, whole ticks and minimum; hold-back and
+shortfall anew for the bids as they stand; P11, checked on them. Cars are in none of it, only what they can do
+(`aggregator.energy.Reach`): the programme is as large for a million cars as for ten.
+
+The drivers' GBP 30 a month for 12 nights plugged in is in no margin: a night counts by when the car is
+plugged in, so that nothing in a bid can make or void it.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from aggregator.bidding.answer import BadScenario, Infeasible, Offer, Proposal, Tranche
+from aggregator.bidding.exclusive import assigned
+from aggregator.bidding.explain import offers_of
+from aggregator.bidding.problem import Cvar, FloatArray, Line, Problem, Tier, why_not
+from aggregator.bidding.program import Optimum, Search, optimise
+from aggregator.bidding.rounding import asked_of_cars, offers_kw
+from aggregator.bidding.value import Bids, holds, unmet_kw, worth_gbp
+from aggregator.model.errors import Unavailable
+from aggregator.solver import SolverRun
+
+__all__ = [
+    "BadScenario",
+    "Bids",
+    "Cvar",
+    "Infeasible",
+    "Line",
+    "Offer",
+    "Problem",
+    "Proposal",
+    "Tier",
+    "Tranche",
+    "holds",
+    "propose",
+]
+
+_ROUNDING_KW = 1e-6
+_SAME = 1e-3
+"""Bids rounded by less than this part keep their hold-back."""
+
+
+def propose(problem: Problem) -> Proposal | Infeasible:
+    """Find the bids with the highest expected margin that every scenario can split.
+
+    A bid of zero is a proposal like any other. The same problem always gives the same answer.
+
+    Raises:
+        BadMessage: If the solver is not installed.
+        Unavailable: If it found no answer, though there always is one: it failed, or its time ran out.
+    """
+    reason = why_not(problem)
+    if reason is not None:
+        return Infeasible(reason)
+    alone, lost_to = assigned(problem)
+    if not any(line.most_kw.any() for line in alone.lines):
+        nothing = Bids.nothing(alone)
+        return _proposal(alone, nothing, SolverRun(alone.solver.name, "optimal", 0.0), lost_to, nothing)
+    relaxed = optimise(alone)
+    if not relaxed.run.solved:
+        raise Unavailable(f"the solver {relaxed.run.name} found no bid: {relaxed.run.status}")
+    offered_kw = offers_kw(alone, relaxed)
+    held_kw = _held_for(alone, offered_kw, relaxed)
+    offered = Bids(offered_kw, held_kw)
+    if not holds(alone, offered):
+        return Infeasible("no scenario can split the bid: what the fleet can do is inconsistent")
+    best_gbp = worth_gbp(alone, relaxed.bids)
+    found_gbp = worth_gbp(alone, asked_of_cars(alone, offered_kw, held_kw))
+    gap = max(0.0, best_gbp - found_gbp) / max(abs(best_gbp), 1e-9) if best_gbp > 0.0 else 0.0
+    run = replace(relaxed.run, gap=min(1.0, max(gap, relaxed.run.gap)))
+    return _proposal(alone, offered, run, lost_to, relaxed.bids)
+
+
+def _held_for(problem: Problem, offered_kw: FloatArray, relaxed: Optimum) -> FloatArray:
+    """Return the hold-back that the bids as they stand still need: none for bids of nothing."""
+    if not relaxed.bids.held_kw.any() or not offered_kw.any():
+        return np.zeros(problem.shape)
+    asked = asked_of_cars(problem, offered_kw, relaxed.bids.held_kw)
+    if np.abs(asked.bid_kw - relaxed.bids.bid_kw).sum() <= _SAME * relaxed.bids.bid_kw.sum():
+        return relaxed.bids.held_kw
+    again = optimise(problem, Search(fixed_kw=asked.bid_kw, cuts=relaxed.cuts))
+    held_kw = again.bids.held_kw if again.run.solved else relaxed.bids.held_kw
+    return np.where(held_kw < _ROUNDING_KW, 0.0, held_kw) * offered_kw.any(axis=1, keepdims=True)
+
+
+def _proposal(
+    problem: Problem, offered: Bids, run: SolverRun, lost_to: tuple[str | None, ...], relaxed: Bids
+) -> Proposal:
+    unmet = unmet_kw(problem, offered)
+    return Proposal(
+        offers=offers_of(problem, offered, unmet, relaxed, lost_to),
+        kept_kw=problem.base_kw - offered.held_kw.sum(axis=0),
+        unmet_kw=unmet,
+        cars=problem.cars,
+        run=run,
+        inputs_digest=problem.inputs_digest,
+    )

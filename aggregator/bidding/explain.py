@@ -1,0 +1,116 @@
+"""Why bids are what they are: what stops them, where they fall short, what each part of them costs."""
+
+import numpy as np
+
+from aggregator.bidding.answer import BadScenario, Offer, Tranche
+from aggregator.bidding.problem import KW_PER_MW, FloatArray, Problem
+from aggregator.bidding.value import Bids, expected, margins_gbp, missing_kw, percentile, unmet_kw
+
+TRANCHES = 4
+
+_MAX_WORDS = 8
+_MISSING_KWH = 1e-3
+_TIGHT = 1e-6
+
+
+def offers_of(
+    problem: Problem, offered: Bids, unmet: FloatArray, relaxed: Bids, lost_to: tuple[str | None, ...]
+) -> tuple[Offer, ...]:
+    """Return each line's offer with its reasons.
+
+    Args:
+        problem: The problem, no two lines in one slot.
+        offered: What is offered, hold-back included.
+        unmet: What each scenario misses of it, shape (scenarios, lines). [kW]
+        relaxed: The programme's answer before factor, ticks and minimum: what binds is said of it.
+        lost_to: Which line bids instead of each.
+    """
+    margins = margins_gbp(problem, offered, unmet)
+    hours = problem.slot_hours
+    return tuple(
+        Offer(
+            name=line.name,
+            offered_kw=offered.bid_kw[q],
+            held_kw=offered.held_kw[q],
+            held_back_kwh=hours * float(offered.held_kw[q].sum()),
+            held_back_gbp=hours / KW_PER_MW * float((problem.base_gbp_per_mwh * offered.held_kw[q]).sum()),
+            expected_margin_gbp=expected(problem, margins[:, q]),
+            margin_p10_gbp=percentile(problem, margins[:, q], 0.1),
+            margin_p90_gbp=percentile(problem, margins[:, q], 0.9),
+            tranches=_tranches(problem, offered, q),
+            binding=_binding(problem, relaxed, q),
+            bad_scenarios=_bad_scenarios(problem, hours * unmet[:, q]),
+            factor=line.factor,
+            lost_to=lost_to[q],
+        )
+        for q, line in enumerate(problem.lines)
+    )
+
+
+def _tranches(problem: Problem, offered: Bids, q: int) -> tuple[Tranche, ...]:
+    """Return the marginal cost of a bid's parts, equal ones where ticks allow, the others' bids unchanged."""
+    line, top_kw = problem.lines[q], float(offered.bid_kw[q].max(initial=0.0))
+    if top_kw <= 0.0:
+        return ()
+    levels = np.unique(np.ceil(np.linspace(0.0, top_kw, TRANCHES + 1) / line.tick_kw - _TIGHT) * line.tick_kw)
+    costs = [_cost_gbp(problem, _cut_to(offered, q, float(level))) for level in levels]
+    energy = [problem.slot_hours / KW_PER_MW * np.minimum(offered.bid_kw[q], level).sum() for level in levels]
+    marginal = np.diff(costs) / np.maximum(np.diff(energy), 1e-12)
+    return tuple(
+        Tranche(min(float(level), top_kw), float(price))
+        for level, price in zip(levels[1:], marginal, strict=True)
+    )
+
+
+def _cut_to(offered: Bids, q: int, level_kw: float) -> Bids:
+    """Return the bids with a line cut to a level; the energy it gives up is first what was held back."""
+    bid_kw, held_kw = offered.bid_kw.copy(), offered.held_kw.copy()
+    bid_kw[q] = np.minimum(bid_kw[q], level_kw)
+    held, less = float(held_kw[q].sum()), float(offered.bid_kw[q].sum() - bid_kw[q].sum())
+    if held > 0.0:
+        held_kw[q] *= max(0.0, held - less) / held
+    return Bids(bid_kw, held_kw)
+
+
+def _cost_gbp(problem: Problem, bids: Bids) -> float:
+    """Return what delivering bids costs if all are called, the mean over scenarios. [GBP]"""
+    unmet = unmet_kw(problem, bids)
+    penalties = np.array([line.penalty_gbp_per_mwh for line in problem.lines])
+    delivered_kw = bids.bid_kw.sum() - unmet.sum(axis=1)
+    held = float((np.maximum(problem.base_gbp_per_mwh, 0.0) * bids.held_kw.sum(axis=0)).sum())
+    cost = problem.energy_cost_gbp_per_mwh * delivered_kw + unmet @ penalties + held
+    given_kw = problem.giving_kw(bids.held_kw.sum(axis=0)) + bids.bid_kw.sum(axis=0)
+    for tier in problem.tiers:
+        used_kwh = tier.reach.most_kwh(problem.slot_hours * given_kw)
+        cost = cost - tier.saving_gbp_per_mwh * used_kwh / problem.slot_hours
+    return problem.slot_hours / KW_PER_MW * float(problem.probability @ cost)
+
+
+def _binding(problem: Problem, relaxed: Bids, q: int) -> tuple[str, ...]:
+    """Say what stops the programme's bid: the need itself, and sets of slots, the likeliest days first."""
+    line, bid_kw = problem.lines[q], relaxed.bid_kw[q]
+    if not bid_kw.any():
+        return ()
+    words = []
+    met = line.bid_slots & (bid_kw >= line.most_kw / line.factor - _TIGHT)
+    if met.any():
+        words.append(f"the whole need in {problem.words(met)}")
+    held_kw = relaxed.held_kw.sum(axis=0)
+    more = relaxed.bid_kw.sum(axis=0) + np.where(line.bid_slots, line.tick_kw, 0.0)
+    demand_kw = problem.standing_kw(held_kw) + more
+    asked_kwh = np.tile(problem.slot_hours * demand_kw, (len(problem.probability), 1))
+    members, _ = problem.reach.tightest(asked_kwh)
+    missed = missing_kw(problem, demand_kw) > missing_kw(problem, demand_kw - more) + _TIGHT
+    for w in np.argsort(-problem.probability, kind="stable").tolist():
+        if missed[w] and members[w].any():
+            words.append(f"{problem.words(members[w])} on {problem.scenario_labels[w]}")
+    return tuple(words[:_MAX_WORDS])
+
+
+def _bad_scenarios(problem: Problem, missing_kwh: FloatArray) -> tuple[BadScenario, ...]:
+    order = np.argsort(-missing_kwh, kind="stable").tolist()
+    return tuple(
+        BadScenario(problem.scenario_labels[w], float(missing_kwh[w]))
+        for w in order
+        if missing_kwh[w] > _MISSING_KWH
+    )

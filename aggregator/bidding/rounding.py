@@ -1,0 +1,154 @@
+"""From the programme's bids to offers: the factor, whole ticks, and 0 or at least the minimum.
+
+Rounding down is always safe, as of what can be split every part can. From there, ticks are added, moved and
+taken off while that earns more. Where this leaves more than a little on the table and there are few enough
+integers, integer programming has a try too, within a limit of time; the better of both is kept.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from aggregator.bidding.problem import BoolArray, FloatArray, Problem
+from aggregator.bidding.program import Optimum, Search, optimise
+from aggregator.bidding.value import Bids, keeps_cvar, unmet_kw, worth_gbp
+from aggregator.model.market import BidShape
+
+MAX_INTEGERS = 16
+GOOD_ENOUGH, WORTH_TRYING = 2e-4, 2e-3
+"""How far from the best without ticks a bid may stay before it is climbed from, and before integer
+programming is tried. [-]"""
+
+MILP_TIME_S = 5.0
+_MAX_MOVES = 200
+_MAX_TRIALS = 4000
+_ROUNDING = 1e-6
+_GBP_NOISE = 1e-9
+
+
+def offers_kw(problem: Problem, relaxed: Optimum) -> FloatArray:
+    """Return what is offered, shape (lines, slots): whole ticks after the factor, within CVaR. [kW]
+
+    Args:
+        problem: No two lines want the same slot any more.
+        relaxed: The programme's answer without ticks and minimum.
+    """
+    held_kw = relaxed.bids.held_kw
+    bound_gbp = worth_gbp(problem, relaxed.bids)
+    best_kw = _within_cvar(problem, floored(problem, relaxed.bids.bid_kw), held_kw)
+    if bound_gbp - _worth(problem, best_kw, held_kw) <= GOOD_ENOUGH * abs(bound_gbp):
+        return best_kw
+    best_kw = _climbed(problem, best_kw, held_kw)
+    raised_kw = _raised(problem, relaxed.bids.bid_kw)
+    if raised_kw is not None:
+        again_kw = _climbed(problem, _within_cvar(problem, raised_kw, held_kw), held_kw)
+        best_kw = max(best_kw, again_kw, key=lambda kw: _worth(problem, kw, held_kw))
+    short_of_it = bound_gbp - _worth(problem, best_kw, held_kw) > WORTH_TRYING * abs(bound_gbp)
+    if not (short_of_it and integers(problem) <= MAX_INTEGERS):
+        return best_kw
+    limit_s = min(problem.solver.time_limit_s, MILP_TIME_S)
+    whole = optimise(problem, Search(whole=True, cuts=relaxed.cuts, time_limit_s=limit_s))
+    if not whole.run.solved:
+        return best_kw
+    whole_kw = _within_cvar(problem, floored(problem, whole.bids.bid_kw), whole.bids.held_kw)
+    whole_worth = _worth(problem, whole_kw, whole.bids.held_kw)
+    return whole_kw if whole_worth > _worth(problem, best_kw, held_kw) + _GBP_NOISE else best_kw
+
+
+def integers(problem: Problem) -> int:
+    """Return how many whole numbers decide the bids."""
+    flat = [line.bid_shape is BidShape.FLAT for line in problem.lines]
+    wanted = [int(line.bid_slots.sum()) for line in problem.lines]
+    return sum(min(count, 1) if one else count for one, count in zip(flat, wanted, strict=True))
+
+
+def floored(problem: Problem, bid_kw: FloatArray) -> FloatArray:
+    """Return bids times their factors, down to whole ticks; below the minimum is 0. [kW]"""
+    offered_kw = np.zeros(problem.shape)
+    for q, line in enumerate(problem.lines):
+        kw = np.minimum(line.factor * bid_kw[q], line.most_kw)
+        ticks = np.floor(np.maximum(kw, 0.0) / line.tick_kw + _ROUNDING)
+        offered_kw[q] = np.where(ticks * line.tick_kw < line.least_kw, 0.0, ticks * line.tick_kw)
+    return offered_kw
+
+
+def asked_of_cars(problem: Problem, offered_kw: FloatArray, held_kw: FloatArray) -> Bids:
+    """Return offers at the size that scenarios are asked for: before the factor."""
+    factors = np.array([line.factor for line in problem.lines])
+    return Bids(offered_kw / factors[:, None], held_kw)
+
+
+def _worth(problem: Problem, offered_kw: FloatArray, held_kw: FloatArray) -> float:
+    used_kw = held_kw * offered_kw.any(axis=1, keepdims=True)
+    return worth_gbp(problem, asked_of_cars(problem, offered_kw, used_kw))
+
+
+def _raised(problem: Problem, bid_kw: FloatArray) -> FloatArray | None:
+    """Return the bids with those below the minimum lifted to it, None where there are none."""
+    lifted = bid_kw.copy()
+    for q, line in enumerate(problem.lines):
+        small = (bid_kw[q] > _ROUNDING) & (line.factor * bid_kw[q] < line.least_kw)
+        lifted[q] = np.where(small, line.least_kw / line.factor, bid_kw[q])
+    return floored(problem, lifted) if (lifted != bid_kw).any() else None
+
+
+def _climbed(problem: Problem, start_kw: FloatArray, held_kw: FloatArray) -> FloatArray:
+    """Follow the best single move while one earns more."""
+    best_kw, best = start_kw, _worth(problem, start_kw, held_kw)
+    trials = 0
+    for _ in range(_MAX_MOVES):
+        moves = list(_moves(problem, best_kw))
+        trials += len(moves)
+        if not moves or trials > _MAX_TRIALS:
+            break
+        worths = [_worth(problem, kw, held_kw) for kw in moves]
+        top = int(np.argmax(worths))
+        if worths[top] <= best + _GBP_NOISE + 1e-7 * abs(best):
+            break
+        best_kw, best = moves[top], worths[top]
+    return best_kw
+
+
+def _moves(problem: Problem, offered_kw: FloatArray) -> Iterator[FloatArray]:
+    """Yield every bid one tick, or one switch between 0 and the minimum, away from another."""
+    for q, line in enumerate(problem.lines):
+        for where in _handles(problem, q):
+            level = float(offered_kw[q][where].max(initial=0.0))
+            most_kw = float(line.most_kw[where].min(initial=np.inf))
+            up = max(level + line.tick_kw, line.least_kw)
+            down = level - line.tick_kw if level - line.tick_kw >= line.least_kw - _ROUNDING else 0.0
+            for new in {up, down, 0.0} - {level}:
+                if 0.0 <= new <= most_kw + _ROUNDING:
+                    moved = offered_kw.copy()
+                    moved[q][where] = new
+                    yield moved
+
+
+def _handles(problem: Problem, q: int) -> Iterator[BoolArray]:
+    """Yield the sets of slots of a line that move together."""
+    line = problem.lines[q]
+    if line.bid_shape is BidShape.FLAT:
+        if line.bid_slots.any():
+            yield line.bid_slots
+        return
+    for slot in np.flatnonzero(line.bid_slots).tolist():
+        yield np.arange(len(line.bid_slots)) == slot
+
+
+def _within_cvar(problem: Problem, offered_kw: FloatArray, held_kw: FloatArray) -> FloatArray:
+    """Take ticks off the line that breaks the limit most until all keep it again."""
+    while offered_kw.any():
+        bids = asked_of_cars(problem, offered_kw, held_kw)
+        unmet = unmet_kw(problem, bids)
+        if keeps_cvar(problem, bids, unmet):
+            break
+        part_missed = (problem.probability @ unmet) / np.maximum(bids.bid_kw.sum(axis=1), _ROUNDING)
+        q = int(part_missed.argmax())
+        line = problem.lines[q]
+        highest = offered_kw[q] == offered_kw[q].max()
+        lower = line.bid_slots if line.bid_shape is BidShape.FLAT else highest
+        less_kw = offered_kw.copy()
+        less_kw[q] = np.maximum(0.0, offered_kw[q] - line.tick_kw * lower)
+        less_kw[q] = np.where(less_kw[q] < line.least_kw - _ROUNDING, 0.0, less_kw[q])
+        offered_kw = less_kw
+    return offered_kw

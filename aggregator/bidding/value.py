@@ -1,0 +1,158 @@
+"""What bids deliver and earn, read off what the fleet can do: no solver.
+
+What a scenario can do is submodular, so serving the demands that are dearest to miss first is optimal
+(Edmonds): demands x get ``min over S of x(outside S) + h(S)`` in all, and each gets what it adds to that.
+Standing promises, nomination and commitments, come first; then the lines. All bids are taken to be called at
+once: what one of them misses alone is never more.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aggregator.bidding.problem import KW_PER_MW, FloatArray, Problem
+from aggregator.plan_value import cvar
+
+NOISE_KW = 1e-9
+FEASIBLE_KWH = 1e-6
+TENTH = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bids:
+    """What is asked of the scenarios, both of shape (lines, slots).
+
+    Attributes:
+        bid_kw: At the size before each line's factor. [kW]
+        held_kw: Base discharge held back for each line. [kW]
+    """
+
+    bid_kw: FloatArray
+    held_kw: FloatArray
+
+    @classmethod
+    def nothing(cls, problem: Problem) -> "Bids":
+        """Return no bids."""
+        return cls(np.zeros(problem.shape), np.zeros(problem.shape))
+
+
+def missing_kw(problem: Problem, demand_kw: FloatArray) -> FloatArray:
+    """Return what each scenario misses in all of a demand (slots,), shape (scenarios,). [kW, summed]"""
+    most_kwh = problem.reach.most_kwh(problem.slot_hours * demand_kw)
+    return np.maximum(0.0, float(demand_kw.sum()) - most_kwh / problem.slot_hours)
+
+
+def unmet_kw(problem: Problem, bids: Bids) -> FloatArray:
+    """Return u: what each scenario misses of each line, summed over slots, (scenarios, lines). [kW]"""
+    demand_kw = problem.standing_kw(bids.held_kw.sum(axis=0))
+    before_kw = missing_kw(problem, demand_kw)
+    unmet = np.zeros((len(problem.probability), len(problem.lines)))
+    for q in problem.order:
+        if bids.bid_kw[q].any():
+            demand_kw = demand_kw + bids.bid_kw[q]
+            in_all_kw = missing_kw(problem, demand_kw)
+            unmet[:, q] = np.clip(in_all_kw - before_kw, 0.0, bids.bid_kw[q].sum())
+            before_kw = in_all_kw
+    scale = max(1.0, float(bids.bid_kw.sum()))
+    return np.where(unmet < NOISE_KW * scale, 0.0, unmet)
+
+
+def delivered_kw(problem: Problem, bids: Bids) -> FloatArray:
+    """Return what each scenario's cars are asked for slot by slot once it is cut to what they can do.
+
+    Shape (scenarios, slots): nomination, commitments and bids, less the scenario's own shortfall (P11). [kW]
+    """
+    n = len(problem.slots)
+    standing = problem.standing_kw(bids.held_kw.sum(axis=0))
+    demand, served = np.full(n, -np.inf), np.zeros((len(problem.probability), n))
+    before_kwh: FloatArray = np.zeros(len(problem.probability))
+    for slot in range(n):
+        demand[slot] = problem.slot_hours * standing[slot]
+        most_kwh = problem.reach.most_kwh(demand)
+        served[:, slot], before_kwh = (most_kwh - before_kwh) / problem.slot_hours, most_kwh
+    for q in problem.order:
+        for slot in np.flatnonzero(bids.bid_kw[q] > 0.0).tolist():
+            demand[slot] += problem.slot_hours * bids.bid_kw[q, slot]
+            most_kwh = problem.reach.most_kwh(demand)
+            served[:, slot] += (most_kwh - before_kwh) / problem.slot_hours
+            before_kwh = most_kwh
+    return served
+
+
+def holds(problem: Problem, bids: Bids) -> bool:
+    """Whether every scenario's cars can be split to what is asked, less their own shortfall (P11)."""
+    served_kwh = problem.slot_hours * delivered_kw(problem, bids)
+    _, excess_kwh = problem.reach.tightest(served_kwh)
+    most_kwh = problem.reach.energy_kwh(np.ones((1, len(problem.slots)), dtype=np.bool_))
+    scale = max(1.0, float(np.abs(most_kwh).max(initial=0.0)))
+    return bool((excess_kwh <= FEASIBLE_KWH * scale).all())
+
+
+def margins_gbp(problem: Problem, bids: Bids, unmet: FloatArray | None = None) -> FloatArray:
+    """Return what each line earns over bidding nothing in each scenario, shape (scenarios, lines). [GBP]
+
+    ``D * sum_t [ a*(availability*B + (utilisation + spread)*B - missed*u) - held*k ]`` and the line's share
+    of what cheaper tiers save; prices in GBP/MWh, powers in MW, D in hours; ``missed`` is what an
+    undelivered MWh would have earned, and the penalty; ``held`` is `Problem.held_gbp_per_mwh`.
+    """
+    short_kw = unmet_kw(problem, bids) if unmet is None else unmet
+    earned = np.zeros_like(short_kw)
+    spread = problem.spread_gbp_per_mwh
+    for q, line in enumerate(problem.lines):
+        a, bid_kw = line.award_probability, bids.bid_kw[q]
+        paid = line.availability_gbp_per_mw_h + line.utilisation_gbp_per_mwh + spread
+        held = float((problem.held_gbp_per_mwh(line) * bids.held_kw[q]).sum())
+        earned[:, q] = a * float((paid * bid_kw).sum()) - held
+        earned[:, q] -= a * problem.unmet_gbp_per_mwh(line) * short_kw[:, q]
+    if problem.tiers and bids.bid_kw.any():
+        given_kw = np.maximum(bids.bid_kw.sum(axis=1) - short_kw, 0.0) + NOISE_KW
+        share = given_kw / given_kw.sum(axis=1, keepdims=True)
+        earned += share * _saved_gbp_per_mwh_kw(problem, bids)[:, None]
+    return np.asarray(problem.slot_hours / KW_PER_MW * earned)
+
+
+def _saved_gbp_per_mwh_kw(problem: Problem, bids: Bids) -> FloatArray:
+    """Return what cheaper energy saves over the dearest tier's price, shape (scenarios,). [GBP/MWh x kW]"""
+    held_kw = bids.held_kw.sum(axis=0)
+    called_kw = problem.giving_kw(held_kw) + bids.bid_kw.sum(axis=0)
+    anyway_kw = problem.giving_kw(np.zeros_like(held_kw))
+    saved = np.zeros(len(problem.probability))
+    for tier in problem.tiers:
+        more_kwh = tier.reach.most_kwh(problem.slot_hours * called_kw)
+        more_kwh = more_kwh - tier.reach.most_kwh(problem.slot_hours * anyway_kw)
+        saved += tier.saving_gbp_per_mwh * more_kwh / problem.slot_hours
+    return called_probability(problem) * saved
+
+
+def called_probability(problem: Problem) -> float:
+    """Return how likely it is that cheaper energy is used: the least likely line's, to be careful."""
+    return min(line.award_probability for line in problem.lines)
+
+
+def expected(problem: Problem, values: FloatArray) -> float:
+    """Return the mean over scenarios of values, shape (scenarios,) or (scenarios, lines), summed."""
+    return float((problem.probability @ values).sum())
+
+
+def percentile(problem: Problem, values: FloatArray, part: float) -> float:
+    """Return the smallest of values (scenarios,) with at least ``part`` of the probability at or below it."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(problem.probability[order]) >= part - 1e-12
+    return float(values[order][int(reached.argmax())])
+
+
+def keeps_cvar(problem: Problem, bids: Bids, unmet: FloatArray) -> bool:
+    """Whether each line's unmet energy in its bad scenarios stays within the limit, if there is one."""
+    if problem.cvar is None:
+        return True
+    worst_kw = cvar(unmet.T, problem.probability, problem.cvar.level)
+    allowed_kw = problem.cvar.limit * bids.bid_kw.sum(axis=1)
+    return bool((worst_kw <= allowed_kw + 1e-6).all())
+
+
+def worth_gbp(problem: Problem, bids: Bids) -> float:
+    """Return the expected margin of all lines; minus infinity where the CVaR limit is broken. [GBP]"""
+    unmet = unmet_kw(problem, bids)
+    if not keeps_cvar(problem, bids, unmet):
+        return -np.inf
+    return expected(problem, margins_gbp(problem, bids, unmet))

@@ -1,0 +1,186 @@
+"""The set of slots that is asked furthest beyond what a fleet can do, for windows too long to try all sets.
+
+``h(S) - asked(S)`` is submodular. Its least value is the sum of the negative entries of the shortest vector
+y among all mixes of corners less what is asked; the slots with the smallest entries are the set. A corner
+is what the slots get when they are served in some order. Wolfe's algorithm mixes a few corners at a time;
+each step costs one order, a look into the class table for every run and slot. A mix bounds the least value
+from below, each order's first slots bound it from above: it ends when the two meet.
+
+Sources: Fujishige, Submodular Functions and Optimization, 2005, 7.1; Wolfe, Math. Programming 11, 1976.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from aggregator.energy.cars import BoolArray, FloatArray, IntArray
+
+MEET_WITHIN = 1e-10
+"""Bounds nearer than this share of all that moves are the same."""
+NOTHING = 1e-12
+"""Weights below this are none."""
+MOST_ORDERS = 10_000
+"""Some hundred are the most that was ever seen."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pairs:
+    """All pairs of a slot and a run of slots around it, slot by slot; runs as ``np.triu_indices`` has them.
+
+    Attributes:
+        start: Where a table of (slots, slots + 1), flat, has the slot and the run's start, of each pair.
+        stop: The same for the run's stop.
+        run: Where a table of (runs, slots), flat, has the run, of each pair.
+        first: First pair of each slot.
+    """
+
+    start: IntArray
+    stop: IntArray
+    run: IntArray
+    first: IntArray
+
+
+@lru_cache(maxsize=8)
+def _pairs_of(slots: int) -> _Pairs:
+    start, stop = np.triu_indices(slots + 1, 1)
+    every = np.arange(slots)[:, None]
+    slot, run = np.nonzero((start <= every) & (every < stop))
+    row = slot * (slots + 1)
+    return _Pairs(row + start[run], row + stop[run], run * slots, np.searchsorted(slot, np.arange(slots)))
+
+
+def corner_kwh(steps_kwh: FloatArray, before: BoolArray) -> FloatArray:
+    """Return what each slot adds to those that were served before it, shape (slots,). [kWh AC]
+
+    Args:
+        steps_kwh: What one more slot adds to each run, by how many it has, shape (runs, slots). [kWh AC]
+        before: Which slots (columns) were served before each slot (rows), shape (slots, slots).
+    """
+    slots = len(before)
+    pairs = _pairs_of(slots)
+    served = np.zeros((slots, slots + 1), dtype=np.int64)
+    np.cumsum(before, axis=1, out=served[:, 1:])
+    flat = served.ravel()
+    taken_kwh = steps_kwh.ravel()[pairs.run + flat[pairs.stop] - flat[pairs.start]]
+    return np.asarray(np.add.reduceat(taken_kwh, pairs.first))
+
+
+def most_beyond(steps_kwh: FloatArray, asked_kwh: FloatArray) -> tuple[BoolArray, float]:
+    """Return the set that is asked furthest beyond h, and by how much at most.
+
+    A slot that asks for no more than it adds to all others is in no such set: it need not be looked at,
+    and then neither need others.
+
+    Args:
+        steps_kwh: What one more slot adds to each run, by how many it has, shape (runs, slots). [kWh AC]
+        asked_kwh: Shape (slots,); -inf for slots that are not to be in the set. [kWh AC]
+
+    Returns:
+        The members, shape (slots,), none where nothing is; and the excess, at least 0, never too small but
+        for rounding. [kWh AC]
+
+    Raises:
+        ArithmeticError: See `least_set`.
+    """
+    left = np.isfinite(asked_kwh)
+    while left.any():
+        last_kwh = corner_kwh(steps_kwh, left & ~np.eye(len(left), dtype=bool))
+        keep = left & (asked_kwh > last_kwh)
+        if (keep == left).all():
+            break
+        left = keep
+    members = np.zeros(len(left), dtype=bool)
+    if not left.any():
+        return members, 0.0
+    rank = np.full(len(left), len(left))
+
+    def corner(turns: IntArray) -> FloatArray:
+        rank[left] = turns
+        return corner_kwh(steps_kwh, rank < rank[:, None])[left]
+
+    members[left], least = least_set(corner, asked_kwh[left])
+    return members, -least
+
+
+def least_set(corner: Callable[[IntArray], FloatArray], asked: FloatArray) -> tuple[BoolArray, float]:
+    """Return a set S with the least h(S) - asked(S), and a bound below all such values.
+
+    Args:
+        corner: What the slots get by h when they are served in the order of their ranks, which it is given.
+        asked: Shape (slots,).
+
+    Returns:
+        The members, shape (slots,), none where no value is below 0; and the bound, at most 0, which is the
+        value itself but for rounding.
+
+    Raises:
+        ArithmeticError: If the bounds do not meet: h is not submodular, or not finite.
+    """
+    found, least = np.zeros(len(asked), dtype=bool), 0.0
+    mix = _Mix.of(_corner(corner, -asked) - asked)
+    enough = MEET_WITHIN * max(1.0, float(np.abs(asked).sum()), float(np.abs(mix.corners).sum()))
+    for _ in range(MOST_ORDERS):
+        point = mix.point
+        order = np.argsort(point, kind="stable")
+        new = _corner(corner, point) - asked
+        values = np.cumsum(new[order])
+        size = int(values.argmin())
+        if values[size] < least:
+            found, least = np.isin(np.arange(len(asked)), order[: size + 1]), float(values[size])
+        bound = float(np.minimum(point, 0.0).sum())
+        if least - bound <= enough:
+            return found, min(bound, least)
+        mix = mix.with_corner(new)
+    raise ArithmeticError(f"{MOST_ORDERS} orders of {len(asked)} slots leave {least - bound} between bounds")
+
+
+def _corner(corner: Callable[[IntArray], FloatArray], point: FloatArray) -> FloatArray:
+    """Return the corner in the direction against ``point``: its smallest entries are served first."""
+    rank = np.empty(len(point), dtype=np.int64)
+    rank[np.argsort(point, kind="stable")] = np.arange(len(point))
+    return corner(rank)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Mix:
+    """Corners, shape (corners, slots), and their weights, at least 0, with sum 1."""
+
+    corners: FloatArray
+    weights: FloatArray
+
+    @classmethod
+    def of(cls, corner: FloatArray) -> "_Mix":
+        return cls(corner[None], np.ones(1))
+
+    @property
+    def point(self) -> FloatArray:
+        return np.asarray(self.weights @ self.corners)
+
+    def with_corner(self, corner: FloatArray) -> "_Mix":
+        """Return the shortest mix of these and ``corner``, without the corners that it does not need."""
+        corners, weights = np.vstack([self.corners, corner]), np.append(self.weights, 0.0)
+        while True:
+            best = _shortest(corners)
+            if (best >= -NOTHING).all():
+                break
+            falls = best < -NOTHING
+            step = float((weights[falls] / (weights[falls] - best[falls])).min())
+            weights = weights + step * (best - weights)
+            keep = weights > NOTHING
+            keep[np.flatnonzero(falls)[weights[falls].argmin()]] = False
+            corners, weights = corners[keep], weights[keep] / weights[keep].sum()
+        best = np.maximum(best, 0.0)
+        return _Mix(corners, best / best.sum())
+
+
+def _shortest(corners: FloatArray) -> FloatArray:
+    """Return the weights, of any sign, with sum 1, of the shortest vector in the corners' affine hull."""
+    products = corners @ corners.T
+    scale = max(float(products.diagonal().max()), NOTHING)
+    try:
+        weights = np.linalg.solve(products / scale + 1.0, np.ones(len(corners)))
+    except np.linalg.LinAlgError:
+        weights = np.linalg.lstsq(products / scale + 1.0, np.ones(len(corners)))[0]
+    return np.asarray(weights / weights.sum())

@@ -1,0 +1,337 @@
+"""From a zone's day and its needs to the problem of one window: what is asked of the model."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from aggregator.acceptance import Acceptance, Asking, PriceRule
+from aggregator.bidding import Line, Problem
+from aggregator.bidding.conformal import conformal_factor
+from aggregator.bidding.problem import KW_PER_MW, BoolArray, Cvar, FloatArray
+from aggregator.bidding.tiers import Recharge, recharge
+from aggregator.clashes import free_needs, the_other_way
+from aggregator.config import BiddingSettings
+from aggregator.drafting import Asked
+from aggregator.energy import FleetWindow, Stay, reach
+from aggregator.model.market import BidShape, Direction, Plan, Requirement
+from aggregator.model.time import LONDON, Interval
+from aggregator.solver import SolverChoice
+from aggregator.spans import Span, joint_spans, runs_of, span_of
+from aggregator.standing import Other, Standing
+from aggregator.track_record import PastRatios
+from aggregator.workflow import held_back_kw
+from aggregator.zone_day import ZoneDay
+
+WH_PER_KWH = 1000.0
+TAKEN = "another bid of the zone stands in the same half-hours: one service per place and time"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By what rules problems are made.
+
+    Attributes:
+        bidding: The configuration.
+        rule: For prices.
+        acceptance: Prices cleared before.
+        cleared_as: What a product is called there, by id.
+        past: What was delivered of what was committed.
+    """
+
+    bidding: BiddingSettings
+    rule: PriceRule
+    acceptance: Acceptance
+    cleared_as: Mapping[str, str]
+    past: PastRatios
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """All that the bids of one window stand on.
+
+    Attributes:
+        need: The requirement that was asked about.
+        plan: The zone's plan over the day, with its digest.
+        problem: What the model is asked.
+        asked: The need of each of the problem's lines, that one among them.
+        asking: The price of each line.
+        inputs: Digest of each input, by name.
+        refused: Needs of the zone that cannot be bid on beside these, and why.
+    """
+
+    need: Requirement
+    plan: Plan
+    problem: Problem
+    asked: tuple[Asked, ...]
+    asking: tuple[Asking, ...]
+    inputs: Mapping[str, str]
+    refused: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Base:
+    """What is nominated in a window; all of shape (slots,).
+
+    Attributes:
+        base_kw: Base discharge less what commitments hold back. [kW]
+        charge_kw: Expected charging. [kW]
+        committed_kw: Bids that stand, in the window's direction. [kW]
+        frozen: Where it has been sent.
+    """
+
+    base_kw: FloatArray
+    charge_kw: FloatArray
+    committed_kw: FloatArray
+    frozen: BoolArray
+
+
+def prepared(
+    day: ZoneDay, terms: Terms, own: Asked, standing: Standing, known_at: datetime, fleet_digest: str
+) -> Prepared | str:
+    """Return the problem of the window that a need lies in, or why it cannot be bid on."""
+    mine = span_of(own.need.window, day.slots)
+    if mine is None:
+        return f"the window of {own.need.window.start} is not within the forecast's horizon"
+    refused = the_other_way(own, standing)
+    if own.name in refused:
+        return refused[own.name]
+    direction = own.product.direction
+    asked = [own, *(one for one in free_needs(standing) if one.product.direction is direction)]
+    spans = {one.name: span_of(one.need.window, day.slots) for one in asked}
+    committed = [
+        span_of(interval, day.slots, committed=True)
+        for other in standing.others
+        if other.product.direction is direction
+        for interval, kw in other.levels
+        if kw > 0.0
+    ]
+    bids = [span for span in (*spans.values(), *committed) if span is not None]
+    plan = standing.plan or day.plan
+    base = runs_of(plan.base_discharge_kw) if direction is Direction.UP else ()
+    joint = joint_spans([*bids, *base], day.tariff.red)
+    window = next(span for span in joint if span.holds(mine))
+    inside = sorted(
+        (
+            one
+            for one in asked
+            if one.name not in refused and (span := spans[one.name]) is not None and window.holds(span)
+        ),
+        key=lambda one: one.name,
+    )
+    earlier = [span for span in joint if span.stop <= window.first and any(span.holds(bid) for bid in bids)]
+    return _prepared(day, terms, own, inside, standing, window, earlier, refused, known_at, fleet_digest)
+
+
+def _prepared(
+    day: ZoneDay,
+    terms: Terms,
+    own: Asked,
+    asked: Sequence[Asked],
+    standing: Standing,
+    window: Span,
+    earlier: Sequence[Span],
+    refused: Mapping[str, str],
+    known_at: datetime,
+    fleet_digest: str,
+) -> Prepared | str:
+    up = own.product.direction is Direction.UP
+    plan = standing.plan or day.plan
+    base = _base(day, plan, standing, window, own.product.direction)
+    windows, stays = day.windows(window, earlier, up=up)
+    costs = _costs(day, window, windows, stays, up=up)
+    free = [one for one in asked if _has_room(one, day.slots[window.slots], base)]
+    if own not in free:
+        return TAKEN
+    asking = [_asking(terms, one, costs, known_at) for one in free]
+    factors = [_factor(terms, one.need, known_at) for one in free]
+    lines = [
+        _line(one, day.slots[window.slots], base, price, factor)
+        for one, price, factor in zip(free, asking, factors, strict=True)
+    ]
+    limit = terms.bidding.cvar_limit
+    inputs = _inputs(day, terms, free, standing, plan, base, windows, factors, asking, fleet_digest)
+    problem = Problem(
+        slots=tuple(day.slots[window.slots]),
+        direction=own.product.direction,
+        lines=tuple(lines),
+        base_kw=base.base_kw,
+        charge_kw=base.charge_kw,
+        committed_kw=base.committed_kw,
+        reach=reach(windows, windows[0].slot_hours, up=up),
+        scenario_labels=day.labels,
+        probability=np.full(len(day.labels), 1.0 / len(day.labels)),
+        spread_gbp_per_mwh=costs.spread,
+        base_gbp_per_mwh=costs.base,
+        energy_cost_gbp_per_mwh=costs.dearest,
+        cars=max(int(stay.present.sum()) for stay in stays),
+        inputs_digest=_digest(f"{name} {digest}" for name, digest in sorted(inputs.items())),
+        tiers=costs.recharge.tiers if costs.recharge is not None else (),
+        cvar=Cvar(terms.bidding.cvar_level, limit) if limit < 1.0 else None,
+        solver=solver_choice(terms.bidding),
+    )
+    taken = {one.name: TAKEN for one in asked if one not in free}
+    return Prepared(own.need, plan, problem, tuple(free), tuple(asking), inputs, {**refused, **taken})
+
+
+def solver_choice(said: BiddingSettings) -> SolverChoice:
+    """Return which solver makes the bids, and for how long it may."""
+    return SolverChoice(said.solver, said.glpsol, said.time_limit_s)
+
+
+def _base(day: ZoneDay, plan: Plan, standing: Standing, window: Span, direction: Direction) -> _Base:
+    slots = day.slots[window.slots]
+    drafts = [one for other in standing.others if (one := other.holding_back) is not None]
+    held = held_back_kw(plan, drafts)
+    planned = zip(plan.slots, plan.base_discharge_kw, plan.base_charge_kw, strict=True)
+    figures = {slot: (max(0.0, base - held.get(slot, 0.0)), charge) for slot, base, charge in planned}
+    frozen = standing.frozen or {}
+    for slot in slots:
+        if slot in frozen:
+            sent, kw = frozen[slot], 1.0 / (WH_PER_KWH * slot.hours)
+            figures[slot] = (sent.kept_wh * kw, (sent.kept_wh - sent.export_wh) * kw)
+    return _Base(
+        base_kw=np.array([figures[slot][0] for slot in slots]),
+        charge_kw=np.array([figures[slot][1] for slot in slots]),
+        committed_kw=np.array([_committed_kw(slot, standing.others, direction) for slot in slots]),
+        frozen=np.array([slot in frozen for slot in slots]),
+    )
+
+
+def _committed_kw(slot: Interval, others: Sequence[Other], direction: Direction) -> float:
+    """Return the sum over opportunities of the most that each promises within a half-hour. [kW]"""
+    return 0.0 + sum(
+        max((kw for interval, kw in other.levels if interval.overlap(slot) is not None), default=0.0)
+        for other in others
+        if other.product.direction is direction
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Costs:
+    """What energy costs and earns beside the product, in GBP/MWh; spreads have shape (slots,)."""
+
+    spread: FloatArray
+    base: FloatArray
+    dearest: float
+    cheapest: float
+    recharge: Recharge | None = None
+
+
+def _costs(
+    day: ZoneDay, window: Span, windows: Sequence[FleetWindow], stays: Sequence[Stay], *, up: bool
+) -> _Costs:
+    """Return the costs of a window.
+
+    Energy given is put back in the cheapest half-hours there are for it, with losses, and wears the battery.
+    Energy taken in costs its half-hour's price, and saves buying it in the cheapest half-hour.
+    """
+    tariff = day.tariff
+    if not up:
+        cost = KW_PER_MW * (tariff.import_gbp_per_kwh[window.slots] - tariff.buy_back_gbp_per_kwh)
+        dearest = float(cost.max())
+        return _Costs(-cost, np.zeros_like(cost), dearest, dearest)
+    found = recharge(day.cars, windows, stays, tariff, window.stop)
+    export = tariff.export_gbp_per_kwh[window.slots]
+    return _Costs(
+        spread=KW_PER_MW * (export - found.dearest_gbp_per_kwh),
+        base=KW_PER_MW * (export - found.cheapest_gbp_per_kwh),
+        dearest=KW_PER_MW * found.dearest_gbp_per_kwh,
+        cheapest=KW_PER_MW * found.cheapest_gbp_per_kwh,
+        recharge=found,
+    )
+
+
+def _asking(terms: Terms, one: Asked, costs: _Costs, known_at: datetime) -> Asking:
+    """Return the price asked: with no ceiling never less than the dearest energy costs."""
+    ceiling = one.need.utilisation_ceiling
+    cleared = terms.acceptance.prices(one.need.zone, terms.cleared_as[one.need.product_id], known_at)
+    cost = costs.cheapest if ceiling is not None else costs.dearest
+    return terms.rule.ask(max(0.0, cost), ceiling, cleared)
+
+
+def _factor(terms: Terms, need: Requirement, known_at: datetime) -> float:
+    """Return the scale that a need's bid has earned by past delivery on days like its own."""
+    day = need.window.start.astimezone(LONDON).date()
+    return conformal_factor(terms.past(need.zone, need.product_id, day, known_at))
+
+
+def _has_room(one: Asked, slots: Sequence[Interval], base: _Base) -> bool:
+    """Whether a need may still be bid on: a flat one in all its half-hours, else in any."""
+    wanted = np.array([slot.overlap(one.need.window) is not None for slot in slots])
+    free = wanted & (base.committed_kw <= 0.0)
+    flat = one.product.bid_shape is BidShape.FLAT
+    return bool((free == wanted).all() if flat else free.any())
+
+
+def _line(one: Asked, slots: Sequence[Interval], base: _Base, asking: Asking, factor: float) -> Line:
+    need, product = one.need, one.product
+    wanted = np.array([slot.overlap(need.window) is not None for slot in slots])
+    line = Line(
+        name=one.name,
+        bid_slots=wanted,
+        needed_kw=np.array([_needed_kw(need, slot) for slot in slots]),
+        bid_shape=product.bid_shape,
+        tick_kw=product.tick_kw,
+        min_kw=product.min_kw,
+        hold_back=product.hold_back and not bool((base.frozen & wanted).any()),
+        utilisation_gbp_per_mwh=float(asking.gbp_per_mwh),
+        availability_gbp_per_mw_h=float(need.availability_ceiling or 0),
+        award_probability=product.award_probability * asking.accepted,
+        penalty_gbp_per_mwh=float(product.penalty_gbp_per_mwh),
+        factor=factor,
+    )
+    return line.without(base.committed_kw > 0.0)
+
+
+def _needed_kw(need: Requirement, slot: Interval) -> float:
+    """Return the kW needed all through a half-hour, 0 where the requirement covers it only in part."""
+    if slot.start < need.window.start or slot.end > need.window.end:
+        return 0.0
+    touching = zip(need.slots, need.needed_kw, strict=True)
+    return min(kw for part, kw in touching if part.overlap(slot) is not None)
+
+
+def _inputs(
+    day: ZoneDay,
+    terms: Terms,
+    asked: Sequence[Asked],
+    standing: Standing,
+    plan: Plan,
+    base: _Base,
+    windows: Sequence[FleetWindow],
+    factors: Sequence[float],
+    asking: Sequence[Asking],
+    fleet_digest: str,
+) -> dict[str, str]:
+    """Return the digest of each input, by the name that the desk knows it by."""
+    tariff = day.tariff
+    prices = (tariff.import_gbp_per_kwh, tariff.export_gbp_per_kwh)
+    cars = [
+        getattr(one, name).tobytes()
+        for one in windows
+        for name in ("arrive", "depart", "exportable_kwh", "fillable_kwh", "first_kwh", "rest_kwh")
+    ]
+    committed = [other.levels for other in standing.others if other.levels]
+    return {
+        "needs": _digest(f"{one.name} {one.need!r}" for one in asked),
+        "rules": _digest([repr([one.product for one in asked]), repr(terms.bidding), repr(terms.rule)]),
+        "fleet": fleet_digest,
+        "history": _digest([repr(day.labels), *cars]),
+        "peak signals": _digest([tariff.red.tobytes()]),
+        "prices": _digest([*(price.tobytes() for price in prices), repr(tariff.wear_gbp_per_kwh)]),
+        "base plan": _digest([plan.digest, base.base_kw.tobytes(), base.charge_kw.tobytes()]),
+        "bids that stand": _digest([repr(committed), base.committed_kw.tobytes()]),
+        "past delivery": _digest([repr(list(factors))]),
+        "price asked": _digest([repr(list(asking))]),
+    }
+
+
+def _digest(parts: Iterable[str | bytes]) -> str:
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part if isinstance(part, bytes) else part.encode())
+        state.update(b"\n")
+    return state.hexdigest()

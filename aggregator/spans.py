@@ -1,0 +1,97 @@
+"""Which half-hours of a day share one battery: the windows that bids are made in.
+
+A bid window widens over the red half-hours that touch it. Windows that then touch are one, as are windows
+with a short gap, in which cars could hardly recharge. So is a window with a later one in which the zone is
+committed already, by a bid or by base discharge that is nominated: what was promised there must not be given
+before. All others stand alone, the later ones for cars that may have given all they could in the earlier
+ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aggregator.bidding.problem import MAX_SLOTS, BoolArray
+from aggregator.model.time import Interval
+
+SHORT_GAP = 4
+"""Half-hours between two windows that are bid on as one."""
+NOTHING_KW = 0.01
+"""Base discharge below this is none: the trickle of one past day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Some half-hours of a plan, from ``first`` to before ``stop``.
+
+    Attributes:
+        first: Of the plan's half-hours.
+        stop: First one after it.
+        committed: Whether bids or base discharge stand in it already.
+    """
+
+    first: int
+    stop: int
+    committed: bool = False
+
+    @property
+    def slots(self) -> slice:
+        """As a slice of the plan."""
+        return slice(self.first, self.stop)
+
+    @property
+    def count(self) -> int:
+        """Number of half-hours."""
+        return self.stop - self.first
+
+    def holds(self, other: "Span") -> bool:
+        """Whether all of another lies in it."""
+        return self.first <= other.first and other.stop <= self.stop
+
+
+def span_of(window: Interval, slots: Sequence[Interval], *, committed: bool = False) -> Span | None:
+    """Return the half-hours that a window touches, None where it is not within them."""
+    inside = [n for n, slot in enumerate(slots) if slot.overlap(window) is not None]
+    if not inside or window.start < slots[0].start or window.end > slots[-1].end:
+        return None
+    return Span(inside[0], inside[-1] + 1, committed)
+
+
+def runs_of(base_kw: Sequence[float]) -> tuple[Span, ...]:
+    """Return the runs of half-hours in which base discharge is nominated."""
+    found: list[Span] = []
+    for slot, kw in enumerate(base_kw):
+        if kw > NOTHING_KW:
+            last = found[-1] if found and found[-1].stop == slot else None
+            if last is not None:
+                found[-1] = Span(last.first, slot + 1, committed=True)
+            else:
+                found.append(Span(slot, slot + 1, committed=True))
+    return tuple(found)
+
+
+def joint_spans(spans: Sequence[Span], red: BoolArray) -> tuple[Span, ...]:
+    """Return the windows that bids are made in, in order; each given span lies in one of them.
+
+    A red half-hour that would make a window longer than 48 is left out; so is a merger.
+    """
+    joint: list[Span] = []
+    for span in sorted((_widened(span, red) for span in spans), key=lambda one: (one.first, one.stop)):
+        last = joint[-1] if joint else None
+        gap = span.first - last.stop if last is not None else 0
+        if last is not None and (gap <= SHORT_GAP or span.committed):
+            both = Span(last.first, max(last.stop, span.stop), last.committed or span.committed)
+            if both.count <= MAX_SLOTS or gap < 0:
+                joint[-1] = both
+                continue
+        joint.append(span)
+    return tuple(joint)
+
+
+def _widened(span: Span, red: BoolArray) -> Span:
+    first, stop = span.first, span.stop
+    while first > 0 and red[first - 1]:
+        first -= 1
+    while stop < len(red) and red[stop]:
+        stop += 1
+    wide = Span(first, stop, span.committed)
+    return wide if wide.count <= MAX_SLOTS else span

@@ -1,0 +1,159 @@
+"""A zone's day as it may go: scenarios, the plan of each, and what the cars bring to a window of it."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import numpy as np
+
+from aggregator.config import Settings
+from aggregator.energy import (
+    BasePlan,
+    CarArrays,
+    FleetWindow,
+    FloatArray,
+    Stay,
+    Tariff,
+    base_plan,
+    expected_nomination,
+    fleet_window,
+)
+from aggregator.forecast import Calendar, History, Scenario, horizon_slots, scenarios
+from aggregator.model.fleet import Fleet
+from aggregator.model.market import PeakWindow, Plan
+from aggregator.model.time import HALF_HOUR, HOUR, Interval
+from aggregator.spans import Span
+from aggregator.wiring import prices_of
+
+SLOT_HOURS = HALF_HOUR / HOUR
+LEAST_GUARD_SOC = 0.02
+
+PeaksKnown = Callable[[str, datetime], Sequence[PeakWindow]]
+"""A zone's standing signals by what was received until an instant: the store's, for bid and audit alike."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZoneDay:
+    """All that is known of a zone's day before a need is looked at.
+
+    Attributes:
+        slots: The day's half-hours, from noon to noon.
+        cars: The zone's cars.
+        labels: Of the scenarios: past days.
+        stays: One per scenario.
+        plans: What the cars do in each when nothing is called.
+        tariff: Prices and red half-hours.
+        plan: The expectation of ``plans``, with its digest.
+        guard_soc: Kept above the floor, as a fraction.
+    """
+
+    slots: tuple[Interval, ...]
+    cars: CarArrays
+    labels: tuple[str, ...]
+    stays: tuple[Stay, ...]
+    plans: tuple[BasePlan, ...]
+    tariff: Tariff
+    plan: Plan
+    guard_soc: float
+
+    def windows(
+        self, span: Span, earlier: Sequence[Span], *, up: bool
+    ) -> tuple[tuple[FleetWindow, ...], tuple[Stay, ...]]:
+        """Return what the cars bring to a window in each scenario, and their stays as of then.
+
+        Args:
+            span: The window.
+            earlier: Windows before it in which the cars may have given (or taken) all they could, in order.
+            up: Whether more export is asked for in all of them, else more import.
+        """
+        windows, stays = [], []
+        for first_stay, first_plan in zip(self.stays, self.plans, strict=True):
+            stay, plan = first_stay, first_plan
+            for before in earlier:
+                stay, plan = self._after(stay, plan, before, up=up)
+            windows.append(self._window(stay, plan, span))
+            stays.append(stay)
+        return tuple(windows), tuple(stays)
+
+    def _window(self, stay: Stay, plan: BasePlan, span: Span) -> FleetWindow:
+        return fleet_window(self.cars, stay, plan, span.first, span.count, SLOT_HOURS, self.guard_soc)
+
+    def _after(self, stay: Stay, plan: BasePlan, span: Span, *, up: bool) -> tuple[Stay, BasePlan]:
+        """Return stays and plans from a window's end on, if all was asked of it that the cars could do.
+
+        The cars plan anew from there, as they do after a call; one that has more stored plans to charge less.
+        """
+        window, cars = self._window(stay, plan, span), self.cars
+        hours = SLOT_HOURS * (window.depart - window.arrive)
+        given_kwh = np.minimum(window.exportable_kwh, window.discharge_kw * hours)
+        taken_kwh = np.minimum(window.fillable_kwh, window.charge_kw * hours)
+        if up:
+            must_kwh = cars.eta_charge * (window.first_kwh + window.rest_kwh)
+            moved_kwh = np.where(window.must_charge, must_kwh, -given_kwh / cars.eta_discharge)
+        else:
+            moved_kwh = cars.eta_charge * taken_kwh
+        came = stay.arrive_slot < span.stop
+        stays_on = came & (stay.depart_slot > span.stop)
+        after = Stay(
+            arrive_slot=np.where(came, span.stop, stay.arrive_slot),
+            depart_slot=np.where(came & ~stays_on, span.stop, stay.depart_slot),
+            energy_kwh=np.where(stays_on, window.stored_kwh + moved_kwh, stay.energy_kwh),
+            target_kwh=stay.target_kwh,
+        )
+        return after, base_plan(cars, after, self.tariff, SLOT_HOURS)
+
+
+def zone_day(
+    settings: Settings,
+    fleet: Fleet,
+    history: History,
+    peaks: PeaksKnown,
+    zone: str,
+    day: date,
+    known_at: datetime,
+    sought: Sequence[Interval] = (),
+) -> ZoneDay | str:
+    """Return a zone's day as known at an instant, or why nothing is known of it.
+
+    No tie of prices puts import into the windows that bids are sought for.
+    """
+    slots = horizon_slots(day)
+    cars = fleet.in_zone(zone)
+    calendar = Calendar(settings.fleet.holidays)
+    drawn = scenarios(history, cars, day, known_at, settings.bidding.scenarios, calendar=calendar)
+    if not cars or not drawn:
+        return f"no cars in {zone}" if not cars else "no history of like days to forecast from"
+    prices = prices_of(settings, lambda one: peaks(one, known_at), known_at, lambda _: sought)
+    tariff = prices(zone, slots)
+    arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end)
+    plans = tuple(base_plan(arrays, scenario.stay, tariff, SLOT_HOURS) for scenario in drawn)
+    return ZoneDay(
+        slots=tuple(slots),
+        cars=arrays,
+        labels=tuple(scenario.label for scenario in drawn),
+        stays=tuple(scenario.stay for scenario in drawn),
+        plans=plans,
+        tariff=tariff,
+        plan=_plan(zone, slots, plans, drawn, day, fleet.digest),
+        guard_soc=max(LEAST_GUARD_SOC, settings.dispatch.soc_resolution),
+    )
+
+
+def _plan(
+    zone: str,
+    slots: Sequence[Interval],
+    plans: Sequence[BasePlan],
+    drawn: Sequence[Scenario],
+    day: date,
+    fleet_digest: str,
+) -> Plan:
+    base_kw, charge_kw = expected_nomination(plans, None, 0, len(slots))
+    state = hashlib.sha256(f"{zone} {day} {[one.label for one in drawn]} {fleet_digest}".encode())
+    state.update(base_kw.tobytes())
+    state.update(charge_kw.tobytes())
+    return Plan(zone, tuple(slots), _floats(base_kw), _floats(charge_kw), state.hexdigest())
+
+
+def _floats(values: FloatArray) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

@@ -1,0 +1,130 @@
+"""From needs to drafts: peak against event, several needs of a zone, what stands already."""
+
+from decimal import Decimal
+
+import pytest
+
+from aggregator.bidding import propose
+from aggregator.model.opportunity import Stage
+from tests.bid_world import a_need, a_past, a_world, at
+
+EXPORT_KW = 60.0  # ten cars of 6 kW
+SPREAD = 359.3 - 201.1 / (0.92 * 0.91) - 20.0  # export 16-19, less recharge at night with losses, less wear
+AWARDED = 0.9
+
+
+@pytest.fixture
+def world(tmp_path):
+    with a_world(tmp_path) as world:
+        yield world
+
+
+def test_at_a_high_price_a_fleet_at_its_export_limit_holds_its_peak_back_and_bids_it(world):
+    # With the 16-19 signal all ten cars give 6 kW in every half-hour: there is no kW left for a bid but those
+    # held back. One MWh held back earns 0.9 x 459 as a bid and loses 0.9 x 99.09 by its new name, where it is
+    # called, and 99.09 where it is not nominated; called, it is given all the same: + 0.9 x 99.09.
+    # In all 0.9 x 459 - 99.09 = 314.01 GBP/MWh, on 60 kW x 1.5 h = 0.09 MWh: GBP 28.26.
+    draft = world.proposed(a_need(17, 18.5)).draft
+    assert draft.base_kw == pytest.approx((EXPORT_KW,) * 3)
+    assert draft.offered_kw == (EXPORT_KW,) * 3
+    assert draft.kept_kw == pytest.approx((0.0,) * 3, abs=1e-5)
+    assert draft.expected_margin_gbp == pytest.approx(0.09 * (AWARDED * 459 - SPREAD), abs=0.01)
+    assert draft.expected_margin_gbp == pytest.approx(28.26, abs=0.01)
+    assert draft.why.held_back_kwh == pytest.approx(90.0, abs=1e-3)
+    assert draft.why.held_back_gbp == pytest.approx(0.09 * SPREAD, abs=0.01)
+
+
+def test_at_a_low_price_the_peak_stays_and_nothing_is_bid(world):
+    # 0.9 x 37 - 99.09 < 0: what runs for the peak signal earns more than the product.
+    refused = world.proposed(a_need(17, 18.5, utilisation_ceiling=Decimal(37)))
+    assert refused.stage is Stage.CLOSED
+    assert "nothing can be offered at a profit" in refused.closed_because
+    prepared = world.proposer.prepare(
+        a_need(17, 18.5, utilisation_ceiling=Decimal(37)), world.workflow.products["day-ahead"], at(-12)
+    )
+    assert propose(prepared.problem).kept_kw == pytest.approx([EXPORT_KW] * 6)
+
+
+def test_what_the_peak_leaves_is_bid_without_holding_anything_back(tmp_path):
+    # A need after the peak, when the cars give nothing: 0.9 x (459 + spread) per MWh, the spread of 19:00 on.
+    spread = 225.2 - 201.1 / (0.92 * 0.91) - 20.0
+    with a_world(tmp_path, red=False) as world:
+        draft = world.proposed(a_need(19.5, 20.5)).draft
+    assert draft.offered_kw == (EXPORT_KW,) * 2
+    assert draft.kept_kw == draft.base_kw
+    assert draft.expected_margin_gbp == pytest.approx(0.06 * AWARDED * (459 + spread), abs=0.01)
+
+
+def test_two_needs_of_one_window_are_bid_jointly_and_agree_on_what_is_nominated(world):
+    first = world.proposed(a_need(16.5, 17.5, event="one"))
+    second = world.proposed(a_need(17.5, 18.5, event="two"))
+    first = world.now(first)
+    assert (first.stage, second.stage) == (Stage.IN_REVIEW, Stage.IN_REVIEW)
+    assert first.draft.offered_kw == second.draft.offered_kw == (EXPORT_KW,) * 2
+    assert first.draft.base_kw == pytest.approx(second.draft.base_kw)
+    plans = [world.store.plans.get(one.opportunity_id) for one in (first, second)]
+    assert plans[0] == plans[1]
+
+
+def test_of_two_needs_of_the_same_half_hours_the_dearer_is_bid_on(world):
+    cheap = world.proposed(a_need(17, 18, event="cheap", utilisation_ceiling=Decimal(400)))
+    assert cheap.stage is Stage.IN_REVIEW
+    dear = world.proposed(a_need(17, 18, event="dear", utilisation_ceiling=Decimal(450)))
+    assert dear.draft.offered_kw == (EXPORT_KW,) * 2
+    cheap = world.now(cheap)
+    assert cheap.stage is Stage.CLOSED
+    assert "Canvey:dear earns more in the same half-hours" in cheap.closed_because
+
+
+def test_a_new_need_changes_the_draft_that_nobody_has_touched_and_says_so(tmp_path):
+    # Cars with 7 kWh each above need: a longer need after the first one wants its energy, and pays more.
+    with a_world(tmp_path, red=False, past=a_past(10, soc=0.46)) as world:
+        first = world.proposed(a_need(17, 18, event="first", utilisation_ceiling=Decimal(300)))
+        world.proposed(a_need(18, 19, event="second", utilisation_ceiling=Decimal(600)))
+        again = world.now(first)
+    if again.stage is Stage.IN_REVIEW:
+        assert again.draft.version == first.draft.version + 1
+        change = again.draft.why.change
+        assert change.from_version == first.draft.version
+        assert change.kw < 0
+        assert "needs" in change.inputs
+    else:
+        assert "nothing can be offered" in again.closed_because
+
+
+def test_what_was_approved_is_kept_and_served_first(tmp_path):
+    with a_world(tmp_path, red=False, past=a_past(10, soc=0.46)) as world:
+        first = world.proposed(a_need(17, 18, event="first"))
+        digest = first.draft.digest
+        world.workflow.check(first, digest, "anna")
+        first = world.workflow.approve(world.now(first), digest, "ben")
+        second = world.proposed(a_need(18, 19, event="second", utilisation_ceiling=Decimal(459)))
+        assert world.now(first).draft.digest == digest
+        third = world.proposed(a_need(17, 18, event="third", utilisation_ceiling=Decimal(459)))
+    assert third.stage is Stage.CLOSED
+    assert "one service per place and time" in third.closed_because
+    if second.draft is not None:
+        energy_kwh = 0.5 * (sum(first.draft.offered_kw) + sum(second.draft.offered_kw))
+        assert energy_kwh <= 10 * 0.91 * 60 * (0.46 - 0.32) + 1e-6
+
+
+def test_needs_far_apart_stand_alone_and_the_later_one_counts_on_what_the_first_may_leave(tmp_path):
+    with a_world(tmp_path, red=False, past=a_past(10, soc=0.46)) as world:
+        alone = world.proposer.prepare(
+            a_need(22, 23, event="late"), world.workflow.products["day-ahead"], world.clock.now()
+        )
+        world.proposed(a_need(17, 18, event="early"))
+        late = world.proposed(a_need(22, 23, event="late"))
+    most = propose(alone.problem).offered_kw.max()
+    assert most == EXPORT_KW
+    offered = max(late.draft.offered_kw) if late.draft else 0.0
+    assert offered < most
+
+
+def test_an_explanation_tells_parts_percentiles_and_inputs(world):
+    why = world.proposed(a_need(17, 18.5)).draft.why
+    assert why.parts[-1].up_to_kw == EXPORT_KW
+    assert [part.price_gbp_per_mwh for part in why.parts] == [459.0] * 4
+    assert why.margin_p10_gbp <= why.margin_p90_gbp
+    assert {"needs", "fleet", "history", "peak signals", "prices", "past delivery"} <= dict(why.inputs).keys()
+    assert why.change is None
