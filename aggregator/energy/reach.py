@@ -5,7 +5,6 @@ A short window has one number for each set of its slots; a long one is asked thr
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -103,29 +102,24 @@ class TableReach:
     def most_kwh(self, demand_kwh: FloatArray) -> FloatArray:
         """See `Reach.most_kwh`."""
         demand = np.broadcast_to(demand_kwh, (self.scenarios, self.slots))
-        left_out = np.isneginf(demand)
-        asked = np.where(left_out, 0.0, demand)
-        excess = self._excess_kwh(asked)
-        excess[(left_out @ _members(self.slots).T).astype(bool)] = -np.inf
-        return np.asarray(asked.sum(axis=1) - excess.max(axis=1))
+        wanted_kwh = np.where(np.isneginf(demand), 0.0, demand).sum(axis=1)
+        return np.asarray(wanted_kwh - self._excess_kwh(demand).max(axis=1))
 
     def tightest(self, asked_kwh: FloatArray) -> tuple[BoolArray, FloatArray]:
         """See `Reach.tightest`."""
         excess = self._excess_kwh(asked_kwh)
         worst = excess.argmax(axis=1)
-        return _members(self.slots)[worst] > 0.0, excess[np.arange(self.scenarios), worst]
+        members = (worst[:, None] >> np.arange(self.slots) & 1).astype(bool)
+        return members, excess[np.arange(self.scenarios), worst]
 
     def _excess_kwh(self, asked_kwh: FloatArray) -> FloatArray:
         """Return ``asked(S) - h_w(S)``, shape (scenarios, 2**slots), 0 for the empty set. [kWh AC]"""
-        excess = np.asarray(asked_kwh @ _members(self.slots).T - self.table_kwh)
-        excess[:, 0] = 0.0
+        excess = np.zeros_like(self.table_kwh)
+        for slot in range(self.slots):
+            sets = 1 << slot
+            np.add(excess[:, :sets], asked_kwh[:, slot, None], out=excess[:, sets : 2 * sets])
+        excess[:, 1:] -= self.table_kwh[:, 1:]
         return excess
-
-
-@lru_cache(maxsize=4)
-def _members(slots: int) -> FloatArray:
-    """Return 1 where a set holds a slot, shape (2**slots, slots)."""
-    return (np.arange(1 << slots)[:, None] >> np.arange(slots) & 1).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
