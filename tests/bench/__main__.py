@@ -27,6 +27,7 @@ SUBJECTS: dict[str, Callable[[], Iterator[Row]]] = {
     "base plan": planning.rows,
     "plan": planning.file_rows,
     "bid": bidding.rows,
+    "bid, growing scenarios": bidding.scenario_rows,
     "bid, many scenarios": bidding.many_rows,
     "platform": platform.rows,
     **{name: lambda subject=subject: _with_store(subject) for name, subject in ON_STORE.items()},
