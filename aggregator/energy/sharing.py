@@ -1,4 +1,4 @@
-"""Sites whose room binds: exact by one table a site, or as a fixed share of the room for each car.
+"""Sites whose room binds: exact by one table a site, or as fixed shares of the room for each car.
 
 Shares are levelled: all cars of a slot get the same time-to-go, but for those whose own power is less. That
 loses nothing where all cars of a site are there for the same slots: with time-to-go 1/z, k <= 1/z slots get
@@ -7,16 +7,17 @@ Else it is on the safe side: no slot's shares exceed the room.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from aggregator.energy.cars import TINY_KWH, BoolArray, FloatArray, IntArray
 from aggregator.energy.classes import Runs
 
-CELLS = 1 << 22
+CELLS = 1 << 20
 """Numbers held at once where cars are looked at one by one."""
-ROUNDS = 3
-"""Times that what the shares leave is shared again."""
+ROUNDS = 4
+"""Times that room is shared."""
 
 
 def bound_by_site(site: IntArray, present: BoolArray, power_kw: FloatArray, room_kw: FloatArray) -> BoolArray:
@@ -71,8 +72,12 @@ def cut_to_room(per_car: FloatArray, begins: IntArray, room_kwh: FloatArray) -> 
     return np.asarray(table.sum(axis=0))
 
 
-def shares_kwh(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> FloatArray:
-    """Return what each car may surely move in a slot, at most its own, shape (cars,). [kWh AC]
+def by_shares(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> Runs:
+    """Return cars that do no more together than the room of their sites, each of them a part of one.
+
+    Where not all cars of a site have the same run, the room is shared over their whole runs first, then what
+    is left over the longest run of slots of each car that still have some, and so on. A car's energy is
+    split as its shares are.
 
     Args:
         runs: The cars.
@@ -80,16 +85,55 @@ def shares_kwh(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> 
         room_kwh: Room of each site in a slot. [kWh AC]
         slots: Length of the window.
     """
+    same = together(runs, site, len(room_kwh))
+    found = [
+        _at_once(runs.at(same), site[same], room_kwh),
+        *_in_rounds(runs.at(~same), site[~same], room_kwh, slots),
+    ]
+    return Runs(*(np.concatenate([getattr(part, name) for part in found]) for name in Runs.__slots__))
+
+
+def _at_once(runs: Runs, site: IntArray, room_kwh: FloatArray) -> Runs:
+    """Share the room of sites whose cars have the same run."""
     shares = np.zeros(len(site))
     own_kwh = np.where(runs.energy_kwh > 0.0, runs.per_slot_kwh, 0.0)
+    for rows, begins in bunches(site, 1):
+        there, room = np.ones((len(rows), 1), dtype=bool), room_kwh[site[rows[begins]]][:, None]
+        shares[rows] = _levelled(own_kwh[rows], runs.energy_kwh[rows], there, begins, room)
+    return replace(runs, per_slot_kwh=shares)
+
+
+def _in_rounds(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> Iterator[Runs]:
+    """Share the room of sites whose cars come and go."""
+    slot = np.arange(slots)
     for rows, begins in bunches(site, slots):
-        there = (runs.start[rows, None] <= np.arange(slots)) & (np.arange(slots) < runs.stop[rows, None])
-        room = room_kwh[site[rows[begins]]][:, None]
+        cars = runs.at(rows)
+        number = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(rows)))
+        there = (cars.start[:, None] <= slot) & (slot < cars.stop[:, None])
+        left = np.repeat(room_kwh[site[rows[begins]]][:, None], slots, axis=1)
+        moved = np.zeros(there.shape)
+        parts = []
         for _ in range(ROUNDS):
-            left = np.maximum(0.0, room - np.add.reduceat(there * shares[rows, None], begins, axis=0))
-            free = own_kwh[rows] - shares[rows]
-            shares[rows] += _levelled(free, runs.energy_kwh[rows], there, begins, left)
-    return shares
+            start, stop = _longest(there & (left > TINY_KWH)[number])
+            part = (start[:, None] <= slot) & (slot < stop[:, None])
+            free = np.where(cars.energy_kwh > 0.0, cars.per_slot_kwh - (part * moved).max(axis=1), 0.0)
+            more = part * _levelled(free, cars.energy_kwh, part, begins, left)[:, None]
+            moved += more
+            left = np.maximum(0.0, left - np.add.reduceat(more, begins, axis=0))
+            parts.append((start, stop, more))
+        total = np.maximum(moved.sum(axis=1), TINY_KWH)
+        for start, stop, more in parts:
+            yield Runs(start, stop, cars.energy_kwh * more.sum(axis=1) / total, more.max(axis=1))
+
+
+def _longest(there: BoolArray) -> tuple[IntArray, IntArray]:
+    """Return the start and stop of the longest run of true entries of each row, the first of equal ones."""
+    rows, slots = there.shape
+    length = np.zeros((rows, slots + 1), dtype=np.int64)
+    for slot in range(slots):
+        length[:, slot + 1] = (length[:, slot] + 1) * there[:, slot]
+    stop = length.argmax(axis=1)
+    return stop - length[np.arange(rows), stop], stop
 
 
 def _levelled(
