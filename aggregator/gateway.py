@@ -262,11 +262,19 @@ class Gateway:
             if not self.store.nominations.between(opportunity.zone, span):
                 plan = self._plan_to_freeze(opportunity.zone, span, now) or plan
                 self.workflow.freeze_nominations(opportunity.zone, plan, self._standing(opportunity, span))
+                self._draft_anew(opportunity.zone, span, now)
                 frozen = True
             nominations = self.store.nominations.between(opportunity.zone, span)
             if self.reporting.queue_nomination(opportunity.vtn_id, nominations, now):
                 self._nominated.add(name)
         return frozen
+
+    def _draft_anew(self, zone: str, span: Interval, now: datetime) -> None:
+        """Make new drafts of those that count on holding base discharge back that was nominated just now."""
+        for one in self.store.journal.find(zone=zone, overlapping=span, stages=(Stage.IN_REVIEW,)):
+            draft, is_open = one.draft, now < self.workflow.gate_closes_at(one)
+            if is_open and draft is not None and draft.kept_kw != draft.base_kw:
+                self._propose(one, now)
 
     def _plan_to_freeze(self, zone: str, span: Interval, now: datetime) -> Plan | None:
         """Return the zone's plan that was made last: what all its bids of the day stand on."""

@@ -39,6 +39,7 @@ SUBJECTS: dict[str, Callable[[], Iterator[Row]]] = {
     "plan": planning.file_rows,
     "reach": reaching.rows,
     "bid": bidding.rows,
+    "bid, growing scenarios": bidding.scenario_rows,
     "bid, many scenarios": bidding.many_rows,
     "platform": platform.rows,
     **{name: lambda subject=subject: _with_store(subject) for name, subject in ON_STORE.items()},
