@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dispatch.split_problem import BoolArray, FloatArray
+from dispatch.split_cars import BoolArray, FloatArray
 from dispatch.split_solver import Program, fixed, solve
 
 _SAME_KWH = 1e-8

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import highspy
 import numpy as np
 
-from dispatch.split_problem import BoolArray, FloatArray, IntArray
+from dispatch.split_cars import BoolArray, FloatArray, IntArray
 
 _OPTIONS = {"output_flag": False, "threads": 1, "random_seed": 0, "mip_rel_gap": 0.0, "mip_abs_gap": 1e-7}
 _EXACT = 1e-10

@@ -8,8 +8,7 @@ from aggregator.model.fleet import Site
 from aggregator.model.time import HOUR
 from aggregator.ports import ZoneTarget
 from dispatch.fleet_view import CarView
-from dispatch.split import split
-from dispatch.split_problem import SplitCar, SplitProblem, SplitSite
+from dispatch.split import Cars, Sites, SplitCar, SplitProblem, SplitSite, split
 
 SETTLED_KWH = 1e-9
 
@@ -45,13 +44,15 @@ def split_zone(target: ZoneTarget, views: Sequence[CarView], now: datetime, guar
             for kw, slot in zip(target.export_kw, target.slots, strict=True)
         )
         return ZoneSplit({}, missing, {})
+    rows = {view.car.site.site_id: _split_site(view.car.site, target) for view in views}
+    sites = Sites.of(rows, len(target.slots))
     problem = SplitProblem(
         id=target.zone,
         slot_hours=tuple(slot.hours for slot in target.slots),
         eta_charge=min(view.car.charger.eta_charge for view in views),
         eta_discharge=min(view.car.charger.eta_discharge for view in views),
-        cars=tuple(_split_car(view, target, now, guard_soc) for view in views),
-        sites={view.car.site.site_id: _split_site(view.car.site, target) for view in views},
+        cars=Cars.of((_split_car(view, target, now, guard_soc) for view in views), sites),
+        sites=sites,
         request_kw=target.export_kw,
         direction=target.direction,
     )

@@ -22,7 +22,8 @@ from aggregator.files.inputs import (
 )
 from aggregator.model.errors import Fault
 from aggregator.model.market import Direction
-from dispatch.split_problem import Split, SplitCar, SplitProblem, SplitSite
+from dispatch.split_cars import Cars, Sites, SplitCar, SplitSite
+from dispatch.split_problem import Split, SplitProblem
 
 AT_MOST = (
     ("floor_kwh", "max_kwh"),
@@ -158,16 +159,18 @@ def _number(raw: object) -> float | None:
 
 
 def _problem(file: SplitFile) -> SplitProblem:
+    rows = {
+        key: SplitSite(site.export_limit_kw, site.import_limit_kw, site.base_load_kw or ())
+        for key, site in file.sites.items()
+    }
+    sites = Sites.of(rows, file.event.n_slots)
     return SplitProblem(
         id=file.id,
         slot_hours=(file.slot_hours,) * file.event.n_slots,
         eta_charge=file.eta_charge,
         eta_discharge=file.eta_discharge,
-        cars=tuple(SplitCar(**car.model_dump()) for car in file.cars),
-        sites={
-            key: SplitSite(site.export_limit_kw, site.import_limit_kw, site.base_load_kw or ())
-            for key, site in file.sites.items()
-        },
+        cars=Cars.of((SplitCar(**car.model_dump()) for car in file.cars), sites),
+        sites=sites,
         request_kw=file.event.request_kw,
         direction=Direction(file.event.direction),
     )

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.files.split import parse_split, split_to_json
-from dispatch.split import level_backwards, split
-from dispatch.split_level import now_first
+from dispatch.split import split
+from dispatch.split_level import level_backwards, now_first
 from tests.property.split_oracle import Oracle, best_of_subsets_kwh, broken_rules, must_charge
 
 amounts = st.integers(0, 40).map(lambda tenths: tenths / 4)

@@ -6,7 +6,7 @@ import highspy
 import numpy as np
 import pytest
 
-from dispatch.split import Direction, SplitCar, SplitProblem, SplitSite, split
+from dispatch.split import Cars, Direction, Sites, SplitCar, SplitProblem, SplitSite, split
 
 CAR = SplitCar(
     id="a",
@@ -24,13 +24,14 @@ HOME = SplitSite(export_limit_kw=10.0, import_limit_kw=18.4)
 
 
 def a_problem(*cars, request_kw=(4.0, 4.0), home=HOME, **changes):
+    sites = Sites.of({"home": home}, len(request_kw))
     return SplitProblem(
         id="p",
         slot_hours=(0.5,) * len(request_kw),
         eta_charge=0.93,
         eta_discharge=0.93,
-        cars=cars,
-        sites={"home": home},
+        cars=Cars.of(cars, sites),
+        sites=sites,
         request_kw=request_kw,
         **changes,
     )
