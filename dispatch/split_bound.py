@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aggregator.model.market import Direction
-from dispatch.split_cars import FloatArray, IntArray
+from dispatch.split_cars import FloatArray, IntArray, summed
 from dispatch.split_duty import Duty
 from dispatch.split_exact import split_exactly
 from dispatch.split_problem import SplitProblem
@@ -41,10 +41,11 @@ def sharing_of(problem: SplitProblem, duty: Duty) -> Sharing:
     cars, up = problem.cars, problem.way > 0
     here = duty.end > duty.start
     energy = duty.exportable_kwh if up else duty.headroom_kwh
-    gives = here & ~duty.must & (energy > 0)
+    least_kwh = cars.min_kw * min(problem.slot_hours) if up else 0.0
+    gives = here & ~duty.must & (energy > 0) & (energy >= least_kwh)
     free_kw = np.where(gives, cars.discharge_kw if up else cars.charge_kw, 0.0)
     takes_kw = np.where(duty.must, cars.charge_kw, 0.0)
-    import_kw, beside_kw = problem.import_room_kw(), np.bincount(cars.site, takes_kw, problem.sites.count)
+    import_kw, beside_kw = problem.import_room_kw(), summed(cars.site, takes_kw, problem.sites.count)
     must_kw, bound_must = _alone(cars.site, takes_kw, import_kw, np.zeros(beside_kw.size), takes_kw)
     room_kw = np.maximum(0.0, problem.export_room_kw()) if up else import_kw
     asked_kw = free_kw if up else free_kw + takes_kw
@@ -65,7 +66,7 @@ def _alone(
         asked_kw: What counts against the room, of each car.
     """
     sites = len(beside_kw)
-    tight = np.any(np.bincount(site, asked_kw, sites)[:, None] > room_kw + _SAME_KW, axis=1)
+    tight = np.any(summed(site, asked_kw, sites)[:, None] > room_kw + _SAME_KW, axis=1)
     if not tight.any():
         return power_kw, np.zeros(0, np.intp)
     rows = np.flatnonzero(tight[site] & (power_kw > 0))

@@ -10,7 +10,8 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 BoolArray = NDArray[np.bool_]
 
-LARGEST_SLOT = 2**31
+_BLOCK = 1 << 14
+"""Cars looked at at once, so that what is worked on stays near the processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +120,11 @@ class Cars:
         places = {name: place for place, name in enumerate(sites.names)}
         if unknown := {car.site for car in cars} - set(places):
             raise ValueError(f"unknown sites {sorted(unknown)}")
-        columns = {name: np.array([getattr(car, name) for car in cars], float) for name in _FIGURES}
-        slots = {name: np.array([getattr(car, name) for car in cars], np.intp) for name in _SLOTS}
+        figures = {name: np.array([getattr(car, name) for car in cars], np.float64) for name in _FIGURES}
+        slots = np.array([(car.arrive_slot, car.depart_slot) for car in cars], np.intp).reshape(-1, 2)
         site = np.array([places[car.site] for car in cars], np.intp)
-        return cls(ids=tuple(car.id for car in cars), site=site, **columns, **slots)
+        ids = tuple(car.id for car in cars)
+        return cls(ids=ids, site=site, arrive_slot=slots[:, 0], depart_slot=slots[:, 1], **figures)
 
     def at(self, rows: IntArray) -> "Cars":
         """Return some of the cars, in the order of ``rows``."""
@@ -174,6 +176,15 @@ class Sites:
         return cls(tuple(rows), export_kw, import_kw, base)
 
 
-_SLOTS = ("depart_slot", "arrive_slot")
 _COLUMNS = tuple(field.name for field in fields(Cars) if field.name != "ids")
-_FIGURES = tuple(name for name in _COLUMNS if name not in {"site", *_SLOTS})
+_FIGURES = tuple(name for name in _COLUMNS if name not in {"site", "arrive_slot", "depart_slot"})
+
+
+def blocks_of(count: int) -> list[slice]:
+    """Return slices that cover ``count`` cars, each small enough for the processor's cache."""
+    return [slice(first, min(first + _BLOCK, count)) for first in range(0, count, _BLOCK)]
+
+
+def summed(place: IntArray, amount: NDArray[np.float64 | np.bool_], places: int) -> FloatArray:
+    """Return the sum of the amounts at each place, shape (places,)."""
+    return np.bincount(place, amount, places).astype(np.float64, copy=False)

@@ -6,16 +6,7 @@ from dispatch.split_cars import FloatArray, IntArray
 from dispatch.split_duty import Duty
 from dispatch.split_pass import Plain
 from dispatch.split_problem import SplitProblem
-from dispatch.split_table import (
-    Movers,
-    Table,
-    edges_of,
-    falls_short,
-    from_whole_slots,
-    now_first_kwh,
-    table_of,
-    thresholds,
-)
+from dispatch.split_table import Movers, Table, edges_of, from_whole_slots, table_of, within_reach
 
 
 def charged(
@@ -59,11 +50,11 @@ def _instead_of_exports(
     rest_h = np.maximum(0.0, duty.owed_kwh[rows] - duty.gap_kwh[rows]) / power_kw
     movers = Movers(power_kw, np.maximum(0.0, edges[end] - floor_h - rest_h), _or_none(floor_h), end)
     full_kwh = ((start <= slots) & (slots < end)) * hours[:, None] * power_kw
-    table = free.joined(table_of(from_whole_slots(movers, hours), hours)) if rows.size else free
+    table = free.joined(table_of(from_whole_slots(movers, hours), hours))
     drawn = full_kwh.sum(axis=1)
-    wanted, z_h = _within_reach(table, np.maximum(0.0, wanted_kwh + drawn))
-    plain = Plain(movers, hours)
-    plain.walk(z_h)
+    wanted, levels = within_reach(table, np.maximum(0.0, wanted_kwh + drawn))
+    plain = Plain(movers, hours, np.empty((hours.size, rows.size)))
+    plain.walk(levels.z_h)
     left = movers.to_go_h * power_kw - plain.moved_kwh.sum(axis=0)
     spared = plain.moved_kwh
     for slot in range(hours.size - 1, -1, -1):
@@ -71,7 +62,7 @@ def _instead_of_exports(
         more = np.clip(left, 0.0, most - spared[slot])
         spared[slot] += more
         left -= more
-    return full_kwh - spared, np.minimum(wanted_kwh, wanted - drawn)
+    return np.maximum(0.0, full_kwh - spared), np.minimum(wanted_kwh, wanted - drawn)
 
 
 def _as_asked(
@@ -89,12 +80,12 @@ def _as_asked(
     first_h = np.clip(floor_h - edges[:-1, None], 0.0, hours[:, None]) * (start <= slots)
     room_h = np.maximum(0.0, duty.headroom_kwh[rows] - duty.gap_kwh[rows]) / power_kw
     movers = Movers(power_kw, np.minimum(room_h, edges[end] - floor_h), _or_none(floor_h), end)
-    table = free.joined(table_of(from_whole_slots(movers, hours), hours)) if rows.size else free
+    table = free.joined(table_of(from_whole_slots(movers, hours), hours))
     taken = first_h * power_kw
     asked = np.maximum(0.0, wanted_kwh - taken.sum(axis=1))
-    reach, z_h = _within_reach(table, asked)
-    plain = Plain(movers, hours)
-    plain.walk(z_h)
+    reach, levels = within_reach(table, asked)
+    plain = Plain(movers, hours, np.empty((hours.size, rows.size)))
+    plain.walk(levels.z_h)
     taken += plain.moved_kwh
     left = np.maximum(0.0, duty.owed_kwh[rows] - taken.sum(axis=0))
     for slot in range(hours.size):
@@ -103,15 +94,6 @@ def _as_asked(
         taken[slot] += more
         left -= more
     return taken, np.minimum(wanted_kwh, wanted_kwh - asked + reach)
-
-
-def _within_reach(table: Table, wanted_kwh: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return what can be met of a request, the latest trimmed first, and its thresholds."""
-    z_h, served = thresholds(table, wanted_kwh)
-    if not falls_short(served, wanted_kwh):
-        return wanted_kwh, z_h
-    reach = now_first_kwh(table, wanted_kwh)
-    return reach, thresholds(table, reach)[0]
 
 
 def _or_none(from_h: FloatArray) -> FloatArray | None:

@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from dispatch.split_cars import FloatArray, IntArray
-from dispatch.split_table import Movers, edges_of
+from dispatch.split_cars import FloatArray, IntArray, blocks_of, summed
+from dispatch.split_table import Levels, Movers, edges_of
 
-AIM = 1e-5
-"""A slot is served by up to twice this share too much, which is then taken from all alike."""
+CLOSE = 1e-5
+"""How near to what is wanted a threshold must come, as a share; what is too much is taken from all alike."""
 _MOST_STEPS = 12
 
 
@@ -31,28 +31,29 @@ class Part(Protocol):
     def offer_kwh(self, z_h: float) -> float:
         """Return what the cars move in the slot at a threshold. [kWh]"""
 
-    def slope_kw(self) -> float:
-        """Return what an hour less of threshold would add to the last offer. [kW]"""
-
     def keep(self, share: float) -> None:
         """Move that share of the last offer."""
+
+    def skip(self) -> None:
+        """Move nothing in the slot."""
 
 
 class Plain:
     """Cars that nothing but their own power, energy and window bounds.
 
     Attributes:
-        moved_kwh: Shape (slots, cars).
+        left_h: What each car can still move, in hours at its power, shape (cars,).
+        moved_kwh: Shape (slots, cars), the array given.
     """
 
-    def __init__(self, movers: Movers, hours: FloatArray) -> None:
+    def __init__(self, movers: Movers, hours: FloatArray, moved_kwh: FloatArray) -> None:
         self._movers, self._edges = movers, edges_of(hours)
-        self.moved_kwh = np.zeros((hours.size, movers.end.size))
-        self._left_h = movers.to_go_h.copy()
+        self._blocks = blocks_of(movers.end.size)
+        self._leave = int(movers.end.min(initial=hours.size))
+        self.moved_kwh = moved_kwh
+        self.left_h = movers.to_go_h.copy()
         self.lowest_h = 0.0
         self._slot = hours.size
-        self._limit_h = np.zeros(0)
-        self._offer_h = np.zeros(0)
 
     def walk(self, z_h: FloatArray) -> None:
         """Move what the thresholds say, slot after slot."""
@@ -64,28 +65,38 @@ class Plain:
     def begin(self, slot: int) -> None:
         """Go to a slot."""
         self._slot = slot
-        start_h, end_h = self._edges[slot], self._edges[slot + 1]
-        length = np.minimum(end_h - start_h, self._left_h) * (self._movers.end > slot)
-        if self._movers.from_h is not None:
-            length = np.clip(end_h - self._movers.from_h, 0.0, length)
-        self._limit_h = length
 
     def offer_kwh(self, z_h: float) -> float:
         """Return what the cars move in the slot at a threshold. [kWh]"""
-        key = self._left_h if self._movers.from_h is None else self._left_h + self._movers.from_h
-        self._offer_h = np.clip(key - z_h, 0.0, self._limit_h)
-        return float(self._offer_h @ self._movers.power_kw)
-
-    def slope_kw(self) -> float:
-        """Return what an hour less of threshold would add to the last offer. [kW]"""
-        return float(((self._offer_h > 0) & (self._offer_h < self._limit_h)) @ self._movers.power_kw)
+        slot, movers, total = self._slot, self._movers, 0.0
+        end_h = self._edges[slot + 1]
+        slot_h = end_h - self._edges[slot]
+        for block in self._blocks:
+            offer, left = self.moved_kwh[slot, block], self.left_h[block]
+            if movers.from_h is None:
+                np.subtract(left, max(0.0, z_h), out=offer)
+                np.clip(offer, 0.0, slot_h, out=offer)
+            else:
+                from_h = movers.from_h[block]
+                np.clip(left + from_h - z_h, 0.0, np.minimum(left, slot_h), out=offer)
+                np.minimum(offer, np.maximum(0.0, end_h - from_h), out=offer)
+            if slot >= self._leave:
+                offer *= movers.end[block] > slot
+            total += _sum_of_products(offer, movers.power_kw[block])
+        return total
 
     def keep(self, share: float) -> None:
         """Move that share of the last offer."""
-        if share < 1:
-            self._offer_h *= share
-        self._left_h -= self._offer_h
-        np.multiply(self._offer_h, self._movers.power_kw, out=self.moved_kwh[self._slot])
+        for block in self._blocks:
+            offer, left = self.moved_kwh[self._slot, block], self.left_h[block]
+            if share < 1:
+                offer *= share
+            left -= offer
+            offer *= self._movers.power_kw[block]
+
+    def skip(self) -> None:
+        """Move nothing."""
+        self.moved_kwh[self._slot] = 0.0
 
 
 class Bound:
@@ -136,43 +147,50 @@ class Bound:
         self._offer_h = np.clip(self._key_h - z_h, 0.0, self._limit_h)
         return float(self._offer_h @ self._share_kw)
 
-    def slope_kw(self) -> float:
-        """Return what an hour less of threshold would add to the last offer. [kW]"""
-        return float(((self._offer_h > 0) & (self._offer_h < self._limit_h)) @ self._share_kw)
-
     def keep(self, share: float) -> None:
         """Move that share of the last offer."""
         moved = self._offer_h * self._share_kw * share
         self.left_kwh = np.maximum(0.0, self.left_kwh - moved)
         self.moved_kwh[self._slot] = moved
 
+    def skip(self) -> None:
+        """Move nothing."""
+
     def _shares_kw(self, slot: int) -> FloatArray:
         """Return the part of its site's room that is each car's: by energy left, and what then is over."""
         here = (self._first <= slot) & (slot < self._end) & (self.left_kwh > 0)
         most = np.where(here, self._power, 0.0)
         room = self.room_kw[:, slot]
-        energy = np.bincount(self.site, self.left_kwh * here, room.size)
+        energy = summed(self.site, self.left_kwh * here, room.size)
         per_kwh = np.divide(room, energy, out=np.zeros_like(room), where=energy > 0)
         share = np.minimum(most, self.left_kwh * per_kwh[self.site])
-        spare = room - np.bincount(self.site, share, room.size)
-        slack = np.bincount(self.site, most - share, room.size)
+        spare = room - summed(self.site, share, room.size)
+        slack = summed(self.site, most - share, room.size)
         filled = np.clip(np.divide(spare, slack, out=np.zeros_like(spare), where=slack > 0), 0.0, 1.0)
         return np.asarray(share + (most - share) * filled[self.site])
 
 
-def serve(parts: list[Part], z_h: FloatArray, wanted_kwh: FloatArray) -> FloatArray:
+def _sum_of_products(first: FloatArray, second: FloatArray) -> float:
+    """Return the dot product, without the threads that BLAS would start for it."""
+    return float(np.einsum("i,i->", first, second))
+
+
+def serve(parts: list[Part], levels: Levels, wanted_kwh: FloatArray) -> FloatArray:
     """Walk the parts backwards through the slots; return what each slot gets of what it wants. [kWh]
 
     A threshold that does not fit, as the table rounds and knows no site, is corrected on the cars
     themselves: only ever towards what is wanted.
     """
-    served = np.zeros(z_h.size)
-    for slot in range(z_h.size - 1, -1, -1):
-        if wanted_kwh[slot] <= 0:
-            continue
+    served = np.zeros(wanted_kwh.size)
+    for slot in range(wanted_kwh.size - 1, -1, -1):
         for part in parts:
             part.begin(slot)
-        offered = _settle(parts, float(z_h[slot]), float(wanted_kwh[slot]))
+        if wanted_kwh[slot] <= 0:
+            for part in parts:
+                part.skip()
+            continue
+        z_h, slope_kw = float(levels.z_h[slot]), float(levels.slope_kw[slot])
+        offered = _settle(parts, z_h, slope_kw, float(wanted_kwh[slot]))
         share = min(1.0, wanted_kwh[slot] / offered) if offered > 0 else 1.0
         for part in parts:
             part.keep(share)
@@ -180,20 +198,26 @@ def serve(parts: list[Part], z_h: FloatArray, wanted_kwh: FloatArray) -> FloatAr
     return served
 
 
-def _settle(parts: list[Part], z_h: float, wanted_kwh: float) -> float:
-    """Leave the parts at an offer just above what is wanted, or at their most; return it. [kWh]"""
+def _settle(parts: list[Part], z_h: float, slope_kw: float, wanted_kwh: float) -> float:
+    """Leave the parts at an offer of what is wanted, or at their most; return it. [kWh]"""
     lowest_h = min(part.lowest_h for part in parts)
     low_h, high_h = lowest_h, np.inf
+    offered = _offered(parts, z_h)
     for _ in range(_MOST_STEPS):
-        offered = sum(part.offer_kwh(z_h) for part in parts)
-        if wanted_kwh <= offered <= wanted_kwh * (1 + 2 * AIM) or (offered < wanted_kwh and z_h <= lowest_h):
+        if abs(offered - wanted_kwh) <= CLOSE * wanted_kwh or (offered < wanted_kwh and z_h <= lowest_h):
             return offered
         if offered < wanted_kwh:
             high_h = z_h
         else:
             low_h = z_h
-        slope = sum(part.slope_kw() for part in parts)
-        z_h += (offered - wanted_kwh * (1 + AIM)) / slope if slope > 0 else offered - wanted_kwh
+        before, last_h = offered, z_h
+        z_h += (offered - wanted_kwh) / slope_kw if slope_kw > 0 else offered - wanted_kwh
         if z_h >= high_h or z_h <= low_h:
             z_h = low_h if low_h == lowest_h else (low_h + min(high_h, 2 * abs(low_h) + 1.0)) / 2
-    return sum(part.offer_kwh(low_h) for part in parts)
+        offered = _offered(parts, z_h)
+        slope_kw = (before - offered) / (z_h - last_h) if z_h != last_h else 0.0
+    return offered
+
+
+def _offered(parts: list[Part], z_h: float) -> float:
+    return sum(part.offer_kwh(z_h) for part in parts)

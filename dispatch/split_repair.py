@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from dispatch.split_cars import FloatArray, IntArray
+from dispatch.split_cars import FloatArray, IntArray, summed
 
 _SMALL = 1e-6
 """A share of the request that is not worth another path."""
@@ -41,10 +41,10 @@ class Flows:
 
     def raised(self, slot: int, source: FloatArray) -> FloatArray:
         """Return what each car could move more in a slot out of ``source``, within its site's room."""
-        more = np.minimum(self.most[slot] - self.moved[slot], source)
+        more: FloatArray = np.minimum(self.most[slot] - self.moved[slot], source)
         np.maximum(more, 0.0, out=more)
-        spare = self.room[slot] - np.bincount(self.site, self.moved[slot], self.room.shape[1])
-        asked = np.bincount(self.site, more, self.room.shape[1])
+        spare = self.room[slot] - summed(self.site, self.moved[slot], self.room.shape[1])
+        asked = summed(self.site, more, self.room.shape[1])
         if np.any(asked > spare):
             part = np.divide(spare, asked, out=np.ones_like(spare), where=(asked > spare) & (asked > 0))
             more *= np.maximum(part, 0.0)[self.site]

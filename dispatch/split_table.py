@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dispatch.split_cars import FloatArray, IntArray
+from dispatch.split_cars import FloatArray, IntArray, summed
 
-BINS_PER_SLOT = 128
+BINS_PER_SLOT = 64
 MOST_BINS = 1536
 SETS_UP_TO = 12
 """Slots up to which the trimming of a request looks at every set of slots."""
@@ -66,6 +66,21 @@ class Table:
         return Table(self.edges_h, self.bin_h, first, power)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """How a request is shared, shape (slots,).
+
+    Attributes:
+        z_h: Threshold: cars with a longer time-to-go serve the slot. [h]
+        served_kwh: What the table delivers.
+        slope_kw: What an hour less of threshold would add.
+    """
+
+    z_h: FloatArray
+    served_kwh: FloatArray
+    slope_kw: FloatArray
+
+
 def table_of(movers: Movers, hours: FloatArray) -> Table:
     """Return the table of a fleet over slots of these lengths."""
     edges = edges_of(hours)
@@ -83,8 +98,8 @@ def table_of(movers: Movers, hours: FloatArray) -> Table:
         first, group = np.unique(slot, return_inverse=True)
         cell += group.reshape(-1) * (hours.size * bins)
     size = max(1, first.size) * hours.size * bins
-    above_kw = np.bincount(cell, movers.power_kw * above_part, size)
-    power = np.bincount(cell, movers.power_kw, size) - above_kw
+    above_kw = summed(cell, movers.power_kw * above_part, size)
+    power = summed(cell, movers.power_kw, size) - above_kw
     power[1:] += above_kw[:-1]
     return Table(edges, width, first, power.reshape(-1, hours.size, bins)[: first.size])
 
@@ -119,7 +134,7 @@ def edges_of(hours: FloatArray) -> FloatArray:
     return np.concatenate(([0.0], np.cumsum(hours)))
 
 
-def thresholds(table: Table, wanted_kwh: FloatArray) -> tuple[FloatArray, FloatArray]:
+def thresholds(table: Table, wanted_kwh: FloatArray) -> Levels:
     """Return each slot's threshold, and what the table delivers by it.
 
     If not all can be had, what is missing is missing from the earliest slots: see ``now_first_kwh``.
@@ -127,14 +142,11 @@ def thresholds(table: Table, wanted_kwh: FloatArray) -> tuple[FloatArray, FloatA
     Args:
         table: The fleet.
         wanted_kwh: At least 0, shape (slots,).
-
-    Returns:
-        Thresholds [h] and energies [kWh], both shape (slots,).
     """
     slots, bins = table.power_kw.shape[1:]
     at_h = np.arange(bins) * table.bin_h
     start_h = table.edges_h[table.first][:, None]
-    z_h, served = np.full(slots, at_h[-1]), np.zeros(slots)
+    z_h, served, slope_kw = np.full(slots, at_h[-1]), np.zeros(slots), np.zeros(slots)
     power = np.zeros((table.first.size, bins))
     for slot in range(slots - 1, -1, -1):
         here = int(np.searchsorted(table.first, slot, side="right"))
@@ -143,10 +155,19 @@ def thresholds(table: Table, wanted_kwh: FloatArray) -> tuple[FloatArray, FloatA
             continue
         slot_h = float(table.edges_h[slot + 1] - table.edges_h[slot])
         curve = _served_at(power, start_h[:here, 0], slot_h, table.bin_h)
-        z_h[slot], served[slot] = _level(curve, wanted_kwh[slot], table.bin_h)
+        z_h[slot], served[slot], slope_kw[slot] = _level(curve, wanted_kwh[slot], table.bin_h)
         left_h = np.minimum(at_h, np.maximum(z_h[slot] - start_h[:here], 0.0))
         power = _moved(power, np.maximum(at_h - slot_h, left_h), table.bin_h)
-    return z_h, served
+    return Levels(z_h, served, slope_kw)
+
+
+def within_reach(table: Table, wanted_kwh: FloatArray) -> tuple[FloatArray, Levels]:
+    """Return what can be met of a request, the present slot first, and the thresholds for it."""
+    levels = thresholds(table, wanted_kwh)
+    if float(levels.served_kwh.sum()) >= float(wanted_kwh.sum()) * _MET:
+        return wanted_kwh, levels
+    reach = now_first_kwh(table, wanted_kwh)
+    return reach, thresholds(table, reach)
 
 
 def now_first_kwh(table: Table, wanted_kwh: FloatArray) -> FloatArray:
@@ -159,11 +180,6 @@ def now_first_kwh(table: Table, wanted_kwh: FloatArray) -> FloatArray:
     if totals is None:
         totals = np.array([_total_of_first(table, wanted_kwh, slots) for slots in range(wanted_kwh.size + 1)])
     return np.clip(np.diff(totals), 0.0, wanted_kwh)
-
-
-def falls_short(served_kwh: FloatArray, wanted_kwh: FloatArray) -> bool:
-    """Return whether less is served than is wanted, rounding aside."""
-    return float(served_kwh.sum()) < float(wanted_kwh.sum()) * _MET
 
 
 def _served_at(power: FloatArray, start_h: FloatArray, slot_h: float, bin_h: float) -> FloatArray:
@@ -181,15 +197,13 @@ def _served_at(power: FloatArray, start_h: FloatArray, slot_h: float, bin_h: flo
     return total
 
 
-def _level(curve: FloatArray, wanted_kwh: float, bin_h: float) -> tuple[float, float]:
-    """Return the threshold at which a falling curve is what is wanted, and what it then is."""
+def _level(curve: FloatArray, wanted_kwh: float, bin_h: float) -> tuple[float, float, float]:
+    """Return the threshold at which a falling curve is what is wanted, what it then is, and how it falls."""
     if curve[0] <= wanted_kwh:
-        return 0.0, float(curve[0])
-    place = int(np.searchsorted(-curve, -wanted_kwh, side="left"))
-    if place == curve.size:
-        return (place - 1) * bin_h, float(curve[-1])
-    step = curve[place - 1] - curve[place]
-    return float(place - (wanted_kwh - curve[place]) / step) * bin_h, wanted_kwh
+        return 0.0, float(curve[0]), 0.0
+    place = curve.size - int(np.searchsorted(curve[::-1], wanted_kwh, side="right"))
+    step = float(curve[place - 1] - curve[place])
+    return (place - (wanted_kwh - float(curve[place])) / step) * bin_h, wanted_kwh, step / bin_h
 
 
 def _moved(power: FloatArray, to_h: FloatArray, bin_h: float) -> FloatArray:
@@ -199,8 +213,8 @@ def _moved(power: FloatArray, to_h: FloatArray, bin_h: float) -> FloatArray:
     below = np.minimum(at.astype(np.intp), bins - 2)
     cell = (below + np.arange(groups)[:, None] * bins).reshape(-1)
     above = (power * (at - below)).reshape(-1)
-    result = np.bincount(cell, power.reshape(-1) - above, groups * bins)
-    result += np.bincount(cell + 1, above, groups * bins)
+    result = summed(cell, power.reshape(-1) - above, groups * bins)
+    result += summed(cell + 1, above, groups * bins)
     return result.reshape(groups, bins)
 
 
@@ -231,4 +245,4 @@ def _total_of_first(table: Table, wanted_kwh: FloatArray, slots: int) -> float:
     power[:, -1] += table.power_kw[:, slots:].sum(axis=1)
     here = int(np.searchsorted(table.first, slots))
     part = Table(table.edges_h[: slots + 1], table.bin_h, table.first[:here], power[:here])
-    return float(thresholds(part, wanted_kwh[:slots])[1].sum())
+    return float(thresholds(part, wanted_kwh[:slots]).served_kwh.sum())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from aggregator.energy import CarArrays, Stay, Tariff
-from dispatch.split import SplitCar, SplitProblem, SplitSite
+from dispatch.split import Cars, Sites, SplitCar, SplitProblem, SplitSite
 
 SLOT_HOURS = 0.5
 
@@ -79,12 +79,13 @@ def a_split(
         for n in range(count)
     )
     room_kw = 7.36 if per_site == 1 else 3.0 * per_site
+    sites = Sites.of({car.site: SplitSite(room_kw, 18.4) for car in cars}, slots)
     return SplitProblem(
         id="bench",
         slot_hours=(SLOT_HOURS,) * slots,
         eta_charge=0.92,
         eta_discharge=0.91,
-        cars=cars,
-        sites={name: SplitSite(room_kw, 18.4) for name in dict.fromkeys(car.site for car in cars)},
+        cars=Cars.of(cars, sites),
+        sites=sites,
         request_kw=tuple((count * kw) for kw in np.linspace(2.0, 4.0, slots).tolist()),
     )

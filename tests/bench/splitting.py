@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dispatch.split import level_backwards, split
+from dispatch.split import split
+from dispatch.split_level import level_backwards
 from tests.bench.fleets import a_split
 from tests.bench.measure import Row, median_ms
 
