@@ -1,34 +1,29 @@
 """The split of a large fleet: a table, a threshold per slot, and each car's own set-points from those.
 
 Cars that must charge come first: in direction up their *not* charging is worth as much as another car's
-exporting, so table and thresholds hold both at once, which finds the best time to charge exactly; whatever
-the thresholds are, they take what they owe. Then the free cars share what is wanted and what those take.
-Down, all take; what a must-charge car owes beyond what is wanted it takes as early as it can.
-Where a site's room binds several of its cars, its shares follow from their energies (``split_pass``).
+exporting, so table and thresholds hold both at once, which finds the best time to charge. Then the free cars
+share what is wanted and what those take, by thresholds of their own.
+Where a home's room binds, its cars' shares follow from their energies (``split_pass``); what arrivals and
+such homes make the thresholds miss, ``split_repair`` finds.
+
+The two steps stand apart, too: ``thresholds_of`` a fleet is a few numbers that can be sent, and
+``set_points`` from them need nothing but each home's own cars. Stale or wrong numbers cost kW.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dispatch.split_bound import Sharing, charged_at_bound_sites, sharing_of
-from dispatch.split_cars import FloatArray, IntArray, summed
-from dispatch.split_duty import Duty, duty_of
+from dispatch.split_bound import charged_at_bound_sites
+from dispatch.split_cars import FloatArray, IntArray
 from dispatch.split_exact import split_exactly
-from dispatch.split_must import charged
-from dispatch.split_pass import Bound, Part, Plain, serve
+from dispatch.split_must import Takers, charging_levels, taken_kwh, takers_of
+from dispatch.split_parts import LargeFleet, Moves
+from dispatch.split_pass import Part, Plain, serve, walk
 from dispatch.split_problem import MET_WITHIN_KWH, Split, SplitProblem, named
-from dispatch.split_repair import Flows, repair
+from dispatch.split_repair import repair
 from dispatch.split_steps import hold_least
-from dispatch.split_table import (
-    Levels,
-    Movers,
-    Table,
-    edges_of,
-    table_of,
-    thresholds,
-    within_reach,
-)
+from dispatch.split_table import Levels, Movers, thresholds, within_reach
 
 MOST_SHARING = 20_000
 MOST_IN_PROGRAM = 400_000
@@ -39,37 +34,31 @@ _WORTH = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Fleet:
-    """A large fleet in its parts.
+class Thresholds:
+    """All that a fleet needs to know of a request, shape (slots,) each. [h]
 
     Attributes:
-        problem: What is asked.
-        duty: What each car may and must do.
-        sharing: What bounds it.
-        hours: Length of each slot.
-        least_kw: Least each free car can give unless it is nothing.
+        charge_h: A must-charge car that could wait longer than this waits, up; takes, down.
+        move_h: A free car that could move for longer than this moves.
     """
 
-    problem: SplitProblem
-    duty: Duty
-    sharing: Sharing
-    hours: FloatArray
-    least_kw: FloatArray
+    charge_h: FloatArray
+    move_h: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Moves:
-    """What each car moves; energies in kWh.
+class _Charging:
+    """The must-charge cars.
 
     Attributes:
-        free: Of the free cars, 0 for all others, shape (slots, cars).
-        takers: Rows of the must-charge cars.
-        taken: Of those, shape (slots, takers).
+        rows: First the takers, then those whose home's import binds.
+        takers: Those that nothing but their own power bounds.
+        fixed_kwh: What the others take, shape (slots, others).
     """
 
-    free: FloatArray
-    takers: IntArray
-    taken: FloatArray
+    rows: IntArray
+    takers: Takers
+    fixed_kwh: FloatArray
 
 
 def split_by_thresholds(problem: SplitProblem) -> Split:
@@ -77,31 +66,53 @@ def split_by_thresholds(problem: SplitProblem) -> Split:
 
     While few cars share a room that binds, a program over those and all others' classes is quick enough.
     """
-    duty = duty_of(problem)
-    least_kw = problem.cars.min_kw if problem.way > 0 else np.zeros(problem.cars.count)
-    fleet = _Fleet(problem, duty, sharing_of(problem, duty), np.asarray(problem.slot_hours), least_kw)
-    programmed = _program_pays(fleet) and not (least_kw.any() and fleet.sharing.bound_must.size)
-    if programmed and not least_kw.any():
+    fleet = LargeFleet.of(problem)
+    steps = bool(fleet.least_kw.any())
+    programmed = _program_pays(fleet) and not (steps and fleet.sharing.bound_must.size)
+    if programmed and not steps:
         return split_exactly(problem)
     moves = _by_program(fleet) if programmed else _by_thresholds(fleet)
-    if least_kw.any():
+    if steps:
         wanted = np.asarray(problem.request_kw) * fleet.hours + moves.taken.sum(axis=1)
-        hold_least(_flows(fleet, moves), least_kw * fleet.hours[:, None], problem.cars.worn_kwh, wanted)
+        hold_least(fleet.flows(moves), fleet.least_kw * fleet.hours[:, None], problem.cars.worn_kwh, wanted)
     return _answer(fleet, moves, "lp" if programmed else "thresholds")
 
 
-def _program_pays(fleet: _Fleet) -> bool:
+def thresholds_of(problem: SplitProblem) -> Thresholds:
+    """Return the thresholds that share a request over a fleet."""
+    fleet = LargeFleet.of(problem)
+    charging, movers = _charging(fleet), fleet.plain_movers()
+    _, levels, charge_h, _ = _planned(fleet, charging, movers)
+    return Thresholds(charge_h, levels.z_h)
+
+
+def set_points(problem: SplitProblem, given: Thresholds) -> Split:
+    """Return what each car does by itself, told the thresholds; they may be any finite numbers.
+
+    Beyond what is wanted may be moved if they are wrong: the request is not looked at. Chargers with a least
+    power that is above their share do nothing.
+    """
+    fleet = LargeFleet.of(problem)
+    charging, rows = _charging(fleet), fleet.sharing.bound_free
+    taken = np.concatenate((taken_kwh(charging.takers, given.charge_h), charging.fixed_kwh), axis=1)
+    moves = Moves(np.empty((fleet.hours.size, problem.cars.count)), charging.rows, taken)
+    walk(Plain(fleet.plain_movers(), fleet.hours, moves.free), given.move_h)
+    if rows.size:
+        bound = fleet.bound_part(fleet.taken_kw(moves.takers, moves.taken))
+        walk(bound, given.move_h)
+        moves.free[:, rows] = bound.moved_kwh
+    moves.free[moves.free < fleet.least_kw * fleet.hours[:, None]] = 0.0
+    return _answer(fleet, moves, "thresholds")
+
+
+def _program_pays(fleet: LargeFleet) -> bool:
     """Return whether cars share a room that binds, and few enough of few enough."""
-    cars, sharing, slots = fleet.problem.cars, fleet.sharing, fleet.hours.size
-    bound = np.concatenate((sharing.bound_free, sharing.bound_must))
-    if not bound.size or cars.count * slots > MOST_IN_PROGRAM:
-        return False
-    here = summed(cars.site, fleet.duty.end > fleet.duty.start, fleet.problem.sites.count)
-    sharing_cars = int(np.count_nonzero(here[cars.site[bound]] > 1))
-    return 0 < sharing_cars * slots <= MOST_SHARING
+    slots = fleet.hours.size
+    few = fleet.problem.cars.count * slots <= MOST_IN_PROGRAM
+    return few and 0 < fleet.entangled() * slots <= MOST_SHARING
 
 
-def _by_program(fleet: _Fleet) -> _Moves:
+def _by_program(fleet: LargeFleet) -> Moves:
     """Return the optimum for chargers that can hold any power."""
     cars, sharing = fleet.problem.cars, fleet.sharing
     able = sharing.free_kw > 0
@@ -111,127 +122,56 @@ def _by_program(fleet: _Fleet) -> _Moves:
     )
     export_kwh = split_exactly(replace(fleet.problem, cars=any_power)).export_kw.T * fleet.hours[:, None]
     takers = np.flatnonzero(fleet.duty.must)
-    return _Moves(np.maximum(0.0, export_kwh), takers, -export_kwh[:, takers])
+    return Moves(np.maximum(0.0, export_kwh), takers, -export_kwh[:, takers])
 
 
-def _by_thresholds(fleet: _Fleet) -> _Moves:
+def _by_thresholds(fleet: LargeFleet) -> Moves:
     """Return what must-charge cars take by thresholds, and then what the others move by theirs."""
-    problem, duty, sharing = fleet.problem, fleet.duty, fleet.sharing
-    fixed = charged_at_bound_sites(problem, duty, sharing.bound_must)
-    wanted = problem.way * (np.asarray(problem.request_kw) * fleet.hours + fixed.sum(axis=1))
-    movers = _plain_movers(fleet)
-    table = table_of(movers, fleet.hours)
-    if sharing.bound_free.size:
-        table = table.joined(_bound_table(fleet))
-    must = np.flatnonzero(sharing.must_kw)
-    takers, taken = np.concatenate((must, sharing.bound_must)), fixed
-    if must.size:
-        flexible, reach = charged(problem, duty, must, sharing.must_kw[must], table, wanted)
-        taken = np.concatenate((flexible, fixed), axis=1)
-        wanted, reach = (kwh + problem.way * flexible.sum(axis=1) for kwh in (wanted, reach))
-        reach = np.maximum(0.0, reach)
-        levels = thresholds(table, reach)
-    else:
-        reach, levels = within_reach(table, np.maximum(0.0, wanted))
-    moves = _Moves(np.empty((fleet.hours.size, problem.cars.count)), takers, taken)
-    _share(fleet, movers, levels, (reach, np.maximum(0.0, wanted)), moves)
+    charging, movers, rows = _charging(fleet), fleet.plain_movers(), fleet.sharing.bound_free
+    taken, levels, _, (reach, wanted) = _planned(fleet, charging, movers)
+    moves = Moves(np.empty((fleet.hours.size, fleet.problem.cars.count)), charging.rows, taken)
+    parts: list[Part] = [Plain(movers, fleet.hours, moves.free)]
+    if rows.size:
+        parts.append(bound := fleet.bound_part(fleet.taken_kw(moves.takers, moves.taken)))
+    served = serve(parts, levels, reach)
+    if rows.size:
+        moves.free[:, rows] = bound.moved_kwh
+    aim = wanted if rows.size else reach
+    if float((aim - served).sum()) > _WORTH * float(aim.sum()):
+        repair(fleet.flows(moves), aim)
     return moves
 
 
-def _plain_movers(fleet: _Fleet) -> Movers:
-    """Return the free cars that nothing else bounds."""
-    duty, edges, power = fleet.duty, edges_of(fleet.hours), fleet.sharing.free_kw
-    energy = duty.exportable_kwh if fleet.problem.way > 0 else duty.headroom_kwh
-    to_go = np.divide(energy, power, out=np.zeros_like(energy), where=power > 0)
-    start_h, end_h = edges[duty.start], edges[duty.end]
-    return Movers(power, np.minimum(to_go, end_h - start_h), start_h if start_h.any() else None, duty.end)
+def _charging(fleet: LargeFleet) -> _Charging:
+    sharing = fleet.sharing
+    rows = np.flatnonzero(sharing.must_kw)
+    takers = takers_of(fleet.problem, fleet.duty, rows, sharing.must_kw[rows])
+    fixed = charged_at_bound_sites(fleet.problem, fleet.duty, sharing.bound_must)
+    return _Charging(np.concatenate((rows, sharing.bound_must)), takers, fixed)
 
 
-def _bound_part(fleet: _Fleet, taken_kw: FloatArray) -> Bound:
-    """Return the free cars that share a room, which others' charging makes larger or smaller.
+def _planned(
+    fleet: LargeFleet, charging: _Charging, movers: Movers
+) -> tuple[FloatArray, Levels, FloatArray, tuple[FloatArray, FloatArray]]:
+    """Return what must-charge cars take, the thresholds of the free cars, and of those that charge.
 
-    Args:
-        fleet: The fleet.
-        taken_kw: What must-charge cars take at each site, shape (sites, slots), or (sites, 1).
+    Last, what is wanted of the free cars: as far as the table says it can be met, and in all.
     """
-    problem, duty, rows = fleet.problem, fleet.duty, fleet.sharing.bound_free
-    up, cars = problem.way > 0, problem.cars
-    places, site = np.unique(cars.site[rows], return_inverse=True)
-    room = problem.export_room_kw(places) if up else problem.import_room_kw(places)
-    room = np.maximum(0.0, room + problem.way * taken_kw[places])
-    return Bound(
-        power_kw=(cars.discharge_kw if up else cars.charge_kw)[rows],
-        energy_kwh=(duty.exportable_kwh if up else duty.headroom_kwh)[rows],
-        window=(duty.start[rows], duty.end[rows]),
-        site=site.reshape(-1),
-        room_kw=np.broadcast_to(room, (places.size, fleet.hours.size)),
-        hours=fleet.hours,
-    )
+    way, fixed = fleet.problem.way, charging.fixed_kwh
+    wanted = way * (np.asarray(fleet.problem.request_kw) * fleet.hours + fixed.sum(axis=1))
+    table = fleet.table(movers)
+    if not charging.takers.power_kw.size:
+        wanted = np.maximum(0.0, wanted)
+        reach, levels = within_reach(table, wanted)
+        return fixed, levels, levels.z_h, (reach, wanted)
+    reach, charge = charging_levels(charging.takers, table, wanted)
+    flexible = taken_kwh(charging.takers, charge.z_h)
+    reach, wanted = (np.maximum(0.0, kwh + way * flexible.sum(axis=1)) for kwh in (reach, wanted))
+    levels = thresholds(table, reach)
+    return np.concatenate((flexible, fixed), axis=1), levels, charge.z_h, (reach, wanted)
 
 
-def _bound_table(fleet: _Fleet) -> Table:
-    """Return the table of the cars that share a room, each with the power that is its share on average."""
-    duty, rows, edges = fleet.duty, fleet.sharing.bound_free, edges_of(fleet.hours)
-    part = _bound_part(fleet, np.zeros((fleet.problem.sites.count, 1)))
-    from_h, length = edges[duty.start[rows]], edges[duty.end[rows]] - edges[duty.start[rows]]
-    power = part.ahead_kwh[-1] / length
-    to_go = np.divide(part.left_kwh, power, out=np.zeros_like(power), where=power > 0)
-    return table_of(Movers(power, np.minimum(to_go, length), from_h, duty.end[rows]), fleet.hours)
-
-
-def _share(
-    fleet: _Fleet,
-    movers: Movers,
-    levels: Levels,
-    request_kwh: tuple[FloatArray, FloatArray],
-    moves: _Moves,
-) -> None:
-    """Set what the free cars move.
-
-    Args:
-        fleet: The fleet.
-        movers: Its free cars that nothing else bounds.
-        levels: The thresholds of all its free cars.
-        request_kwh: What is wanted of them, as far as the table says it can be met, and in all.
-        moves: What must-charge cars take; the free cars' part is written.
-    """
-    rows = fleet.sharing.bound_free
-    parts: list[Part] = [Plain(movers, fleet.hours, moves.free)]
-    if rows.size:
-        parts.append(bound := _bound_part(fleet, _taken_kw(fleet, moves)))
-    served = serve(parts, levels, request_kwh[0])
-    if rows.size:
-        moves.free[:, rows] = bound.moved_kwh
-    aim = request_kwh[1 if rows.size else 0]
-    if float((aim - served).sum()) > _WORTH * float(aim.sum()):
-        repair(_flows(fleet, moves), aim)
-
-
-def _taken_kw(fleet: _Fleet, moves: _Moves) -> FloatArray:
-    """Return what must-charge cars take at each site, shape (sites, slots)."""
-    taken_kw = np.zeros((fleet.problem.sites.count, fleet.hours.size))
-    np.add.at(taken_kw, fleet.problem.cars.site[moves.takers], (moves.taken / fleet.hours[:, None]).T)
-    return taken_kw
-
-
-def _flows(fleet: _Fleet, moves: _Moves) -> Flows:
-    """Return what the free cars move, and what each and each shared site could."""
-    duty, slots = fleet.duty, np.arange(fleet.hours.size)[:, None]
-    up, cars, rows = fleet.problem.way > 0, fleet.problem.cars, fleet.sharing.bound_free
-    power = fleet.sharing.free_kw.copy()
-    power[rows] = (cars.discharge_kw if up else cars.charge_kw)[rows]
-    energy = np.where(power > 0, duty.exportable_kwh if up else duty.headroom_kwh, 0.0)
-    here = (duty.start <= slots) & (slots < duty.end)
-    site, room = np.zeros(cars.count, np.intp), np.full((slots.size, 1), np.inf)
-    if rows.size:
-        bound = _bound_part(fleet, _taken_kw(fleet, moves))
-        site[rows] = 1 + bound.site
-        room = np.concatenate((room, bound.room_kw.T * fleet.hours[:, None]), axis=1)
-    left = np.maximum(0.0, energy - moves.free.sum(axis=0))
-    return Flows(moves.free, left, here * (power * fleet.hours[:, None]), site, room)
-
-
-def _answer(fleet: _Fleet, moves: _Moves, method: str) -> Split:
+def _answer(fleet: LargeFleet, moves: Moves, method: str) -> Split:
     """Return the answer; the moves are used up."""
     problem, hours = fleet.problem, fleet.hours[:, None]
     export_kw = np.multiply(moves.free, problem.way / hours, out=moves.free)
@@ -252,7 +192,7 @@ def _answer(fleet: _Fleet, moves: _Moves, method: str) -> Split:
     )
 
 
-def _keeps_rules(fleet: _Fleet, export_kw: FloatArray) -> bool:
+def _keeps_rules(fleet: LargeFleet, export_kw: FloatArray) -> bool:
     """Return whether no site exports above its limit by itself and no car rests above its maximum."""
     problem, duty, cars = fleet.problem, fleet.duty, fleet.problem.cars
     full = np.flatnonzero((cars.energy_kwh > cars.max_kwh + MET_WITHIN_KWH) & (duty.end > duty.start))

@@ -55,13 +55,6 @@ class Plain:
         self.lowest_h = 0.0
         self._slot = hours.size
 
-    def walk(self, z_h: FloatArray) -> None:
-        """Move what the thresholds say, slot after slot."""
-        for slot in range(z_h.size - 1, -1, -1):
-            self.begin(slot)
-            self.offer_kwh(float(z_h[slot]))
-            self.keep(1.0)
-
     def begin(self, slot: int) -> None:
         """Go to a slot."""
         self._slot = slot
@@ -173,6 +166,14 @@ class Bound:
 def _sum_of_products(first: FloatArray, second: FloatArray) -> float:
     """Return the dot product, without the threads that BLAS would start for it."""
     return float(np.einsum("i,i->", first, second))
+
+
+def walk(part: Part, z_h: FloatArray) -> None:
+    """Move what the thresholds say, slot after slot."""
+    for slot in range(z_h.size - 1, -1, -1):
+        part.begin(slot)
+        part.offer_kwh(float(z_h[slot]))
+        part.keep(1.0)
 
 
 def serve(parts: list[Part], levels: Levels, wanted_kwh: FloatArray) -> FloatArray:
