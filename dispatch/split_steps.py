@@ -12,6 +12,8 @@ import numpy as np
 from dispatch.split_cars import FloatArray, IntArray, summed
 from dispatch.split_repair import Flows, repair
 
+_SAME_KWH = 1e-9
+
 
 def hold_least(flows: Flows, least_kwh: FloatArray, worn_kwh: FloatArray, wanted_kwh: FloatArray) -> None:
     """Leave no car between nothing and its least power.
@@ -63,7 +65,7 @@ def _raised(flows: Flows, least_kwh: FloatArray, slot: int, cars: IntArray, spar
     first = np.zeros(cars.size, bool)
     first[np.unique(site, return_index=True)[1]] = True
     can &= (first & (lacks <= room[site])) | np.isinf(room[site])
-    can &= np.cumsum(np.where(can, least_kwh[slot, cars], 0.0)) <= spare_kwh
+    can &= np.cumsum(np.where(can, least_kwh[slot, cars], 0.0)) <= spare_kwh + _SAME_KWH
     up: IntArray = cars[can]
     lacks = lacks[can]
     from_left = np.minimum(flows.left[up], lacks)
