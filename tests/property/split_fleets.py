@@ -1,4 +1,4 @@
-"""Random large fleets as columns, and a second opinion on what set-points must never do, for all cars at once."""
+"""Random large fleets as columns, and a second opinion on what set-points must never do."""
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def a_large_fleet(seed: int, count: int, slots: int, kind: str) -> SplitProblem:
 
 
 def served_share(problem: SplitProblem, delivered_kwh: float, best_kwh: float) -> float:
-    """Return what is delivered as a share of the optimum, or of a twentieth of the request if that is more."""
+    """Return what is delivered as a share of the optimum, or of some of the request if that is more."""
     asked_kwh = np.abs(problem.request_kw) @ np.asarray(problem.slot_hours)
     return 1.0 - (best_kwh - delivered_kwh) / max(best_kwh, asked_kwh / 20)
 
