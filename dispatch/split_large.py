@@ -136,7 +136,8 @@ def _by_thresholds(fleet: LargeFleet) -> Moves:
     served = serve(parts, levels, reach)
     if rows.size:
         moves.free[:, rows] = bound.moved_kwh
-    aim = wanted if rows.size else reach
+    inexact = rows.size or np.unique(fleet.hours[1:]).size > 1
+    aim = wanted if inexact else reach
     if float((aim - served).sum()) > _WORTH * float(aim.sum()):
         repair(fleet.flows(moves), aim)
     return moves

@@ -138,7 +138,7 @@ class Bound:
     def offer_kwh(self, z_h: float) -> float:
         """Return what the cars move in the slot at a threshold. [kWh]"""
         self._offer_h = np.clip(self._key_h - z_h, 0.0, self._limit_h)
-        return float(self._offer_h @ self._share_kw)
+        return _sum_of_products(self._offer_h, self._share_kw)
 
     def keep(self, share: float) -> None:
         """Move that share of the last offer."""
@@ -154,6 +154,8 @@ class Bound:
         here = (self._first <= slot) & (slot < self._end) & (self.left_kwh > 0)
         most = np.where(here, self._power, 0.0)
         room = self.room_kw[:, slot]
+        if room.size == most.size:
+            return np.minimum(most, room[self.site])
         energy = summed(self.site, self.left_kwh * here, room.size)
         per_kwh = np.divide(room, energy, out=np.zeros_like(room), where=energy > 0)
         share = np.minimum(most, self.left_kwh * per_kwh[self.site])

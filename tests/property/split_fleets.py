@@ -1,5 +1,7 @@
 """Random large fleets as columns, and a second opinion on what set-points must never do."""
 
+from typing import Any
+
 import numpy as np
 
 from dispatch.split import Cars, Direction, Sites, SplitProblem
@@ -23,9 +25,11 @@ KINDS = (
     "must arrive down share load",
     "short-first",
     "must arrive short-first",
+    "uneven",
+    "must arrive down uneven",
 )
 """What a fleet may have: must-charge cars, arrivals, limits that bind, house loads, cars that share a home,
-least powers, a request for import, a first slot that has begun."""
+least powers, a request for import, a first slot that has begun, slots of any length."""
 
 
 def a_large_fleet(seed: int, count: int, slots: int, kind: str) -> SplitProblem:
@@ -43,6 +47,8 @@ def a_large_fleet(seed: int, count: int, slots: int, kind: str) -> SplitProblem:
     loads = np.minimum(draw.choice([0, 0.5, 1, 3, -1, -2.0], (homes, slots)), importing[:, None])
     low, top = draw.choice([(0.2, 1.0), (0.5, 3.0), (1.0, 5.0), (3.0, 8.0)])
     way = -1 if "down" in has else 1
+    hours = draw.choice([0.1, 0.25, 0.5, 1.0], slots) if "uneven" in has else np.full(slots, 0.5)
+    hours[0] = 0.13 if "short-first" in has else hours[0]
     cars = Cars(
         ids=[f"car-{number}" for number in range(count)],
         site=np.arange(count) // per_home,
@@ -61,7 +67,7 @@ def a_large_fleet(seed: int, count: int, slots: int, kind: str) -> SplitProblem:
     exporting = draw.choice([3.68, 7.4, 10.0, 18.4], homes) if binds else np.full(homes, 20.0)
     return SplitProblem(
         id=f"{kind or 'plain'}-{seed}",
-        slot_hours=(0.13 if "short-first" in has else 0.5, *[0.5] * (slots - 1)),
+        slot_hours=tuple(hours.tolist()),
         eta_charge=0.92,
         eta_discharge=0.91,
         cars=cars,
@@ -132,3 +138,34 @@ def broken_promises(
         "exports beyond the request": (export_kw.sum(axis=0) > most) & up & within_request,
     }
     return {rule: int(np.count_nonzero(broken)) for rule, broken in rules.items() if np.any(broken)}
+
+
+def as_file(problem: SplitProblem) -> dict[str, Any]:
+    """Return a fleet without guards as a split file says it."""
+    cars, sites, loads = problem.cars, problem.sites, problem.sites.base_load_kw
+    figures = ("floor_kwh", "max_kwh", "energy_kwh", "charge_kw", "discharge_kw", "depart_slot")
+    names = (*figures, "target_kwh", "arrive_slot", "min_kw")
+    columns = {name: getattr(cars, name).tolist() for name in names}
+    return {
+        "id": problem.id,
+        "slot_hours": problem.slot_hours[0],
+        "eta_charge": problem.eta_charge,
+        "eta_discharge": problem.eta_discharge,
+        "cars": [
+            {"id": name, "site": sites.names[cars.site[row]], "capacity_kwh": 100.0}
+            | {key: values[row] for key, values in columns.items()}
+            for row, name in enumerate(cars.ids)
+        ],
+        "sites": {
+            name: {"export_limit_kw": give, "import_limit_kw": take}
+            | ({} if loads is None else {"base_load_kw": loads[row].tolist()})
+            for row, (name, give, take) in enumerate(
+                zip(sites.names, sites.export_limit_kw.tolist(), sites.import_limit_kw.tolist(), strict=True)
+            )
+        },
+        "event": {
+            "n_slots": len(problem.request_kw),
+            "request_kw": list(problem.request_kw),
+            "direction": problem.direction.value,
+        },
+    }
