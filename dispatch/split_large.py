@@ -25,8 +25,8 @@ from dispatch.split_repair import repair
 from dispatch.split_steps import hold_least
 from dispatch.split_table import Levels, Movers, thresholds, within_reach
 
-MOST_SHARING = 20_000
-MOST_IN_PROGRAM = 400_000
+MOST_SHARING = 60_000
+MOST_IN_PROGRAM = 1_000_000
 """Cars times slots up to which a program pays: of those that share a room that binds, and of all."""
 
 _WORTH = 1e-5
@@ -68,7 +68,7 @@ def split_by_thresholds(problem: SplitProblem) -> Split:
     """
     fleet = LargeFleet.of(problem)
     steps = bool(fleet.least_kw.any())
-    programmed = _program_pays(fleet) and not (steps and fleet.sharing.bound_must.size)
+    programmed = _program_pays(fleet)
     if programmed and not steps:
         return split_exactly(problem)
     moves = _by_program(fleet) if programmed else _by_thresholds(fleet)
@@ -113,16 +113,23 @@ def _program_pays(fleet: LargeFleet) -> bool:
 
 
 def _by_program(fleet: LargeFleet) -> Moves:
-    """Return the optimum for chargers that can hold any power."""
-    cars, sharing = fleet.problem.cars, fleet.sharing
-    able = sharing.free_kw > 0
-    able[sharing.bound_free] = True
-    any_power = replace(
-        cars, min_kw=np.zeros(cars.count), discharge_kw=np.where(able, cars.discharge_kw, 0.0)
+    """Return what must-charge cars take by thresholds, and the optimum of the others beside that.
+
+    For chargers that can hold any power; where none must, the program decides on all cars at once.
+    """
+    problem, charging, movers = fleet.problem, _charging(fleet), fleet.plain_movers()
+    taken = _planned(fleet, charging, movers)[0]
+    rows = np.flatnonzero(fleet.moves_freely)
+    base, taken_kw = problem.sites.base_load_kw, fleet.taken_kw(charging.rows, taken)
+    beside = replace(
+        problem,
+        cars=replace(problem.cars.at(rows), min_kw=np.zeros(rows.size)),
+        sites=replace(problem.sites, base_load_kw=taken_kw if base is None else base + taken_kw),
+        request_kw=tuple((problem.request_kw + taken.sum(axis=1) / fleet.hours).tolist()),
     )
-    export_kwh = split_exactly(replace(fleet.problem, cars=any_power)).export_kw.T * fleet.hours[:, None]
-    takers = np.flatnonzero(fleet.duty.must)
-    return Moves(np.maximum(0.0, export_kwh), takers, -export_kwh[:, takers])
+    moves = Moves(np.zeros((fleet.hours.size, problem.cars.count)), charging.rows, taken)
+    moves.free[:, rows] = split_exactly(beside).export_kw.T * fleet.hours[:, None]
+    return moves
 
 
 def _by_thresholds(fleet: LargeFleet) -> Moves:

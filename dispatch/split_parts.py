@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dispatch.split_bound import Sharing, sharing_of
-from dispatch.split_cars import FloatArray, IntArray, summed
+from dispatch.split_cars import BoolArray, FloatArray, IntArray, summed
 from dispatch.split_duty import Duty, duty_of
 from dispatch.split_pass import Bound
 from dispatch.split_problem import SplitProblem
@@ -62,6 +62,13 @@ class LargeFleet:
     def rated_kw(self) -> FloatArray:
         """What each free car's charger can move, shape (cars,)."""
         return self.problem.cars.discharge_kw if self.problem.way > 0 else self.problem.cars.charge_kw
+
+    @property
+    def moves_freely(self) -> BoolArray:
+        """Which cars are free and can move anything, shape (cars,)."""
+        free = self.sharing.free_kw > 0
+        free[self.sharing.bound_free] = True
+        return free
 
     def entangled(self) -> int:
         """Return how many cars share a room that binds, or must charge where it does."""
