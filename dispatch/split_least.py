@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aggregator.energy.program import Program, fixed, solve
-from dispatch.split_problem import BoolArray, FloatArray
+from dispatch.split_cars import BoolArray, FloatArray
 
 _SAME_KWH = 1e-8
 _ROUNDS = 8

@@ -8,7 +8,7 @@ Source: Evans, Tindemans, Angeli, IEEE TSG 2020 (arXiv 1805.09315), with departu
 
 import numpy as np
 
-from dispatch.split_problem import FloatArray, IntArray
+from dispatch.split_cars import FloatArray, IntArray
 
 
 def level_backwards(

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aggregator.energy.program import Program, solve
+from dispatch.split_cars import BoolArray, FloatArray, IntArray
 from dispatch.split_least import Costs, chosen
-from dispatch.split_problem import BoolArray, FloatArray, IntArray
 from dispatch.split_units import FREE, Units
 
 Rooms = tuple[FloatArray, FloatArray]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dispatch.split_cars import BoolArray, FloatArray, IntArray
 from dispatch.split_level import level_backwards
-from dispatch.split_problem import BoolArray, FloatArray, IntArray
 from dispatch.split_units import FREE, Units
 
 _SAME = 1e-12

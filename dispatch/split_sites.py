@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from dispatch.split_cars import FloatArray, IntArray
 from dispatch.split_fleet import Fleet
 from dispatch.split_lp import most_for
-from dispatch.split_problem import FloatArray, IntArray
 from dispatch.split_units import Units, import_bound
 
 _FULL_KWH = 1e-9

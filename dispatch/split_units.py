@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dispatch.split_cars import BoolArray, FloatArray, IntArray
 from dispatch.split_fleet import Fleet
-from dispatch.split_problem import BoolArray, FloatArray, IntArray
 
 FREE = -1
 """Site of a unit that no site limit can bind."""

@@ -9,8 +9,7 @@ from aggregator.model.market import Direction
 from aggregator.model.time import HOUR
 from aggregator.ports import ZoneTarget
 from dispatch.fleet_view import CarView
-from dispatch.split import split
-from dispatch.split_problem import SplitCar, SplitProblem, SplitSite
+from dispatch.split import Cars, Sites, SplitCar, SplitProblem, SplitSite, split
 
 SETTLED_KWH = 1e-9
 
@@ -66,18 +65,24 @@ def split_zone(
             for kw, slot in zip(target.export_kw, target.slots, strict=True)
         )
         return ZoneSplit({}, missing, {})
+    rows = {
+        site.site_id: _split_site(site, target, (beside or {}).get(site.site_id, NOBODY))
+        for site in (view.car.site for view in views)
+    }
+    sites = Sites.of(rows, len(target.slots))
     problem = SplitProblem(
         id=target.zone,
         slot_hours=tuple(slot.hours for slot in target.slots),
         eta_charge=min(view.car.charger.eta_charge for view in views),
         eta_discharge=min(view.car.charger.eta_discharge for view in views),
-        cars=tuple(
-            _split_car(view, target, now, guard_soc, (most_kw or {}).get(view.car.car_id)) for view in views
+        cars=Cars.of(
+            (
+                _split_car(view, target, now, guard_soc, (most_kw or {}).get(view.car.car_id))
+                for view in views
+            ),
+            sites,
         ),
-        sites={
-            site.site_id: _split_site(site, target, (beside or {}).get(site.site_id, NOBODY))
-            for site in (view.car.site for view in views)
-        },
+        sites=sites,
         request_kw=target.export_kw,
         direction=target.direction,
     )

@@ -221,11 +221,11 @@ def parse_json(text: bytes | str, source: str) -> object:
     """
 
     def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        seen: dict[str, object] = {}
-        for key, value in pairs:
-            if key in seen:
-                raise BadMessage(Fault(f"{source}: {key}", "stands twice", "each key once in its object"))
-            seen[key] = value
+        seen = dict(pairs)
+        if len(seen) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for place, key in enumerate(keys) if key in keys[:place])
+            raise BadMessage(Fault(f"{source}: {twice}", "stands twice", "each key once in its object"))
         return seen
 
     try:

@@ -20,17 +20,11 @@ from aggregator.files.inputs import (
     shown,
     validate_with,
 )
-from aggregator.model.errors import Fault
+from aggregator.files.split_columns import AT_MOST, plain_columns
+from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.market import Direction
-from dispatch.split_problem import Split, SplitCar, SplitProblem, SplitSite
-
-AT_MOST = (
-    ("floor_kwh", "max_kwh"),
-    ("target_kwh", "max_kwh"),
-    ("max_kwh", "capacity_kwh"),
-    ("energy_kwh", "capacity_kwh"),
-    ("arrive_slot", "depart_slot"),
-)
+from dispatch.split_cars import Cars, Sites, SplitCar, SplitSite
+from dispatch.split_problem import Split, SplitProblem
 
 Slot = Annotated[int, Field(ge=0, le=int(LARGEST))]
 PerSlot = tuple[Finite, ...]
@@ -98,7 +92,17 @@ def parse_split(text: bytes | str, name: str) -> SplitProblem:
         BadMessage: As for ``read_split``.
     """
     data = parse_json(text, name)
-    return _problem(validate_with(SplitFile, data, name, _cross_faults(_object(data), name)))
+    raw = _object(data)
+    file = {**raw, "cars": [], "sites": {}} if {"cars", "sites"} <= set(raw) else raw
+    try:
+        rest = validate_with(SplitFile, file, name, _cross_faults(file, name))
+    except BadMessage:
+        rest = None
+    columns = plain_columns(raw.get("cars"), raw.get("sites"), rest.event.n_slots) if rest else None
+    if rest is None or columns is None:
+        rest = validate_with(SplitFile, data, name, _cross_faults(raw, name))
+        columns = _columns(rest)
+    return _problem(rest, *columns)
 
 
 def split_to_json(answer: Split) -> dict[str, Any]:
@@ -157,17 +161,23 @@ def _number(raw: object) -> float | None:
     return float(raw) if abs(raw) <= LARGEST else None
 
 
-def _problem(file: SplitFile) -> SplitProblem:
+def _columns(file: SplitFile) -> tuple[Cars, Sites]:
+    rows = {
+        key: SplitSite(site.export_limit_kw, site.import_limit_kw, site.base_load_kw or ())
+        for key, site in file.sites.items()
+    }
+    sites = Sites.of(rows, file.event.n_slots)
+    return Cars.of((SplitCar(**car.model_dump()) for car in file.cars), sites), sites
+
+
+def _problem(file: SplitFile, cars: Cars, sites: Sites) -> SplitProblem:
     return SplitProblem(
         id=file.id,
         slot_hours=(file.slot_hours,) * file.event.n_slots,
         eta_charge=file.eta_charge,
         eta_discharge=file.eta_discharge,
-        cars=tuple(SplitCar(**car.model_dump()) for car in file.cars),
-        sites={
-            key: SplitSite(site.export_limit_kw, site.import_limit_kw, site.base_load_kw or ())
-            for key, site in file.sites.items()
-        },
+        cars=cars,
+        sites=sites,
         request_kw=file.event.request_kw,
         direction=Direction(file.event.direction),
     )

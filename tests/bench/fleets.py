@@ -3,7 +3,7 @@
 import numpy as np
 
 from aggregator.energy import CarArrays, Stay, Tariff
-from dispatch.split import SplitCar, SplitProblem, SplitSite
+from dispatch.split import Cars, Sites, SplitProblem
 
 SLOT_HOURS = 0.5
 
@@ -56,35 +56,43 @@ def some_prices(slots: int) -> Tariff:
 
 
 def a_split(
-    count: int, *, slots: int = 6, per_site: int = 1, must_charge: bool = False, seed: int = 2
+    count: int, *, slots: int = 6, per_site: int = 1, must_charge: bool = False, loads: bool = False
 ) -> SplitProblem:
-    """Return a request that two thirds of the fleet's power could meet, all cars plugged now."""
-    draw = np.random.default_rng(seed)
-    lowest = 0.2 if must_charge else 0.32
-    soc = draw.uniform(lowest, 0.95, count).tolist()
-    depart = draw.integers(slots // 2, slots + 20, count).tolist()
-    cars = tuple(
-        SplitCar(
-            id=f"car-{n}",
-            site=f"home-{n // per_site}",
-            capacity_kwh=62.0,
-            floor_kwh=18.6,
-            max_kwh=62.0,
-            energy_kwh=62.0 * soc[n],
-            charge_kw=7.4,
-            discharge_kw=6.0,
-            depart_slot=depart[n],
-            target_kwh=62.0 * (soc[n] if depart[n] <= slots and not must_charge else 0.35),
-        )
-        for n in range(count)
+    """Return a request that two thirds of the fleet's power could meet, all cars plugged now.
+
+    Args:
+        count: Number of cars.
+        slots: Number of slots.
+        per_site: Cars of a home; where several share one its room binds.
+        must_charge: Whether some cars must charge, some of them up to their floor.
+        loads: Whether house loads change what each home may export.
+    """
+    draw = np.random.default_rng(2)
+    soc = draw.uniform(0.2 if must_charge else 0.32, 0.95, count)
+    depart = draw.integers(slots // 2, slots + 20, count)
+    target = np.where((depart <= slots) & (not must_charge), soc, 0.35)
+    homes, nothing = -(-count // per_site), np.zeros(count)
+    cars = Cars(
+        ids=[f"car-{number}" for number in range(count)],
+        site=np.arange(count) // per_site,
+        floor_kwh=np.full(count, 18.6),
+        max_kwh=np.full(count, 62.0),
+        energy_kwh=62.0 * soc,
+        charge_kw=np.full(count, 7.4),
+        discharge_kw=np.full(count, 6.0),
+        depart_slot=depart,
+        target_kwh=62.0 * target,
+        arrive_slot=np.zeros(count, np.intp),
+        min_kw=nothing,
+        guard_kwh=nothing,
+        worn_kwh=nothing,
     )
-    room_kw = 7.36 if per_site == 1 else 3.0 * per_site
-    return SplitProblem(
-        id="bench",
-        slot_hours=(SLOT_HOURS,) * slots,
-        eta_charge=0.92,
-        eta_discharge=0.91,
-        cars=cars,
-        sites={name: SplitSite(room_kw, 18.4) for name in dict.fromkeys(car.site for car in cars)},
-        request_kw=tuple((count * kw) for kw in np.linspace(2.0, 4.0, slots).tolist()),
+    room_kw = 3.68 if loads else 7.36 if per_site == 1 else 3.0 * per_site
+    sites = Sites(
+        names=[f"home-{number}" for number in range(homes)],
+        export_limit_kw=np.full(homes, room_kw),
+        import_limit_kw=np.full(homes, 18.4),
+        base_load_kw=draw.uniform(0.2, 3.0, (homes, slots)) if loads else None,
     )
+    request_kw = tuple((count * np.linspace(2.0, 4.0, slots)).tolist())
+    return SplitProblem("bench", (SLOT_HOURS,) * slots, 0.92, 0.91, cars, sites, request_kw)

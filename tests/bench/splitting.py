@@ -1,46 +1,109 @@
-"""First set-points: from a request and what is known of the cars to kW for each of them."""
+"""Set-points from a request and what is known of the cars, in columns: by the split and by others."""
 
+import importlib
 import math
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
 
-from dispatch.split import level_backwards, split
+from dispatch.split import SplitProblem, split
+from dispatch.split_duty import duty_of
+from dispatch.split_exact import split_exactly
+from dispatch.split_large import set_points, thresholds_of
 from tests.bench.fleets import a_split
 from tests.bench.measure import Row, median_ms
 
-SLOTS = 6
-BUDGETS_MS = {135: None, 1_000: None, 10_000: 2.0, 40_000: None}
+BUDGETS_MS = {10_000: 2.0, 100_000: 15.0, 1_000_000: 150.0}
+SLOTS = (6, 12)
+BESIDE = (135, 1_000, 10_000)
+SHARED = 1_000
 MOST_EXPONENT = 1.05
+WH_PER_KWH = 1000
+MIB = 2**20
 
 
 def rows() -> Iterator[Row]:
-    """Measure the split of a whole problem, the levelling alone, and the program of shared sites."""
-    found: dict[int, Row] = {}
-    for count, budget_ms in BUDGETS_MS.items():
-        problem = a_split(count, slots=SLOTS)
-        method = split(problem).method
-        size = f"{count:,} cars, {SLOTS} slots, {method}"
-        found[count] = median_ms("split, first set-points", size, lambda p=problem: split(p), budget_ms)
-        yield found[count]
-    growth = math.log(found[40_000].figure / found[10_000].figure) / math.log(4)
-    runs = found[40_000].runs
-    yield Row("split, growth exponent", "10,000 to 40,000 cars", growth, "", runs, MOST_EXPONENT)
-    yield from _levelling()
-    shared = a_split(200, slots=SLOTS, per_site=2, must_charge=True)
-    size = f"200 cars on 100 sites, {SLOTS} slots, {split(shared).method}"
-    yield median_ms("split, sites that bind, some must charge", size, lambda: split(shared))
-
-
-def _levelling() -> Iterator[Row]:
-    """Without reading cars and sites, which a fleet held as arrays would not need."""
-    draw = np.random.default_rng(3)
+    """Measure the split of all sizes, its growth, its two steps, its memory, and other ways to the same."""
+    for slots in SLOTS:
+        yield _row("split, all set-points", a_split(135, slots=slots))
+        found = {}
+        for count, budget_ms in BUDGETS_MS.items():
+            problem = a_split(count, slots=slots)
+            found[count] = _row("split, all set-points", problem, budget_ms if slots == SLOTS[0] else None)
+            yield found[count]
+        few, many = min(found), max(found)
+        growth = math.log(found[many].figure / found[few].figure) / math.log(many / few)
+        size = f"{few:,} to {many:,} cars, {slots} slots"
+        yield Row("split, growth exponent", size, growth, "", found[many].runs, MOST_EXPONENT)
     for count in (10_000, 100_000):
-        energy_kwh, power_kw = draw.uniform(0.0, 30.0, count), np.full(count, 6.0)
-        depart, hours = draw.integers(3, SLOTS + 20, count), np.full(SLOTS, 0.5)
-        wanted_kwh = np.full(SLOTS, 1.5 * count)
-        yield median_ms(
-            "levelling alone, cars as arrays",
-            f"{count:,} cars, {SLOTS} slots",
-            lambda e=energy_kwh, p=power_kw, d=depart, h=hours, w=wanted_kwh: level_backwards(e, p, d, h, w),
-        )
+        yield _row("split, a fifth must charge", a_split(count, must_charge=True))
+        yield _row("split, house loads bind", a_split(count, loads=True))
+    yield from _steps(a_split(100_000))
+    yield _row("split, two cars share a home that binds", a_split(SHARED, per_site=2, must_charge=True))
+    for count in BESIDE:
+        yield from _side_by_side(a_split(count))
+    yield _memory(a_split(1_000_000))
+
+
+def _size(problem: SplitProblem) -> str:
+    return f"{problem.cars.count:,} cars, {len(problem.request_kw)} slots"
+
+
+def _row(what: str, problem: SplitProblem, budget_ms: float | None = None) -> Row:
+    size = f"{_size(problem)}, {split(problem).method}"
+    return median_ms(what, size, lambda: split(problem), budget_ms)
+
+
+def _steps(problem: SplitProblem) -> Iterator[Row]:
+    told = thresholds_of(problem)
+    yield median_ms("thresholds of a fleet", _size(problem), lambda: thresholds_of(problem))
+    yield median_ms("set-points from thresholds", _size(problem), lambda: set_points(problem, told))
+
+
+def _side_by_side(problem: SplitProblem) -> Iterator[Row]:
+    """The same fleet by the split, by a program over classes, by one over cars, and by maximum flow."""
+    yield _row("side by side: split", problem)
+    yield median_ms("side by side: exact", f"{_size(problem)}, pooled", lambda: split_exactly(problem))
+    best_kwh = split_exactly(problem).delivered_kwh
+    share = 100 * split(problem).delivered_kwh / best_kwh
+    yield Row("side by side: delivered by the split", _size(problem), share, "% of optimum", 1, 99.9, True)
+    flow = _maximum_flow(problem)
+    if flow is not None:
+        yield median_ms("side by side: maximum flow, scipy", _size(problem), flow)
+
+
+def _maximum_flow(problem):
+    """Return the work of scipy's maximum flow, None where it is not installed: nothing here needs it."""
+    try:
+        sparse = importlib.import_module("scipy.sparse")
+        graph = importlib.import_module("scipy.sparse.csgraph")
+    except ImportError:
+        return None
+    count, slots = problem.cars.count, len(problem.request_kw)
+    source, sink = count + slots, count + slots + 1
+
+    def work() -> float:
+        duty, hours = duty_of(problem), np.asarray(problem.slot_hours)
+        slot = np.arange(slots)
+        there = (duty.start[:, None] <= slot) & (slot < duty.end[:, None])
+        car, at = np.nonzero(there)
+        room_kw = problem.export_room_kw()[problem.cars.site, 0]
+        power_kw = np.minimum(problem.cars.discharge_kw, room_kw)
+        tails = np.concatenate((np.full(count, source), car, count + slot))
+        heads = np.concatenate((np.arange(count), count + at, np.full(slots, sink)))
+        kwh = (duty.exportable_kwh, (power_kw[car] * hours[at]), np.asarray(problem.request_kw) * hours)
+        wh = np.floor(np.concatenate(kwh) * WH_PER_KWH).astype(np.int32)
+        edges = sparse.csr_matrix((wh, (tails, heads)), shape=(count + slots + 2,) * 2)
+        return float(graph.maximum_flow(edges, source, sink, method="dinic").flow_value) / WH_PER_KWH
+
+    return work
+
+
+def _memory(problem: SplitProblem) -> Row:
+    """Return the most that a split holds beside the cars and its answer."""
+    tracemalloc.start()
+    answer = split(problem)
+    peak = tracemalloc.get_traced_memory()[1] - answer.export_kw.nbytes
+    tracemalloc.stop()
+    return Row("split, memory beside cars and answer", _size(problem), peak / MIB, "MiB", 1)

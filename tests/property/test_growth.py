@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.solver import SolverChoice, find_glpsol
-from dispatch.split import SplitCar, SplitProblem, SplitSite, split
+from dispatch.split import Cars, Sites, SplitCar, SplitProblem, SplitSite, split
 from tests.property.bid_fleets import Fleet, a_fleet, a_problem, proposed
 
 TIMES_OVER = (1, 10, 1000)
@@ -82,8 +82,8 @@ def a_levelled_problem(count: int) -> SplitProblem:
         SplitCar(f"car-{n}", f"home-{n}", 60.0, 18.0, 60.0, 60.0 * soc[n], 7.4, 6.0, stays[n], 20.0)
         for n in range(count)
     )
-    sites = {car.site: SplitSite(7.36, 18.4) for car in cars}
-    return SplitProblem("growth", (0.5,) * 6, 0.92, 0.91, cars, sites, (3.0 * count,) * 6)
+    sites = Sites.of({car.site: SplitSite(7.36, 18.4) for car in cars}, 6)
+    return SplitProblem("growth", (0.5,) * 6, 0.92, 0.91, Cars.of(cars, sites), sites, (3.0 * count,) * 6)
 
 
 def least_seconds(problem: SplitProblem) -> float:
@@ -93,10 +93,10 @@ def least_seconds(problem: SplitProblem) -> float:
         start = process_time()
         answer = split(problem)
         found.append(process_time() - start)
-        assert answer.method == "levelled"
+        assert answer.method == "thresholds"
     return min(found)
 
 
-def test_a_levelled_split_takes_time_in_step_with_the_fleet() -> None:
+def test_a_large_split_takes_time_in_step_with_the_fleet() -> None:
     few, many = (least_seconds(a_levelled_problem(count)) for count in (FEW_CARS, MANY_CARS))
     assert math.log(many / few) / math.log(MANY_CARS / FEW_CARS) <= MOST_EXPONENT

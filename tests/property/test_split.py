@@ -1,6 +1,8 @@
 """The split delivers the most its rules allow, keeps all of them, and does not care for order or scale."""
 
 import json
+import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.files.split import parse_split, split_to_json
-from dispatch.split import level_backwards, split
-from dispatch.split_level import now_first
+from dispatch.split import split
+from dispatch.split_level import level_backwards, now_first
+from tests.property.split_fleets import a_large_fleet, as_file
 from tests.property.split_oracle import Oracle, best_of_subsets_kwh, broken_rules, must_charge
 
 amounts = st.integers(0, 40).map(lambda tenths: tenths / 4)
@@ -203,6 +206,22 @@ def test_nobody_moves_energy_without_being_asked(raw):
     answer = solved(raw)
     assert all(value == 0 for values in answer["export_kw"].values() for value in values)
     assert answer["feasible"]
+
+
+EXACT_KINDS = ("", "must", "must arrive", "must arrive homes load", "must arrive share load", "must down")
+
+
+@pytest.mark.parametrize("seed", range(500 if os.environ.get("FLEXLOOP_SOAK") else 4))
+@pytest.mark.parametrize("kind", EXACT_KINDS)
+def test_up_to_200_cars_the_optimum_is_delivered(kind, seed):
+    draw = np.random.default_rng(seed)
+    problem = a_large_fleet(seed, int(draw.integers(6, 201)), int(draw.integers(1, 7)), kind)
+    raw = as_file(replace(problem, cars=replace(problem.cars, guard_kwh=np.zeros(problem.cars.count))))
+    answer = solved(raw)
+    assert broken_rules(raw, answer) == []
+    assert answer["delivered_kwh"] == pytest.approx(Oracle(raw).optimum_kwh(), abs=1e-6, rel=1e-8)
+    if kind == "":
+        assert answer["delivered_kwh"] == pytest.approx(best_of_subsets_kwh(raw), abs=1e-6)
 
 
 numbers = st.floats(0, 20, allow_nan=False).map(lambda value: round(value, 3))

@@ -1,12 +1,13 @@
 """The split on small cases whose answer is plain."""
 
+import math
 from dataclasses import replace
 
 import highspy
 import numpy as np
 import pytest
 
-from dispatch.split import Direction, SplitCar, SplitProblem, SplitSite, split
+from dispatch.split import Cars, Direction, Sites, SplitCar, SplitProblem, SplitSite, split
 
 CAR = SplitCar(
     id="a",
@@ -24,13 +25,14 @@ HOME = SplitSite(export_limit_kw=10.0, import_limit_kw=18.4)
 
 
 def a_problem(*cars, request_kw=(4.0, 4.0), home=HOME, **changes):
+    sites = Sites.of({"home": home}, len(request_kw))
     return SplitProblem(
         id="p",
         slot_hours=(0.5,) * len(request_kw),
         eta_charge=0.93,
         eta_discharge=0.93,
-        cars=cars,
-        sites={"home": home},
+        cars=Cars.of(cars, sites),
+        sites=sites,
         request_kw=request_kw,
         **changes,
     )
@@ -188,8 +190,38 @@ def test_the_same_problem_gives_the_same_bytes():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"slot_hours": (0.5,)}, {"slot_hours": (0.5, 0.0)}, {"cars": (CAR, CAR)}, {"sites": {}}]
+    "changes",
+    [
+        {"slot_hours": (0.5,)},
+        {"slot_hours": (0.5, 0.0)},
+        {"slot_hours": (0.5, math.nan)},
+        {"request_kw": (4.0, math.inf)},
+        {"eta_charge": 0.0},
+        {"later_slot_hours": 0.0},
+        {"sites": Sites.of({}, 2)},
+        {"sites": Sites.of({"home": SplitSite(1.0, 1.0, (0.0,) * 3)}, 3)},
+    ],
 )
 def test_a_contradictory_problem_cannot_be_made(changes):
     with pytest.raises(ValueError, match="p: "):
         replace(a_problem(CAR), **changes)
+
+
+@pytest.mark.parametrize(
+    ("cars", "fault"),
+    [
+        ((CAR, CAR), "the same id"),
+        ((replace(CAR, site="elsewhere"),), "unknown sites"),
+        ((replace(CAR, energy_kwh=math.nan),), "energy_kwh is nan for a; allowed is 0 or more"),
+        ((replace(CAR, discharge_kw=-1.0),), "discharge_kw is -1.0 for a"),
+    ],
+)
+def test_cars_that_cannot_be_are_refused(cars, fault):
+    with pytest.raises(ValueError, match=fault):
+        a_problem(*cars)
+
+
+@pytest.mark.parametrize("home", [SplitSite(math.inf, 1), SplitSite(-1.0, 1), SplitSite(1.0, 1, (0.0,))])
+def test_homes_that_cannot_be_are_refused(home):
+    with pytest.raises(ValueError, match=r"sites need|base load"):
+        a_problem(CAR, home=home)

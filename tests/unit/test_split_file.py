@@ -47,9 +47,9 @@ def test_three_leafs_meet_their_request():
 
 def test_defaults_are_filled_in():
     problem = read_split(GOLDEN / "split.json")
-    assert problem.cars[0].arrive_slot == 0
-    assert problem.cars[0].min_kw == 0.0
-    assert problem.sites["home-1"].base_load_kw == ()
+    assert problem.cars.arrive_slot[0] == 0
+    assert problem.cars.min_kw[0] == 0.0
+    assert problem.sites.base_load_kw is None
     assert problem.direction == "up"
     assert problem.slot_hours == (0.5,) * 4
 

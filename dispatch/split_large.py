@@ -1,0 +1,218 @@
+"""The split of a large fleet: a table, a threshold per slot, and each car's own set-points from those.
+
+Cars that must charge come first: in direction up their *not* charging is worth as much as another car's
+exporting, so table and thresholds hold both at once, which finds the best time to charge. Then the free cars
+share what is wanted and what those take, by thresholds of their own.
+Where a home's room binds, its cars' shares follow from their energies (``split_pass``); what arrivals and
+such homes make the thresholds miss, ``split_repair`` finds.
+
+The two steps stand apart, too: ``thresholds_of`` a fleet is a few numbers that can be sent, and
+``set_points`` from them need nothing but each home's own cars. Stale or wrong numbers cost kW.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dispatch.split_bound import charged_at_bound_sites
+from dispatch.split_cars import FloatArray, IntArray
+from dispatch.split_exact import split_exactly
+from dispatch.split_must import Takers, charging_levels, taken_kwh, takers_of
+from dispatch.split_parts import LargeFleet, Moves
+from dispatch.split_pass import Part, Plain, serve, walk
+from dispatch.split_problem import MET_WITHIN_KWH, Split, SplitProblem, named
+from dispatch.split_repair import repair
+from dispatch.split_steps import hold_least
+from dispatch.split_table import Levels, Movers, thresholds, within_reach
+
+MOST_SHARING = 60_000
+MOST_IN_PROGRAM = 1_000_000
+"""Cars times slots up to which a program pays: of those that share a room that binds, and of all."""
+
+_WORTH = 1e-5
+"""A share of a request below which nothing is moved between slots for its sake."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Thresholds:
+    """All that a fleet needs to know of a request, shape (slots,) each. [h]
+
+    Attributes:
+        charge_h: A must-charge car that could wait longer than this waits, up; takes, down.
+        move_h: A free car that could move for longer than this moves.
+    """
+
+    charge_h: FloatArray
+    move_h: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Charging:
+    """The must-charge cars.
+
+    Attributes:
+        rows: First the takers, then those whose home's import binds.
+        takers: Those that nothing but their own power bounds.
+        fixed_kwh: What the others take, shape (slots, others).
+    """
+
+    rows: IntArray
+    takers: Takers
+    fixed_kwh: FloatArray
+
+
+def split_by_thresholds(problem: SplitProblem) -> Split:
+    """Return set-points that keep every rule as the exact ones do, and deliver nearly as much.
+
+    While few cars share a room that binds, a program over those and all others' classes is quick enough.
+    """
+    fleet = LargeFleet.of(problem)
+    steps = bool(fleet.least_kw.any())
+    programmed = _program_pays(fleet)
+    if programmed and not steps:
+        return split_exactly(problem)
+    moves = _by_program(fleet) if programmed else _by_thresholds(fleet)
+    if steps:
+        wanted = np.asarray(problem.request_kw) * fleet.hours + moves.taken.sum(axis=1)
+        hold_least(fleet.flows(moves), fleet.least_kw * fleet.hours[:, None], problem.cars.worn_kwh, wanted)
+    return _answer(fleet, moves, "lp" if programmed else "thresholds")
+
+
+def thresholds_of(problem: SplitProblem) -> Thresholds:
+    """Return the thresholds that share a request over a fleet."""
+    fleet = LargeFleet.of(problem)
+    charging, movers = _charging(fleet), fleet.plain_movers()
+    _, levels, charge_h, _ = _planned(fleet, charging, movers)
+    return Thresholds(charge_h, levels.z_h)
+
+
+def set_points(problem: SplitProblem, given: Thresholds) -> Split:
+    """Return what each car does by itself, told the thresholds; they may be any finite numbers.
+
+    Beyond what is wanted may be moved if they are wrong: the request is not looked at. Chargers with a least
+    power that is above their share do nothing.
+    """
+    fleet = LargeFleet.of(problem)
+    charging, rows = _charging(fleet), fleet.sharing.bound_free
+    taken = np.concatenate((taken_kwh(charging.takers, given.charge_h), charging.fixed_kwh), axis=1)
+    moves = Moves(np.empty((fleet.hours.size, problem.cars.count)), charging.rows, taken)
+    walk(Plain(fleet.plain_movers(), fleet.hours, moves.free), given.move_h)
+    if rows.size:
+        bound = fleet.bound_part(fleet.taken_kw(moves.takers, moves.taken))
+        walk(bound, given.move_h)
+        moves.free[:, rows] = bound.moved_kwh
+    moves.free[moves.free < fleet.least_kw * fleet.hours[:, None]] = 0.0
+    return _answer(fleet, moves, "thresholds")
+
+
+def _program_pays(fleet: LargeFleet) -> bool:
+    """Return whether cars share a room that binds, and few enough of few enough."""
+    slots = fleet.hours.size
+    few = fleet.problem.cars.count * slots <= MOST_IN_PROGRAM
+    return few and 0 < fleet.entangled() * slots <= MOST_SHARING
+
+
+def _by_program(fleet: LargeFleet) -> Moves:
+    """Return what must-charge cars take by thresholds, and the optimum of the others beside that.
+
+    For chargers that can hold any power; where none must, the program decides on all cars at once.
+    """
+    problem, charging, movers = fleet.problem, _charging(fleet), fleet.plain_movers()
+    taken = _planned(fleet, charging, movers)[0]
+    rows = np.flatnonzero(fleet.moves_freely)
+    base, taken_kw = problem.sites.base_load_kw, fleet.taken_kw(charging.rows, taken)
+    beside = replace(
+        problem,
+        cars=replace(problem.cars.at(rows), min_kw=np.zeros(rows.size)),
+        sites=replace(problem.sites, base_load_kw=taken_kw if base is None else base + taken_kw),
+        request_kw=tuple((problem.request_kw + taken.sum(axis=1) / fleet.hours).tolist()),
+    )
+    moves = Moves(np.zeros((fleet.hours.size, problem.cars.count)), charging.rows, taken)
+    moves.free[:, rows] = split_exactly(beside).export_kw.T * fleet.hours[:, None]
+    return moves
+
+
+def _by_thresholds(fleet: LargeFleet) -> Moves:
+    """Return what must-charge cars take by thresholds, and then what the others move by theirs."""
+    charging, movers, rows = _charging(fleet), fleet.plain_movers(), fleet.sharing.bound_free
+    taken, levels, _, (reach, wanted) = _planned(fleet, charging, movers)
+    moves = Moves(np.empty((fleet.hours.size, fleet.problem.cars.count)), charging.rows, taken)
+    parts: list[Part] = [Plain(movers, fleet.hours, moves.free)]
+    if rows.size:
+        parts.append(bound := fleet.bound_part(fleet.taken_kw(moves.takers, moves.taken)))
+    served = serve(parts, levels, reach)
+    if rows.size:
+        moves.free[:, rows] = bound.moved_kwh
+    inexact = rows.size or np.unique(fleet.hours[1:]).size > 1
+    aim = wanted if inexact else reach
+    if float((aim - served).sum()) > _WORTH * float(aim.sum()):
+        repair(fleet.flows(moves), aim)
+    return moves
+
+
+def _charging(fleet: LargeFleet) -> _Charging:
+    sharing = fleet.sharing
+    rows = np.flatnonzero(sharing.must_kw)
+    takers = takers_of(fleet.problem, fleet.duty, rows, sharing.must_kw[rows])
+    fixed = charged_at_bound_sites(fleet.problem, fleet.duty, sharing.bound_must)
+    return _Charging(np.concatenate((rows, sharing.bound_must)), takers, fixed)
+
+
+def _planned(
+    fleet: LargeFleet, charging: _Charging, movers: Movers
+) -> tuple[FloatArray, Levels, FloatArray, tuple[FloatArray, FloatArray]]:
+    """Return what must-charge cars take, the thresholds of the free cars, and of those that charge.
+
+    Last, what is wanted of the free cars: as far as the table says it can be met, and in all.
+    """
+    way, fixed = fleet.problem.way, charging.fixed_kwh
+    wanted = way * (np.asarray(fleet.problem.request_kw) * fleet.hours + fixed.sum(axis=1))
+    table = fleet.table(movers)
+    if not charging.takers.power_kw.size:
+        wanted = np.maximum(0.0, wanted)
+        reach, levels = within_reach(table, wanted)
+        return fixed, levels, levels.z_h, (reach, wanted)
+    reach, charge = charging_levels(charging.takers, table, wanted)
+    flexible = taken_kwh(charging.takers, charge.z_h)
+    reach, wanted = (np.maximum(0.0, kwh + way * flexible.sum(axis=1)) for kwh in (reach, wanted))
+    levels = thresholds(table, reach)
+    return np.concatenate((flexible, fixed), axis=1), levels, charge.z_h, (reach, wanted)
+
+
+def _answer(fleet: LargeFleet, moves: Moves, method: str) -> Split:
+    """Return the answer; the moves are used up."""
+    problem, hours = fleet.problem, fleet.hours[:, None]
+    export_kw = np.multiply(moves.free, problem.way / hours, out=moves.free)
+    export_kw[:, moves.takers] = -moves.taken / hours
+    wanted = problem.way * np.asarray(problem.request_kw) * fleet.hours
+    served = np.minimum(wanted, problem.way * export_kw.sum(axis=1) * fleet.hours)
+    missing = float((wanted - served).sum())
+    stored = problem.cars.energy_kwh.copy()
+    stored[moves.takers] += problem.eta_charge * moves.taken.sum(axis=0)
+    return Split(
+        car_ids=problem.cars.ids,
+        export_kw=export_kw.T,
+        delivered_kwh=float(served.sum()),
+        shortfall_kwh=missing,
+        feasible=missing <= MET_WITHIN_KWH and _keeps_rules(fleet, export_kw),
+        short_of_target_kwh=named(problem.cars.ids, fleet.duty.due_kwh - stored),
+        method=method,
+    )
+
+
+def _keeps_rules(fleet: LargeFleet, export_kw: FloatArray) -> bool:
+    """Return whether no site exports above its limit by itself and no car rests above its maximum."""
+    problem, duty, cars = fleet.problem, fleet.duty, fleet.problem.cars
+    full = np.flatnonzero((cars.energy_kwh > cars.max_kwh + MET_WITHIN_KWH) & (duty.end > duty.start))
+    slots = np.arange(fleet.hours.size)[:, None]
+    given = np.cumsum(export_kw[:, full] * fleet.hours[:, None], axis=0) / problem.eta_discharge
+    over = cars.energy_kwh[full] - given > cars.max_kwh[full] + MET_WITHIN_KWH
+    if np.any(over & (duty.start[full] <= slots) & (slots < duty.end[full])):
+        return False
+    sunny = np.any(problem.export_room_kw() < 0, axis=1)
+    if not sunny.any():
+        return True
+    rows = np.flatnonzero(sunny[cars.site])
+    net = np.zeros((problem.sites.count, fleet.hours.size))
+    np.add.at(net, cars.site[rows], export_kw[:, rows].T)
+    return bool((net <= problem.export_room_kw() + MET_WITHIN_KWH)[sunny].all())
