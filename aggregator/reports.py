@@ -19,6 +19,7 @@ import pygal
 from lxml import etree
 from pygal.style import Style
 
+from aggregator.model.money import share_pounds
 from aggregator.model.time import LONDON, utc_text
 from aggregator.settlement import Line
 
@@ -63,10 +64,20 @@ CHART_STYLE = Style(
 
 @dataclass(frozen=True, slots=True)
 class StatementRow:
-    """One line of the statement with the version of the settlement it comes from."""
+    """One line of the statement, the version of the settlement it comes from, and the cars behind it."""
 
     line: Line
     version: int
+    cars: tuple[str, ...] = ()
+
+    @property
+    def shares_gbp(self) -> dict[str, Decimal]:
+        """The amount shared to the cars by what each delivered, equally where none did; to the penny."""
+        if not self.cars:
+            return {}
+        delivered = dict(self.line.shares_wh)
+        parts = share_pounds(self.line.amount_gbp, [delivered.get(car, 0) for car in self.cars])
+        return dict(zip(self.cars, parts, strict=True))
 
     def cells(self) -> dict[str, object]:
         """Return the row by column; energies in kWh to the Wh."""
@@ -155,7 +166,8 @@ def to_json(book: StatementBook) -> str:
         "to": book.end.isoformat(),
         "zone": book.zone,
         "rows": [
-            {**row.cells(), "shares_wh": {car: wh for car, wh in row.line.shares_wh}} for row in book.rows
+            {**row.cells(), "shares_wh": dict(row.line.shares_wh), "shares_gbp": row.shares_gbp}
+            for row in book.rows
         ],
         "totals": book.totals,
         "inputs": dict(book.inputs),
