@@ -51,14 +51,15 @@ def p10_sums(evidence: Evidence) -> Finding:
             checked += 1
             breaches += [
                 f"{line.opportunity} {utc_text(line.period.start)}: {text}"
-                for text in _line_faults(line, product)
+                for text in line_faults(line, product)
             ]
         if worked.statement.amount_gbp != sum(line.amount_gbp for line in worked.statement.lines):
             breaches.append(f"{worked.opportunity.opportunity_id}: the amount is not the sum of its lines")
     return Finding("P10 sums", "statement lines", checked, tuple(breaches))
 
 
-def _line_faults(line: Line, product: Product) -> Iterator[str]:
+def line_faults(line: Line, product: Product) -> Iterator[str]:
+    """Yield what does not add up in a line, worked out apart from how it was settled."""
     moved = product.direction.sign * (line.metered_export_wh - line.baseline_export_wh)
     based = not line.quality.startswith((NOT_NOMINATED, NO_BASELINE))
     if line.delivered_wh != (min(max(moved, 0), line.instructed_wh) if based else 0):
