@@ -124,7 +124,7 @@ def _from_like_days(
     middle = rule.method is BaselineMethod.MIDDLE_8_OF_10
     wanted = _wanted(rule, day)
     window = adjustment_window(periods) if rule.adjusted else ()
-    found = list(islice(_measured(rule, day, (*window, *periods), usage, event_days), wanted))
+    found = _measured(rule, day, (*window, *periods), usage, event_days, wanted)
     if len(found) < wanted and not (found and rule.fallback is Fallback.FEWER_DAYS):
         return _instead(rule, nominated_wh, len(found), wanted)
     remark = "" if len(found) == wanted else f"baseline of fewer days: {len(found)} like days of {wanted}"
@@ -148,17 +148,36 @@ def _wanted(rule: BaselineRule, day: date) -> int:
 
 
 def _measured(
-    rule: BaselineRule, day: date, periods: Sequence[Interval], usage: Usage, event_days: Collection[date]
-) -> Iterator[tuple[date, list[int]]]:
-    """Yield the like days whose registers tell all the half-hours, with the net export in each. [Wh]"""
+    rule: BaselineRule,
+    day: date,
+    periods: Sequence[Interval],
+    usage: Usage,
+    event_days: Collection[date],
+    wanted: int,
+) -> list[tuple[date, list[int]]]:
+    """Return the latest like days whose registers tell all the half-hours, with the net export in each. [Wh]
+
+    As many days are asked for at once as are still wanted: a question for each would cost ten times as much.
+    """
+    found: list[tuple[date, list[int]]] = []
+    candidates = _candidates(rule, day, periods, event_days)
+    while batch := list(islice(candidates, wanted - len(found))):
+        told = iter(usage([period for _, moved in batch for period in moved]))
+        for past, moved in batch:
+            known = [wh for wh in islice(told, len(moved)) if wh is not None]
+            if len(known) == len(moved):
+                found.append((past, known))
+    return found
+
+
+def _candidates(
+    rule: BaselineRule, day: date, periods: Sequence[Interval], event_days: Collection[date]
+) -> Iterator[tuple[date, list[Interval]]]:
+    """Yield like days with the half-hours of the same local times, but for days on which clocks skip one."""
     for past in like_days(rule, day, event_days):
-        moved = [same_time(period, day, past) for period in periods]
-        known = [period for period in moved if period is not None]
-        if len(known) < len(periods):
-            continue
-        told = [wh for wh in usage(known) if wh is not None]
-        if len(told) == len(periods):
-            yield past, told
+        moved = [shown for period in periods if (shown := same_time(period, day, past)) is not None]
+        if len(moved) == len(periods):
+            yield past, moved
 
 
 def _moved(

@@ -4,8 +4,6 @@ from collections.abc import Container
 from datetime import date
 from functools import cache
 
-import holidays
-
 SATURDAY = 5
 WEEKENDS_ONLY = "none"
 
@@ -20,6 +18,8 @@ def public_holidays(code: str) -> Container[date]:
     country, _, division = code.partition("-")
     if code == WEEKENDS_ONLY:
         return ()
+    import holidays  # noqa: PLC0415 - takes a third of a second, and most commands need no calendar
+
     try:
         return holidays.country_holidays(country, subdiv=division or None)
     except NotImplementedError as unknown:

@@ -50,10 +50,8 @@ class BaselineSettings(Row):
 
     @model_validator(mode="after")
     def _whole(self) -> "BaselineSettings":
-        try:
-            public_holidays(self.calendar)
-        except ValueError:
-            raise Clash("calendar", self.calendar, "an ISO 3166 code such as GB-ENG, or none") from None
+        if self.to_rule().looks_back:
+            self._knows_its_holidays()
         if self.method is BaselineMethod.FIXED:
             if len(self.profile_kw) not in PROFILE_LENGTHS:
                 allowed = "48 half-hours of a day, or 336 of a week from Monday"
@@ -65,6 +63,12 @@ class BaselineSettings(Row):
         if self.adjusted and not self.to_rule().looks_back:
             raise Clash("adjusted", "true", "false unless the method is bl01 or mid_8_of_10")
         return self
+
+    def _knows_its_holidays(self) -> None:
+        try:
+            public_holidays(self.calendar)
+        except ValueError:
+            raise Clash("calendar", self.calendar, "an ISO 3166 code such as GB-ENG, or none") from None
 
     def to_rule(self) -> BaselineRule:
         """Return the rule in the model's words."""
