@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +31,8 @@ STATED = (*LOCAL_INSTANTS, *STATED_FIGURES)
 """What the file works out from that, and says again."""
 
 NUMBER = re.compile(r"[+-]?(\d{1,20}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,2})?", re.ASCII)
-SECONDS_PER_HOUR = 3600
+MICROSECOND = timedelta(microseconds=1)
+MICROSECONDS_PER_HOUR = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Dispatch:
     @property
     def hours(self) -> Decimal:
         """Length. [h]"""
-        return Decimal(int((self.window.end - self.window.start).total_seconds())) / SECONDS_PER_HOUR
+        return Decimal((self.window.end - self.window.start) // MICROSECOND) / MICROSECONDS_PER_HOUR
 
     @property
     def availability_mw_h(self) -> Decimal:
