@@ -190,7 +190,9 @@ def _moved(
     """Return the in-day adjustment, and what there is to say about it. [Wh per half-hour]"""
     told = [wh for wh in usage(window) if wh is not None]
     if len(told) < len(window):
-        return Fraction(0), "baseline not adjusted: the window before the event was not measured"
+        return Fraction(
+            0
+        ), "baseline not adjusted: the hours before the event were not measured, or had one too"
     moved = sum((wh - mean for wh, mean in zip(told, before, strict=True)), Fraction(0)) / len(window)
     usual = sum(map(abs, before), Fraction(0)) / len(window)
     in_our_favour = direction.sign * moved < 0

@@ -2,10 +2,11 @@
 
 All of it is as known at a time, so that a statement can be made again. A past half-hour is told from
 registers read at its boundaries, or next to them: where these lie half an hour apart at most, or the
-registers did not move. Days before a charger's first reading are not days without use.
+registers did not move. Days before a charger's first reading are not days without use, and a half-hour with
+an event says nothing of use without one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import takewhile
@@ -68,25 +69,22 @@ class Lookback:
 
     def past(self, rule: BaselineRule, chargers: Sequence[str], start: datetime) -> Past:
         """Return what an event that begins at ``start`` may look back on, with the chargers it has."""
-        busy: frozenset[date] = frozenset()
+        busy: frozenset[Interval] = frozenset()
         if rule.looks_back:
             day = start.astimezone(LONDON).date()
             span = Interval(local_day(day - rule.lookback_days * ONE_DAY).start, local_day(day).end)
-            busy = self._event_days(span)
-            self.told.append(f"event days {sorted(busy)}")
+            busy = self._event_periods(span)
+            self.told.extend(f"event at {utc_text(period.start)}" for period in sorted(busy))
 
         def usage(periods: Sequence[Interval]) -> list[int | None]:
-            return self._usage(periods, chargers, rule.least_measured)
+            told = self._usage(periods, chargers, rule.least_measured)
+            return [None if period in busy else wh for period, wh in zip(periods, told, strict=True)]
 
-        return Past(usage, busy, Months(self._delivery, self._schedule))
+        return Past(usage, _days(busy), Months(self._delivery, self._schedule))
 
-    def _event_days(self, span: Interval) -> frozenset[date]:
-        """Return the local days on which the zone had an event, of whatever product."""
-        return frozenset(
-            period.start.astimezone(LONDON).date()
-            for one in self._ordered(span)
-            for period in half_hours(one.window)
-        )
+    def _event_periods(self, span: Interval) -> frozenset[Interval]:
+        """Return the half-hours in which the zone had an event, of whatever product."""
+        return frozenset(period for one in self._ordered(span) for period in half_hours(one.window))
 
     def _ordered(self, span: Interval, product: str | None = None) -> list[Opportunity]:
         """Return the opportunities in a span that were awarded or ordered, as known at the time."""
@@ -131,7 +129,7 @@ class Lookback:
         span = _span(month)
         frozen = self.store.nominations.between(self.zone, span, self.as_known_at)
         nominated = {one.period: one.export_wh for one in frozen}
-        busy = self._event_days(span)
+        busy = _days(self._event_periods(span))
         pairs: list[tuple[int, int]] = []
         day = month
         while local_day(day).start < span.end:
@@ -171,6 +169,10 @@ def _net_wh(around: Around, instant: datetime) -> int | None:
 
 def _net(reading: Reading) -> int:
     return reading.export_wh - reading.import_wh
+
+
+def _days(periods: Iterable[Interval]) -> frozenset[date]:
+    return frozenset(period.start.astimezone(LONDON).date() for period in periods)
 
 
 def _span(month: date) -> Interval:

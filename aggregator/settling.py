@@ -50,11 +50,12 @@ WH_PER_KWH = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """A statement, the cars behind it, the digests of all it was made from, and the statement's own."""
+    """A statement, the cars and nominations behind it, the digests of all inputs, and the statement's own."""
 
     opportunity: Opportunity
     statement: Statement
     cars: tuple[str, ...]
+    nominated_wh: Mapping[Interval, int]
     inputs: Mapping[str, str]
     digest: str
 
@@ -99,7 +100,14 @@ def work_out(
     }
     if look.told:
         inputs["past"] = _digest(look.told)
-    return Worked(opportunity, statement, tuple(sorted(car_of.values())), inputs, _digest([repr(statement)]))
+    return Worked(
+        opportunity,
+        statement,
+        cars=tuple(sorted(car_of.values())),
+        nominated_wh={period: one.export_wh for period, one in nominations.items()},
+        inputs=inputs,
+        digest=_digest([repr(statement)]),
+    )
 
 
 def _lookback(
@@ -200,15 +208,18 @@ def settlement_report(worked: Worked, version: int, request: ReportRequest, now:
     """Return the report that tells a platform one version of a statement. [kWh per half-hour]"""
     one = worked.opportunity
     rows = tuple(
-        row for line in worked.statement.lines for row in _line_rows(line) if request.wants(row.r_id)
+        row
+        for line in worked.statement.lines
+        for row in _line_rows(line, worked.nominated_wh.get(line.period, 0))
+        if request.wants(row.r_id)
     )
     report_id = settlement_report_id(one.opportunity_id, version)
     return Report(report_id, one.vtn_id, request.request_id, "settlement", now, rows)
 
 
-def _line_rows(line: Line) -> Iterator[ReportRow]:
+def _line_rows(line: Line, nominated_wh: int) -> Iterator[ReportRow]:
     zone, period = line.zone, line.period
-    yield ReportRow(f"{zone}/nominated_kwh", period, line.baseline_export_wh / WH_PER_KWH)
+    yield ReportRow(f"{zone}/nominated_kwh", period, nominated_wh / WH_PER_KWH)
     doubtful = any(word in line.quality for word in (ESTIMATED, NO_REGISTER))
     quality = Quality.ESTIMATED if doubtful else Quality.GOOD
     quality = Quality.MISSING if line.quality.split("; ")[0] == NO_REGISTER else quality

@@ -27,12 +27,14 @@ from aggregator.model.rules import (
     Performance,
 )
 from aggregator.model.time import HALF_HOUR, Interval
-from aggregator.settling import work_out
+from aggregator.ports import ReportRequest
+from aggregator.settling import settlement_report, work_out
 from aggregator.store import open_store
 from tests.builders import (
     EVENING,
     NOON,
     SLOTS,
+    ZONE,
     a_draft,
     a_fleet,
     a_nomination,
@@ -45,7 +47,7 @@ from tests.builders import (
     some_steps,
 )
 
-DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 CHARGERS = ("charger-1", "charger-2")
 TWO_DAYS = BaselineRule(BaselineMethod.BL01, working_days=2, fallback=Fallback.FEWER_DAYS)
 
@@ -60,12 +62,13 @@ def moved(interval, by):
     return Interval(interval.start + by, interval.end + by)
 
 
-def an_event(store, name, back=0, ordered_kw=10.0):
+def an_event(store, name, back=0, window=None):
     """Record an event that lies so many days before the evening; all of it was known a minute later."""
     by = -back * DAY
-    window, slots = moved(EVENING, by), [moved(slot, by) for slot in SLOTS]
+    window = window or moved(EVENING, by)
+    slots = window.slots(HALF_HOUR)
     draft = a_draft()
-    said = {"issued_at": NOON + by, "steps": some_steps(*[ordered_kw] * 4, slots=slots)}
+    said = {"issued_at": NOON + by, "steps": some_steps(10, 10, 10, 10, slots=slots)}
     facts = (
         Received(NOON + by, a_requirement(key=an_event_key(event_id=name), window=window)),
         Proposed(NOON + by, draft),
@@ -154,6 +157,29 @@ def test_a_statement_says_what_it_looked_back_on(store):
     measure(store, 2, 300, received_at=EVENING.end + DAY)
     assert worked(store, event).inputs["past"] != before.inputs["past"]
     assert worked(store, event, as_known_at=EVENING.end).inputs == before.inputs
+
+
+def test_another_event_before_this_one_moves_no_baseline(store):
+    event = an_event(store, "today")
+    for back, export_w in ((0, 0), (1, 400), (2, 200)):
+        measure(store, back, export_w)
+    adjusted = replace(TWO_DAYS, adjusted=True)
+    assert baselines(store, event, baseline=adjusted) == [0] * 4
+    an_event(store, "afternoon", window=moved(EVENING, -3 * HOUR))
+    assert baselines(store, event, baseline=adjusted) == [300] * 4
+    line, *_ = worked(store, event, baseline=adjusted).statement.lines
+    assert "baseline not adjusted" in line.quality
+
+
+def test_a_platform_is_told_the_nomination_whatever_the_baseline(store):
+    event = an_event(store, "today")
+    measure(store, 0, 3000)
+    store.nominations.freeze([a_nomination(period=slot, export_wh=1000) for slot in SLOTS])
+    made = worked(store, event, baseline=BaselineRule(BaselineMethod.ZERO))
+    request = ReportRequest("dno", "request-1", "settlement", timedelta(0), timedelta(0), NOON)
+    report = settlement_report(made, 1, request, EVENING.end)
+    told = {row.r_id: row.value for row in report.rows}
+    assert told == {f"{ZONE}/nominated_kwh": 1.0, f"{ZONE}/metered_kwh": 3.0, f"{ZONE}/delivered_kwh": 3.0}
 
 
 # months
