@@ -2,7 +2,7 @@
 
 Money and energy are re-computed from MW and the window: MWh columns are rounded to 0.01 by the publisher, so
 that half an hour at 10 kW reads 0.0, and their sums are no basis for money. What is odd and can still be read
-counts in the totals; what cannot be read, and a line that stands twice, does not.
+counts in the totals; what cannot be read does not, and what stands twice counts once.
 """
 
 from bisect import bisect_left, bisect_right

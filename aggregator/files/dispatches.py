@@ -9,7 +9,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -56,7 +56,7 @@ class Stated:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """What one line says was held or called.
+    """What one line says was held or called; two lines that say the same are equal.
 
     Attributes:
         row: Number among the lines of data, from 1.
@@ -73,8 +73,8 @@ class Dispatch:
         stated: What the line says again; None where it was not asked for.
     """
 
-    row: int
-    line: int
+    row: int = field(compare=False)
+    line: int = field(compare=False)
     company: str
     unit: str
     zone: str
@@ -84,7 +84,7 @@ class Dispatch:
     utilisation_mw: Decimal
     availability_price: Decimal
     utilisation_price: Decimal
-    stated: Stated | None = None
+    stated: Stated | None = field(default=None, compare=False)
 
     @property
     def hours(self) -> Decimal:
@@ -135,7 +135,7 @@ class DispatchFile:
 
     Attributes:
         rows: Lines of data, readable or not.
-        dispatches: Those that could be read, in the file's order; a line that stands twice, once.
+        dispatches: Those that could be read, in the file's order; what stands twice, once.
         left_out: One finding for each of the others.
     """
 
@@ -173,14 +173,15 @@ def read_dispatches(path: Path, *, stated: bool = False) -> DispatchFile:
         raise BadMessage(Fault(f"{path.name}: header", found, f"also the columns {', '.join(lacking)}"))
     if twice:
         raise BadMessage(Fault(f"{path.name}: header", twice[0], "each column once"))
-    seen: dict[tuple[str, ...], int] = {}
+    seen: dict[Dispatch, int] = {}
     dispatches: list[Dispatch] = []
     left_out: list[Odd] = []
     row = 0
     for row, (line, cells) in enumerate(lines, start=1):
         try:
-            _once(cells, line, seen)
-            dispatches.append(_dispatch(row, line, _named(names, cells), stated=stated))
+            dispatch = _dispatch(row, line, _named(names, cells), stated=stated)
+            _once(dispatch, seen)
+            dispatches.append(dispatch)
         except _Unreadable as why:
             left_out.append(Odd(row, line, why.rule, str(why)))
     if not row:
@@ -201,9 +202,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise BadMessage(Fault(f"{path.name}: line {reader.line_num}", str(error), "CSV")) from None
 
 
-def _once(cells: Sequence[str], line: int, seen: dict[tuple[str, ...], int]) -> None:
-    first = seen.setdefault(tuple(cells), line)
-    if first != line:
+def _once(dispatch: Dispatch, seen: dict[Dispatch, int]) -> None:
+    first = seen.setdefault(dispatch, dispatch.line)
+    if first != dispatch.line:
         raise _Unreadable("duplicate", f"all of it stands in line {first} already; counted once")
 
 

@@ -200,6 +200,16 @@ def test_a_line_that_stands_twice_counts_once(tmp_path):
     assert (result.rows, result.by_product["Scheduled Availability"].rows) == (3, 2)
 
 
+def test_a_dispatch_written_another_way_is_the_same_dispatch(tmp_path):
+    another = HELD | {
+        "availability_mw_req": "0.0210",
+        "start_time_utc": "2025-07-01T17:00+01:00",
+        "other": "2",
+    }
+    text = text_of(HELD | {"other": "1"}, another, columns=("other", *HELD))
+    assert [one.rule for one in read_dispatches(a_file(tmp_path, text)).left_out] == ["duplicate"]
+
+
 def test_holding_the_same_unit_twice_is_named_and_counts(tmp_path):
     again = HELD | {"availability_price": "19"}
     assert odd_of(tmp_path, HELD, again) == [(2, 3, "repeated")]
