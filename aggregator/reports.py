@@ -19,9 +19,8 @@ import pygal
 from lxml import etree
 from pygal.style import Style
 
-from aggregator.model.money import share_pounds
 from aggregator.model.time import LONDON, utc_text
-from aggregator.settlement import Line
+from aggregator.settlement import Line, shares_gbp
 
 # pygal leaves an import hook behind that Python 3.12 ignores and 3.11 warns of at every later import
 sys.meta_path[:] = [hook for hook in sys.meta_path if type(hook).__name__ != "PluginImportFixer"]
@@ -69,15 +68,6 @@ class StatementRow:
     line: Line
     version: int
     cars: tuple[str, ...] = ()
-
-    @property
-    def shares_gbp(self) -> dict[str, Decimal]:
-        """The amount shared to the cars by what each delivered, equally where none did; to the penny."""
-        if not self.cars:
-            return {}
-        delivered = dict(self.line.shares_wh)
-        parts = share_pounds(self.line.amount_gbp, [delivered.get(car, 0) for car in self.cars])
-        return dict(zip(self.cars, parts, strict=True))
 
     def cells(self) -> dict[str, object]:
         """Return the row by column; energies in kWh to the Wh."""
@@ -166,7 +156,11 @@ def to_json(book: StatementBook) -> str:
         "to": book.end.isoformat(),
         "zone": book.zone,
         "rows": [
-            {**row.cells(), "shares_wh": dict(row.line.shares_wh), "shares_gbp": row.shares_gbp}
+            {
+                **row.cells(),
+                "shares_wh": dict(row.line.shares_wh),
+                "shares_gbp": shares_gbp(row.line, row.cars),
+            }
             for row in book.rows
         ],
         "totals": book.totals,

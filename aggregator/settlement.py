@@ -24,7 +24,7 @@ import numpy.typing as npt
 from aggregator.baselines import Usage, baseline
 from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
-from aggregator.model.money import exact, pounds, share
+from aggregator.model.money import exact, pounds, share, share_pounds
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.rules import BaselineMethod
 from aggregator.model.time import HOUR, Interval, half_hours, settlement_period
@@ -274,6 +274,15 @@ def _energy(
     if product.performance.wrong_way_is_missing and instructed and baseline_wh is not None:
         deficiency -= min(moved, 0)
     return _Energy(period, baseline_wh, net, instructed, delivered, deficiency)
+
+
+def shares_gbp(line: Line, cars: Sequence[str]) -> dict[str, Decimal]:
+    """Return a line's amount shared to cars by what each delivered, equally where none did; to the penny."""
+    if not cars:
+        return {}
+    delivered = dict(line.shares_wh)
+    parts = share_pounds(line.amount_gbp, [delivered.get(car, 0) for car in cars])
+    return dict(zip(cars, parts, strict=True))
 
 
 def settled_periods(opportunity: Opportunity) -> tuple[Interval, ...]:

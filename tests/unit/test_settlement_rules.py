@@ -18,8 +18,7 @@ from aggregator.model.rules import (
     Performance,
 )
 from aggregator.performance import Months
-from aggregator.reports import StatementRow
-from aggregator.settlement import MEASURED, NO_BASELINE, Metered, Past, settle
+from aggregator.settlement import MEASURED, NO_BASELINE, Metered, Past, settle, shares_gbp
 from tests.builders import (
     NOON,
     SLOTS,
@@ -146,7 +145,7 @@ def test_moving_the_wrong_way_without_an_order_misses_nothing():
 @pytest.mark.parametrize("penalty", [0, 100, 3_000])
 def test_an_amount_is_shared_to_the_penny_penalties_too(penalty):
     for line in settled(penalty_gbp_per_mwh=Decimal(penalty)):
-        shares = StatementRow(line, 1, ("car-1", "car-2", "car-3")).shares_gbp
+        shares = shares_gbp(line, ("car-1", "car-2", "car-3"))
         assert sum(shares.values()) == line.amount_gbp
         if line.delivered_wh:
             assert shares["car-2"] == 0
@@ -155,4 +154,4 @@ def test_an_amount_is_shared_to_the_penny_penalties_too(penalty):
 
 
 def test_without_cars_there_is_nobody_to_share_with():
-    assert StatementRow(settled()[0], 1).shares_gbp == {}
+    assert shares_gbp(settled()[0], ()) == {}
