@@ -30,6 +30,7 @@ WINDOW_LEAD = timedelta(hours=1)
 MIDDLE_OF = 10
 """Like days that mid-8-of-10 chooses from; the highest and the lowest are left out."""
 HALF_HOURS_A_DAY = 48
+NOT_ADJUSTED = "baseline not adjusted: the hours before the event were not measured, or had one too"
 WH_PER_KWH = 1000
 
 Usage = Callable[[Sequence[Interval]], Sequence[int | None]]
@@ -157,7 +158,7 @@ def _measured(
 ) -> list[tuple[date, list[int]]]:
     """Return the latest like days whose registers tell all the half-hours, with the net export in each. [Wh]
 
-    As many days are asked for at once as are still wanted: a question for each would cost ten times as much.
+    As many days are asked for at once as are still wanted: a question for each would cost twice as much.
     """
     found: list[tuple[date, list[int]]] = []
     candidates = _candidates(rule, day, periods, event_days)
@@ -190,9 +191,7 @@ def _moved(
     """Return the in-day adjustment, and what there is to say about it. [Wh per half-hour]"""
     told = [wh for wh in usage(window) if wh is not None]
     if len(told) < len(window):
-        return Fraction(
-            0
-        ), "baseline not adjusted: the hours before the event were not measured, or had one too"
+        return Fraction(0), NOT_ADJUSTED
     moved = sum((wh - mean for wh, mean in zip(told, before, strict=True)), Fraction(0)) / len(window)
     usual = sum(map(abs, before), Fraction(0)) / len(window)
     in_our_favour = direction.sign * moved < 0
