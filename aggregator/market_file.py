@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from aggregator.files.inputs import (
     Clash,
@@ -22,8 +22,10 @@ from aggregator.files.inputs import (
     validate,
 )
 from aggregator.files.link import SECURE, Fingerprint, not_a_pair, unstated
+from aggregator.files.rules import BaselineSettings, PerformanceSettings, as_table
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.market import BidShape, Direction, Product
+from aggregator.model.rules import BaselineMethod
 
 
 class ProductSettings(Row):
@@ -45,11 +47,20 @@ class ProductSettings(Row):
     standing_contract: YesNo = False
     scheduled: YesNo = False
     cleared_as: Name | None = None
+    baseline: Annotated[BaselineSettings, BeforeValidator(as_table)] = BaselineSettings(
+        method=BaselineMethod.NOMINATED
+    )
+    performance: PerformanceSettings = PerformanceSettings()
 
     def to_product(self) -> Product:
         """Return the rules in the model's words."""
-        said = self.model_dump(exclude={"slot_minutes", "cleared_as"})
-        return Product(slot=timedelta(minutes=self.slot_minutes), **said)
+        said = self.model_dump(exclude={"slot_minutes", "cleared_as", "baseline", "performance"})
+        return Product(
+            slot=timedelta(minutes=self.slot_minutes),
+            baseline=self.baseline.to_rule(),
+            performance=self.performance.to_rules(),
+            **said,
+        )
 
 
 class VtnSettings(Row):

@@ -18,7 +18,7 @@ import pygal
 from aggregator import charts
 from aggregator.files.outputs import write_files
 from aggregator.model.time import LONDON, utc_text
-from aggregator.settlement import Line
+from aggregator.settlement import Line, shares_gbp
 
 WH_PER_KWH = Decimal(1000)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -53,10 +53,11 @@ CHART_STYLE = charts.style("#8a8f98", "#b35900", "#0b5fa5", "#1a7f37")
 
 @dataclass(frozen=True, slots=True)
 class StatementRow:
-    """One line of the statement with the version of the settlement it comes from."""
+    """One line of the statement, the version of the settlement it comes from, and the cars behind it."""
 
     line: Line
     version: int
+    cars: tuple[str, ...] = ()
 
     def cells(self) -> dict[str, object]:
         """Return the row by column; energies in kWh to the Wh."""
@@ -140,7 +141,12 @@ def to_json(book: StatementBook) -> str:
         "to": book.end.isoformat(),
         "zone": book.zone,
         "rows": [
-            {**row.cells(), "shares_wh": {car: wh for car, wh in row.line.shares_wh}} for row in book.rows
+            {
+                **row.cells(),
+                "shares_wh": dict(row.line.shares_wh),
+                "shares_gbp": shares_gbp(row.line, row.cars),
+            }
+            for row in book.rows
         ],
         "totals": book.totals,
         "inputs": dict(book.inputs),

@@ -1,15 +1,17 @@
 """From award, orders, nomination and registers to a statement, line by line, half-hour by half-hour.
 
-Delivered energy is single-sided: what the zone exported beyond its nomination, never less than nothing and
-never more than instructed. The linear deficiency rule pays delivered MWh at the cleared price and takes the
-penalty price for each MWh instructed and missing, as in the open Shapeshifter/UFTP standard's settle phase
-(delivered = min(max(realised, 0), ordered); settlement = delivered * price - deficiency * penalty).
-An order's amendment or cancellation counts from the platform's own stamp, to the second.
+Delivered energy is single-sided: what the zone exported beyond its baseline, never less than nothing and
+never more than instructed. The baseline is the nomination unless the product has another. The linear
+deficiency rule pays delivered MWh at the cleared price and takes the penalty price for each MWh instructed
+and missing, as in the open Shapeshifter/UFTP standard's settle phase (delivered = min(max(realised, 0),
+ordered); settlement = delivered * price - deficiency * penalty). A product's performance rules multiply
+what is earned, never the penalty. An order's amendment or cancellation counts from the platform's own
+stamp, to the second.
 
 Energies are whole Wh, so that sums close; money is exact until the line's amount is rounded, once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,11 +21,14 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
+from aggregator.baselines import Usage, baseline
 from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
-from aggregator.model.money import exact, pounds, share
+from aggregator.model.money import exact, pounds, share, share_pounds
 from aggregator.model.opportunity import Opportunity
+from aggregator.model.rules import BaselineMethod
 from aggregator.model.time import HOUR, Interval, half_hours, settlement_period
+from aggregator.performance import NOTHING_BEFORE, Months, factors
 
 WH_PER_MWH = Decimal(1_000_000)
 KW_PER_MW = Decimal(1000)
@@ -33,6 +38,7 @@ MEASURED = "measured"
 ESTIMATED = "estimated: linear between registers, held beyond them"
 NO_REGISTER = "no register"
 NOT_NOMINATED = "not nominated"
+NO_BASELINE = "no baseline"
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,7 +62,9 @@ class Metered:
 class Line:
     """One half-hour of one opportunity; the attributes are the statement's columns.
 
-    Energies in whole Wh, signed ones export-positive; money exact but for ``amount_gbp``.
+    Energies in whole Wh, signed ones export-positive; money exact but for ``amount_gbp``, and as paid: the
+    utilisation is multiplied by ``factor`` already, the availability by what ``quality`` says of it, if
+    anything.
     """
 
     zone: str
@@ -176,12 +184,43 @@ def _part_in_force(
     return Interval(start, end) if start < end else None
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a product's rules may look back on; without it there was nothing.
+
+    Attributes:
+        usage: Tells the zone's past half-hours.
+        event_days: Local days with an event in the zone.
+        months: Answers for whole months.
+    """
+
+    usage: Usage = lambda periods: [None] * len(periods)
+    event_days: Collection[date] = ()
+    months: Months = NOTHING_BEFORE
+
+
+NO_PAST = Past()
+
+
+@dataclass(frozen=True, slots=True)
+class _Energy:
+    """One half-hour's energies, all but money. [Wh]"""
+
+    period: Interval
+    baseline_wh: int | None
+    net_wh: int
+    instructed_wh: int
+    delivered_wh: int
+    deficiency_wh: int
+
+
 def settle(
     opportunity: Opportunity,
     product: Product,
     nominations: Mapping[Interval, Nomination],
     meters: Mapping[Interval, tuple[Metered, ...]],
     car_of: Mapping[str, str],
+    past: Past = NO_PAST,
 ) -> Statement:
     """Settle one opportunity.
 
@@ -191,16 +230,59 @@ def settle(
         nominations: The zone's frozen nomination per half-hour.
         meters: Per half-hour, all chargers of the zone.
         car_of: Charger id to car id.
+        past: What the product's rules look back on.
 
     Returns:
         One line for each half-hour that the requirement, award or an order touches. A gap is never a zero:
-        a zone without any register counts as nominated, so that it delivers nothing.
+        a zone without any register counts as its baseline, so that it delivers nothing.
     """
+    periods = settled_periods(opportunity)
+    nominated = [nominations[period].export_wh if period in nominations else None for period in periods]
+    base = baseline(
+        product.baseline, product.direction, periods, nominated, past.usage, past.event_days, len(car_of)
+    )
+    energies = [
+        _energy(opportunity, product, period, wh, meters.get(period, ()))
+        for period, wh in zip(periods, base.export_wh, strict=True)
+    ]
+    month = settlement_period(periods[0].start)[0].replace(day=1)
+    both = [(energy.delivered_wh, energy.instructed_wh) for energy in energies]
+    rules = product.performance
+    used = factors(rules.utilisation, "utilisation", both, month, past.months)
+    held = factors(rules.availability, "availability", both, month, past.months)
+    remarks = tuple(filter(None, (base.remark, used.remark, held.remark)))
     lines = tuple(
-        _line(opportunity, product, period, nominations.get(period), meters.get(period, ()), car_of)
-        for period in settled_periods(opportunity)
+        _line(opportunity, product, energy, nominations.get(energy.period), scales, meters, car_of, remarks)
+        for energy, *scales in zip(energies, used.values, held.values, strict=True)
     )
     return Statement(opportunity.opportunity_id, lines)
+
+
+def _energy(
+    opportunity: Opportunity,
+    product: Product,
+    period: Interval,
+    baseline_wh: int | None,
+    meters: Sequence[Metered],
+) -> _Energy:
+    against = baseline_wh or 0
+    net = sum(meter.export_wh for meter in meters) if meters else against
+    instructed = instructed_wh(opportunity, product, against, period)
+    moved = product.direction.sign * (net - against)
+    delivered = min(max(moved, 0), instructed) if baseline_wh is not None else 0
+    deficiency = instructed - delivered
+    if product.performance.wrong_way_is_missing and instructed and baseline_wh is not None:
+        deficiency -= min(moved, 0)
+    return _Energy(period, baseline_wh, net, instructed, delivered, deficiency)
+
+
+def shares_gbp(line: Line, cars: Sequence[str]) -> dict[str, Decimal]:
+    """Return a line's amount shared to cars by what each delivered, equally where none did; to the penny."""
+    if not cars:
+        return {}
+    delivered = dict(line.shares_wh)
+    parts = share_pounds(line.amount_gbp, [delivered.get(car, 0) for car in cars])
+    return dict(zip(cars, parts, strict=True))
 
 
 def settled_periods(opportunity: Opportunity) -> tuple[Interval, ...]:
@@ -211,21 +293,20 @@ def settled_periods(opportunity: Opportunity) -> tuple[Interval, ...]:
 def _line(
     opportunity: Opportunity,
     product: Product,
-    period: Interval,
+    energy: _Energy,
     nomination: Nomination | None,
-    meters: Sequence[Metered],
+    scales: Sequence[Decimal],
+    meters: Mapping[Interval, tuple[Metered, ...]],
     car_of: Mapping[str, str],
+    remarks: Sequence[str],
 ) -> Line:
-    baseline = nomination.export_wh if nomination else 0
-    net = sum(meter.export_wh for meter in meters) if meters else baseline
-    instructed = instructed_wh(opportunity, product, baseline, period)
-    delivered = min(max(product.direction.sign * (net - baseline), 0), instructed) if nomination else 0
-    deficiency = instructed - delivered
+    period, here = energy.period, meters.get(energy.period, ())
+    used, held = scales
     award = opportunity.award
     price = award.utilisation_gbp_per_mwh if award else Decimal(0)
-    availability = _availability_gbp(opportunity, period)
-    utilisation = Decimal(delivered) * price / WH_PER_MWH
-    penalty = Decimal(deficiency) * product.penalty_gbp_per_mwh / WH_PER_MWH
+    availability = _availability_gbp(opportunity, period) * held
+    utilisation = Decimal(energy.delivered_wh) * price / WH_PER_MWH * used
+    penalty = Decimal(energy.deficiency_wh) * product.penalty_gbp_per_mwh / WH_PER_MWH
     day, number = settlement_period(period.start)
     return Line(
         zone=opportunity.zone,
@@ -235,26 +316,27 @@ def _line(
         settlement_date=day,
         settlement_period=number,
         needed_kw=_mean_kw(opportunity, period),
-        instructed_wh=instructed,
-        baseline_export_wh=baseline,
+        instructed_wh=energy.instructed_wh,
+        baseline_export_wh=energy.baseline_wh or 0,
         base_wh=nomination.base_wh if nomination else 0,
         kept_wh=nomination.kept_wh if nomination else 0,
-        metered_export_wh=net,
-        delivered_wh=delivered,
-        deficiency_wh=deficiency,
+        metered_export_wh=energy.net_wh,
+        delivered_wh=energy.delivered_wh,
+        deficiency_wh=energy.deficiency_wh,
         availability_gbp=availability,
         utilisation_gbp=utilisation,
         penalty_gbp=penalty,
-        factor=Decimal(1),
+        factor=used,
         amount_gbp=pounds(availability + utilisation - penalty),
-        quality=_quality(nomination, meters, len(car_of)),
-        shares_wh=_shares(delivered, product, meters, car_of),
+        quality="; ".join((_quality(product, energy, here, len(car_of)), *remarks)),
+        shares_wh=_shares(energy.delivered_wh, product, here, car_of),
     )
 
 
-def _quality(nomination: Nomination | None, meters: Sequence[Metered], chargers: int) -> str:
-    if nomination is None:
-        return NOT_NOMINATED
+def _quality(product: Product, energy: _Energy, meters: Sequence[Metered], chargers: int) -> str:
+    if energy.baseline_wh is None:
+        nominated = product.baseline.method is BaselineMethod.NOMINATED
+        return NOT_NOMINATED if nominated else NO_BASELINE
     counts = {ESTIMATED: sum(meter.estimated for meter in meters), NO_REGISTER: chargers - len(meters)}
     said = [f"{rule} ({count} of {chargers} chargers)" for rule, count in counts.items() if count]
     return "; ".join(said) or (MEASURED if meters else NO_REGISTER)

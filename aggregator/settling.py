@@ -7,10 +7,10 @@ fleet in force at the window's start, whatever was imported since.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from itertools import takewhile
 
+from aggregator.lookback import DELIVERED_STAGES, Lookback, facts_of, known
 from aggregator.model.fleet import Fleets
 from aggregator.model.market import Product
 from aggregator.model.metering import Reading
@@ -18,21 +18,27 @@ from aggregator.model.opportunity import (
     Closed,
     DeliveryEnded,
     DeliveryStarted,
-    Fact,
     Opportunity,
     Settled,
-    Stage,
-    replay,
 )
+from aggregator.model.rules import IN_FULL
 from aggregator.model.time import LONDON, Interval, utc_text
 from aggregator.outgoing import settlement_report_id
 from aggregator.ports import Quality, Report, ReportRequest, ReportRow
 from aggregator.reports import StatementBook, StatementRow
-from aggregator.settlement import ESTIMATED, NO_REGISTER, Line, Statement, metered, settle, settled_periods
+from aggregator.settlement import (
+    ESTIMATED,
+    NO_REGISTER,
+    Line,
+    Statement,
+    metered,
+    settle,
+    settled_periods,
+)
 from aggregator.store import Store, StoredStatement
 from aggregator.workflow import Workflow
 
-SETTLED_STAGES = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
+SETTLED_STAGES = DELIVERED_STAGES
 WITHOUT_MONEY = (DeliveryStarted, DeliveryEnded, Settled, Closed)
 """Facts that no amount depends on: a settlement does not depend on itself."""
 
@@ -44,10 +50,12 @@ WH_PER_KWH = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """A statement, the digest of all it was made from, and the digest of the statement itself."""
+    """A statement, the cars and nominations behind it, the digests of all inputs, and the statement's own."""
 
     opportunity: Opportunity
     statement: Statement
+    cars: tuple[str, ...]
+    nominated_wh: Mapping[Interval, int]
     inputs: Mapping[str, str]
     digest: str
 
@@ -76,11 +84,13 @@ def work_out(
     frozen = store.nominations.between(opportunity.zone, window, as_known_at)
     nominations = {one.period: one for one in frozen}
     car_of = {car.charger.charger_id: car.car_id for car in cars}
-    statement = settle(opportunity, product, nominations, metered(readings, periods), car_of)
+    look = _lookback(store, opportunity, product, fleets, as_known_at)
+    past = look.past(product.baseline, sorted(car_of), periods[0].start)
+    statement = settle(opportunity, product, nominations, metered(readings, periods), car_of, past)
     inputs = {
         "facts": _digest(
             repr(fact)
-            for fact in _facts(store, opportunity.opportunity_id, as_known_at)
+            for fact in facts_of(store, opportunity.opportunity_id, as_known_at)
             if not isinstance(fact, WITHOUT_MONEY)
         ),
         "nominations": _digest(repr(nominations[period]) for period in sorted(nominations)),
@@ -88,7 +98,27 @@ def work_out(
         "product": _digest([repr(product)]),
         "fleet": fleet.digest,
     }
-    return Worked(opportunity, statement, inputs, _digest([repr(statement)]))
+    if look.told:
+        inputs["past"] = _digest(look.told)
+    return Worked(
+        opportunity,
+        statement,
+        cars=tuple(sorted(car_of.values())),
+        nominated_wh={period: one.export_wh for period, one in nominations.items()},
+        inputs=inputs,
+        digest=_digest([repr(statement)]),
+    )
+
+
+def _lookback(
+    store: Store, opportunity: Opportunity, product: Product, fleets: Fleets, as_known_at: datetime | None
+) -> Lookback:
+    plain = replace(product, performance=IN_FULL)
+
+    def settled(one: Opportunity) -> Statement:
+        return work_out(store, one, plain, fleets, as_known_at).statement
+
+    return Lookback(store, opportunity.zone, product.product_id, fleets, as_known_at, settled)
 
 
 def registers(
@@ -166,7 +196,7 @@ def make_book(
             continue
         worked = work_out(store, opportunity, products[opportunity.product_id], fleets, as_known_at)
         rows += [
-            StatementRow(line, opportunity.statement_version)
+            StatementRow(line, opportunity.statement_version, worked.cars)
             for line in worked.statement.lines
             if start <= line.settlement_date < end
         ]
@@ -174,35 +204,25 @@ def make_book(
     return StatementBook(start, end, zone, tuple(rows), inputs)
 
 
-def known(store: Store, opportunity: Opportunity, at: datetime) -> Opportunity:
-    """Return an opportunity as it was known at a time; one without facts where nothing was known of it."""
-    return replay(opportunity.opportunity_id, _facts(store, opportunity.opportunity_id, at))
-
-
-def _facts(store: Store, opportunity_id: str, as_known_at: datetime | None) -> list[Fact]:
-    """Return the facts recorded by a time, up to the first that was not: only so can they be replayed."""
-    recorded = store.journal.facts(opportunity_id)
-    if as_known_at is not None:
-        recorded = list(takewhile(lambda one: one.recorded_at <= as_known_at, recorded))
-    return [one.fact for one in recorded]
-
-
 def settlement_report(worked: Worked, version: int, request: ReportRequest, now: datetime) -> Report:
     """Return the report that tells a platform one version of a statement. [kWh per half-hour]"""
     one = worked.opportunity
     rows = tuple(
-        row for line in worked.statement.lines for row in _line_rows(line) if request.wants(row.r_id)
+        row
+        for line in worked.statement.lines
+        for row in _line_rows(line, worked.nominated_wh.get(line.period, 0))
+        if request.wants(row.r_id)
     )
     report_id = settlement_report_id(one.opportunity_id, version)
     return Report(report_id, one.vtn_id, request.request_id, "settlement", now, rows)
 
 
-def _line_rows(line: Line) -> Iterator[ReportRow]:
+def _line_rows(line: Line, nominated_wh: int) -> Iterator[ReportRow]:
     zone, period = line.zone, line.period
-    yield ReportRow(f"{zone}/nominated_kwh", period, line.baseline_export_wh / WH_PER_KWH)
+    yield ReportRow(f"{zone}/nominated_kwh", period, nominated_wh / WH_PER_KWH)
     doubtful = any(word in line.quality for word in (ESTIMATED, NO_REGISTER))
     quality = Quality.ESTIMATED if doubtful else Quality.GOOD
-    quality = Quality.MISSING if line.quality == NO_REGISTER else quality
+    quality = Quality.MISSING if line.quality.split("; ")[0] == NO_REGISTER else quality
     yield ReportRow(f"{zone}/metered_kwh", period, line.metered_export_wh / WH_PER_KWH, quality)
     yield ReportRow(f"{zone}/delivered_kwh", period, line.delivered_wh / WH_PER_KWH, quality)
 

@@ -4,10 +4,11 @@ import itertools
 from collections.abc import Iterator
 
 from aggregator.audit.evidence import ALWAYS, Evidence, Finding
+from aggregator.model.market import Product
 from aggregator.model.money import pounds
 from aggregator.model.opportunity import Settled
 from aggregator.model.time import utc_text
-from aggregator.settlement import NOT_NOMINATED, Line
+from aggregator.settlement import NO_BASELINE, NOT_NOMINATED, Line
 from aggregator.settling import SETTLED_STAGES, Worked, work_out
 
 
@@ -42,27 +43,31 @@ def p9_registers(evidence: Evidence) -> Finding:
 
 
 def p10_sums(evidence: Evidence) -> Finding:
-    """Delivered is the clamp of metered less nominated; shares add to it; money adds to the penny."""
+    """Delivered is the clamp of metered less baseline; shares add to it; money adds to the penny."""
     checked, breaches = 0, []
     for worked in _worked(evidence):
-        sign = evidence.settings.products[worked.opportunity.product_id].direction.sign
+        product = evidence.settings.products[worked.opportunity.product_id]
         for line in worked.statement.lines:
             checked += 1
             breaches += [
                 f"{line.opportunity} {utc_text(line.period.start)}: {text}"
-                for text in _line_faults(line, sign)
+                for text in line_faults(line, product)
             ]
         if worked.statement.amount_gbp != sum(line.amount_gbp for line in worked.statement.lines):
             breaches.append(f"{worked.opportunity.opportunity_id}: the amount is not the sum of its lines")
     return Finding("P10 sums", "statement lines", checked, tuple(breaches))
 
 
-def _line_faults(line: Line, sign: int) -> Iterator[str]:
-    moved = sign * (line.metered_export_wh - line.baseline_export_wh)
-    nominated = not line.quality.startswith(NOT_NOMINATED)
-    if line.delivered_wh != (min(max(moved, 0), line.instructed_wh) if nominated else 0):
+def line_faults(line: Line, product: Product) -> Iterator[str]:
+    """Yield what does not add up in a line, worked out apart from how it was settled."""
+    moved = product.direction.sign * (line.metered_export_wh - line.baseline_export_wh)
+    based = not line.quality.startswith((NOT_NOMINATED, NO_BASELINE))
+    if line.delivered_wh != (min(max(moved, 0), line.instructed_wh) if based else 0):
         yield f"delivered {line.delivered_wh} Wh, moved {moved} Wh of {line.instructed_wh} Wh"
-    if line.delivered_wh + line.deficiency_wh != line.instructed_wh:
+    against = (
+        min(moved, 0) if product.performance.wrong_way_is_missing and based and line.instructed_wh else 0
+    )
+    if line.delivered_wh + line.deficiency_wh != line.instructed_wh - against:
         yield "delivered and missing are not the instructed energy"
     if sum(wh for _, wh in line.shares_wh) != line.delivered_wh:
         yield "the cars' shares do not add to what the zone delivered"

@@ -1,13 +1,23 @@
-"""``flexloop settle``: the settlement job."""
+"""``flexloop settle``: the settlement job, and what is checked beside it."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typer.core import TyperGroup
 
 from aggregator.commands.context import Context
+from aggregator.dispatch_check import Checked, Totals, check_dispatches, odd_by_rule
+from aggregator.files.dispatches import Odd, read_dispatches
 from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.money import pounds
 from aggregator.model.opportunity import Stage
 from aggregator.model.time import parse_instant
 from aggregator.reports import write_book
@@ -17,11 +27,29 @@ from aggregator.workflow import fleets_of
 SETTLEABLE = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
 
 
+MOST_SHOWN = 3
+"""Odd lines of a rule that are told one by one to people; with ``--json`` all of them are."""
+
+
+class _WithCommands(TyperGroup):
+    """A command that has commands of its own: what it needs for itself, those do not."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: ANN401 - typer has no public name for the types
+        if args[:1] and args[0] in self.commands:
+            for parameter in self.params:
+                parameter.required = False
+        return super().make_context(info_name, args, parent, **extra)
+
+
+group = typer.Typer(cls=_WithCommands)
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("settle")(settle_command)
+    """Add the commands."""
+    app.add_typer(group, name="settle")
 
 
+@group.callback(invoke_without_command=True)
 def settle_command(
     context: typer.Context,
     start: Annotated[str, typer.Option("--from", help="First London date.", metavar="DATE")],
@@ -33,6 +61,8 @@ def settle_command(
     ] = None,
 ) -> None:
     """Settle what was delivered and write the statement; a re-run gives the same bytes."""
+    if context.invoked_subcommand is not None:
+        return
     shared: Context = context.obj
     first, last = _day("--from", start), _day("--to", end)
     if first >= last:
@@ -54,6 +84,89 @@ def settle_command(
         f" {book.totals['instructed_kwh']} kWh, GBP {book.totals['amount_gbp']:.2f}; see {out}/statement.html"
     )
     shared.answer(body, text)
+
+
+@group.command("check-dispatches")
+def check_command(
+    context: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV with the columns of UKPN's dispatch records.")
+    ],
+) -> None:
+    """Re-compute hours, MWh and money of published dispatches, and name the odd lines.
+
+    Money is paid on MW x hours, not on the rounded MWh. Odd lines that can be read count in the totals.
+    With --json, "row" counts lines of data from 1, so that the file's line is row + 1 as a rule.
+    """
+    shared: Context = context.obj
+    checked = check_dispatches(read_dispatches(file, stated=True))
+    if shared.as_json:
+        shared.answer(_body(checked), "")
+    else:
+        _tell(checked, shared.console())
+
+
+def _body(checked: Checked) -> dict[str, object]:
+    return {
+        "rows": checked.rows,
+        "odd": [{"row": one.row, "rule": one.rule, "detail": one.detail} for one in checked.odd],
+        "totals": _figures(checked.by_product),
+        "by_zone": _figures(checked.by_zone),
+        "by_month": _figures(checked.by_month),
+        "by_company": _figures(checked.by_company),
+        "pairs": asdict(checked.pairs),
+    }
+
+
+def _figures(totals: Totals) -> dict[str, dict[str, float]]:
+    """Return totals as JSON numbers: a sum of such a file has far fewer digits than they hold."""
+    return {
+        name: {
+            figure: float(value) if isinstance(value, Decimal) else value
+            for figure, value in asdict(total).items()
+        }
+        for name, total in totals.items()
+    }
+
+
+def _tell(checked: Checked, console: Console) -> None:
+    named = {
+        "product": checked.by_product,
+        "zone": checked.by_zone,
+        "month": checked.by_month,
+        "company": checked.by_company,
+    }
+    for what, totals in named.items():
+        table = Table(what, "rows", "MW h held", "MWh called", "GBP held", "GBP called")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for name, total in totals.items():
+            table.add_row(
+                escape(name),
+                f"{total.rows:,}",
+                f"{total.availability_mw_h:,.3f}",
+                f"{total.utilisation_mwh:,.3f}",
+                f"{pounds(total.availability_gbp):,}",
+                f"{pounds(total.utilisation_gbp):,}",
+            )
+        console.print(table)
+    pairs = checked.pairs
+    said = [
+        f"{checked.rows:,} lines; {pairs.held:,} hold power, of {pairs.held_and_called:,} of them some was"
+        f" called, in {pairs.called:,} lines; {pairs.unheld:,} called what no line holds.",
+        f"{len(checked.odd):,} findings{'; --json has them all:' if checked.odd else '.'}",
+        *_first_of_each(checked.odd),
+    ]
+    for line in said:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _first_of_each(odd: Sequence[Odd]) -> Iterator[str]:
+    """Yield how often each rule was broken, and where first."""
+    for rule, count in odd_by_rule(odd).items():
+        yield f"  {rule}: {count:,}"
+        some = [one for one in odd if one.rule == rule][:MOST_SHOWN]
+        yield from (f"    line {one.line}: {one.detail}" for one in some)
 
 
 def _day(option: str, text: str) -> date:

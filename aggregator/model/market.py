@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from aggregator.model.explanation import Explanation
+from aggregator.model.rules import IN_FULL, NOMINATION, BaselineRule, Performance
 from aggregator.model.time import LONDON, Interval
 
 WH_PER_KWH = 1000
@@ -55,6 +56,8 @@ class Product:
         export_counts: Whether export beyond zero import counts as delivery.
         standing_contract: Whether the operator may order without a bid before.
         scheduled: Whether an award is itself the order, delivered by the clock.
+        baseline: What delivery is measured against.
+        performance: By what factors payments are cut.
     """
 
     product_id: str
@@ -72,6 +75,8 @@ class Product:
     export_counts: bool = True
     standing_contract: bool = False
     scheduled: bool = False
+    baseline: BaselineRule = NOMINATION
+    performance: Performance = IN_FULL
 
     def gate_closes_at(self, window: Interval) -> datetime:
         """Return when bids for ``window`` must be in."""

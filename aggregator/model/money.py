@@ -25,6 +25,18 @@ def exact(number: float | str | int) -> Decimal:
     return value
 
 
+def share_pounds(amount: Decimal, weights: Sequence[float]) -> tuple[Decimal, ...]:
+    """Share whole pence as ``share`` does: the parts add to ``amount`` exactly, negative amounts too.
+
+    Raises:
+        ValueError: If the amount is not whole pence, or as ``share`` has it.
+    """
+    pence = amount / PENNY
+    if pence != int(pence):
+        raise ValueError(f"{amount} is not whole pence")
+    return tuple(part * PENNY for part in share(int(pence), weights))
+
+
 def share(total: int, weights: Sequence[float]) -> tuple[int, ...]:
     """Share a whole number (Wh, pence) by weight, by largest remainder.
 

@@ -216,6 +216,34 @@ def test_a_statement_that_cannot_be_written_is_named(capsys, out):
     assert Path("fleet.toml").read_bytes() == before
 
 
+DISPATCHES = """company_name,fu_id,zone,product,start_time_local,end_time_local,availability_mw_req,\
+utilisation_mw_req,availability_price,utilisation_price,availability_mwh_req,utilisation_mwh_req,\
+hours_requested,start_time_utc,end_time_utc
+Cars Ltd,007,Canvey,Day-Ahead,2025-01-15T17:00:00+00:00,2025-01-15T19:00:00+00:00,0.0,0.035,0.0,596.0,0.0,\
+0.09,2.0,2025-01-15 17:00:00+00:00,2025-01-15 19:00:00+00:00
+"""
+
+
+def test_dispatch_records_are_checked_for_programs_and_for_people(capsys):
+    Path("dispatches.csv").write_text(DISPATCHES)
+    body = json.loads(done(capsys, "settle", "check-dispatches", "dispatches.csv", "--json"))
+    (odd,) = body["odd"]
+    assert (body["rows"], odd["row"], odd["rule"]) == (1, 1, "mwh")
+    figures = {"rows": 1, "availability_mw_h": 0, "utilisation_mwh": 0.07}
+    figures |= {"availability_gbp": 0, "utilisation_gbp": 41.72}
+    assert body["totals"] == {"Day-Ahead": figures}
+    assert (body["by_zone"], body["by_month"]) == ({"Canvey": figures}, {"2025-01": figures})
+    said = done(capsys, "settle", "check-dispatches", "dispatches.csv")
+    assert "41.72" in said
+    assert "line 2: utilisation_mwh_req is 0.09, 0.035 MW x 2 h = 0.07" in said
+
+
+def test_what_are_no_dispatch_records_is_refused(capsys):
+    for words in (["none.csv"], ["fleet.toml"]):
+        assert words[0] in only_line(capsys, "settle", "check-dispatches", *words)
+    assert "FILE" in only_line(capsys, "settle", "check-dispatches")
+
+
 # clock and simulators
 
 

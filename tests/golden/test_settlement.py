@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.model.opportunity import Approved, Awarded, Instructed, Proposed, Received, replay
+from aggregator.model.rules import Performance
 from aggregator.settlement import Metered, settle
 from tests.builders import (
     NOON,
@@ -45,7 +46,10 @@ def settled(case):
     ]
     nomination = a_nomination(period=PERIOD, export_wh=-case["baseline_mw"] * WH_PER_MWH)
     meters = {PERIOD: (Metered("charger-1", -case["allocation_mw"] * WH_PER_MWH, False),)}
-    product = a_product(penalty_gbp_per_mwh=Decimal(case["penalty_per_mw"]))
+    product = a_product(
+        penalty_gbp_per_mwh=Decimal(case["penalty_per_mw"]),
+        performance=Performance(wrong_way_is_missing=True),
+    )
     return settle(replay("example", facts), product, {PERIOD: nomination}, meters, {"charger-1": "car-1"})
 
 
@@ -62,4 +66,4 @@ def test_a_published_example_settles_as_published(path):
 
 
 def test_there_are_published_examples():
-    assert [path.name for path in CASES] == ["enough", "too_little"]
+    assert [path.name for path in CASES] == ["enough", "just_enough", "nothing", "too_little", "wrong_way"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.model.money import PENNY, exact, pounds, share
+from aggregator.model.money import PENNY, exact, pounds, share, share_pounds
 
 totals = st.integers(-(10**12), 10**12)
 weights = st.lists(
@@ -102,3 +102,15 @@ def test_a_number_becomes_the_decimal_it_was_written_as(number):
 def test_a_number_that_is_none_is_refused(number):
     with pytest.raises(ValueError, match="is not finite"):
         exact(number)
+
+
+@given(st.decimals(-(10**9), 10**9, places=2), weights)
+def test_pounds_are_shared_to_the_penny_negative_ones_too(amount, weights):
+    parts = share_pounds(amount, weights)
+    assert sum(parts) == amount
+    assert all(part == pounds(part) and part * amount >= 0 for part in parts)
+
+
+def test_less_than_a_penny_cannot_be_shared():
+    with pytest.raises(ValueError, match="whole pence"):
+        share_pounds(Decimal("0.005"), [1, 1])

@@ -1,5 +1,6 @@
 """Wrong configuration stops the start: one line a fault, with file, field, value and what is allowed."""
 
+import json
 import re
 import shutil
 from decimal import Decimal
@@ -7,11 +8,31 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.config import read_settings
+from aggregator.config import Settings, read_settings
+from aggregator.files.inputs import as_text
+from aggregator.market_file import read_market
 from aggregator.model.errors import BadMessage
+from aggregator.model.rules import (
+    IN_FULL,
+    NOMINATION,
+    BaselineMethod,
+    BaselineRule,
+    FactorRule,
+    Measure,
+    Over,
+    Performance,
+)
 
 CONFIG = Path(__file__).parents[2] / "config"
 DAY_AHEAD = 'product_id = "day-ahead"'
+BASELINE = 'baseline = "nominated"'
+
+
+def factor(**changes):
+    """Return a factor on the payment for energy, with these keys; a baseline ahead of it."""
+    keys = {"measure": "'delivery'", "over": "'event'", "grace": "0.05", "multiplier": "3"} | changes
+    stated = ", ".join(f"{key} = {value}" for key, value in keys.items())
+    return f"{BASELINE}\nperformance = {{ utilisation = {{ {stated} }} }}"
 
 
 @pytest.fixture
@@ -204,6 +225,29 @@ def test_a_wrong_value_is_named_with_file_field_and_what_is_allowed(config, old,
         ),
         ("penalty_gbp_per_mwh = 600", "penalty_gbp_per_mwh = nan", "penalty_gbp", "nan", "finite"),
         ('vtn_id = "DSO-Example"', 'vtn_id = ""', "vtn.vtn_id", "''", "at least 1 character"),
+        (BASELINE, 'baseline = "last year"', "product[0].baseline.method", "last year", "'bl01'"),
+        (BASELINE, "baseline = 7", "product[0].baseline", "7", "table"),
+        (BASELINE, "baseline = { fallback = 'zero' }", "baseline.method", "(missing)", "must be stated"),
+        (BASELINE, "baseline = { method = 'bl01', days = 3 }", "baseline.days", "3", "known here: adjusted"),
+        (BASELINE, "baseline = { method = 'bl01', calendar = 'XX' }", "baseline.calendar", "XX", "ISO 3166"),
+        (BASELINE, "baseline = { method = 'bl01', lookback_days = 0 }", "lookback_days", "0", "equal to 1"),
+        (BASELINE, "baseline = { method = 'zero', adjusted = true }", "baseline.adjusted", "true", "bl01"),
+        (BASELINE, "baseline = { method = 'fixed' }", "baseline.profile_kw", "0 figures", "48 half-hours"),
+        (
+            BASELINE,
+            "baseline = { method = 'zero', profile_kw = [1] }",
+            "profile_kw",
+            "1 figures",
+            "fixed only",
+        ),
+        (BASELINE, factor(measure="'luck'"), "utilisation.measure", "luck", "'delivery'"),
+        (BASELINE, factor(over="'week'"), "utilisation.over", "week", "'half_hour'"),
+        (BASELINE, factor(grace="5"), "utilisation.grace", "5", "less than or equal to 1"),
+        (BASELINE, factor(multiplier="nan"), "utilisation.multiplier", "nan", "finite"),
+        (BASELINE, factor(floor="0.5", cap="0.4"), "utilisation.floor", "0.5", "at most the cap (0.4)"),
+        (BASELINE, factor(first_period="43"), "utilisation.first_period", "43", "at most last_period"),
+        (BASELINE, factor(measure="'schedule_accuracy'"), "utilisation.over", "event", "month_before"),
+        (BASELINE, factor(least_kw="5"), "utilisation.least_kw", "5", "schedule_accuracy"),
     ],
 )
 def test_a_wrong_market_file_is_named_too(config, old, new, where, value, allowed):
@@ -212,6 +256,24 @@ def test_a_wrong_market_file_is_named_too(config, old, new, where, value, allowe
     assert where in line
     assert value in line
     assert allowed in line
+
+
+def test_a_product_has_its_own_baseline_and_factors(config):
+    market = config / "markets" / "ukpn.toml"
+    product = read_market(market).product[0].to_product()
+    assert (product.baseline, product.performance) == (NOMINATION, IN_FULL)
+    edit(market, (BASELINE, factor()), (BASELINE, "baseline = { method = 'bl01', adjusted = true }"))
+    product = read_market(market).product[0].to_product()
+    assert product.baseline == BaselineRule(BaselineMethod.BL01, adjusted=True)
+    rule = FactorRule(Measure.DELIVERY, Over.EVENT, Decimal("0.05"), Decimal(3))
+    assert product.performance == Performance(utilisation=rule)
+
+
+def test_rules_survive_being_remembered(config):
+    edit(config / "markets" / "ukpn.toml", (BASELINE, factor()))
+    settings = read_settings(config / "gateway.toml")
+    again = Settings(**as_text(json.loads(settings.model_dump_json())))
+    assert again.products == settings.products
 
 
 def test_bad_toml_names_the_file_and_the_line(config):

@@ -1,0 +1,181 @@
+"""What rules look back on, from the store: a zone's past half-hours, its days with events, its nominations.
+
+All of it is as known at a time, so that a statement can be made again. A past half-hour is told from
+registers read at its boundaries, or next to them: where these lie half an hour apart at most, or the
+registers did not move. Days before a charger's first reading are not days without use, and a half-hour with
+an event says nothing of use without one.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from itertools import takewhile
+
+from aggregator.model.fleet import Fleets
+from aggregator.model.metering import Reading
+from aggregator.model.opportunity import Fact, Opportunity, Stage, replay
+from aggregator.model.rules import BaselineRule, FactorRule
+from aggregator.model.time import (
+    HALF_HOUR,
+    LONDON,
+    Interval,
+    half_hours,
+    local_day,
+    settlement_periods,
+    utc_text,
+)
+from aggregator.performance import Months
+from aggregator.settlement import Past, Statement
+from aggregator.store import Around, Store
+
+ONE_DAY = timedelta(days=1)
+DELIVERED_STAGES = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
+
+
+def known(store: Store, opportunity: Opportunity, at: datetime) -> Opportunity:
+    """Return an opportunity as it was known at a time; one without facts where nothing was known of it."""
+    return replay(opportunity.opportunity_id, facts_of(store, opportunity.opportunity_id, at))
+
+
+def facts_of(store: Store, opportunity_id: str, as_known_at: datetime | None) -> list[Fact]:
+    """Return the facts recorded by a time, up to the first that was not: only so can they be replayed."""
+    recorded = store.journal.facts(opportunity_id)
+    if as_known_at is not None:
+        recorded = list(takewhile(lambda one: one.recorded_at <= as_known_at, recorded))
+    return [one.fact for one in recorded]
+
+
+@dataclass(frozen=True, slots=True)
+class Lookback:
+    """One zone's past, as a product's rules ask for it.
+
+    Attributes:
+        store: Where it is.
+        zone: Whose.
+        product_id: Of which product's deliveries.
+        fleets: Whose cars, at any time.
+        as_known_at: Only what was learnt by then; None for all.
+        settled: Settles one opportunity, without factors.
+        told: Every answer given, as text: part of what a statement was made from.
+    """
+
+    store: Store
+    zone: str
+    product_id: str
+    fleets: Fleets
+    as_known_at: datetime | None
+    settled: Callable[[Opportunity], Statement]
+    told: list[str] = field(default_factory=list)
+
+    def past(self, rule: BaselineRule, chargers: Sequence[str], start: datetime) -> Past:
+        """Return what an event that begins at ``start`` may look back on, with the chargers it has."""
+        busy: frozenset[Interval] = frozenset()
+        if rule.looks_back:
+            day = start.astimezone(LONDON).date()
+            span = Interval(local_day(day - rule.lookback_days * ONE_DAY).start, local_day(day).end)
+            busy = self._event_periods(span)
+            self.told.extend(f"event at {utc_text(period.start)}" for period in sorted(busy))
+
+        def usage(periods: Sequence[Interval]) -> list[int | None]:
+            told = self._usage(periods, chargers, rule.least_measured)
+            return [None if period in busy else wh for period, wh in zip(periods, told, strict=True)]
+
+        return Past(usage, _days(busy), Months(self._delivery, self._schedule))
+
+    def _event_periods(self, span: Interval) -> frozenset[Interval]:
+        """Return the half-hours in which the zone had an event, of whatever product."""
+        return frozenset(period for one in self._ordered(span) for period in half_hours(one.window))
+
+    def _ordered(self, span: Interval, product: str | None = None) -> list[Opportunity]:
+        """Return the opportunities in a span that were awarded or ordered, as known at the time."""
+        at = self.as_known_at
+        now_there = span if at is None else None  # a window may have been another one then
+        found = self.store.journal.find(zone=self.zone, product=product, overlapping=now_there)
+        then = [one if at is None else known(self.store, one, at) for one in found]
+        awarded = [one for one in then if one.award is not None or one.orders]
+        return [one for one in awarded if one.window.overlap(span) is not None]
+
+    def _usage(
+        self, periods: Sequence[Interval], chargers: Sequence[str], least_measured: float
+    ) -> list[int | None]:
+        """Return the chargers' net export in each half-hour, None where too few registers tell. [Wh]"""
+        bounds = sorted({bound for period in periods for bound in (period.start, period.end)})
+        around = self.store.readings.at_or_around(chargers, bounds, self.as_known_at)
+        answers: list[int | None] = []
+        for period in periods:
+            steps = [wh for name in chargers if (wh := _step_wh(around, name, period)) is not None]
+            enough = bool(steps) and len(steps) >= least_measured * len(chargers)
+            answers.append(sum(steps) if enough else None)
+        self.told.extend(f"{utc_text(one.start)} {wh}" for one, wh in zip(periods, answers, strict=True))
+        return answers
+
+    def _delivery(self, month: date) -> tuple[int, int]:
+        """Return what was delivered and instructed in events that began in a local month. [Wh]"""
+        lines = [
+            line
+            for one in self._ordered(_span(month), self.product_id)
+            if one.stage in DELIVERED_STAGES and one.window.start in _span(month)
+            for line in self.settled(one).lines
+        ]
+        sums = sum(line.delivered_wh for line in lines), sum(line.instructed_wh for line in lines)
+        self.told.append(f"delivery {month} {sums}")
+        return sums
+
+    def _schedule(self, month: date, rule: FactorRule) -> list[tuple[int, int]]:
+        """Return exported and nominated energy of the half-hours a month's schedule is measured in. [Wh]
+
+        Those of the rule's settlement periods, on local days without an event, nominated and metered.
+        """
+        span = _span(month)
+        frozen = self.store.nominations.between(self.zone, span, self.as_known_at)
+        nominated = {one.period: one.export_wh for one in frozen}
+        busy = _days(self._event_periods(span))
+        pairs: list[tuple[int, int]] = []
+        day = month
+        while local_day(day).start < span.end:
+            periods = settlement_periods(day)[rule.first_period - 1 : rule.last_period]
+            wanted = [period for period in periods if period in nominated and day not in busy]
+            if wanted:
+                cars = self.fleets.at(wanted[0].start).in_zone(self.zone)
+                chargers = [car.charger.charger_id for car in cars]
+                told = zip(self._usage(wanted, chargers, rule.least_measured), wanted, strict=True)
+                pairs += [(wh, nominated[period]) for wh, period in told if wh is not None]
+            day += ONE_DAY
+        self.told.append(f"schedule {month} {pairs}")
+        return pairs
+
+
+_Bounds = dict[tuple[str, datetime], Around]
+
+
+def _step_wh(around: _Bounds, charger: str, period: Interval) -> int | None:
+    start = _net_wh(around[charger, period.start], period.start)
+    end = _net_wh(around[charger, period.end], period.end)
+    return None if start is None or end is None else end - start
+
+
+def _net_wh(around: Around, instant: datetime) -> int | None:
+    """Return export less import register at an instant, on the line between its neighbours. [Wh]"""
+    before, after = around.before, around.after
+    if before is None or after is None:
+        return None
+    stood_still = (before.import_wh, before.export_wh) == (after.import_wh, after.export_wh)
+    apart = after.measured_at - before.measured_at
+    if apart > HALF_HOUR and not stood_still:
+        return None
+    share = (instant - before.measured_at) / apart if apart else 0.0
+    return _net(before) + round(share * (_net(after) - _net(before)))
+
+
+def _net(reading: Reading) -> int:
+    return reading.export_wh - reading.import_wh
+
+
+def _days(periods: Iterable[Interval]) -> frozenset[date]:
+    return frozenset(period.start.astimezone(LONDON).date() for period in periods)
+
+
+def _span(month: date) -> Interval:
+    """Return the local calendar month whose first day is given."""
+    following = (month + timedelta(days=31)).replace(day=1)
+    return Interval(local_day(month).start, local_day(following).start)
