@@ -15,13 +15,14 @@ from aggregator.energy.cars import (
     guard_kwh,
     need_kwh,
 )
-from aggregator.energy.nomination import expected_nomination
+from aggregator.energy.nomination import Bias, expected_nomination, nomination_bias
 from aggregator.energy.planning import BasePlan, base_plan
 from aggregator.energy.tariff import Tariff
 from aggregator.energy.window import FleetWindow, fleet_window
 
 __all__ = [
     "BasePlan",
+    "Bias",
     "BoolArray",
     "CarArrays",
     "FleetWindow",
@@ -37,5 +38,6 @@ __all__ = [
     "fleet_window",
     "guard_kwh",
     "need_kwh",
+    "nomination_bias",
     "turn_down_kwh",
 ]
