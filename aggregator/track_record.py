@@ -6,10 +6,11 @@ Committed is what was ordered. Days on or off work count apart, as scenarios do.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
+from aggregator.lookback import known
 from aggregator.model.market import Product
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import LONDON
-from aggregator.settling import known, work_out
+from aggregator.settling import work_out
 from aggregator.store import Store
 from aggregator.workflow import fleets_of
 
