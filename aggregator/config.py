@@ -75,7 +75,7 @@ class FleetSettings(Row):
     @field_validator("holidays")
     @classmethod
     def _known_calendar(cls, code: str) -> str:
-        return Calendar(code).code
+        return Calendar.named(code).code
 
 
 class LinkSettings(Row):

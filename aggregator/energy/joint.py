@@ -73,16 +73,20 @@ def least_cost(scene: Scene, urgent_kwh: FloatArray) -> tuple[FloatArray, FloatA
 
     Returns:
         Both of shape (cars, slots); within the room, too. Less is missing of the targets before less is drawn
-        in red slots, before less is paid. [kWh AC]
+        in red slots, before less is paid. Nothing at all where HiGHS finds no optimum, though there is always
+        one: what is asked for beyond is then shared in proportion, and cars go on. [kWh AC]
     """
     batteries = _batteries(scene, urgent_kwh)
     drawn_kwh, given_kwh = np.zeros_like(urgent_kwh), np.zeros_like(urgent_kwh)
     car, slot = np.nonzero(batteries.charge_kwh + batteries.discharge_kwh > 0.0)
     if not car.size:
         return drawn_kwh, given_kwh
-    best = solve(_program(scene, batteries, urgent_kwh, car, slot), presolve=False)
+    program = _program(scene, batteries, urgent_kwh, car, slot)
+    best = solve(program, presolve=False)
     if best is None:
-        raise ArithmeticError("drawing nothing more keeps every rule, yet no plan was found")
+        best = solve(program)
+    if best is None:
+        return drawn_kwh, given_kwh
     drawn_kwh[car, slot], given_kwh[car, slot] = best[: car.size], best[car.size : 2 * car.size]
     return drawn_kwh, given_kwh
 
@@ -159,7 +163,8 @@ def _program(
     return rows.program(
         cost=np.concatenate(
             [paid[slot], -earned[slot], none, worth, np.full(ends.size, MISSING_PRICES * largest)]
-        ),
+        )
+        / largest,
         low=np.concatenate([none, none, lowest_kwh, nothing]),
         high=np.concatenate([*most, highest_kwh, useful_kwh, due_kwh]),
     )

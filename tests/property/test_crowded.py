@@ -109,3 +109,14 @@ def test_a_site_s_plan_is_the_same_wherever_its_cars_stand_in_a_large_fleet() ->
     for pair in (0, 9, 10, 3999):
         alone_kwh = planned(np.array([0, 1]), np.array([0, 0]), room_kw[[pair]])
         assert np.allclose(fleet_kwh[order // 2 == pair].sum(axis=0), alone_kwh.sum(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("pounds", [1e-9, 1.0, 1e3, 1e9])
+def test_the_room_is_kept_and_used_whatever_the_prices(pounds: float) -> None:
+    case = crowded_site(2)
+    imports, exports = case.tariff.import_gbp_per_kwh * pounds, case.tariff.export_gbp_per_kwh * pounds
+    tariff = Tariff(imports, exports, np.arange(len(imports)) % 7 == 0, 0.0)
+    plan = base_plan(case.cars, case.stay, tariff, SLOT_HOURS)
+    assert np.all(plan.charge_kw.sum(axis=0) <= case.cars.import_room_kw[0] + CLOSE)
+    assert np.all(plan.discharge_kw.sum(axis=0) <= case.cars.export_room_kw[0] + CLOSE)
+    assert plan.short_of_target_kwh.max() <= 1e-6

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from datetime import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -327,6 +328,16 @@ def test_a_tariff_may_change_and_each_of_them_covers_the_day_once(config):
     edit(config / "gateway.toml", ('until_local = "00:00"', 'until_local = "12:00"'))
     with pytest.raises(BadMessage, match="cover the day once"):
         read_settings(config / "gateway.toml")
+
+
+def test_one_band_from_midnight_to_midnight_is_a_fixed_tariff(config):
+    path = config / "gateway.toml"
+    before, *_, after = re.split(r"(?m)^\[\[tariff\]\]$", path.read_text())
+    path.write_text(
+        f"{before}{LATER.replace('valid_from = 2025-04-01', '')}{after.partition('# [[tariff]]')[2]}"
+    )
+    (band,) = read_settings(path).tariff
+    assert (band.from_local, band.until_local, band.import_gbp_per_kwh) == (time(0), time(0), 0.27)
 
 
 def test_some_tariff_holds_before_the_first_change(config):

@@ -108,3 +108,10 @@ def test_a_signal_s_price_wins_over_the_file(tmp_path):
     peak = a_peak_window(steps=some_steps(0, 0), prices=some_steps(900, -20))
     found = prices_of(settings, lambda _: (peak,))(ZONE, SLOTS)
     assert list(found.import_gbp_per_kwh) == [0.9, -0.02, 0.01, 0.01]
+
+
+def test_what_touches_a_bid_window_is_marked_in_its_zone_only():
+    inside = Interval(SLOTS[1].start + timedelta(minutes=10), SLOTS[2].start)
+    found = prices_of(SETTINGS, lambda _: (), windows=lambda zone: (inside,) if zone == ZONE else ())
+    assert list(found(ZONE, SLOTS).bid) == [False, True, False, False]
+    assert not found("elsewhere", SLOTS).bid.any()
