@@ -10,6 +10,7 @@ import numpy as np
 from aggregator.config import Settings
 from aggregator.energy import (
     BasePlan,
+    BoolArray,
     CarArrays,
     FleetWindow,
     FloatArray,
@@ -28,6 +29,7 @@ from aggregator.wiring import prices_of
 
 SLOT_HOURS = HALF_HOUR / HOUR
 LEAST_GUARD_SOC = 0.02
+CHEAP_PART = 0.25
 
 PeaksKnown = Callable[[str, datetime], Sequence[PeakWindow]]
 """A zone's standing signals by what was received until an instant: the store's, for bid and audit alike."""
@@ -56,6 +58,12 @@ class ZoneDay:
     tariff: Tariff
     plan: Plan
     guard_soc: float
+
+    @property
+    def cheap(self) -> BoolArray:
+        """The cheapest quarter of half-hours, in which energy is put back, shape (slots,)."""
+        price = self.tariff.import_gbp_per_kwh
+        return np.asarray((price <= np.quantile(price, CHEAP_PART)) & ~self.tariff.red)
 
     def windows(
         self, span: Span, earlier: Sequence[Span], *, up: bool
