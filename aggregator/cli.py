@@ -30,6 +30,7 @@ MODULE_OF = {
     "db": "setup",
     "fleet": "setup",
     "bids": "bids",
+    "forecast": "forecast",
     "settle": "settle",
     "audit": "audit",
     "split": "split",

@@ -4,9 +4,7 @@ No wall clock stands in any byte, keys and rows are in a fixed order, and the pa
 anything. Text cells that a spreadsheet could take for a formula are guarded.
 """
 
-import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,14 +14,11 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 import pygal
-from lxml import etree
-from pygal.style import Style
 
+from aggregator import charts
+from aggregator.files.outputs import write_files
 from aggregator.model.time import LONDON, utc_text
 from aggregator.settlement import Line
-
-# pygal leaves an import hook behind that Python 3.12 ignores and 3.11 warns of at every later import
-sys.meta_path[:] = [hook for hook in sys.meta_path if type(hook).__name__ != "PluginImportFixer"]
 
 WH_PER_KWH = Decimal(1000)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -53,12 +48,7 @@ COLUMNS = (
     "beyond_base_kwh",
 )
 
-CHART_STYLE = Style(
-    background="transparent",
-    plot_background="transparent",
-    colors=("#8a8f98", "#b35900", "#0b5fa5", "#1a7f37"),
-    font_family="sans-serif",
-)
+CHART_STYLE = charts.style("#8a8f98", "#b35900", "#0b5fa5", "#1a7f37")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +119,12 @@ def write_book(book: StatementBook, out: Path) -> dict[str, str]:
     Returns:
         File name to SHA-256 of its bytes.
     """
-    out.mkdir(parents=True, exist_ok=True)
     files = {
         "statement.csv": to_csv(book),
         "statement.json": to_json(book),
         "statement.html": to_html(book),
     }
-    for name, text in files.items():
-        partial = out / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8", newline="")
-        partial.replace(out / name)
-    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+    return write_files(out, files)
 
 
 def to_csv(book: StatementBook) -> str:
@@ -192,19 +177,8 @@ def to_html(book: StatementBook) -> str:
 def _chart(rows: Sequence[StatementRow]) -> str:
     """Return bars per half-hour as inline SVG: nominated, metered, instructed, delivered. [kWh]"""
     chart = pygal.Bar(
-        style=CHART_STYLE,
-        height=320,
-        width=760,
-        show_legend=True,
-        legend_at_bottom=True,
-        legend_at_bottom_columns=4,
-        y_title="kWh in the half-hour",
-        disable_xml_declaration=True,
-        no_prefix=True,
-        js=(),
-        pretty_print=False,
+        style=CHART_STYLE, legend_at_bottom_columns=4, y_title="kWh in the half-hour", **charts.PLAIN
     )
-    chart.add_xml_filter(_figures_only)
     chart.x_labels = [_local(row) for row in rows]
     for name, field in (
         ("nominated export", "baseline_export_wh"),
@@ -213,13 +187,7 @@ def _chart(rows: Sequence[StatementRow]) -> str:
         ("delivered", "delivered_wh"),
     ):
         chart.add(name, [getattr(row.line, field) / float(WH_PER_KWH) for row in rows])
-    return str(chart.render(is_unicode=True))
-
-
-def _figures_only(root: "etree._Element") -> "etree._Element":
-    """Take out pygal's comments, which name today's date, and the settings of a script we do not ship."""
-    etree.strip_elements(root, "{*}script", etree.Comment, with_tail=False)
-    return root
+    return charts.svg(chart)
 
 
 def _local(row: StatementRow) -> str:

@@ -20,7 +20,7 @@ from aggregator.energy import (
     expected_nomination,
     fleet_window,
 )
-from aggregator.forecast import History, Scenario, horizon_slots, scenarios
+from aggregator.forecast import Calendar, History, Scenario, horizon_slots, scenarios
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import PeakWindow, Plan
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
@@ -120,14 +120,28 @@ def zone_day(
     zone: str,
     day: date,
     known_at: datetime,
+    bid_windows: Sequence[Interval] = (),
 ) -> ZoneDay | str:
-    """Return a zone's day as known at an instant, or why nothing is known of it."""
+    """Return a zone's day as known at an instant, or why nothing is known of it.
+
+    Args:
+        settings: Tariff, holidays, how many days to draw.
+        fleet: The cars.
+        history: Their past.
+        peaks: Standing signals.
+        zone: Which.
+        day: The local day whose noon starts it.
+        known_at: Nothing learnt later is looked at.
+        bid_windows: Of the day's needs: of equal prices, charging goes elsewhere first (P13).
+    """
     slots = horizon_slots(day)
     cars = fleet.in_zone(zone)
-    drawn = scenarios(history, cars, day, known_at, settings.bidding.scenarios)
+    count, calendar = settings.bidding.scenarios, Calendar(settings.fleet.holidays)
+    drawn = scenarios(history, cars, day, known_at, count, calendar=calendar)
     if not cars or not drawn:
         return f"no cars in {zone}" if not cars else "no history of like days to forecast from"
-    tariff = prices_of(settings, lambda one: peaks(one, known_at))(zone, slots)
+    prices = prices_of(settings, lambda one: peaks(one, known_at), known_at, lambda _: bid_windows)
+    tariff = prices(zone, slots)
     arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end)
     plans = tuple(base_plan(arrays, scenario.stay, tariff, SLOT_HOURS) for scenario in drawn)
     return ZoneDay(

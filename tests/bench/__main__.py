@@ -35,6 +35,7 @@ ON_STORE: dict[str, Callable[[Store], Iterator[Row]]] = {
 }
 SUBJECTS: dict[str, Callable[[], Iterator[Row]]] = {
     "split": splitting.rows,
+    "forecast": planning.draw_rows,
     "base plan": planning.rows,
     "plan": planning.file_rows,
     "reach": reaching.rows,

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from aggregator.forecast import History, Scenario, Session, StatedIntent, horizon_slots, scenarios
+from aggregator.forecast import Calendar, History, Scenario, Session, StatedIntent, horizon_slots, scenarios
 from aggregator.model.fleet import Car, Charger, ExportSource, Intent, Site
 from aggregator.model.time import LONDON, Interval
 
@@ -87,6 +87,13 @@ def test_a_word_that_is_over_before_the_car_comes_is_not_about_this_stay() -> No
     assert stay.target_kwh[0] == pytest.approx(32.0)
 
 
+def test_a_driver_s_word_overrides_the_past_day_s_departure() -> None:
+    said = {"a": StatedIntent(local(WEDNESDAY + timedelta(days=1), 9), 1.0)}
+    stay = drawn(evening(date(2024, 12, 9)), intents=said)[0].stay
+    assert stay.depart_slot[0] == 42
+    assert stay.target_kwh[0] == pytest.approx(40.0)
+
+
 def test_a_driver_who_leaves_early_has_said_so_and_the_target_is_due_then() -> None:
     plugged = Interval(local(date(2024, 12, 9), 16), local(date(2024, 12, 9), 20, 20))
     stay = drawn(Session("a", plugged, 5.0, 0.5))[0].stay
@@ -119,6 +126,64 @@ def test_a_car_plugged_in_before_the_horizon_has_gained_what_its_session_took() 
     assert stay.energy_kwh[0] == pytest.approx(16.0 + 0.9 * 8.0)
     quick = drawn(Session("a", Interval(local(day, 11, 30), plugged.end), 8.0, 0.4))[0].stay
     assert quick.energy_kwh[0] == pytest.approx(16.0 + 0.9 * 3.7)
+
+
+def test_a_bank_holiday_goes_like_a_weekend_and_no_weekday_goes_like_it() -> None:
+    """26 August 2024 was a bank holiday in England, a Monday; not in Norway."""
+    history = [evening(day) for day in days_before(date(2024, 8, 28), 9)]
+    on_it = drawn(*history, day=date(2024, 8, 26), at=local(date(2024, 8, 26), 12), count=2)
+    assert [one.label for one in on_it] == ["2024-08-25", "2024-08-24"]
+    after = drawn(*history, day=date(2024, 8, 28), at=local(date(2024, 8, 28), 9), count=2)
+    assert [one.label for one in after] == ["2024-08-23", "2024-08-22"]
+    oslo = {"day": date(2024, 8, 28), "at": local(date(2024, 8, 28), 9), "count": 1}
+    assert drawn(*history, **oslo, calendar=Calendar("NO"))[0].label == "2024-08-26"
+
+
+def test_the_days_around_christmas_are_off_work() -> None:
+    history = [evening(day) for day in days_before(date(2025, 1, 3), 20)]
+    labels = [one.label for one in drawn(*history, day=date(2025, 1, 3), at=local(date(2025, 1, 3), 12))]
+    assert labels == ["2025-01-02", *(f"2024-12-{day}" for day in (23, 20, 19, 18, 17, 16))]
+
+
+@pytest.mark.parametrize("code", ["XX", "GB-XXX", "GB-"])
+def test_a_calendar_must_be_known(code: str) -> None:
+    with pytest.raises(ValueError, match="none"):
+        Calendar.named(code)
+
+
+def test_a_car_not_seen_for_three_weeks_is_away_until_it_comes_again() -> None:
+    left = [evening(day, "gone") for day in days_before(WEDNESDAY - timedelta(days=21), 20)]
+    stayed = [evening(day) for day in days_before(WEDNESDAY, 41)]
+    cars = [a_car(), a_car("gone")]
+    for one in drawn(*left, *stayed, cars=cars, count=25):
+        assert list(one.stay.present) == [True, False], one.label
+    back = evening(WEDNESDAY - timedelta(days=1), "gone")
+    again = drawn(*left, *stayed, back, cars=cars, count=25)
+    assert again[-1].stay.present[1]
+
+
+def test_new_cars_are_like_any_of_those_about_another_one_each_day() -> None:
+    names = [f"old-{number}" for number in range(40)]
+    home = [
+        evening(day, name, 0.5)
+        for number, name in enumerate(names)
+        for day in days_before(WEDNESDAY, 27)
+        if (number + day.toordinal()) % 2
+    ]
+    long_gone = [evening(date(2024, 1, 8), f"gone-{number}") for number in range(200)]
+    new = [a_car(f"new-{number}") for number in range(200)]
+    share = [one.stay.present.mean() for one in drawn(*home, *long_gone, cars=new, count=15)]
+    assert min(share) > 0.35
+    assert max(share) < 0.65
+    first = [bool(one.stay.present[0]) for one in drawn(*home, cars=new, count=15)]
+    assert 0 < sum(first) < 15
+
+
+def test_a_car_with_three_days_of_its_own_borrows_only_what_was_before() -> None:
+    donor = [evening(day, "b", 0.6) for day in days_before(WEDNESDAY, 14)]
+    own = [evening(day, "new", 0.4) for day in days_before(WEDNESDAY, 2)]
+    drawn_kwh = [one.stay.energy_kwh[0] for one in drawn(*donor, *own, cars=[a_car("new")], count=4)]
+    assert drawn_kwh == pytest.approx([16.0, 24.0, 24.0, 24.0])
 
 
 def test_a_new_car_borrows_a_stay_with_its_own_capacity_the_same_each_time() -> None:

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from aggregator.forecast import ENGLAND
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import OrderMode
 from aggregator.model.opportunity import (
@@ -153,7 +154,7 @@ def test_the_fleet_at_the_windows_start_says_whose_registers_count(store):
 
 
 def test_the_track_record_is_what_was_delivered_of_what_was_ordered_on_days_of_the_kind(store):
-    record = TrackRecord(store, {PRODUCT: a_product()})
+    record = TrackRecord(store, {PRODUCT: a_product()}, ENGLAND)
     thursday, saturday = date(2025, 1, 16), date(2025, 1, 18)
     later = SETTLED_AT + HOUR
     assert record(ZONE, PRODUCT, thursday, later) == []

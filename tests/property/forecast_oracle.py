@@ -1,0 +1,59 @@
+"""One car's stay on one past day, written down a second time: car by car, with ``datetime``."""
+
+from datetime import UTC, date, datetime, time, timedelta
+
+from aggregator.forecast import Session, StatedIntent, horizon
+from aggregator.model.fleet import Car
+from aggregator.model.time import HALF_HOUR, HOUR, LONDON, Interval, next_local
+
+Row = tuple[int, int, float, float]
+
+
+def stay_of(
+    car: Car,
+    sessions: list[Session],
+    past_day: date,
+    delivery_day: date,
+    known_until: datetime,
+    stated: StatedIntent | None,
+) -> Row:
+    """Return arrival slot, departure slot, energy and target of a car with its own history."""
+    past, span = horizon(past_day), horizon(delivery_day)
+    peak = Interval(*(datetime.combine(past_day, time(hour), LONDON) for hour in (16, 19)))
+    here = [
+        one
+        for one in sessions
+        if one.plugged.overlap(past) and one.plugged.start >= past.start - timedelta(days=31)
+    ]
+    if not here:
+        return 0, 0, 0.0, 0.0
+    main = max(here, key=lambda one: (_hours(one, peak), _hours(one, past), one.plugged.start))
+    shift = delivery_day - past_day
+    comes_at = max(_moved(main.plugged.start, shift))
+    leaves_at = min(_moved(min(main.plugged.end, known_until), shift))
+    there_at = max(comes_at, span.start)
+    target_soc = car.default_intent.target_soc
+    if stated is not None and stated.depart_at > there_at:
+        leaves_at, target_soc = stated.depart_at, stated.target_soc
+    else:
+        leaves_at = min(leaves_at, next_local(there_at, car.default_intent.depart_local))
+    arrive = max(0, -((span.start - comes_at) // HALF_HOUR))
+    depart = (leaves_at - span.start) // HALF_HOUR
+    if depart <= arrive:
+        return 0, 0, 0.0, 0.0
+    hours = max(0.0, (past.start - main.plugged.start) / HOUR)
+    drawn_kwh = 0.0 if main.plugged.end > known_until else main.energy_kwh
+    gained_kwh = min(drawn_kwh, car.charger.charge_kw * hours) * car.charger.eta_charge
+    energy_kwh = min(car.capacity_kwh, main.arrival_soc * car.capacity_kwh + gained_kwh)
+    return arrive, depart, energy_kwh, target_soc * car.capacity_kwh
+
+
+def _hours(session: Session, span: Interval) -> float:
+    overlap = session.plugged.overlap(span)
+    return overlap.hours if overlap else 0.0
+
+
+def _moved(instant: datetime, shift: timedelta) -> tuple[datetime, datetime]:
+    local = instant.astimezone(LONDON).replace(tzinfo=None) + shift
+    first, second = (local.replace(tzinfo=LONDON, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return first, second
