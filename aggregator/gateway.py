@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_rando
 from aggregator.book import Book
 from aggregator.config import Settings
 from aggregator.files.sessions import read_sessions
-from aggregator.forecast import History
+from aggregator.forecast import Calendar, History
 from aggregator.intake import take_batch
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
 from aggregator.model.market import Draft, Plan, Requirement
@@ -81,7 +81,7 @@ class Gateway:
         self.recorder = Recorder(store, self.fleet, clock, self.lag)
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
         history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
-        past = TrackRecord(store, settings.products)
+        past = TrackRecord(store, settings.products, Calendar(settings.fleet.holidays))
         self.proposer = Proposer(settings, self.fleet, history, store.inbox.peaks, past)
         self.news = News(store.journal)
         self.rehearsals = Rehearsals(store)

@@ -111,7 +111,7 @@ def prepared(
     bids = [span for span in (*spans.values(), *committed) if span is not None]
     plan = standing.plan or day.plan
     base = runs_of(plan.base_discharge_kw) if direction is Direction.UP else ()
-    joint = joint_spans([*bids, *base], day.tariff.red)
+    joint = joint_spans([*bids, *base], day.tariff.red, day.cheap)
     window = next(span for span in joint if span.holds(mine))
     inside = sorted(
         (

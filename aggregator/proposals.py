@@ -111,19 +111,19 @@ class Proposer:
         """
         if need.slots[0].end - need.slots[0].start < HALF_HOUR:
             return "the model works in half-hours; the requirement's slots are shorter"
-        others = (one.opportunity.requirement for one in standing.others)
-        sought = sorted({need.window, *(one.window for one in others if one is not None)})
-        found = self._zone_day(need.zone, delivery_day(need.window.start), now, tuple(sought))
+        others = (other.opportunity.window for other in standing.others)
+        windows = tuple(sorted({need.window, *others}))
+        found = self._zone_day(need.zone, delivery_day(need.window.start), now, windows)
         if isinstance(found, str):
             return found
         asked = Asked(name or need.key.event_id, need, product)
         return prepared(found, self._terms, asked, standing, now, self._fleet.digest)
 
-    def _zone_day(self, zone: str, day: date, now: datetime, sought: tuple[Interval, ...]) -> ZoneDay | str:
+    def _zone_day(self, zone: str, day: date, now: datetime, windows: tuple[Interval, ...]) -> ZoneDay | str:
         """Return the zone's day; the needs of one pass share it."""
-        key = (zone, day, now, sought)
+        key = (zone, day, now, windows)
         if self._day is None or self._day[0] != key:
-            found = zone_day(self._settings, self._fleet, self._history, self._peaks, zone, day, now, sought)
+            found = zone_day(self._settings, self._fleet, self._history, self._peaks, zone, day, now, windows)
             self._day = (key, found)
         return self._day[1]
 

@@ -69,7 +69,7 @@ def a_past(
             early, full = (
                 (draw.uniform(-1.0, 4.0), draw.uniform(0.35, 0.95)) if seed is not None else (0, soc)
             )
-            plugged = Interval(start + timedelta(hours=15 + early), start + timedelta(hours=31.5))
+            plugged = Interval(start + timedelta(hours=arrive + early), start + timedelta(hours=31.5))
             sessions.append(Session(f"car-{n}", plugged, 10.0, full))
     return History.of(sessions)
 

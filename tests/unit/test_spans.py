@@ -8,10 +8,11 @@ from tests.builders import NOON
 
 DAY = Interval(NOON, NOON + timedelta(hours=24)).slots(HALF_HOUR)
 NO_RED = np.zeros(48, dtype=bool)
+NIGHT = (np.arange(48) >= 28) & (np.arange(48) < 34)
 
 
 def spans(*pairs, red=NO_RED):
-    return [(one.first, one.stop) for one in joint_spans([Span(*pair) for pair in pairs], red)]
+    return [(one.first, one.stop) for one in joint_spans([Span(*pair) for pair in pairs], red, NIGHT)]
 
 
 def test_a_window_takes_the_red_half_hours_that_touch_it():
@@ -33,10 +34,15 @@ def test_a_window_before_a_commitment_is_one_with_it_and_one_after_it_is_not():
     assert spans((10, 12, True), (30, 32)) == [(10, 12), (30, 32)]
 
 
-def test_runs_of_base_discharge_are_commitments():
+def test_base_discharge_after_a_window_shares_its_energy_unless_the_night_lies_between():
+    assert joint_spans([Span(2, 4), Span(12, 18, base=True)], NO_RED, NIGHT) == (Span(2, 18),)
+    assert len(joint_spans([Span(12, 16), Span(36, 40, base=True)], NO_RED, NIGHT)) == 2
+
+
+def test_runs_of_base_discharge_are_found():
     assert runs_of([0.0, 2.0, 3.0, 0.0, 0.001, 5.0]) == (
-        Span(1, 3, committed=True),
-        Span(5, 6, committed=True),
+        Span(1, 3, base=True),
+        Span(5, 6, base=True),
     )
 
 
