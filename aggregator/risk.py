@@ -5,9 +5,9 @@ is; whether they are to be believed shows in the record. So the share of scenari
 half-way between none and the most, and moves with every settled bid: a little up with one that was kept,
 thirteen times as much down with one that was not; below 0 it is a debt, and only what every scenario keeps is
 bid. Whatever the cars do, as long as such bids are kept, T bids have at most AIMED_MISS * T + 3.43 misses
-(adaptive conformal inference: Gibbs and Candes, NeurIPS 2021, arXiv 2106.00170). Bids that the operator's need
-keeps small count, too: they leave room to be bolder where it pays. Below that bound the expected margin alone
-decides.
+(adaptive conformal inference: Gibbs and Candes, NeurIPS 2021, arXiv 2106.00170). Bids that a need
+keeps small count, too: they leave room to be bolder where it pays. Below that bound the expected margin
+alone decides.
 """
 
 from collections.abc import Iterable

@@ -20,7 +20,7 @@ def test_misses_stay_near_what_is_aimed_for_however_the_days_fall(draws):
     """A day misses its bid only where the bid took a risk: the worst luck there is."""
     record = []
     for draw in draws:
-        record.append(0.0 if 0.0 < risk_after(record) and draw < 0.9 else 1.0)
+        record.append(0.0 if risk_after(record) > 0.0 and draw < 0.9 else 1.0)
     misses = sum(ratio < ENOUGH for ratio in record)
     assert misses <= AIMED_MISS * len(record) + FIRST_RISK / STEP + 1.0 - AIMED_MISS + 1e-9
 
