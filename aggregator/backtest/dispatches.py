@@ -26,7 +26,7 @@ KW_PER_MW = 1000.0
 MOST_MW = 1e4
 MOST_PRICE = 1e5
 MOST_HOURS = 48.0
-LONGEST_SLOTS = 12
+LONGEST_SLOTS = 48
 
 
 @dataclass(frozen=True, slots=True)

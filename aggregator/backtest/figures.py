@@ -1,13 +1,14 @@
 """The figures of a backtest: how often bids were kept, how much was bid, what it earned, where it failed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
-from aggregator.backtest.story import CLAIRVOYANT, MODEL, POLICIES, Result, Story
+from aggregator.backtest.story import CLAIRVOYANT, MEAN, MODEL, P10, POLICIES, Result, Story
 
 ENOUGH = 0.95
 WHOLE = 1.0 - 1e-9
@@ -108,6 +109,29 @@ def group_figures(stories: Sequence[Story]) -> dict[str, object]:
     }
 
 
+def targets(figures: Mapping[str, Any], broken: int) -> dict[str, bool | None]:
+    """Return which aims are met: None where there is no bid to judge by.
+
+    Args:
+        figures: Of a group of events.
+        broken: Promises broken.
+    """
+    policies = figures["policies"]
+    own = policies[MODEL]["coverage_95"]["share"]
+    rivals = [
+        policies[name]["net_gbp"]
+        for name in (MEAN, P10)
+        if (policies[name]["coverage_95"]["share"] or 0.0) >= WANTED_COVERAGE
+    ]
+    return {
+        "95% delivered in 90% of bids": None if own is None else own >= WANTED_COVERAGE,
+        "bids on 70% of feasible events": (figures["bid_on_feasible"]["share"] or 0.0) >= LEAST_BID_ON,
+        "60% of the clairvoyant's volume": (figures["volume_of_clairvoyant"] or 0.0) >= LEAST_VOLUME,
+        "net money of every rival kept in 90%": policies[MODEL]["net_gbp"] >= max(rivals, default=-np.inf),
+        "no promise broken": not broken,
+    }
+
+
 def groups(stories: Sequence[Story]) -> dict[str, dict[str, list[Story]]]:
     """Return the events by season, kind of day, zone, size of fleet, and what bounded the bid."""
     keys: dict[str, Callable[[Story], str]] = {
@@ -115,7 +139,7 @@ def groups(stories: Sequence[Story]) -> dict[str, dict[str, list[Story]]]:
         "day": lambda one: "weekend" if one.day.weekday() >= SATURDAY else "weekday",
         "zone": lambda one: one.zone,
         "fleet": lambda one: _size(one.cars),
-        "bound_by": _bound,
+        "bound": _bound,
     }
     found: dict[str, dict[str, list[Story]]] = {name: {} for name in keys}
     for story in stories:

@@ -19,6 +19,7 @@ from aggregator.energy import (
     BasePlan,
     CarArrays,
     FloatArray,
+    IntArray,
     Reach,
     Stay,
     Tariff,
@@ -30,7 +31,7 @@ from aggregator.energy import (
 from aggregator.forecast import Calendar, History, StatedIntent, scenarios
 from aggregator.model.fleet import Car
 from aggregator.model.market import BidShape, Direction
-from aggregator.model.time import Interval
+from aggregator.model.time import HALF_HOUR, Interval, next_local
 from aggregator.risk import most_kept_kw
 from aggregator.solver import SolverChoice
 
@@ -127,27 +128,46 @@ def forecast_outlook(
     slots: Sequence[Interval],
     tariff: Tariff,
     known_at: datetime,
-    intents: Mapping[str, StatedIntent],
+    intents: Mapping[str, StatedIntent] | None,
 ) -> Outlook | None:
-    """Return the outlook as known at ``known_at``; None without like days."""
-    drawn = scenarios(history, cars, event.day, known_at, RIVAL_DAYS, intents, WEEKENDS)
+    """Return the outlook as known at ``known_at``; None without like days.
+
+    Args:
+        history: Past sessions.
+        cars: The fleet.
+        event: What is needed, and when.
+        slots: The horizon.
+        tariff: Prices as known then.
+        known_at: The gate.
+        intents: What drivers have said; None where they say nothing: then nobody knows of a car that leaves
+            before its usual time, so that it is not charged for that, neither in the plan nor when called.
+    """
+    drawn = scenarios(history, cars, event.day, known_at, RIVAL_DAYS, intents or {}, WEEKENDS)
     if not drawn:
         return None
     arrays = CarArrays.of(cars, slots[0].start)
     stays = [scenario.stay for scenario in drawn]
+    if intents is None:
+        due = _due_slots(cars, slots)
+        stays = [_unannounced(stay, due) for stay in stays]
     labels = tuple(scenario.label for scenario in drawn)
     return _outlook(arrays, stays, labels, tariff, window_of(event, slots))
 
 
 def true_outlook(day: Day, course: Course, window: slice) -> Outlook:
-    """Return the outlook of who knows all: each stay of the day, its true end and its true energy."""
+    """Return the outlook of who knows who comes and goes: each stay of the day, its end and its energy.
+
+    What is owed to drivers is the same for all: a car that leaves before it is believed to is owed its floor.
+    """
     came = course.plugged or (NOBODY,)
     rows = np.array([plugged.car for plugged in came], dtype=np.int64)
     parts = [plugged.part for plugged in came]
     arrive = np.array([max(0, int(np.ceil(part.start_h / SLOT_HOURS))) for part in parts], dtype=np.int64)
     depart = np.array([int(part.end_h / SLOT_HOURS) for part in parts], dtype=np.int64)
     stored = np.array([plugged.energy_kwh for plugged in came], dtype=np.float64)
-    stay = Stay(arrive, np.maximum(arrive, depart), stored, day.target_kwh[rows])
+    due_h = [day.due_h(one.car, one.part, max(0.0, one.part.start_h)) for one in came]
+    owed = np.array([part.end_h >= at for part, at in zip(parts, due_h, strict=True)])
+    stay = Stay(arrive, np.maximum(arrive, depart), stored, np.where(owed, day.target_kwh[rows], 0.0))
     return _outlook(at_rows(day.arrays, rows), [stay], ("the day itself",), day.tariff, window)
 
 
@@ -170,6 +190,22 @@ def _outlook(
         present=np.array([one.plugged.all(axis=1) for one in windows]),
         plugged_kw=np.array([arrays.discharge_kw @ stay.plugged(0, tariff.slots) for stay in stays]),
     )
+
+
+def _due_slots(cars: Sequence[Car], slots: Sequence[Interval]) -> IntArray:
+    """Return by which half-hour a car that comes in each half-hour is usually needed, (cars, slots)."""
+    usual = [car.default_intent.depart_local for car in cars]
+    start = slots[0].start
+    by_time = {
+        at: [(next_local(slot.start, at) - start) // HALF_HOUR for slot in slots] for at in sorted(set(usual))
+    }
+    return np.array([by_time[at] for at in usual], dtype=np.int64)
+
+
+def _unannounced(stay: Stay, due: IntArray) -> Stay:
+    """Return the stay with no target where the car leaves before its usual time."""
+    usual = np.take_along_axis(due, np.clip(stay.arrive_slot, 0, due.shape[1] - 1)[:, None], axis=1)[:, 0]
+    return replace(stay, target_kwh=np.where(stay.depart_slot < usual, 0.0, stay.target_kwh))
 
 
 def _plans(arrays: CarArrays, stays: Sequence[Stay], tariff: Tariff) -> list[BasePlan]:

@@ -120,22 +120,17 @@ class Zone:
             return replace(lived, left_open="no like day, or no price, to forecast from"), course
         slots, rules = true_day.slots, self._rules
         scene = Scene.of(true_day, event, rules, start_kwh)
-        knowing_day = replace(true_day, stated=True)
-        knowing = Scene.of(knowing_day, event, rules, start_kwh)
-        truth = true_outlook(knowing_day, knowing.uncalled, knowing.window)
+        truth = true_outlook(true_day, scene.uncalled, scene.window)
         offers = {
             MODEL: model_offer(event, outlook, slots, rules, risk),
             MEAN: rival_offer(event, outlook, rules, "mean"),
             P10: rival_offer(event, outlook, rules, "p10"),
             CLAIRVOYANT: model_offer(event, truth, slots, rules),
         }
-        played = _played(scene, knowing, offers)
+        played = _played(scene, offers)
         course = played[MODEL][1]
         results = {policy: result for policy, (result, _) in played.items()}
-        judged = [
-            judge(knowing_day if policy == CLAIRVOYANT else true_day, one)
-            for policy, (_, one) in played.items()
-        ]
+        judged = [judge(true_day, one) for _, one in played.values()]
         lived = Lived(
             day,
             _story(self._name, scene, day, outlook, truth, offers[MODEL].nominated_kw, risk, results),
@@ -152,7 +147,7 @@ class Zone:
             return None
         history = self._history(gate)
         tariff = self._tariff(prices)
-        intents = self._intents(gate) if self._stated else {}
+        intents = self._intents(gate) if self._stated else None
         return forecast_outlook(history, true_day.cars, event, true_day.slots, tariff, gate, intents)
 
     def _history(self, gate: datetime) -> History:
@@ -187,14 +182,11 @@ class Zone:
                 self._arrival_soc[car.car_id, began] = plugged.energy_kwh / car.capacity_kwh
 
 
-def _played(scene: Scene, knowing: Scene, offers: dict[str, Offer]) -> dict[str, tuple[Result, Course]]:
+def _played(scene: Scene, offers: dict[str, Offer]) -> dict[str, tuple[Result, Course]]:
     """Play every offer; what is the same for several policies is played once."""
     known: dict[tuple[float, bytes], tuple[Result, Course]] = {}
     played = {}
     for policy, offer in offers.items():
-        if policy == CLAIRVOYANT:
-            played[policy] = knowing.play(offer)
-            continue
         key = offer.bid_kw, offer.nominated_kw.tobytes()
         if key not in known:
             known[key] = scene.play(offer)

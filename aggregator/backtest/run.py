@@ -13,7 +13,15 @@ from aggregator.backtest.assumptions import assumptions
 from aggregator.backtest.crew import Task, replay
 from aggregator.backtest.cycles import cycles
 from aggregator.backtest.dispatches import Dealt, Event, deal, local_dates, read_dispatches
-from aggregator.backtest.figures import calibration, group_figures, groups, histogram, story_body, worst
+from aggregator.backtest.figures import (
+    calibration,
+    group_figures,
+    groups,
+    histogram,
+    story_body,
+    targets,
+    worst,
+)
 from aggregator.backtest.offers import Rules
 from aggregator.backtest.prices import Prices, read_prices
 from aggregator.backtest.sessions import SESSIONS, Record, read_record, sessions_file, users_file
@@ -147,6 +155,7 @@ def _body(
         for one in all_days
         for breach in one.breaches
     ]
+    whole = group_figures(stories)
     early = [kwh for one in all_days for kwh in one.early_short]
     return {
         "from": days[0].isoformat(),
@@ -172,7 +181,8 @@ def _body(
             "outside_the_model": dealt.outside,
             "not_replayed": _reasons(all_days),
         },
-        **group_figures(stories),
+        **whole,
+        "targets": targets(whole, len(breaches)),
         "promises": {
             "checked": sum(one.checked for one in all_days),
             "broken": len(breaches),
