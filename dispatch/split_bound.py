@@ -44,9 +44,13 @@ def sharing_of(problem: SplitProblem, duty: Duty) -> Sharing:
     least_kwh = cars.min_kw * min(problem.slot_hours) if up else 0.0
     gives = here & ~duty.must & (energy > 0) & (energy >= least_kwh)
     free_kw = np.where(gives, cars.discharge_kw if up else cars.charge_kw, 0.0)
-    takes_kw = np.where(duty.must, cars.charge_kw, 0.0)
-    import_kw, beside_kw = problem.import_room_kw(), summed(cars.site, takes_kw, problem.sites.count)
-    must_kw, bound_must = _alone(cars.site, takes_kw, import_kw, np.zeros(beside_kw.size), takes_kw)
+    beside_kw = np.zeros(problem.sites.count)
+    must_kw = takes_kw = np.where(duty.must, cars.charge_kw, 0.0)
+    bound_must = np.zeros(0, np.intp)
+    import_kw = problem.import_room_kw() if not up or duty.must.any() else beside_kw[:, None]
+    if duty.must.any():
+        must_kw, bound_must = _alone(cars.site, takes_kw, import_kw, beside_kw, takes_kw)
+        beside_kw = summed(cars.site, takes_kw, problem.sites.count)
     room_kw = np.maximum(0.0, problem.export_room_kw()) if up else import_kw
     asked_kw = free_kw if up else free_kw + takes_kw
     free_kw, bound_free = _alone(cars.site, free_kw, room_kw, beside_kw, asked_kw)

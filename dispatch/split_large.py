@@ -30,7 +30,9 @@ MOST_IN_PROGRAM = 1_000_000
 """Cars times slots up to which a program pays: of those that share a room that binds, and of all."""
 
 _WORTH = 1e-5
-"""A share of a request below which nothing is moved between slots for its sake."""
+"""A share of a request that can't be met below which nothing is moved between slots for its sake."""
+_EXACT = 1e-9
+"""The same for one that can: it is told as met, or not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,9 +145,10 @@ def _by_thresholds(fleet: LargeFleet) -> Moves:
     served = serve(parts, levels, reach)
     if rows.size:
         moves.free[:, rows] = bound.moved_kwh
-    inexact = rows.size or np.unique(fleet.hours[1:]).size > 1
+    inexact = rows.size or np.unique(fleet.hours).size > 1
     aim = wanted if inexact else reach
-    if float((aim - served).sum()) > _WORTH * float(aim.sum()):
+    worth = _EXACT if np.array_equal(reach, wanted) else _WORTH
+    if float((aim - served).sum()) > worth * float(aim.sum()):
         repair(fleet.flows(moves), aim)
     return moves
 

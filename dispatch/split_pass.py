@@ -11,8 +11,8 @@ import numpy as np
 from dispatch.split_cars import FloatArray, IntArray, blocks_of, summed
 from dispatch.split_table import Levels, Movers, edges_of
 
-CLOSE = 1e-5
-"""How near to what is wanted a threshold must come, as a share; what is too much is taken from all alike."""
+AIM = 1e-5
+"""Thresholds aim at this share more than is wanted; what is too much is taken from all alike."""
 _MOST_STEPS = 12
 
 
@@ -205,21 +205,24 @@ def _settle(parts: list[Part], z_h: float, slope_kw: float, wanted_kwh: float) -
     """Leave the parts at an offer of what is wanted, or at their most; return it. [kWh]"""
     lowest_h = min(part.lowest_h for part in parts)
     low_h, high_h = lowest_h, np.inf
+    if slope_kw > 0:
+        z_h = max(lowest_h, z_h - AIM * wanted_kwh / slope_kw)
     offered = _offered(parts, z_h)
     for _ in range(_MOST_STEPS):
-        if abs(offered - wanted_kwh) <= CLOSE * wanted_kwh or (offered < wanted_kwh and z_h <= lowest_h):
+        if wanted_kwh <= offered <= wanted_kwh * (1 + 2 * AIM) or (offered < wanted_kwh and z_h <= lowest_h):
             return offered
         if offered < wanted_kwh:
             high_h = z_h
         else:
             low_h = z_h
         before, last_h = offered, z_h
-        z_h += (offered - wanted_kwh) / slope_kw if slope_kw > 0 else offered - wanted_kwh
+        aim_kwh = wanted_kwh * (1 + AIM)
+        z_h += (offered - aim_kwh) / slope_kw if slope_kw > 0 else offered - aim_kwh
         if z_h >= high_h or z_h <= low_h:
             z_h = low_h if low_h == lowest_h else (low_h + min(high_h, 2 * abs(low_h) + 1.0)) / 2
         offered = _offered(parts, z_h)
         slope_kw = (before - offered) / (z_h - last_h) if z_h != last_h else 0.0
-    return offered
+    return _offered(parts, low_h)
 
 
 def _offered(parts: list[Part], z_h: float) -> float:

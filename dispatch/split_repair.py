@@ -16,7 +16,7 @@ import numpy as np
 
 from dispatch.split_cars import FloatArray, IntArray, summed
 
-_SMALL = 1e-6
+_SMALL = 1e-9
 """A share of the request that is not worth another path."""
 _MOST_PATHS = 100
 

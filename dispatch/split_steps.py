@@ -60,11 +60,13 @@ def _raised(flows: Flows, least_kwh: FloatArray, slot: int, cars: IntArray, spar
     giver = beyond.argmax(axis=0)
     own = np.maximum(0.0, beyond[giver, np.arange(cars.size)])
     can = (flows.left[cars] + own >= lacks) & (flows.most[slot, cars] >= least_kwh[slot, cars])
-    room = flows.room[slot] - summed(flows.site, flows.moved[slot], flows.room.shape[1])
+    running = flows.moved[slot].copy()
+    running[cars] = 0.0
+    room = flows.room[slot] - summed(flows.site, running, flows.room.shape[1])
     site = flows.site[cars]
     first = np.zeros(cars.size, bool)
     first[np.unique(site, return_index=True)[1]] = True
-    can &= (first & (lacks <= room[site])) | np.isinf(room[site])
+    can &= (first & (least_kwh[slot, cars] <= room[site])) | np.isinf(room[site])
     can &= np.cumsum(np.where(can, least_kwh[slot, cars], 0.0)) <= spare_kwh + _SAME_KWH
     up: IntArray = cars[can]
     lacks = lacks[can]

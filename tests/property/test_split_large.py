@@ -48,6 +48,15 @@ def test_a_large_fleet_delivers_what_the_program_does(kind, seed):
         assert served_share(problem, answer.delivered_kwh, best.delivered_kwh) >= least
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "least" not in kind])
+def test_what_can_be_met_is_met_in_full(kind):
+    problem = a_large_fleet(11, 500, 6, kind)
+    problem = replace(problem, request_kw=tuple(kw / 8 for kw in problem.request_kw))
+    answer, best = split(problem), split_exactly(problem)
+    assert answer.feasible == best.feasible
+    assert answer.shortfall_kwh == pytest.approx(best.shortfall_kwh, rel=0.005, abs=1e-6)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_thresholds_keep_every_promise(kind):
     for seed in range(-(-CASES // (len(KINDS) * AT_ONCE))):

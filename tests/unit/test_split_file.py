@@ -4,11 +4,13 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aggregator.files.split import parse_split, read_split, split_to_json
 from aggregator.model.errors import BadMessage
 from dispatch.split import split
+from tests.property.split_fleets import a_large_fleet, as_file
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "split" / "three_leafs"
 
@@ -140,3 +142,73 @@ def test_a_file_that_is_not_there_is_a_bad_message(tmp_path):
         read_split(tmp_path / "none.json")
     with pytest.raises(BadMessage, match="a readable UTF-8 text file"):
         read_split(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["", "must arrive homes load", "must share load least", "down"])
+def test_a_large_file_says_what_its_fleet_is(kind):
+    fleet = a_large_fleet(1, 300, 5, kind)
+    read = parse_split(json.dumps(as_file(fleet)), "split.json")
+    assert list(read.cars.ids) == list(fleet.cars.ids)
+    for name in ("site", "floor_kwh", "max_kwh", "energy_kwh", "charge_kw", "discharge_kw", "target_kwh"):
+        assert np.array_equal(getattr(read.cars, name), getattr(fleet.cars, name))
+    for name in ("arrive_slot", "depart_slot", "min_kw"):
+        assert np.array_equal(getattr(read.cars, name), getattr(fleet.cars, name))
+    assert read.request_kw == fleet.request_kw
+    assert np.array_equal(read.export_room_kw() + np.zeros(5), fleet.export_room_kw() + np.zeros(5))
+    assert np.array_equal(read.import_room_kw() + np.zeros(5), fleet.import_room_kw() + np.zeros(5))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("energy_kwh", 101.0),
+        ("energy_kwh", "7"),
+        ("energy_kwh", True),
+        ("energy_kwh", math.nan),
+        ("energy_kwh", 10**400),
+        ("capacity_kwh", 0),
+        ("charge_kw", None),
+        ("discharge_kw", 1e10),
+        ("min_kw", -0.1),
+        ("depart_slot", 1.0),
+        ("depart_slot", 10**30),
+        ("arrive_slot", True),
+        ("arrive_slot", 10**6),
+        ("id", ""),
+        ("id", "car-3"),
+        ("id", "a\nb"),
+        ("id", ["car"]),
+        ("site", "nowhere"),
+        ("site", {}),
+        ("colour", "red"),
+        ("guard_kwh", 1.0),
+    ],
+)
+def test_one_wrong_car_of_many_is_named(field, value):
+    raw = as_file(a_large_fleet(1, 300, 5, ""))
+    raw["cars"][250][field] = value
+    assert f"split.json: cars[250].{field}" in faults_of(raw)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("export_limit_kw", -1.0),
+        ("import_limit_kw", "9"),
+        ("base_load_kw", [1.0]),
+        ("base_load_kw", [99.0] * 5),
+    ],
+)
+def test_one_wrong_home_of_many_is_named(field, value):
+    raw = as_file(a_large_fleet(1, 300, 5, ""))
+    raw["sites"]["home-250"][field] = value
+    assert any(where.startswith(f"split.json: sites.home-250.{field}") for where in faults_of(raw))
+
+
+def test_a_home_without_loads_among_others_has_none():
+    raw = as_file(a_large_fleet(1, 300, 5, "homes load"))
+    raw["sites"]["home-7"]["base_load_kw"] = None
+    del raw["sites"]["home-8"]["base_load_kw"]
+    loads = parse_split(json.dumps(raw), "split.json").sites.base_load_kw
+    assert not loads[7:9].any()
+    assert loads.any()
