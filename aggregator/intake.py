@@ -6,9 +6,12 @@ be read, is not ours, or fits no opportunity is answered optOut, is an alarm, an
 An event that is over, cancelled or completed, ends what runs of it and never starts anything: its end is
 noted where there is nothing to end. An order or award that had ended before we heard of it is an alarm. A
 refused modification leaves what was accepted before in force.
+
+An order counts from when we had it, its modification or end from when we were told. Only where we may have
+been away in between does the platform's own stamp count instead.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -111,10 +114,11 @@ def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
     now = workflow.now()
     opportunity = _opportunity_for(workflow, call)
     call = _closed(call, opportunity)
-    fact = _fact_of(call, now)
+    since = _holds_from(workflow, call, opportunity, now, [call.key.event_id])
+    fact = _fact_of(call, now, since)
     if fact is None:
         return _refuse(workflow, call, f"an event of kind {call.kind} has no meaning here")
-    facts = [fact, *_order_within(workflow, call, fact)]
+    facts = [fact, *_order_within(workflow, call, fact, since)]
     must_be_plausible(call.content, opportunity, now)
     if isinstance(fact, Received):
         _must_be_biddable(workflow, fact.requirement, now)
@@ -145,7 +149,7 @@ def _take_end(workflow: Workflow, call: MarketCall) -> Opt:
     if name is None:
         return _note(workflow, call, Opt.IN, "nothing of it runs")
     opportunity = workflow.store.journal.opportunity(name)
-    fact = _end_of(call, opportunity, workflow.now())
+    fact = _end_of(workflow, call, opportunity)
     if fact is None:
         return _note(workflow, call, Opt.IN, "nothing of it runs")
     entry = _entry(workflow, call, Opt.IN, None, opportunity.opportunity_id)
@@ -153,36 +157,59 @@ def _take_end(workflow: Workflow, call: MarketCall) -> Opt:
     return Opt.IN
 
 
-def _end_of(call: MarketCall, opportunity: Opportunity, now: datetime) -> Fact | None:
+def _end_of(workflow: Workflow, call: MarketCall, opportunity: Opportunity) -> Fact | None:
     """Return what the end of an event ends, None where that is nothing.
 
     An award that is completed ends the order that it is, where its product is a scheduled one.
     """
-    award, event_id = opportunity.award, call.key.event_id
+    now, award, event_id = workflow.now(), opportunity.award, call.key.event_id
     if call.kind is CallKind.REQUIREMENT:
         ends = call.cancelled and opportunity.stage not in OVER
         return RequirementCancelled(now, call.key) if ends else None
     if opportunity.stage in OVER:
         return None
     if call.cancelled and award is not None and award.key.event_id == event_id:
-        at = now if opportunity.stage is Stage.AWARDED else call.modified_at
-        return AwardCancelled(at, call.key)
+        names = [event_id, *(order.key.event_id for order in opportunity.in_force)]
+        return AwardCancelled(_holds_from(workflow, call, opportunity, now, names), call.key)
     order = next((one for one in opportunity.in_force if one.key.event_id == event_id), None)
     if order is None or order.window.end <= now:
         return None
-    return InstructionCancelled(_ended_at(call, order.window.start, now), call.key)
+    at = _holds_from(workflow, call, opportunity, now, [event_id])
+    return InstructionCancelled(at if call.cancelled or at > order.window.start else now, call.key)
 
 
-def _ended_at(call: MarketCall, start: datetime, now: datetime) -> datetime:
-    """Return the platform's own stamp; of a completed order only where it lies within its time."""
-    return call.modified_at if call.cancelled or start < call.modified_at <= now else now
+def _holds_from(
+    workflow: Workflow, call: MarketCall, opportunity: Opportunity, now: datetime, changes: Collection[str]
+) -> datetime:
+    """Return since when an event holds: of what changes another, its platform's stamp where that can be true.
+
+    A stamp can be true that lies after we had what it changes, after that one's own stamp, and not ahead of
+    us. Stock platforms never raise theirs, and clocks go wrong: any other stamp means now.
+
+    Args:
+        workflow: With the journal.
+        call: The event.
+        opportunity: What it bears on.
+        now: Domain instant.
+        changes: The ids of the events that it replaces or ends.
+    """
+    if call.modified_at > now:
+        return now
+    before = []
+    for recorded in workflow.store.journal.facts(opportunity.opportunity_id):
+        match recorded.fact:
+            case Awarded(award=told) | Instructed(instruction=told) if told.key.event_id in changes:
+                before += [recorded.recorded_at, told.issued_at or recorded.recorded_at]
+            case InstructionCancelled(key=key) if key.event_id in changes:
+                before.append(recorded.recorded_at)
+    return call.modified_at if before and max(before) < call.modified_at else now
 
 
-def _order_within(workflow: Workflow, call: MarketCall, fact: Fact) -> Iterator[Fact]:
+def _order_within(workflow: Workflow, call: MarketCall, fact: Fact, since: datetime) -> Iterator[Fact]:
     """Yield the order that the award of a scheduled product is."""
     product = workflow.products.get(fact.award.product_id) if isinstance(fact, Awarded) else None
     if product is not None and product.scheduled and isinstance(fact, Awarded):
-        yield Instructed(call.modified_at, fact.award.as_order(product.direction, call.modified_at))
+        yield Instructed(since, fact.award.as_order(product.direction, call.modified_at))
 
 
 def _opportunity_for(workflow: Workflow, call: MarketCall) -> Opportunity:
@@ -219,14 +246,14 @@ def _opportunity_for(workflow: Workflow, call: MarketCall) -> Opportunity:
     raise RuleViolation(f"event {call.key.event_id} fits {len(found)} opportunities in {zone!r}, not one")
 
 
-def _fact_of(call: MarketCall, now: datetime) -> Fact | None:
+def _fact_of(call: MarketCall, now: datetime, since: datetime) -> Fact | None:
     match call.kind, call.content:
         case CallKind.REQUIREMENT, Requirement() as requirement:
             return Received(now, requirement)
         case CallKind.AWARD, Award() as award:
             return Awarded(now, award)
         case CallKind.DISPATCH, Instruction() as instruction:
-            return Instructed(instruction.issued_at, instruction)
+            return Instructed(since, instruction)
         case _:
             return None
 

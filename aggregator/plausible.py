@@ -42,7 +42,7 @@ def must_be_plausible(content: Content | None, opportunity: Opportunity | None, 
 
     Args:
         content: What the event says; None where it only cancels.
-        opportunity: What it belongs to; None for a peak window.
+        opportunity: What it belongs to; None for a peak window and a test.
         now: Domain instant.
 
     Raises:
@@ -59,11 +59,13 @@ def must_be_plausible(content: Content | None, opportunity: Opportunity | None, 
             _window(content.window, now)
             _sizes(*content.awarded_kw)
             _prices(content.utilisation_gbp_per_mwh, content.availability_gbp_per_mw_h)
+            _told_in_time(content, opportunity, now)
             _within_bid(content, opportunity)
         case Instruction():
             _window(content.window, now)
             _sizes(*(step.value for step in content.steps))
             _ramp(content)
+            _told_in_time(content, opportunity, now)
             _within_award(content, opportunity)
         case PeakWindow(prices=prices):
             _window(content.window, now)
@@ -75,6 +77,20 @@ def _window(window: Interval, now: datetime) -> None:
         raise RuleViolation(
             f"the window {window.start} to {window.end} is not plausible: at most {LONGEST.days} days long,"
             f" not over for more than {PAST.days} day, not more than {AHEAD.days} days ahead"
+        )
+
+
+def _told_in_time(content: Award | Instruction, opportunity: Opportunity | None, now: datetime) -> None:
+    """Refuse what is over when first told; what was told before may still be changed, or shortened."""
+    if opportunity is None or content.window.end > now:
+        return
+    known = {change.key.event_id for change in opportunity.orders}
+    if opportunity.award is not None:
+        known.add(opportunity.award.key.event_id)
+    if content.key.event_id not in known:
+        name = "award" if isinstance(content, Award) else "order"
+        raise RuleViolation(
+            f"the {name} was over before it was told: it ended at {utc_text(content.window.end)}"
         )
 
 

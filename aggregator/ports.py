@@ -70,7 +70,7 @@ class MarketCall:
         wants_answer: Whether the platform wants optIn or optOut.
         problem: Why it cannot be read or is not ours; None where all is well.
         raw: The message it came in; its own part where there are several events in it.
-        modified_at: The platform's own stamp of this modification: from then on it holds.
+        modified_at: The platform's own stamp of this modification; where it has none, when it was created.
         completed: Whether the platform says that it has ended; it has no content then.
     """
 

@@ -147,7 +147,7 @@ def _registers_at(known: Sequence[Reading], at_s: FloatArray) -> tuple[FloatArra
 def instructed_wh(opportunity: Opportunity, product: Product, nominated_wh: int, period: Interval) -> int:
     """Return the energy ordered in a half-hour in the product's direction, at least 0. [Wh]
 
-    Each version of an order holds from its platform's stamp to the next version's or the cancellation's. A
+    Each version of an order holds from when its fact says to the next version or the cancellation. A
     set-point or a multiple is read as a change to the nomination. Where orders of one opportunity overlap,
     the one that is served counts; those of different opportunities are settled each on its own.
     """

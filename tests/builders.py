@@ -370,3 +370,9 @@ def cancelled(call, modification=1, **changes):
     """Return the version of an event that takes it back; it has no content."""
     key = replace(call.key, modification=modification)
     return replace(call, key=key, content=None, cancelled=True, **changes)
+
+
+def completed(call, modification=1, **changes):
+    """Return the version of an event that says it has ended; it has no content."""
+    key = replace(call.key, modification=modification)
+    return replace(call, key=key, content=None, completed=True, **changes)

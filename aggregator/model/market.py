@@ -123,7 +123,10 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Award:
-    """What was cleared of a bid: kW per slot, maybe less than bid, at what prices."""
+    """What was cleared of a bid: kW per slot, maybe less than bid, at what prices.
+
+    ``issued_at`` is the platform's own stamp of it; None where it was taken in before that was kept.
+    """
 
     key: EventKey
     zone: str
@@ -132,6 +135,7 @@ class Award:
     awarded_kw: tuple[float, ...]
     utilisation_gbp_per_mwh: Decimal
     availability_gbp_per_mw_h: Decimal = Decimal(0)
+    issued_at: datetime | None = None
 
     @property
     def slots(self) -> tuple[Interval, ...]:
@@ -171,7 +175,7 @@ class Instruction:
         product_id: Under which rules.
         mode: Delta on the nomination, net export of the zone, or multiple of the nomination.
         steps: Export-positive kW per interval, in order, not overlapping; multiples are numbers. [kW]
-        issued_at: The platform's own stamp of this modification: from then on it holds.
+        issued_at: The platform's own stamp of this modification; since when it holds, its fact says.
         priority: Among orders of a zone that overlap: 1 is served first, 0 last.
         ramp_up_s: How long before its start the zone's power moves towards it. [s]
         notice_s: How long before its start the platform means to tell of it; kept to be shown. [s]

@@ -61,6 +61,7 @@ def _award(reading: Terms) -> Award:
         availability_gbp_per_mw_h=_one_price(reading, availability, awarded_kw)
         if availability
         else Decimal(0),
+        issued_at=reading.modified_at,
     )
 
 

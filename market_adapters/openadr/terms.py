@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from aggregator.model.market import Direction, EventKey, Step
-from aggregator.model.time import Interval
+from aggregator.model.time import Interval, utc_text
 from market_adapters.openadr.profile import Profile
 from market_adapters.openadr.units import ALLOWED_UNITS, from_wire, unit_text
 from market_adapters.openadr.wire_events import WireEvent, WireInterval, WireSignal
 
 SIMPLE = "SIMPLE"
+ROUNDING = timedelta(seconds=1)
+"""What the lengths of intervals may add up to beyond the active period, as they are rounded."""
 
 
 class Unclear(Exception):
@@ -95,7 +97,18 @@ class Terms:
             earlier.end is None or earlier.end > later.start for earlier, later in pairwise(signal.intervals)
         ):
             raise Unclear(f"intervals of {signal.name} are not allowed; in order and without overlap")
+        self._must_hold(Interval(steps[0].interval.start, steps[-1].interval.end), signal)
         return tuple(steps)
+
+    def _must_hold(self, whole: Interval, signal: WireSignal) -> None:
+        """Refuse what goes beyond the active period: with that, the event is over for its platform."""
+        start, end = self.event.start, self.event.end
+        if whole.start < start or (end is not None and whole.end > later(end, ROUNDING)):
+            period = f"{utc_text(start)} to {'no end' if end is None else utc_text(end)}"
+            raise Unclear(
+                f"intervals of {signal.name} from {utc_text(whole.start)} to {utc_text(whole.end)}"
+                f" are not allowed; within the active period, {period}"
+            )
 
 
 def later(start: datetime, length: timedelta) -> datetime:

@@ -28,6 +28,7 @@ from tests.builders import (
     an_instruction,
     an_order_call,
     cancelled,
+    completed,
     key_of,
     some_steps,
 )
@@ -52,12 +53,6 @@ def clock():
 @pytest.fixture
 def flow(store, clock):
     return a_flow(store, clock)
-
-
-def completed(call, modification=1, **changes):
-    """Return the version of an event that says it has ended; it has no content."""
-    key = replace(call.key, modification=modification)
-    return replace(call, key=key, content=None, completed=True, **changes)
 
 
 def an_order(modification=0, *values, slots=SLOTS, **changes):

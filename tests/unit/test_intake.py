@@ -138,7 +138,7 @@ def test_award_and_order_find_their_need_by_its_event_id(flow):
     assert take(flow, an_order_call(opportunity_ref="requirement-1", at=LATER)) is Opt.IN
     one = named(flow)
     assert one.instruction.steps == an_instruction().steps
-    assert one.orders[0].at == LATER
+    assert one.orders[0].at == NOON
 
 
 def test_a_reference_to_nothing_is_refused_and_not_matched_otherwise(flow):
@@ -160,23 +160,6 @@ def test_an_order_without_an_award_is_refused(flow):
     bid_for(flow)
     assert take(flow, an_order_call(opportunity_ref="requirement-1")) is Opt.OUT
     assert refusals(flow) == ["Instructed is not allowed when SUBMITTED"]
-
-
-def test_an_amended_order_holds_from_the_platforms_own_stamp(flow, clock):
-    awarded(flow)
-    take(flow, an_order_call(opportunity_ref="requirement-1"))
-    clock.set(EVENING.start)
-    take(flow, an_order_call(1, opportunity_ref="requirement-1", at=LATER))
-    assert [change.at for change in named(flow).orders] == [NOON, LATER]
-
-
-def test_a_cancelled_order_holds_until_the_platforms_own_stamp(flow):
-    awarded(flow)
-    order = an_order_call(opportunity_ref="requirement-1")
-    take(flow, order)
-    assert take(flow, cancelled(order, modified_at=LATER)) is Opt.IN
-    one = named(flow)
-    assert (one.instruction, one.orders[-1].at, one.stage) == (None, LATER, Stage.AWARDED)
 
 
 def test_the_award_of_a_scheduled_product_is_itself_the_order_and_starts_by_the_clock(flow, clock):

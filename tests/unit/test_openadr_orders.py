@@ -1,5 +1,6 @@
 """Orders and peak windows in our words: every signal of 2.0b is followed, or refused with its reason."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -160,6 +161,69 @@ def test_delays_spread_over_the_tolerance_and_stay_with_their_event():
 def test_a_start_without_end_of_the_calendar_is_a_problem():
     _, call = read(with_period(TOLERANCE.format("P30D")).replace("2025-01-15T17", "9999-12-31T17"))
     assert "start" in call.problem
+
+
+# the active period
+
+
+def lasting(period, *intervals, start=START, signal=None):
+    """Return an event's call whose intervals last so long, whatever its active period says."""
+    made = an_event(kw=(-30.0,) * len(intervals))
+    if signal is not None:
+        made["event_descriptor"]["market_context"] = f"{CONTEXT}/peak"
+        made["event_signals"] = [signal]
+    (signal,) = made["event_signals"]
+    for interval, length in zip(signal["intervals"], intervals, strict=True):
+        interval.update(dtstart=start, duration=length)
+        start += length
+    head, told, rest = distribute(made).partition("<ei:eiActivePeriod>")
+    length = f"<duration>PT{period.total_seconds():g}S</duration>"
+    return read(head + told + re.sub("<duration>P[^<]*</duration>", length, rest, count=1))[1]
+
+
+SECOND, MINUTE, TEN_MINUTES = timedelta(seconds=1), timedelta(minutes=1), timedelta(minutes=10)
+LEVEL = a_signal("SIMPLE", (2,), None, "level")
+PRICE = a_signal("ELECTRICITY_PRICE", (900.0,), GBP)
+
+
+@pytest.mark.parametrize("signal", [None, LEVEL, PRICE], ids=["order", "level", "price"])
+def test_an_interval_that_outlasts_the_active_period_is_refused(signal):
+    call = lasting(TEN_MINUTES, 2 * HALF_HOUR, signal=signal)
+    assert call.content is None
+    assert "2025-01-15T18:00:00Z" in call.problem
+    assert "within the active period, 2025-01-15T17:00:00Z to 2025-01-15T17:10:00Z" in call.problem
+    assert response_code(call.problem) == 454
+
+
+def test_intervals_that_together_outlast_the_active_period_are_refused():
+    assert lasting(HALF_HOUR, TEN_MINUTES, TEN_MINUTES, TEN_MINUTES, MINUTE + SECOND).problem
+    assert lasting(HALF_HOUR, TEN_MINUTES, TEN_MINUTES, TEN_MINUTES).problem is None
+
+
+def test_a_last_second_of_rounded_lengths_is_no_matter():
+    assert lasting(HALF_HOUR, HALF_HOUR + SECOND / 2).problem is None
+
+
+@pytest.mark.parametrize("period", [HALF_HOUR, timedelta(0)], ids=["closed", "open-ended"])
+def test_an_interval_before_the_active_period_is_refused(period):
+    assert "2025-01-15T16:59:00Z" in lasting(period, TEN_MINUTES, start=START - MINUTE).problem
+
+
+def test_what_the_intervals_leave_out_of_the_active_period_is_not_ordered():
+    call = lasting(2 * HALF_HOUR, TEN_MINUTES, start=START + MINUTE)
+    assert (call.problem, call.interval.end) == (None, START + 2 * HALF_HOUR)
+    assert (call.content.window.start, call.content.window.end) == (START + MINUTE, START + 11 * MINUTE)
+
+
+def test_intervals_of_an_open_ended_event_may_have_an_end():
+    assert lasting(timedelta(0), HALF_HOUR).content.window.end == START + HALF_HOUR
+
+
+def test_a_randomised_start_may_move_an_order_beyond_its_active_period():
+    text = with_period(TOLERANCE.format("PT10M"))
+    calls = [read(text.replace("DSP-1", f"E{n}"))[1] for n in range(5)]
+    assert all(call.problem is None for call in calls)
+    assert any(call.content.window.end > call.interval.end for call in calls)
 
 
 # peak windows
