@@ -15,15 +15,16 @@ def public_holidays(code: str) -> Container[date]:
     Raises:
         ValueError: If no holidays are known for the code.
     """
-    country, _, division = code.partition("-")
+    country, *division = code.split("-", 1)
     if code == WEEKENDS_ONLY:
         return ()
     import holidays  # noqa: PLC0415 - takes a third of a second, and most commands need no calendar
 
     try:
-        return holidays.country_holidays(country, subdiv=division or None)
-    except NotImplementedError as unknown:
-        raise ValueError(f"{code}: {unknown}") from None
+        return holidays.country_holidays(country, subdiv=division[0] or code if division else None)
+    except NotImplementedError:
+        allowed = f"a country, or a part of one, of ISO 3166, NO or GB-ENG, or {WEEKENDS_ONLY}"
+        raise ValueError(allowed) from None
 
 
 def is_working_day(day: date, code: str) -> bool:

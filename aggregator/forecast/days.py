@@ -13,18 +13,16 @@ the same name. Not foreseen are school holidays and seasons: 14 to 25% too much 
 to 16% too little in October and November.
 """
 
-from collections.abc import Container
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cache
 
 from aggregator.model.time import HALF_HOUR, LONDON, Interval
+from aggregator.working_days import WEEKENDS_ONLY, is_working_day, public_holidays
 
 NOON = time(12)
 ONE_DAY = timedelta(days=1)
-SATURDAY = 5
 CHRISTMAS = ((12, 24), (12, 31))
-WEEKENDS_ONLY = "none"
 OLDEST = timedelta(weeks=6)
 """Older days tell of another season: weekends from twice as long ago are no better, but 4% too low."""
 
@@ -47,31 +45,15 @@ class Calendar:
         Raises:
             ValueError: If they are not; the text says what is allowed.
         """
-        _holidays(code)
+        public_holidays(code)
         return cls(code)
 
     def is_off(self, day: date) -> bool:
         """Return whether most people need not go to work on a day."""
         first, last = CHRISTMAS
-        return (
-            day.weekday() >= SATURDAY
-            or day in _holidays(self.code)
-            or (self.code != WEEKENDS_ONLY and first <= (day.month, day.day) <= last)
+        return not is_working_day(day, self.code) or (
+            self.code != WEEKENDS_ONLY and first <= (day.month, day.day) <= last
         )
-
-
-@cache
-def _holidays(code: str) -> Container[date]:
-    country, *division = code.split("-", 1)
-    if code == WEEKENDS_ONLY:
-        return ()
-    import holidays  # noqa: PLC0415 - all countries take half a second, and most commands need none
-
-    try:
-        return holidays.country_holidays(country, subdiv=division[0] or code if division else None)
-    except NotImplementedError:
-        allowed = f"a country, or a part of one, of ISO 3166, NO or GB-ENG, or {WEEKENDS_ONLY}"
-        raise ValueError(allowed) from None
 
 
 ENGLAND = Calendar("GB-ENG")

@@ -94,7 +94,7 @@ def test_working_days_are_a_countrys(day, code, working):
 
 
 def test_an_unknown_country_is_no_calendar():
-    with pytest.raises(ValueError, match="XX"):
+    with pytest.raises(ValueError, match="ISO 3166"):
         is_working_day(TODAY, "XX")
 
 
