@@ -72,7 +72,7 @@ def test_a_short_window_is_asked_by_its_table(case: Case, seed: int, up: bool) -
 
 
 @given(cases(most_cars=8, shared=False), seeds, st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_classes_know_what_the_table_knows(case: Case, seed: int, up: bool) -> None:
     slots = min(8, case.tariff.slots)
     window = window_of(case, case.tariff.slots - slots, slots)
@@ -101,7 +101,7 @@ def check_against_all_sets(fleet: Reach, demand: np.ndarray) -> None:
 
 
 @given(cases(most_cars=8), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_shares_of_a_site_never_promise_more_than_its_table(case: Case, up: bool) -> None:
     slots = min(7, case.tariff.slots)
     window = window_of(case, 0, slots)
@@ -119,7 +119,7 @@ def test_a_long_window_is_what_the_cars_energies_allow(seed: int, up: bool) -> N
 @given(seeds, st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_cars_that_share_a_site_for_the_same_time_lose_nothing(seed: int, up: bool) -> None:
-    check_exact(a_long_case(seed, most_cars=60, sites="alike", late=False), seed, up=up)
+    check_exact(a_long_case(seed, most_cars=60, sites="alike", low=False), seed, up=up)
 
 
 def check_exact(case: Case, seed: int, *, up: bool) -> None:
@@ -220,7 +220,7 @@ def test_halves_copies_and_order_change_nothing(seed: int, up: bool) -> None:
 @given(seeds, st.sampled_from(["alone", "alike"]))
 @settings(max_examples=60, deadline=None)
 def test_a_car_more_never_lowers_what_can_be_done(seed: int, sites: str) -> None:
-    case = a_long_case(seed, most_cars=30, sites=sites, late=False)
+    case = a_long_case(seed, most_cars=30, sites=sites, low=False, late=False)
     sets = some_sets(seed, case.tariff.slots)
     for up in (True, False):
         more = by_classes(window_of(case), up=up).energy_kwh(sets)
@@ -231,7 +231,7 @@ def test_a_car_more_never_lowers_what_can_be_done(seed: int, sites: str) -> None
 @given(seeds, st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_a_limit_less_never_lowers_what_can_be_done(seed: int, up: bool) -> None:
-    case = a_long_case(seed, most_cars=30, sites="alike", late=False)
+    case = a_long_case(seed, most_cars=30, sites="alike", low=False, late=False)
     plan = base_plan(case.cars, case.stay, case.tariff, SLOT_HOURS)
     free = replace(
         case.cars,
