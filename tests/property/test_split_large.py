@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch.split import split
+from dispatch.split import Thresholds, set_points, split, thresholds_of
 from dispatch.split_duty import duty_of
 from dispatch.split_exact import split_exactly
-from dispatch.split_large import Thresholds, set_points, split_by_thresholds, thresholds_of
+from dispatch.split_large import split_by_thresholds
 from tests.property.split_fleets import KINDS, a_large_fleet, broken_promises, served_share
 
 SOAK = bool(os.environ.get("FLEXLOOP_SOAK"))
