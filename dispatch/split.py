@@ -7,7 +7,11 @@ earliest slots first, so that the present slot is met in full and the latest is 
 
 Up to ``EXACT_CARS`` cars the answer is the optimum (``split_exact``). Above, the fleet becomes a table, a
 threshold per slot is solved on it, and each car finds its own set-points from its state and those few
-numbers (``split_large``): some ten-thousandths less are delivered, no rule is kept less strictly.
+numbers (``split_large``): some ten-thousandths less are delivered, no rule is kept less strictly. The
+two steps also stand alone, for cars that decide by themselves: ``thresholds_of`` and ``set_points``.
+
+Zones share no home: several are split by one call each. Which of two instructions counts in a slot is
+decided before, by priority, where targets are made.
 
 For a control loop: call ``split`` every cycle, and at once after an unplug, a boost or an amendment. Let
 ``slot_hours[0]`` be what is left of the present slot, apply the first column of ``export_kw`` and throw the
@@ -22,10 +26,22 @@ a large fleet the least worn of equals goes first.
 from aggregator.model.market import Direction
 from dispatch.split_cars import Cars, Sites, SplitCar, SplitSite
 from dispatch.split_exact import split_exactly
-from dispatch.split_large import split_by_thresholds
+from dispatch.split_large import Thresholds, set_points, split_by_thresholds, thresholds_of
 from dispatch.split_problem import Split, SplitProblem
 
-__all__ = ["Cars", "Direction", "Sites", "Split", "SplitCar", "SplitProblem", "SplitSite", "split"]
+__all__ = [
+    "Cars",
+    "Direction",
+    "Sites",
+    "Split",
+    "SplitCar",
+    "SplitProblem",
+    "SplitSite",
+    "Thresholds",
+    "set_points",
+    "split",
+    "thresholds_of",
+]
 
 EXACT_CARS = 200
 

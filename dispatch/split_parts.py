@@ -71,12 +71,16 @@ class LargeFleet:
         return free
 
     def entangled(self) -> int:
-        """Return how many cars share a room that binds, or must charge where it does."""
-        cars, rows = self.problem.cars, self.sharing.bound_free
-        if not rows.size:
-            return self.sharing.bound_must.size
-        here = summed(cars.site, self.duty.end > self.duty.start, self.problem.sites.count)
-        return self.sharing.bound_must.size + int(np.count_nonzero(here[cars.site[rows]] > 1))
+        """Return how many cars share a room that binds, or must charge where it does or is below 0."""
+        cars, rows, must = self.problem.cars, self.sharing.bound_free, self.duty.must
+        count = self.sharing.bound_must.size
+        if rows.size:
+            here = summed(cars.site, self.duty.end > self.duty.start, self.problem.sites.count)
+            count += int(np.count_nonzero(here[cars.site[rows]] > 1))
+        if self.problem.sites.base_load_kw is not None and self.problem.way > 0:
+            sunny = np.any(self.problem.export_room_kw(cars.site[must]) < 0, axis=1)
+            count += int(np.count_nonzero(sunny))
+        return count
 
     def plain_movers(self) -> Movers:
         """Return the free cars that nothing else bounds."""

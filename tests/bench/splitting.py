@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dispatch.split import SplitProblem, split
+from dispatch.split import SplitProblem, set_points, split, thresholds_of
 from dispatch.split_duty import duty_of
 from dispatch.split_exact import split_exactly
-from dispatch.split_large import set_points, thresholds_of
 from tests.bench.fleets import a_split
 from tests.bench.measure import Row, median_ms
 

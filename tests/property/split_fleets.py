@@ -27,9 +27,11 @@ KINDS = (
     "must arrive short-first",
     "uneven",
     "must arrive down uneven",
+    "must arrive load sunny",
 )
 """What a fleet may have: must-charge cars, arrivals, limits that bind, house loads, cars that share a home,
-least powers, a request for import, a first slot that has begun, slots of any length."""
+least powers, a request for import, a first slot that has begun, slots of any length, homes that generate
+above their limit."""
 
 
 def a_large_fleet(seed: int, count: int, slots: int, kind: str) -> SplitProblem:
@@ -45,6 +47,8 @@ def a_large_fleet(seed: int, count: int, slots: int, kind: str) -> SplitProblem:
     binds = has & {"homes", "share"}
     importing = draw.choice([7.4, 10.0, 18.4], homes) if binds else np.full(homes, 25.0)
     loads = np.minimum(draw.choice([0, 0.5, 1, 3, -1, -2.0], (homes, slots)), importing[:, None])
+    if "sunny" in has:
+        loads[draw.random(homes) < 0.2] -= 23.0
     low, top = draw.choice([(0.2, 1.0), (0.5, 3.0), (1.0, 5.0), (3.0, 8.0)])
     way = -1 if "down" in has else 1
     hours = draw.choice([0.1, 0.25, 0.5, 1.0], slots) if "uneven" in has else np.full(slots, 0.5)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch.split import split
+from dispatch.split import Thresholds, set_points, split, thresholds_of
 from dispatch.split_duty import duty_of
 from dispatch.split_exact import split_exactly
-from dispatch.split_large import Thresholds, set_points, split_by_thresholds, thresholds_of
+from dispatch.split_large import split_by_thresholds
 from tests.property.split_fleets import KINDS, a_large_fleet, broken_promises, served_share
 
 SOAK = bool(os.environ.get("FLEXLOOP_SOAK"))
@@ -43,6 +43,11 @@ def test_a_large_fleet_delivers_what_the_program_does(kind, seed):
     way = problem.direction.sign
     assert answer.delivered_kwh == pytest.approx(np.minimum(way * wanted, way * total).sum())
     assert answer.delivered_kwh + answer.shortfall_kwh == pytest.approx((way * wanted).sum())
+    if "least" not in kind:
+        assert answer.feasible == best.feasible
+        best_total = best.export_kw.sum(axis=0) * problem.slot_hours
+        served, most = (np.minimum(way * wanted, way * kwh) for kwh in (total, best_total))
+        assert (np.cumsum(most - served) <= 0.002 * np.abs(wanted).sum()).all()
     if not {"share", "least"} <= set(kind.split()):
         least = 0.999 if "must" not in kind and "least" not in kind else 0.995
         assert served_share(problem, answer.delivered_kwh, best.delivered_kwh) >= least

@@ -1,0 +1,67 @@
+"""A zone's target over its cars: few or many, the same car in the same state gets the same."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from aggregator.model.market import Direction
+from aggregator.model.time import HALF_HOUR, Interval
+from aggregator.ports import ZoneTarget
+from dispatch.fleet_view import CarView
+from dispatch.zone_split import split_zone
+from tests.builders import EVENING, ZONE, a_car, a_car_report, a_charger, a_site
+
+NOW = EVENING.start + timedelta(minutes=12)
+SOCS = (0.2, 0.31, 0.33, 0.42, 0.55, 0.6, 0.74, 0.9)
+
+
+def views(count, **changes):
+    """Return cars of eight kinds in turn, all plugged in, each alone at home."""
+    found = []
+    for number in range(count):
+        name, soc = f"car-{number}", SOCS[number % len(SOCS)]
+        car = a_car(
+            car_id=name,
+            charger=a_charger(charger_id=f"charger-{number}"),
+            site=a_site(site_id=f"home-{number}"),
+        )
+        found.append(CarView(car, a_car_report(car_id=name, measured_at=NOW, soc=soc), **changes))
+    return found
+
+
+def a_target(*export_kw, direction=Direction.UP):
+    ends = [EVENING.start + (number + 1) * HALF_HOUR for number in range(len(export_kw))]
+    starts = [NOW, *ends[:-1]]
+    slots = tuple(Interval(start, end) for start, end in zip(starts, ends, strict=True))
+    return ZoneTarget(ZONE, slots, export_kw, direction, (None,) * len(slots))
+
+
+@pytest.mark.parametrize("per_car_kw", [0.5, 1.5, 2.5, 6.0])
+@pytest.mark.parametrize("direction", [Direction.UP, Direction.DOWN])
+def test_many_cars_are_served_as_few_are(per_car_kw, direction):
+    kw = per_car_kw * direction.sign
+    few = split_zone(a_target(*[40 * kw] * 4, direction=direction), views(40), NOW, 0.02)
+    many = split_zone(a_target(*[400 * kw] * 4, direction=direction), views(400), NOW, 0.02)
+    assert sum(many.export_kw.values()) == pytest.approx(10 * sum(few.export_kw.values()), rel=1e-3)
+    assert many.shortfall_kwh == pytest.approx(10 * few.shortfall_kwh, rel=1e-3, abs=1e-3)
+    if direction is Direction.UP:
+        for name, own_kw in few.export_kw.items():
+            if own_kw > 0:
+                assert many.export_kw[name] == pytest.approx(own_kw, abs=0.05)
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 300])
+def test_nobody_resting_exports_and_who_is_below_the_floor_charges(count):
+    result = split_zone(a_target(3.0 * count, 3.0 * count), views(count, resting=True), NOW, 0.02)
+    assert all(kw <= 0 for kw in result.export_kw.values())
+    low = [f"car-{number}" for number in range(0, count, len(SOCS))]
+    assert all(result.export_kw[name] == pytest.approx(-7.4) for name in low)
+
+
+def test_two_cars_of_a_home_keep_its_limit_among_many():
+    found = views(300)
+    shared = a_site(site_id="home-6", export_limit_kw=3.68)
+    found[6:8] = [replace(view, car=replace(view.car, site=shared)) for view in found[6:8]]
+    result = split_zone(a_target(900.0, 900.0), found, NOW, 0.02)
+    assert result.export_kw["car-6"] + result.export_kw["car-7"] <= 3.68 + 1e-9
