@@ -17,9 +17,9 @@ from aggregator.ports import CallKind, MarketCall
 from market_adapters.openadr.contents import READERS
 from market_adapters.openadr.profile import Profile
 from market_adapters.openadr.terms import Terms, Unclear, listed
-from market_adapters.openadr.wire_events import BadEvent, WireEvent
+from market_adapters.openadr.wire_events import CANCELLED, BadEvent, WireEvent
+from market_adapters.openadr.xmltree import in_short
 
-CANCELLED = "cancelled"
 COMPLETED = "completed"
 # the problem's first word decides the response code; the rest is for people
 CODES: Mapping[str, int] = {"signal": 460, "unit": 460, "target": 462, "modification": 450}
@@ -75,17 +75,22 @@ def to_call(
 
 
 def _unreadable(event: BadEvent, vtn_id: str, received_at: datetime, raw: bytes) -> MarketCall:
+    """Return a bad event; one that cannot be named goes by its mark, and nothing can be answered to it."""
+    named = bool(event.id) and event.modification is not None
+    problem = in_short(event.faults)
     return MarketCall(
-        key=EventKey(vtn_id, event.id, event.modification),
+        key=EventKey(vtn_id, event.id, event.modification or 0)
+        if named
+        else EventKey(vtn_id, "", event.mark),
         kind=CallKind.UNKNOWN,
         content=None,
         opportunity_ref=None,
         zones=event.groups,
         interval=None,
-        cancelled=False,
+        cancelled=named and event.cancelled,
         test=False,
-        wants_answer=event.response_required == "always" and bool(event.id),
-        problem="; ".join(str(fault) for fault in event.faults),
+        wants_answer=named and event.response_required == "always",
+        problem=problem if named else f"event {event.id!r}: {problem}",
         raw=raw,
         modified_at=received_at,
     )

@@ -317,8 +317,8 @@ class Ven:
             self._book.judged(to_call(event, self._profile, vtn_id=vtn_id, received_at=now, raw=part))
             for event, part in zip(body.events, parts, strict=True)
         ]
-        unnamed = any(not call.key.event_id for call in calls)
-        present = [call.key.event_id for call in calls]
+        present = [event.id for event in body.events]
+        unnamed = not all(present)
         # an event whose id cannot be read may be any of those that seem to be missing
         missing = () if unnamed else self._book.missing(present, now, raw[:MOST_KEPT_BYTES])
         ended = self._book.ended(calls, now, raw[:MOST_KEPT_BYTES])

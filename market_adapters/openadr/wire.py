@@ -6,21 +6,23 @@ Ids stay strings, times become UTC, open ends are None. Messages may come in ``o
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lxml import etree
 
 from aggregator.model.errors import BadMessage, Fault
+from market_adapters.openadr.schema import WRAPPERS, faults_by_part, faults_by_schema
 from market_adapters.openadr.signatures import Stamp, check_signature
 from market_adapters.openadr.values import DURATION
-from market_adapters.openadr.wire_events import NO_TIME, BadEvent, WireEvent, read_event
-from market_adapters.openadr.xmltree import MOST_FAULTS, Faults, Node, faults_by_schema, local_name, safe_tree
+from market_adapters.openadr.wire_events import NO_TIME, BadEvent, WireEvent, bad_event, read_event
+from market_adapters.openadr.xmltree import MOST_FAULTS, Faults, Node, local_name, safe_tree
 
 OK_CODES = range(200, 300)
 # two megabytes of sound events have some 800
 MOST_EVENTS = 2_000
 MOST_REQUESTS = 2_000
+EVENT = "oadrEvent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +190,8 @@ def parse(
     body = READERS.get(node.name, _other)(node)
     if faults.found:
         raise BadMessage(*faults.found)
-    # our own faults name the field, the schema's only a line
-    found = event_faults(body)
-    if not lenient and (len(found) == MOST_FAULTS or (by_schema := faults_by_schema(root, source))):
-        raise BadMessage(*(found or by_schema))
+    if not lenient:
+        body = _by_schema(body, node, root)
     return Message(node.name, body, dict(_texts(element, "")), signed, stamp, data)
 
 
@@ -202,9 +202,32 @@ def event_faults(body: Body) -> list[Fault]:
     return found[:MOST_FAULTS]
 
 
+def _by_schema(body: Body, node: Node, root: etree._Element) -> Body:
+    """Return the body with the events that break the schema marked as bad.
+
+    Raises:
+        BadMessage: If what breaks it is not within the events.
+    """
+    source, events = node.faults.source, body.events if isinstance(body, DistributeEvent) else ()
+    bad = frozenset(index for index, event in enumerate(events) if isinstance(event, BadEvent))
+    # a bad event may hold faults by the thousand, and the schema takes its time over each
+    broken = [] if bad else faults_by_schema(root, source)
+    if not (bad or broken):
+        return body
+    envelope, found = faults_by_part(root, EVENT, bad, source) if events else (broken, {})
+    if envelope or not (bad or found) or not isinstance(body, DistributeEvent):
+        raise BadMessage(*(envelope or broken))
+    nodes = node.all(EVENT)
+    marked = (
+        bad_event(event, nodes[index], found[index]) if index in found else event
+        for index, event in enumerate(events)
+    )
+    return replace(body, events=tuple(marked))
+
+
 def _inner(root: etree._Element, source: str) -> etree._Element:
     element = root
-    for wrapper in ("oadrPayload", "oadrSignedObject"):
+    for wrapper in WRAPPERS:
         if local_name(element) == wrapper:
             inside = [c for c in element.iterchildren(tag=etree.Element) if local_name(c) != "Signature"]
             if len(inside) != 1:
@@ -212,14 +235,15 @@ def _inner(root: etree._Element, source: str) -> etree._Element:
                 raise BadMessage(Fault(f"{source}: {wrapper}", found, "exactly one message"))
             element = inside[0]
     name = local_name(element)
-    if not name.startswith("oadr") or name in {"oadrPayload", "oadrSignedObject"}:
+    if not name.startswith("oadr") or name in WRAPPERS:
         raise BadMessage(Fault(source, f"<{name}>", "an OpenADR 2.0b message, such as oadrDistributeEvent"))
     return element
 
 
 def _texts(element: etree._Element, path: str) -> Iterator[tuple[str, str]]:
     children = list(element.iterchildren(tag=etree.Element))
-    if not children and (text := (element.text or "").strip()):
+    text = element.text or ""
+    if not children and text:
         yield path or local_name(element), text
     names = [local_name(child) for child in children]
     count = Counter(names)
@@ -233,17 +257,17 @@ def _texts(element: etree._Element, path: str) -> Iterator[tuple[str, str]]:
 def _response(node: Node) -> Response:
     inner = node.one("eiResponse") or node
     code = inner.need_count("responseCode")
-    return Response(code, inner.text("responseDescription") or "", inner.text("requestID") or "")
+    return Response(code, inner.text("responseDescription") or "", inner.id("requestID") or "")
 
 
 def _distribute(node: Node) -> DistributeEvent:
-    vtn_id = node.text("vtnID") or "" if node.faults.lenient else node.need_text("vtnID")
+    vtn_id = node.id("vtnID") or "" if node.faults.lenient else node.need_id("vtnID")
     response = _response(node) if node.one("eiResponse") else None
-    nodes = _at_most(MOST_EVENTS, node, "oadrEvent")
+    nodes = _at_most(MOST_EVENTS, node, EVENT)
     events = tuple(read_event(event) for event in nodes)
     parts = tuple(etree.tostring(event.element, encoding="utf-8", with_tail=False) for event in nodes)
     once = tuple(_each_once(events, nodes))
-    return DistributeEvent(vtn_id, node.text("requestID") or "", response, once, parts)
+    return DistributeEvent(vtn_id, node.id("requestID") or "", response, once, parts)
 
 
 def _at_most(most: int, node: Node, name: str) -> list[Node]:
@@ -262,9 +286,7 @@ def _each_once(
         if count[event.id] > 1:
             fault = Fault(f"{node.faults.source}: {node.path}", event.id, "each eventID once in a message")
             known = event.faults if isinstance(event, BadEvent) else ()
-            yield BadEvent(
-                event.id, event.modification, event.response_required, event.groups, (*known, fault)
-            )
+            yield replace(bad_event(event, node, (*known, fault)), cancelled=False)
         else:
             yield event
 
@@ -276,9 +298,9 @@ def _answer(node: Node) -> Answer:
 def _registration(node: Node) -> CreatedPartyRegistration:
     return CreatedPartyRegistration(
         response=_response(node),
-        vtn_id=node.text("vtnID") or "",
-        ven_id=node.text("venID"),
-        registration_id=node.text("registrationID"),
+        vtn_id=node.id("vtnID") or "",
+        ven_id=node.id("venID"),
+        registration_id=node.id("registrationID"),
         poll_every=node.duration("oadrRequestedOadrPollFreq", "duration") or None,
     )
 
@@ -288,7 +310,7 @@ def _reports_asked(node: Node) -> ReportsAsked:
     requests = tuple(
         _report_request(request) for request in _at_most(MOST_REQUESTS, node, "oadrReportRequest")
     )
-    return ReportsAsked(node.text("requestID") or "", response, requests)
+    return ReportsAsked(node.id("requestID") or "", response, requests)
 
 
 def _report_request(node: Node) -> WireReportRequest:
@@ -302,19 +324,19 @@ def _report_request(node: Node) -> WireReportRequest:
         except OverflowError:
             specifier.fault(("reportInterval", "duration"), str(length), DURATION)
     return WireReportRequest(
-        request_id=node.need_text("reportRequestID"),
-        specifier=specifier.need_text("reportSpecifierID"),
+        request_id=node.need_id("reportRequestID"),
+        specifier=specifier.need_id("reportSpecifierID"),
         granularity=specifier.duration("granularity", "duration") or NO_TIME,
         back_duration=specifier.duration("reportBackDuration", "duration") or NO_TIME,
         start=start,
         length=length,
-        r_ids=tuple(payload.need_text("rID") for payload in specifier.all("specifierPayload")),
+        r_ids=tuple(payload.need_id("rID") for payload in specifier.all("specifierPayload")),
     )
 
 
 def _cancel_report(node: Node) -> CancelReport:
     to_follow = (node.text("reportToFollow") or "").lower() in {"true", "1"}
-    return CancelReport(node.text("requestID") or "", node.texts("reportRequestID"), to_follow)
+    return CancelReport(node.id("requestID") or "", node.ids("reportRequestID"), to_follow)
 
 
 def _updated_report(node: Node) -> UpdatedReport:
@@ -323,11 +345,11 @@ def _updated_report(node: Node) -> UpdatedReport:
 
 
 def _reregister(node: Node) -> Reregister:
-    return Reregister(node.text("requestID"), node.text("registrationID"))
+    return Reregister(node.id("requestID"), node.id("registrationID"))
 
 
 def _other(node: Node) -> Other:
-    return Other(node.text("requestID") or "")
+    return Other(node.id("requestID") or "")
 
 
 READERS: Mapping[str, Callable[[Node], Body]] = {

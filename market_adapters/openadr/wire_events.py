@@ -1,16 +1,20 @@
 """One ``oadrEvent`` -> a frozen value, with ids as the strings they are and times in UTC."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from operator import itemgetter
+from zlib import crc32
+
+from lxml import etree
 
 from aggregator.model.errors import Fault
 from market_adapters.openadr.values import DURATION
 from market_adapters.openadr.xmltree import NOTHING, Faults, Node
 
-STATUSES = ("none", "far", "near", "active", "completed", "cancelled")
+CANCELLED = "cancelled"
+STATUSES = ("none", "far", "near", "active", "completed", CANCELLED)
 SIGNAL_TYPES = (
     "delta",
     "level",
@@ -101,10 +105,22 @@ class WireEvent:
 
 @dataclass(frozen=True, slots=True)
 class BadEvent:
-    """An event that cannot be read, with what is known of it, so that its neighbours can be."""
+    """An event that cannot be read, with what is known of it, so that its neighbours can be.
+
+    Attributes:
+        id: Empty where it cannot be read.
+        modification: None where it cannot be read.
+        mark: Tells its bytes from those of others.
+        cancelled: Whether it says that it is cancelled.
+        response_required: As sent; ``always`` where that cannot be read.
+        groups: As sent.
+        faults: Why it cannot be read.
+    """
 
     id: str
-    modification: int
+    modification: int | None
+    mark: int
+    cancelled: bool
     response_required: str
     groups: tuple[str, ...]
     faults: tuple[Fault, ...]
@@ -115,11 +131,30 @@ def read_event(node: Node) -> WireEvent | BadEvent:
     faults = Faults(node.faults.source, node.faults.lenient)
     node = Node(node.element, node.path, faults)
     event = _event(node)
-    if not faults.found:
-        return event
+    return bad_event(event, node, faults.found) if faults.found else event
+
+
+def bad_event(event: WireEvent | BadEvent, node: Node, faults: Sequence[Fault]) -> BadEvent:
+    """Return an event as one that cannot be read.
+
+    What stands in its place twice, or is at fault itself, is not known of it.
+    """
+    if isinstance(event, BadEvent):
+        return replace(event, faults=tuple(faults))
+    at_fault = {fault.where.rpartition(".")[2] for fault in faults}
     return BadEvent(
-        event.id, event.modification, event.response_required or "always", event.groups, tuple(faults.found)
+        id="" if "eventID" in at_fault or _count(node, "eventID") != 1 else event.id,
+        modification=None if "modificationNumber" in at_fault else event.modification,
+        mark=crc32(etree.tostring(node.element, with_tail=False)),
+        cancelled=event.status == CANCELLED and _count(node, "eventStatus") == 1,
+        response_required=event.response_required or "always",
+        groups=event.groups,
+        faults=tuple(faults),
     )
+
+
+def _count(node: Node, name: str) -> int:
+    return sum(1 for _ in node.element.iter(f"{{*}}{name}"))
 
 
 def _event(node: Node) -> WireEvent:
@@ -133,14 +168,14 @@ def _event(node: Node) -> WireEvent:
         period.fault(("duration",), None, DURATION)
     end = _sum(period, start, length) if length else None
     return WireEvent(
-        id=about.need_text("eventID"),
+        id=about.need_id("eventID"),
         modification=about.need_count("modificationNumber"),
         status=about.need_word(STATUSES, "none", "eventStatus"),
         test=_is_test(about),
         priority=about.need_count("priority") if about.text("priority") else 0,
         response_required=node.need_word(("always", "never"), "always", "oadrResponseRequired"),
         market_context=about.need_text("eiMarketContext", "marketContext"),
-        comment=about.text("vtnComment"),
+        comment=about.id("vtnComment"),
         created_at=about.instant("createdDateTime"),
         modified_at=about.instant("modificationDateTime"),
         start=start,
@@ -150,9 +185,9 @@ def _event(node: Node) -> WireEvent:
         notification=period.duration("x-eiNotification", "duration") or NO_TIME,
         signals=tuple(_signals(inner, start, end)),
         baselines=tuple(_baselines(inner)),
-        groups=target.texts("groupID") if target else (),
-        resources=target.texts("resourceID") if target else (),
-        vens=target.texts("venID") if target else (),
+        groups=target.ids("groupID") if target else (),
+        resources=target.ids("resourceID") if target else (),
+        vens=target.ids("venID") if target else (),
     )
 
 
@@ -173,7 +208,7 @@ def _signals(event: Node, start: datetime, end: datetime | None) -> Iterator[Wir
         yield WireSignal(
             name=node.need_text("signalName"),
             type=node.need_word(SIGNAL_TYPES, None, "signalType"),
-            id=node.text("signalID") or "",
+            id=node.id("signalID") or "",
             unit=_unit(node),
             intervals=tuple(_intervals(node, start, end)),
         )
@@ -186,7 +221,7 @@ def _baselines(event: Node) -> Iterator[WireBaseline]:
         length = node.duration("duration", "duration")
         end = _sum(node, start, length) if length else None
         yield WireBaseline(
-            id=node.text("baselineID") or "",
+            id=node.id("baselineID") or "",
             name=node.text("baselineName") or "",
             unit=_unit(node),
             intervals=tuple(_intervals(node, start, end)),

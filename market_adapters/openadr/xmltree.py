@@ -1,21 +1,17 @@
 """Bytes from outside -> an XML tree that holds no surprise, and readers that name the place of every fault.
 
-Two steps, because validating while parsing crashes on entities (see ``hardening``): a plain parser that
-resolves nothing and fetches nothing, then the schema. A DTD is refused before and after the parse: no
-OpenADR message needs one, and two readers of one message can see different texts through it.
+A plain parser that resolves nothing and fetches nothing; the schema comes later (see ``schema``), because
+validating while parsing crashes on entities (see ``hardening``). A DTD is refused before and after the
+parse: no OpenADR message needs one, and two readers of one message can see different texts through it.
 """
 
-import copy
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from threading import Lock
 from typing import TypeVar
 
 from lxml import etree
-from openleadr import messaging
 
 from aggregator.model.errors import BadMessage, Fault
 from market_adapters.openadr import values
@@ -30,16 +26,10 @@ MOST_PREFIXES = 64
 MOST_ATTRIBUTES = 64
 LONGEST_NAME = 64
 LONGEST_TEXT = 8 * 1024
-MOST_SCHEMA_FAULTS = 10
 MOST_FAULTS = 100
+MOST_IN_A_LINE = 3
 NOTHING = datetime.fromtimestamp(0, UTC)
-_INSTANTS = {"date-time", "createdDateTime", "modificationDateTime"}
-_DURATIONS = {"duration", "startafter", "oadrMinPeriod", "oadrMaxPeriod"}
-_NAMESPACE = re.compile(r"\{[^}]*\}")
 _SHOWN = 80
-_LONGEST_REASON = 400
-# large messages are read in threads, and the schema has one list of errors for all of them
-_SCHEMA_LOCK = Lock()
 T = TypeVar("T")
 _TOO_DEEP = etree.XPath(f"boolean({'/*' * (MOST_DEPTH + 1)})")
 
@@ -96,50 +86,19 @@ def _check_size(element: etree._Element, source: str) -> None:
             raise BadMessage(Fault(where, f"{found} {what}", f"at most {most}"))
 
 
-def faults_by_schema(root: etree._Element, source: str) -> list[Fault]:
-    """Hold a message against the published 2.0b schema; return the first faults found."""
-    schema, document = messaging.XML_SCHEMA, _with_narrow_texts(root)
-    with _SCHEMA_LOCK:
-        if schema.validate(document):
-            return []
-        errors = list(islice(schema.error_log, MOST_SCHEMA_FAULTS))
-    return [
-        Fault(f"{source}: line {error.line}", _element_of(error.message), _allowed_by(error.message))
-        for error in errors
-    ]
-
-
-def _with_narrow_texts(root: etree._Element) -> etree._Element:
-    """Return a copy whose times and durations are in the form that the schema's patterns know."""
-    document = copy.deepcopy(root)
-    for element in document.iter(tag=etree.Element):
-        name, text = local_name(element), (element.text or "").strip()
-        try:
-            if name in _INSTANTS:
-                element.text = values.read_instant(text).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
-            elif name in _DURATIONS and text and not len(element):
-                element.text = values.duration_text(values.read_duration(text))
-        except ValueError:
-            continue
-    return document
-
-
-def _element_of(message: str) -> str:
-    match = re.search(r"Element '(?:\{[^}]*\})?([^']*)'", message)
-    return match[1] if match else "message"
-
-
-def _allowed_by(message: str) -> str:
-    text = _NAMESPACE.sub("", message)
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
-
-
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
 def _shown(data: bytes) -> str:
     return data[:_SHOWN].decode("utf-8", "replace")
+
+
+def in_short(faults: Sequence[Fault]) -> str:
+    """Return the first faults in one line, and how many more there are."""
+    more = len(faults) - MOST_IN_A_LINE
+    told = [str(fault) for fault in faults[:MOST_IN_A_LINE]]
+    return "; ".join([*told, f"and {more} more"] if more > 0 else told)
 
 
 @dataclass(slots=True)
@@ -196,9 +155,26 @@ class Node:
         node = self.one(*names)
         return None if node is None else (node.element.text or "").strip() or None
 
-    def texts(self, name: str) -> tuple[str, ...]:
-        """Return the texts of all children of that name that have one."""
-        return tuple(text for child in self.all(name) if (text := child.text()) is not None)
+    def id(self, *names: str) -> str | None:
+        """Return the id found there, in which every character counts; None where there is none.
+
+        A lenient reading takes the white space around it for a matter of layout.
+        """
+        if self.faults.lenient:
+            return self.text(*names)
+        node = self.one(*names)
+        return None if node is None else node.element.text or None
+
+    def ids(self, name: str) -> tuple[str, ...]:
+        """Return the ids in all children of that name that have one."""
+        return tuple(text for child in self.all(name) if (text := child.id()) is not None)
+
+    def need_id(self, *names: str) -> str:
+        """Return the id found there; a fault where there is none."""
+        found = self.id(*names)
+        if found is None:
+            self.fault(names, None, "an id")
+        return found or ""
 
     def need_text(self, *names: str) -> str:
         """Return the text found there; a fault where there is none."""

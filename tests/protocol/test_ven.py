@@ -11,6 +11,7 @@ from aggregator.model.errors import BadMessage, Unavailable
 from aggregator.model.market import EventKey
 from aggregator.model.time import Interval
 from aggregator.ports import Opt, Report, ReportRow
+from market_adapters.openadr.wire import parse
 from tests.protocol.linked import NOON, Memory, StillClock, linked
 from tests.protocol.vtn import (
     OK,
@@ -19,6 +20,7 @@ from tests.protocol.vtn import (
     FakeVtn,
     a_report_request,
     an_event,
+    create_report,
     distribute,
     response,
 )
@@ -348,3 +350,31 @@ async def test_after_an_answer_that_was_cut_short_all_events_are_asked_for():
         (batch,) = await inbox.batches(1)
         assert [call.key.event_id for call in batch.calls] == ["DSP-1"]
         assert vtn.names().count("oadrRequestEvent") == 2
+
+
+IDS = (" x ", "x", "  sp 1 ", "a\nb", "ab", "a\r\nb", "\u00a0nb\u00a0", "\ttab", "<&>")
+
+
+async def test_ids_are_answered_character_by_character():
+    assert all(
+        parse(distribute(an_event(name)).encode(), "rendered").body.events[0].id == name for name in IDS
+    )
+    async with FakeVtn() as vtn, linked(vtn) as (ven, inbox):
+        vtn.polls.append(distribute(*(an_event(name) for name in IDS), request_id=" r\n1 "))
+        (batch,) = await inbox.batches(1)
+        assert [call.key.event_id for call in batch.calls] == list(IDS)
+        assert [call.problem for call in batch.calls] == [None] * len(IDS)
+        await ven.answer(batch, {call.key: Opt.IN for call in batch.calls})
+        said = vtn.last("oadrCreatedEvent").fields
+        prefix = "eiCreatedEvent.eventResponses.eventResponse"
+        assert [said[f"{prefix}[{n}].qualifiedEventID.eventID"] for n in range(len(IDS))] == list(IDS)
+        assert said[f"{prefix}[0].requestID"] == " r\n1 "
+
+
+async def test_report_request_ids_are_kept_whole():
+    async with FakeVtn() as vtn, linked(vtn) as (_, inbox):
+        vtn.polls.append(create_report(a_report_request(" RR\n1 ")))
+        (request,) = await inbox.requests(1)
+        assert request.request_id == " RR\n1 "
+        await vtn.until("oadrCreatedReport")
+        assert " RR\n1 " in vtn.last("oadrCreatedReport").fields.values()

@@ -103,7 +103,11 @@ def _too_much() -> Iterator[Case]:
     yield Case(
         "59,000-empty-events", swap("<oadr:oadrEvent>", "<oadr:oadrEvent/>" * 59_000 + "<oadr:oadrEvent>")
     )
-    yield Case("9,000-empty-intervals", swap("<ei:interval>", "<ei:interval/>" * 9_000 + "<ei:interval>"))
+    yield Case(
+        "9,000-empty-intervals",
+        swap("<ei:interval>", "<ei:interval/>" * 9_000 + "<ei:interval>"),
+        Fate.BAD_EVENT,
+    )
     yield Case("100,000-attributes", swap('"2.0b"', '"2.0b"' + "".join(f' a{n}=""' for n in range(100_000))))
     yield Case(
         "40,000-prefixes", swap('"2.0b"', '"2.0b"' + "".join(f' xmlns:p{n}="u:{n}"' for n in range(40_000)))
@@ -187,9 +191,9 @@ def _broken() -> Iterator[Case]:
     yield Case("comment-in-a-number", swap("-30.0", "-3<!-- -->0.0", 2), READ)
     yield Case("instruction-in-an-id", swap("DSP-1", "DSP<?php exit ?>-1"), READ)
     yield Case("references-in-an-id", swap("DSP-1", "&#68;&#x53;P-&#49;"), READ)
-    yield Case("an-element-in-an-id", swap("DSP-1", "DSP-1<b/>"))
-    yield Case("an-id-around-an-id", swap(ID, f"<ei:eventID>{ID}</ei:eventID>"))
-    yield Case("text-between-elements", swap(ID, f"cancelled{ID}"))
+    yield Case("an-element-in-an-id", swap("DSP-1", "DSP-1<b/>"), Fate.BAD_EVENT)
+    yield Case("an-id-around-an-id", swap(ID, f"<ei:eventID>{ID}</ei:eventID>"), Fate.BAD_EVENT)
+    yield Case("text-between-elements", swap(ID, f"cancelled{ID}"), Fate.BAD_EVENT)
     yield Case("text-in-the-payload", swap(b"<oadr:oadrSignedObject", b"cancelled<oadr:oadrSignedObject"))
 
 
@@ -198,7 +202,9 @@ def _reaching_out() -> Iterator[Case]:
     xsi = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
     reach = CANARY.decode()
     yield Case(
-        "xinclude-in-an-id", swap("DSP-1", f'<xi:include {include} href="{SECRET.decode()}" parse="text"/>')
+        "xinclude-in-an-id",
+        swap("DSP-1", f'<xi:include {include} href="{SECRET.decode()}" parse="text"/>'),
+        Fate.BAD_EVENT,
     )
     yield Case(
         "xinclude-of-an-event",
@@ -221,18 +227,22 @@ def _reaching_out() -> Iterator[Case]:
         swap('"2.0b"', f'"2.0b" {xsi} xsi:noNamespaceSchemaLocation="{reach}"'),
         READ,
     )
-    yield Case("type-of-another-schema", swap("<ei:value>", f'<ei:value {xsi} xsi:type="ei:other">'))
+    yield Case(
+        "type-of-another-schema", swap("<ei:value>", f'<ei:value {xsi} xsi:type="ei:other">'), Fate.BAD_EVENT
+    )
     yield Case(
         "type-of-a-plain-text",
         swap(
             "<ei:eventID>",
             f'<ei:eventID {xsi} xmlns:xs="http://www.w3.org/2001/XMLSchema" xsi:type="xs:anyType">',
         ),
+        Fate.BAD_EVENT,
     )
-    yield Case("an-id-that-is-nil", swap(ID, f'<ei:eventID {xsi} xsi:nil="true"/>'))
+    yield Case("an-id-that-is-nil", swap(ID, f'<ei:eventID {xsi} xsi:nil="true"/>'), Fate.BAD_EVENT)
     yield Case(
         "a-signal-of-another-type",
         swap("<ei:signalPayload>", f'<ei:signalPayload {xsi} xsi:type="ei:payloadFloatType">'),
+        Fate.BAD_EVENT,
     )
     yield Case("base-elsewhere", swap("<oadr:oadrPayload", f'<oadr:oadrPayload xml:base="{reach}"'))
 
@@ -249,7 +259,7 @@ def _envelopes() -> Iterator[Case]:
     yield Case("payload-of-nothing", payload % b"")
     yield Case("signed-object-of-nothing", swap(BARE, b""))
     yield Case("message-in-a-message", swap("<oadr:oadrEvent>", BARE + b"<oadr:oadrEvent>"))
-    yield Case("event-in-an-event", swap("<ei:eiEvent>", event + b"<ei:eiEvent>"))
+    yield Case("event-in-an-event", swap("<ei:eiEvent>", event + b"<ei:eiEvent>"), Fate.BAD_EVENT)
     yield Case("message-without-its-payload", payload % BARE)
     yield Case(
         "soap",
@@ -277,9 +287,13 @@ def _namespaces() -> Iterator[Case]:
     yield Case("another-namespace-for-ei", SOUND.replace(ei, b"http://example.org/ei"))
     yield Case("https-for-http", SOUND.replace(oadr, oadr.replace(b"http:", b"https:")))
     yield Case("a-space-in-the-namespace", SOUND.replace(oadr, oadr + b" "))
-    yield Case("id-in-another-namespace", swap(ID, '<x:eventID xmlns:x="u:x">DSP-1</x:eventID>'))
     yield Case(
-        "a-second-id-in-another-namespace", swap(ID, f'<x:eventID xmlns:x="u:x">DSP-2</x:eventID>{ID}')
+        "id-in-another-namespace", swap(ID, '<x:eventID xmlns:x="u:x">DSP-1</x:eventID>'), Fate.BAD_EVENT
+    )
+    yield Case(
+        "a-second-id-in-another-namespace",
+        swap(ID, f'<x:eventID xmlns:x="u:x">DSP-2</x:eventID>{ID}'),
+        Fate.BAD_EVENT,
     )
     yield Case("other-prefixes", SOUND.replace(b"oadr:", b"x:").replace(b"xmlns:oadr", b"xmlns:x"), READ)
     yield Case(
