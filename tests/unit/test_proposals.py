@@ -178,3 +178,29 @@ def test_a_down_need_is_paid_for_what_its_energy_costs_more_than_at_the_cheapest
     (offer,) = propose(prepared.problem).offers
     assert offer.offered_kw.max() == pytest.approx(74.0, abs=1.0)
     assert offer.expected_margin_gbp == pytest.approx(0.074 * AWARDED * (200 - 134.1), abs=0.1)
+
+
+def test_of_opposite_needs_in_the_same_half_hours_the_lesser_is_refused(world):
+    up = world.workflow.products["day-ahead"]
+    world.workflow.products["down"] = replace(up, product_id="down", direction=Direction.DOWN)
+    down = world.proposed(a_need(17, 18, event="down", product_id="down", utilisation_ceiling=Decimal(500)))
+    up = world.proposed(a_need(17.5, 18.5, 50.0, event="up"))
+    assert up.stage is Stage.CLOSED
+    assert "Canvey:down moves the same cars the other way in the same half-hours" in up.closed_because
+    assert world.now(down).stage is Stage.IN_REVIEW
+    dearer = world.proposed(a_need(17.5, 18.5, event="dearer", utilisation_ceiling=Decimal(900)))
+    assert dearer.stage is Stage.IN_REVIEW
+    assert "the other way" in world.now(down).closed_because
+
+
+def test_a_committed_bid_is_not_crossed_by_one_the_other_way(world):
+    up = world.workflow.products["day-ahead"]
+    world.workflow.products["down"] = replace(up, product_id="down", direction=Direction.DOWN)
+    one = world.proposed(a_need(17, 18))
+    world.workflow.check(one, one.draft.digest, "anna")
+    world.workflow.approve(world.now(one), one.draft.digest, "ben")
+    down = world.proposed(
+        a_need(17.5, 18.5, event="down", product_id="down", utilisation_ceiling=Decimal(999))
+    )
+    assert "the other way" in down.closed_because
+    assert world.now(one).stage is Stage.APPROVED
