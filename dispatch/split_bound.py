@@ -11,6 +11,7 @@ from dispatch.split_exact import split_exactly
 from dispatch.split_problem import SplitProblem
 
 _SAME_KW = 1e-12
+_NOTHING_KW = 1e-9
 _SHORT_KWH = 1e-9
 MOST_REPAIRED = 200
 """Cars at contested sites up to which the exact way decides who gets how much."""
@@ -43,9 +44,10 @@ def sharing_of(problem: SplitProblem, duty: Duty) -> Sharing:
     energy = duty.exportable_kwh if up else duty.headroom_kwh
     least_kwh = cars.min_kw * min(problem.slot_hours) if up else 0.0
     gives = here & ~duty.must & (energy > 0) & (energy >= least_kwh)
-    free_kw = np.where(gives, cars.discharge_kw if up else cars.charge_kw, 0.0)
+    rated_kw = cars.discharge_kw if up else cars.charge_kw
+    free_kw = np.where(gives & (rated_kw > _NOTHING_KW), rated_kw, 0.0)
     beside_kw = np.zeros(problem.sites.count)
-    must_kw = takes_kw = np.where(duty.must, cars.charge_kw, 0.0)
+    must_kw = takes_kw = np.where(duty.must & (cars.charge_kw > _NOTHING_KW), cars.charge_kw, 0.0)
     bound_must = np.zeros(0, np.intp)
     import_kw = problem.import_room_kw() if not up or duty.must.any() else beside_kw[:, None]
     if duty.must.any():

@@ -53,7 +53,7 @@ class Flows:
 
 def repair(flows: Flows, wanted_kwh: FloatArray) -> None:
     """Serve more of what is wanted where slots are short, the present slot first."""
-    enough = _SMALL * float(wanted_kwh.sum())
+    enough = _SMALL * float(np.maximum(0.0, wanted_kwh).sum())
     for slot in range(wanted_kwh.size):
         for _ in range(_MOST_PATHS):
             served = flows.moved.sum(axis=1)
@@ -96,12 +96,16 @@ def _path(came: dict[int, tuple[int, float]], slot: int) -> list[int]:
 def _push(flows: Flows, path: list[int], kwh: float, *, spared: bool) -> None:
     """Move energy along a path of slots, from cars' spare energy or from what its first slot is served."""
     if spared:
-        more = flows.raised(path[0], flows.left)
-        more *= min(1.0, kwh / float(more.sum()))
+        more = _at_most(flows.raised(path[0], flows.left), kwh)
         flows.moved[path[0]] += more
-        flows.left[:] -= more
+        flows.left[:] = np.maximum(0.0, flows.left - more)
     for giver, taker in pairwise(path):
-        more = flows.raised(taker, flows.moved[giver])
-        more *= min(1.0, kwh / float(more.sum()))
+        more = _at_most(flows.raised(taker, flows.moved[giver]), kwh)
         flows.moved[taker] += more
-        flows.moved[giver] -= more
+        flows.moved[giver] = np.maximum(0.0, flows.moved[giver] - more)
+
+
+def _at_most(more: FloatArray, kwh: float) -> FloatArray:
+    """Return the same share of each, so that the sum is no more than wanted."""
+    total = float(more.sum())
+    return more * min(1.0, kwh / total) if total > 0 else more

@@ -22,6 +22,7 @@ SETS_UP_TO = 12
 """Slots up to which the trimming of a request looks at every set of slots."""
 
 _MET = 1 - 1e-9
+_LEAST_STEP_KWH = 1e-300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,8 +202,8 @@ def _level(curve: FloatArray, wanted_kwh: float, bin_h: float) -> tuple[float, f
     """Return the threshold at which a falling curve is what is wanted, what it then is, and how it falls."""
     if curve[0] <= wanted_kwh:
         return 0.0, float(curve[0]), 0.0
-    place = curve.size - int(np.searchsorted(curve[::-1], wanted_kwh, side="right"))
-    step = float(curve[place - 1] - curve[place])
+    place = min(curve.size - int(np.searchsorted(curve[::-1], wanted_kwh, side="right")), curve.size - 1)
+    step = max(float(curve[place - 1] - curve[place]), _LEAST_STEP_KWH)
     return (place - (wanted_kwh - float(curve[place])) / step) * bin_h, wanted_kwh, step / bin_h
 
 
