@@ -102,7 +102,7 @@ class Gateway:
                     if any(call.kind in MOVES_CARS for call in item.calls):
                         controller.wake()
                     try:
-                        await ven.answer(item, {call.key: opt for call, opt in decisions.items()})
+                        await ven.answer(item, {call.key: one for call, one in decisions.items()})
                     except (Unavailable, BadMessage) as error:
                         log.warning("answer_not_taken", vtn=item.vtn_id, error=str(error))
                 case ReportRequest():

@@ -30,18 +30,19 @@ from aggregator.model.opportunity import (
 )
 from aggregator.model.time import Interval
 from aggregator.plausible import must_be_awarded, must_be_plausible
-from aggregator.ports import CallBatch, CallKind, MarketCall, Opt
+from aggregator.ports import CallBatch, CallKind, Decision, MarketCall, Opt
 from aggregator.store import Alarm, InboxEntry
 from aggregator.workflow import Workflow
 
 PLATFORM = "platform"
+OPTED_OUT = "we have opted out of it since"
 ATTEMPTS = 3
 OVER = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
-Step = Callable[[Workflow, MarketCall], Opt]
+Step = Callable[[Workflow, MarketCall], Decision]
 ORDER = (CallKind.PEAK, CallKind.REQUIREMENT, CallKind.AWARD, CallKind.DISPATCH, CallKind.UNKNOWN)
 
 
-def take_batch(workflow: Workflow, batch: CallBatch) -> dict[MarketCall, Opt]:
+def take_batch(workflow: Workflow, batch: CallBatch) -> dict[MarketCall, Decision]:
     """Decide every event of a message, each on its own, and store the decisions.
 
     Needs come before awards and awards before orders, whatever their order in the message: after an outage
@@ -51,7 +52,7 @@ def take_batch(workflow: Workflow, batch: CallBatch) -> dict[MarketCall, Opt]:
     return {call: take(workflow, call) for call in calls}
 
 
-def take(workflow: Workflow, call: MarketCall) -> Opt:
+def take(workflow: Workflow, call: MarketCall) -> Decision:
     """Decide one event version and store fact and decision; return the answer that may now leave."""
     known = workflow.store.inbox.get(call.key)
     if known is not None:
@@ -67,20 +68,21 @@ def take(workflow: Workflow, call: MarketCall) -> Opt:
     return _take_fact_or_refuse(workflow, call, _take_end if call.is_over else _take_fact)
 
 
-def _answer_again(workflow: Workflow, known: InboxEntry) -> Opt:
+def _answer_again(workflow: Workflow, known: InboxEntry) -> Decision:
     """Return the answer that was given; optOut where we have opted out since."""
+    given = Decision(known.decision, known.reason)
     if known.opportunity_id is None or known.kind not in (CallKind.AWARD, CallKind.DISPATCH):
-        return known.decision
+        return given
     opportunity = workflow.store.journal.opportunity(known.opportunity_id)
     gone = opportunity.opted_out_at is not None and not known.cancelled
-    return Opt.OUT if gone else known.decision
+    return Decision(Opt.OUT, OPTED_OUT) if gone else given
 
 
 def _is_real(workflow: Workflow, call: MarketCall) -> bool:
     return workflow.store.inbox.place_of(call.key.vtn_id, call.key.event_id) is not None
 
 
-def _take_test(workflow: Workflow, call: MarketCall) -> Opt:
+def _take_test(workflow: Workflow, call: MarketCall) -> Decision:
     try:
         must_be_plausible(call.content, None, workflow.now())
     except RuleViolation as refused:
@@ -88,7 +90,7 @@ def _take_test(workflow: Workflow, call: MarketCall) -> Opt:
     return _note(workflow, call, Opt.IN, "test event: noted, cars untouched")
 
 
-def _take_peak(workflow: Workflow, call: MarketCall) -> Opt:
+def _take_peak(workflow: Workflow, call: MarketCall) -> Decision:
     try:
         must_be_plausible(call.content, None, workflow.now())
     except RuleViolation as refused:
@@ -96,7 +98,7 @@ def _take_peak(workflow: Workflow, call: MarketCall) -> Opt:
     return _note(workflow, call, Opt.IN, None)
 
 
-def _take_fact_or_refuse(workflow: Workflow, call: MarketCall, step: Step) -> Opt:
+def _take_fact_or_refuse(workflow: Workflow, call: MarketCall, step: Step) -> Decision:
     """Try again what was refused: the clock or the desk may have moved the opportunity on meanwhile."""
     reason = ""
     for _ in range(ATTEMPTS):
@@ -106,11 +108,11 @@ def _take_fact_or_refuse(workflow: Workflow, call: MarketCall, step: Step) -> Op
             reason = str(refused)
         known = workflow.store.inbox.get(call.key)  # another delivery of the same version was faster
         if known is not None:
-            return known.decision
+            return Decision(known.decision, known.reason)
     return _refuse(workflow, call, reason)
 
 
-def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
+def _take_fact(workflow: Workflow, call: MarketCall) -> Decision:
     now = workflow.now()
     opportunity = _opportunity_for(workflow, call)
     call = _closed(call, opportunity)
@@ -126,7 +128,7 @@ def _take_fact(workflow: Workflow, call: MarketCall) -> Opt:
         _must_be_owed(workflow, fact.instruction, opportunity)
     entry = _entry(workflow, call, Opt.IN, None, opportunity.opportunity_id)
     workflow.record(opportunity, *facts, by=PLATFORM, inbox=entry)
-    return Opt.IN
+    return Decision(Opt.IN)
 
 
 def _closed(call: MarketCall, opportunity: Opportunity) -> MarketCall:
@@ -141,7 +143,7 @@ def _closed(call: MarketCall, opportunity: Opportunity) -> MarketCall:
     return replace(call, content=replace(order, steps=(*order.steps[:-1], step)))
 
 
-def _take_end(workflow: Workflow, call: MarketCall) -> Opt:
+def _take_end(workflow: Workflow, call: MarketCall) -> Decision:
     """Record the end of what runs; note it where nothing does."""
     name = workflow.store.inbox.place_of(call.key.vtn_id, call.key.event_id)
     if name is None and call.completed and call.kind in (CallKind.AWARD, CallKind.DISPATCH):
@@ -154,7 +156,7 @@ def _take_end(workflow: Workflow, call: MarketCall) -> Opt:
         return _note(workflow, call, Opt.IN, "nothing of it runs")
     entry = _entry(workflow, call, Opt.IN, None, opportunity.opportunity_id)
     workflow.record(opportunity, fact, by=PLATFORM, inbox=entry)
-    return Opt.IN
+    return Decision(Opt.IN)
 
 
 def _end_of(workflow: Workflow, call: MarketCall, opportunity: Opportunity) -> Fact | None:
@@ -281,14 +283,15 @@ def _must_be_owed(workflow: Workflow, order: Instruction, opportunity: Opportuni
         must_be_awarded(order, award, product, {one.period: one for one in nominated})
 
 
-def _refuse(workflow: Workflow, call: MarketCall, reason: str) -> Opt:
+def _refuse(workflow: Workflow, call: MarketCall, reason: str) -> Decision:
     where = f"{call.key.vtn_id} event {call.key.event_id} modification {call.key.modification}"
     workflow.store.alarms.raise_(Alarm(workflow.now(), "event_refused", where, reason))
     return _note(workflow, call, Opt.OUT, reason)
 
 
-def _note(workflow: Workflow, call: MarketCall, decision: Opt, reason: str | None) -> Opt:
-    return workflow.store.inbox.put(_entry(workflow, call, decision, reason, None)).decision
+def _note(workflow: Workflow, call: MarketCall, decision: Opt, reason: str | None) -> Decision:
+    stored = workflow.store.inbox.put(_entry(workflow, call, decision, reason, None))
+    return Decision(stored.decision, stored.reason)
 
 
 def _kept(call: MarketCall) -> PeakWindow | Rehearsal | None:

@@ -37,6 +37,14 @@ class Opt(StrEnum):
     OUT = "optOut"
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is answered to an event, and why in words where it is not simply opted in."""
+
+    opt: Opt
+    reason: str | None = None
+
+
 class CallKind(StrEnum):
     """What a platform's event is about; ``unknown`` where the profile does not say.
 

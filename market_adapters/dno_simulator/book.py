@@ -60,7 +60,7 @@ class Book:
         nominated: By zone and half-hour, every nomination with its time of arrival. [kWh export]
         metered: By zone and start; a later reading of the same start replaces the earlier.
         claims: By zone, half-hour and quantity: the VEN's own settlement, with the version it came in. [kWh]
-        answers: By event, the answer to its highest modification.
+        answers: By event and modification, the last answer to it.
         opts: By id, what the VEN opted for on its own account.
         reports: How many reports came, by the request that they answer.
         scales: By specifier and r_id, what turns a value into kW or kWh.
@@ -72,16 +72,19 @@ class Book:
     nominated: dict[tuple[str, datetime], list[tuple[datetime, float]]] = field(default_factory=dict)
     metered: dict[str, dict[datetime, Metered]] = field(default_factory=dict)
     claims: dict[tuple[str, datetime, str], tuple[int, float]] = field(default_factory=dict)
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, dict[int, Answer]] = field(default_factory=dict)
     opts: dict[str, Opted] = field(default_factory=dict)
     reports: Counter[str] = field(default_factory=Counter)
     scales: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def take_answer(self, answer: Answer) -> None:
-        """Keep an answer, unless one to a later modification is known."""
-        known = self.answers.get(answer.event_id)
-        if known is None or known.modification <= answer.modification:
-            self.answers[answer.event_id] = answer
+        """Keep an answer, in place of an earlier one to the same version."""
+        self.answers.setdefault(answer.event_id, {})[answer.modification] = answer
+
+    @property
+    def opt(self) -> dict[str, str]:
+        """By event, optIn or optOut of the highest modification that was answered."""
+        return {event_id: said[max(said)].opt for event_id, said in sorted(self.answers.items())}
 
     def take_opt(self, opt: Opt, now: datetime) -> None:
         """Keep an opt; the same one again changes nothing.

@@ -134,7 +134,7 @@ def wanted(scenario: Scenario, book: Book, now: datetime) -> tuple[Requirement, 
     """The requirements that are published, may still be bid for, and were not declined."""
     if now < scenario.starts_at:
         return ()
-    declined = {name for name, answer in book.answers.items() if answer.opt == "optOut"}
+    declined = {name for name, opt in book.opt.items() if opt == "optOut"}
     open_now = (r for r in scenario.requirement if r.publish_at <= now <= r.gate_closure_at)
     return tuple(r for r in open_now if r.id not in declined)
 

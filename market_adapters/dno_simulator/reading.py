@@ -66,11 +66,12 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A VEN's word on one version of an event: optIn or optOut."""
+    """A VEN's word on one version of an event: optIn or optOut, and what it says beside it."""
 
     event_id: str
     modification: int
     opt: str
+    said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ def read_answers(xml: bytes) -> tuple[Answer, ...]:
             _text(answer, "ei:qualifiedEventID/ei:eventID"),
             int(_text(answer, "ei:qualifiedEventID/ei:modificationNumber")),
             _text(answer, "ei:optType"),
+            _text(answer, "ei:responseDescription"),
         )
         for answer in _all(xml, "ei:eventResponse")
     )

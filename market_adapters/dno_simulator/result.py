@@ -27,7 +27,7 @@ def result(scenario: Scenario, book: Book, now: datetime, messages: Mapping[str,
         "at": _time(now),
         "requirements": requirements,
         "calls": calls,
-        "opt": {event_id: answer.opt for event_id, answer in sorted(book.answers.items())},
+        "opt": book.opt,
         "opts": [
             {
                 "id": one.opt.opt_id,
@@ -70,6 +70,7 @@ def _requirement(requirement: Requirement, scenario: Scenario, book: Book, now: 
 
 def _ordered(ordered: Ordered, scenario: Scenario, book: Book, now: datetime) -> dict[str, Any]:
     lines = _settlement(ordered, scenario, book, now)
+    names = (ordered.id, f"AWD-{ordered.id}", f"DSP-{ordered.id}")
     return {
         "id": ordered.id,
         "zone": ordered.zone,
@@ -83,11 +84,12 @@ def _ordered(ordered: Ordered, scenario: Scenario, book: Book, now: datetime) ->
             {"modification": o.modification, "kw": list(o.kw), "at": _time(o.at), "cancelled": o.cancelled}
             for o in orders(ordered, book, now)
         ],
-        "opt": {
-            name: book.answers[name].opt
-            for name in (ordered.id, f"AWD-{ordered.id}", f"DSP-{ordered.id}")
-            if name in book.answers
-        },
+        "opt": {name: book.opt[name] for name in names if name in book.opt},
+        "answers": [
+            {"event": name, "modification": number, "opt": answer.opt, "said": answer.said}
+            for name in names
+            for number, answer in sorted(book.answers.get(name, {}).items())
+        ],
         "settlement": lines,
         "delivered_kwh": round(sum((line["delivered_kwh"] for line in lines), 0.0), 6),
         "amount_gbp": round(sum((line["amount_gbp"] for line in lines), 0.0), 2),

@@ -22,7 +22,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from aggregator.model.errors import BadMessage, Fault, Unavailable
 from aggregator.model.market import EventKey
-from aggregator.ports import CallBatch, Clock, Opt, OptOut, Report, ReportRequest, VenMemory
+from aggregator.ports import CallBatch, Clock, Decision, Opt, OptOut, Report, ReportRequest, VenMemory
 from market_adapters.openadr import messages, reports
 from market_adapters.openadr.asked import ReportBook, read_asked
 from market_adapters.openadr.book import Book
@@ -139,25 +139,23 @@ class Ven:
             await steps(self._step)
             self.consecutive_failures = 0
 
-    async def answer(self, batch: CallBatch, decisions: Mapping[EventKey, Opt]) -> None:
+    async def answer(self, batch: CallBatch, decisions: Mapping[EventKey, Decision]) -> None:
         """Tell the platform what we do with a batch's events.
 
-        Those with a problem are opted out of, with the response code that goes with it. Those that want an
-        answer and have no decision are left unanswered.
+        Those with a problem are opted out of, with the response code that goes with it. The others are told
+        the reason of their decision. Those that want an answer and have no decision are left unanswered.
 
         Raises:
             Unavailable: If the platform is away or does not take the answer; its next delivery is answered.
         """
         answers = []
         for call in batch.calls:
-            if not call.wants_answer:
+            decision = decisions.get(call.key) if call.problem is None else Decision(Opt.OUT, call.problem)
+            if decision is None or not call.wants_answer:
                 continue
-            name, modification = call.key.event_id, call.key.modification
-            if call.problem is not None:
-                code, text = response_code(call.problem), call.problem[:DESCRIPTION_LENGTH]
-                answers.append(EventAnswer(name, modification, code, text, Opt.OUT))
-            elif call.key in decisions:
-                answers.append(EventAnswer(name, modification, messages.OK, "OK", decisions[call.key]))
+            code = messages.OK if call.problem is None else response_code(call.problem)
+            text = (decision.reason or "OK")[:DESCRIPTION_LENGTH]
+            answers.append(EventAnswer(call.key.event_id, call.key.modification, code, text, decision.opt))
         if not answers:
             return
         message = messages.created_event(self._ven_id(), batch.request_id, answers)

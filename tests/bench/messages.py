@@ -48,6 +48,6 @@ def _taken_s(flow: Workflow, raw: bytes) -> float:
     start = perf_counter()
     answer = take(flow, _call(raw))
     seconds = perf_counter() - start
-    if answer is not Opt.IN:
+    if answer.opt is not Opt.IN:
         raise RuntimeError("the bench's event was refused")
     return seconds

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from openleadr.messaging import create_message
 
-from aggregator.ports import CallKind, Opt
+from aggregator.ports import CallKind, Decision, Opt
 from market_adapters.dno_simulator.faults import SPOILED
 from market_adapters.openadr.xmltree import MAX_BYTES
 
@@ -53,7 +53,7 @@ async def test_our_side_goes_on_and_takes_the_next_good_event_once(tmp_path, kin
         assert await inbox.batches(0) == []
         p.at("2025-01-07T15:00:00Z")
         batch, need = await the_call(inbox, CallKind.REQUIREMENT)
-        await ven.answer(batch, {need.key: Opt.IN})
+        await ven.answer(batch, {need.key: Decision(Opt.IN)})
         await polls(p, 3)
         assert {call.key.event_id for item in await inbox.batches(1) for call in item.calls} == {"007"}
         assert p.result()["opt"] == {"007": "optIn"}
@@ -72,12 +72,12 @@ async def test_an_answer_that_the_platform_failed_to_take_or_confirm_is_given_ag
         p.at("2025-01-07T14:00:00Z")
         batch, need = await the_call(inbox, CallKind.REQUIREMENT)
         with pytest.raises(Exception, match=r"127\.0\.0\.1|oadrCreatedEvent"):
-            await ven.answer(batch, {need.key: Opt.IN})
+            await ven.answer(batch, {need.key: Decision(Opt.IN)})
         assert ("007" in p.book.answers) is (kind in SPOILED)
         p.at("2025-01-07T15:00:00Z")
         again = (await inbox.batches(2))[1]
         assert [call.key for call in again.calls] == [need.key]
-        await ven.answer(again, {need.key: Opt.IN})
+        await ven.answer(again, {need.key: Decision(Opt.IN)})
         assert p.result()["opt"] == {"007": "optIn"}
 
 

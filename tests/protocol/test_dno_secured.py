@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from openleadr.messaging import create_message
 
-from aggregator.ports import CallKind, Opt
+from aggregator.ports import CallKind, Decision, Opt
 
 from .certificates import Authority, Kind, Pem
 from .dno_platform import platform, until
@@ -74,7 +74,7 @@ async def test_registered_taken_and_answered_with_signatures_both_ways(tmp_path,
     ):
         await until(lambda: inbox.items)
         batch, need = await the_call(inbox, CallKind.REQUIREMENT)
-        await ven.answer(batch, {need.key: Opt.IN})
+        await ven.answer(batch, {need.key: Decision(Opt.IN)})
         await until(lambda: result(tmp_path)["opt"] == {"REQ-HW": "optIn"})
         said = [line for line in dno.log() if line["xml"]]
         assert {line["direction"] for line in said} == {"received", "sent"}
@@ -144,5 +144,5 @@ async def test_signatures_of_a_clock_that_is_an_hour_behind_are_refused_until_it
         assert (ven.registered, inbox.items) == (False, [])
         p.at("2025-01-07T14:00:00Z")
         batch, need = await the_call(inbox, CallKind.REQUIREMENT)
-        await ven.answer(batch, {need.key: Opt.IN})
+        await ven.answer(batch, {need.key: Decision(Opt.IN)})
         assert p.result()["opt"] == {"007": "optIn"}

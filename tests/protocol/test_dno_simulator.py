@@ -158,9 +158,15 @@ async def test_award_dispatch_amendment_and_cancellation(tmp_path: Path) -> None
         events = await p.ven.events()
         assert version(events["DSP-007"]) == (2, "cancelled")
         assert set(events) == {7, "AWD-007", "DSP-007"}  # nothing live is dropped
+        assert p.row()["opt"] == {"DSP-007": "optOut"}
+        await p.ven.answer("DSP-007", 2)
         row = p.row()
         assert [order["kw"] for order in row["instructed"]] == [[12.0, 6.0], [9.6], [9.6]]
-        assert row["opt"] == {"DSP-007": "optOut"}
+        assert row["opt"] == {"DSP-007": "optIn"}
+        assert [(said["modification"], said["opt"], said["said"]) for said in row["answers"]] == [
+            (1, "optOut", "OK"),
+            (2, "optIn", "OK"),
+        ]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from openleadr.messaging import create_message
 from aggregator.model.errors import BadMessage, Unavailable
 from aggregator.model.market import EventKey
 from aggregator.model.time import Interval
-from aggregator.ports import Opt, Report, ReportRow
+from aggregator.ports import Decision, Opt, Report, ReportRow
 from market_adapters.openadr.wire import parse
 from tests.protocol.linked import NOON, Memory, StillClock, linked
 from tests.protocol.vtn import (
@@ -55,12 +55,16 @@ async def test_opt_in_and_opt_out_are_sent_for_each_event():
         assert [call.key.event_id for call in batch.calls] == ["DSP-1", "007", "quiet"]
         assert [step.value for step in batch.calls[0].content.steps] == [30.0, 30.0]
         keys = [call.key for call in batch.calls]
-        await ven.answer(batch, {keys[0]: Opt.IN, keys[1]: Opt.OUT, keys[2]: Opt.IN})
+        decisions = [Decision(Opt.IN), Decision(Opt.OUT, "ordered 50 kW > 30 & so on"), Decision(Opt.IN)]
+        await ven.answer(batch, dict(zip(keys, decisions, strict=True)))
         said = vtn.last("oadrCreatedEvent").fields
         prefix = "eiCreatedEvent.eventResponses.eventResponse"
         assert said[f"{prefix}[0].optType"] == "optIn"
         assert said[f"{prefix}[1].qualifiedEventID.eventID"] == "007"
         assert said[f"{prefix}[1].optType"] == "optOut"
+        assert [said[f"{prefix}[{n}].responseCode"] for n in range(2)] == ["200", "200"]
+        told = [said[f"{prefix}[{n}].responseDescription"] for n in range(2)]
+        assert told == ["OK", "ordered 50 kW > 30 & so on"]
         assert said[f"{prefix}[0].requestID"] == "sync"
         assert "quiet" not in said.values()
 
@@ -84,7 +88,7 @@ async def test_an_event_with_a_problem_is_refused_and_its_neighbour_is_not():
     async with vtn, linked(vtn) as (ven, inbox):
         (batch,) = await inbox.batches(1)
         assert [call.problem is None for call in batch.calls] == [False, False, True]
-        await ven.answer(batch, {call.key: Opt.IN for call in batch.calls})
+        await ven.answer(batch, {call.key: Decision(Opt.IN) for call in batch.calls})
         said = vtn.last("oadrCreatedEvent").fields
         prefix = "eiCreatedEvent.eventResponses.eventResponse"
         assert [said[f"{prefix}[{n}].responseCode"] for n in range(3)] == ["460", "462", "200"]
@@ -324,7 +328,7 @@ async def test_an_answer_that_does_not_arrive_is_told():
         vtn.answers["oadrCreatedEvent"] = [500, response(452, "changed since")]
         for _ in range(2):
             with pytest.raises(Unavailable):
-                await ven.answer(batch, {batch.calls[0].key: Opt.IN})
+                await ven.answer(batch, {batch.calls[0].key: Decision(Opt.IN)})
         assert ven.registered
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from aggregator.model.time import Interval
-from aggregator.ports import CallKind, Opt, Report, ReportRow
+from aggregator.ports import CallKind, Decision, Opt, Report, ReportRow
 from tests.protocol.dno_platform import PREFIX, START, ZONE, platform
 from tests.protocol.linked import linked
 
@@ -41,7 +41,7 @@ async def test_need_bid_award_order_telemetry_and_settlement(tmp_path):
         p.at("2025-01-07T14:00:00+00:00")
         batch, need = await the_call(inbox, CallKind.REQUIREMENT)
         assert need.content.needed_kw == (30.0, 30.0)
-        await ven.answer(batch, {need.key: Opt.IN})
+        await ven.answer(batch, {need.key: Decision(Opt.IN)})
 
         asked = await inbox.requests(5)
         assert {r.request_id for r in asked} == {
@@ -59,7 +59,7 @@ async def test_need_bid_award_order_telemetry_and_settlement(tmp_path):
         p.at("2025-01-08T15:00:00+00:00")
         batch, order = await the_call(inbox, CallKind.DISPATCH)
         assert [step.value for step in order.content.steps] == [30.0, 30.0]
-        await ven.answer(batch, {call.key: Opt.IN for call in batch.calls})
+        await ven.answer(batch, {call.key: Decision(Opt.IN) for call in batch.calls})
 
         p.at("2025-01-08T18:30:00+00:00")
         minutes = Interval(START, START + 2 * HALF_HOUR).slots(MINUTE)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from aggregator.model.time import Interval
-from aggregator.ports import CallKind, Opt
+from aggregator.ports import CallKind, Decision, Opt
 
 from .dno_platform import PEAK, START, ZONE, platform, until
 from .test_dno_faults import polls
@@ -87,7 +87,7 @@ async def test_an_order_comes_as_setpoint_open_ended_for_a_test_at_its_start_and
         batch, order = await the_call(inbox, CallKind.DISPATCH)
         assert (order.test, order.wants_answer, order.interval) == (True, False, None)
         assert (order.content.mode.value, order.content.steps[0].value) == ("setpoint", 20.0)
-        await ven.answer(batch, {call.key: Opt.IN for call in batch.calls if call is not order})
+        await ven.answer(batch, {call.key: Decision(Opt.IN) for call in batch.calls if call is not order})
         await polls(p, 1)
         assert "C1" not in p.book.answers
         p.at("2025-01-08T17:30:00+00:00")
@@ -107,7 +107,7 @@ async def test_the_same_events_handed_out_again_are_the_same(tmp_path):
         first, again = await inbox.batches(2)
         assert [call.key for call in first.calls] == [call.key for call in again.calls]
         for batch in (first, again):
-            await ven.answer(batch, {call.key: Opt.IN for call in batch.calls})
+            await ven.answer(batch, {call.key: Decision(Opt.IN) for call in batch.calls})
         assert p.result()["opt"] == {"C1": "optIn"}
 
 
@@ -124,7 +124,7 @@ async def test_two_market_contexts_and_a_peak_with_a_price(tmp_path):
         calls = {call.key.event_id: call for call in batch.calls}
         assert (calls["C1"].problem, calls["C2"].problem.partition("'")[0]) == (None, "market context ")
         assert [step.value for step in calls["PEAK-P1-Hendon Way"].content.steps] == [2]
-        await ven.answer(batch, {call.key: Opt.IN for call in batch.calls})
+        await ven.answer(batch, {call.key: Decision(Opt.IN) for call in batch.calls})
         assert p.result()["opt"] == {"C1": "optIn", "C2": "optOut", "PEAK-P1-Hendon Way": "optIn"}
 
 
@@ -157,7 +157,7 @@ async def test_our_side_goes_on_with_a_platform_that_was_restarted(tmp_path):
         await polls(p, 1)
         p.at(ORDERED)
         batch, order = await the_call(inbox, CallKind.DISPATCH)
-        await ven.answer(batch, {order.key: Opt.IN})
+        await ven.answer(batch, {order.key: Decision(Opt.IN)})
     async with (
         platform(tmp_path, **a_call(cancel_at=AT), at=ORDERED) as p,
         linked(Address(p.ven.base_url), memory, p.clock, vtn_id="DSO-Demo") as (ven, inbox),

@@ -63,7 +63,7 @@ async def follow(ven, flow):
     async for item in ven.calls():
         if isinstance(item, CallBatch):
             decisions = await asyncio.to_thread(take_batch, flow, item)
-            await ven.answer(item, {call.key: opt for call, opt in decisions.items()})
+            await ven.answer(item, {call.key: one for call, one in decisions.items()})
 
 
 @asynccontextmanager

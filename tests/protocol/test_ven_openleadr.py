@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp.test_utils import unused_port
 
 from aggregator.model.time import Interval
-from aggregator.ports import Opt, Report, ReportRow
+from aggregator.ports import Decision, Opt, Report, ReportRow
 from tests.protocol.linked import linked
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ async def test_register_event_change_cancellation_and_telemetry():
             assert call.problem is None
             assert (call.content.steps[0].value if call.content else None) == kw
             assert call.cancelled == (kw is None)
-            await ven.answer(batch, {call.key: opt})
+            await ven.answer(batch, {call.key: Decision(opt)})
             assert await vtn.told("opt") == ["DSP-1", opt.value]
         start = datetime(2025, 1, 15, 17, tzinfo=UTC)
         row = ReportRow("Hendon Way/export_kw", Interval(start, start + timedelta(minutes=1)), 12.5)

@@ -31,9 +31,9 @@ def bid_for(flow, name=NEED_ID):
 
 
 def awarded(flow, **changes):
-    assert take(flow, a_need_call()) is Opt.IN
+    assert take(flow, a_need_call()).opt is Opt.IN
     bid_for(flow)
-    assert take(flow, an_award_call(opportunity_ref="requirement-1", **changes)) is Opt.IN
+    assert take(flow, an_award_call(opportunity_ref="requirement-1", **changes)).opt is Opt.IN
     return named(flow)
 
 

@@ -78,7 +78,7 @@ def asked_until(flow):
 def ordered(flow, clock=None, *values, running=False, **changes):
     """Bring an opportunity to an order, running if wanted."""
     awarded(flow)
-    assert take(flow, an_order(0, *values, **changes)) is Opt.IN
+    assert take(flow, an_order(0, *values, **changes)).opt is Opt.IN
     if running:
         clock.set(RUNNING)
         flow.advance(named(flow))
@@ -92,7 +92,7 @@ def ordered(flow, clock=None, *values, running=False, **changes):
 def test_an_order_first_seen_far_near_or_active_is_followed_in_its_time(flow, clock, at):
     awarded(flow)
     clock.set(at)
-    assert take(flow, an_order(0)) is Opt.IN
+    assert take(flow, an_order(0)).opt is Opt.IN
     assert asked_kw(flow) == (50.0 if at is RUNNING else None)
     clock.set(EVENING.start)
     assert asked_kw(flow) == 30.0
@@ -102,7 +102,7 @@ def test_an_order_first_seen_far_near_or_active_is_followed_in_its_time(flow, cl
 @pytest.mark.parametrize("call", [a_need_call, an_award_call, an_order_call, a_peak_call])
 def test_what_is_over_when_first_seen_starts_nothing(flow, clock, over, call):
     clock.set(RUNNING)
-    opt = take(flow, over(call()))
+    opt = take(flow, over(call())).opt
     missed = over is completed and call in (an_award_call, an_order_call)
     assert opt is (Opt.OUT if missed else Opt.IN)
     assert len(refusals(flow)) == (1 if missed else 0)
@@ -113,7 +113,7 @@ def test_what_is_over_when_first_seen_starts_nothing(flow, clock, over, call):
 def test_the_end_of_another_event_of_the_same_need_ends_nothing(flow, clock):
     ordered(flow, clock, running=True)
     other = replace(cancelled(an_order(0)), key=key_of("dispatch-2", 1))
-    assert take(flow, other) is Opt.IN
+    assert take(flow, other).opt is Opt.IN
     assert asked_kw(flow) == 50.0
 
 
@@ -123,10 +123,10 @@ def test_the_end_of_another_event_of_the_same_need_ends_nothing(flow, clock):
 def test_an_order_is_shortened_and_lengthened_while_it_runs(flow, clock):
     ordered(flow, clock, running=True)
     assert asked_until(flow) == EVENING.end
-    assert take(flow, an_order(1, 30, 50, slots=SLOTS[:2])) is Opt.IN
+    assert take(flow, an_order(1, 30, 50, slots=SLOTS[:2])).opt is Opt.IN
     assert asked_until(flow) == SLOTS[1].end
     slots = (*SLOTS, Interval(EVENING.end, EVENING.end + HALF_HOUR))
-    assert take(flow, an_order(2, 30, 50, 50, 20, 50, slots=slots)) is Opt.IN
+    assert take(flow, an_order(2, 30, 50, 50, 20, 50, slots=slots)).opt is Opt.IN
     assert asked_until(flow) == EVENING.end + HALF_HOUR
     assert named(flow).stage is Stage.DELIVERING
     clock.set(EVENING.end)
@@ -137,7 +137,7 @@ def test_an_order_is_shortened_and_lengthened_while_it_runs(flow, clock):
 
 def test_an_order_modified_before_it_begins_is_followed_as_modified(flow, clock):
     ordered(flow)
-    assert take(flow, an_order(1, 10, 10)) is Opt.IN
+    assert take(flow, an_order(1, 10, 10)).opt is Opt.IN
     clock.set(EVENING.start)
     assert asked_kw(flow) == 10.0
 
@@ -146,7 +146,7 @@ def test_an_order_modified_after_its_end_is_refused(flow, clock):
     ordered(flow, clock, running=True)
     clock.set(EVENING.end)
     flow.advance(named(flow))
-    assert take(flow, an_order(1, 30)) is Opt.OUT
+    assert take(flow, an_order(1, 30)).opt is Opt.OUT
     assert refusals(flow) == ["Instructed is not allowed when DELIVERED"]
 
 
@@ -155,22 +155,22 @@ def test_an_order_that_ends_after_its_end_is_noted(flow, clock, over):
     ordered(flow, clock, running=True)
     clock.set(EVENING.end)
     before = flow.advance(named(flow))
-    assert take(flow, over(an_order(0))) is Opt.IN
+    assert take(flow, over(an_order(0))).opt is Opt.IN
     assert (named(flow), refusals(flow)) == (before, [])
 
 
 def test_a_modification_that_is_refused_leaves_the_order_before_it_in_force(flow, clock):
     ordered(flow, clock, running=True)
-    assert take(flow, an_order(1, problem="signal 'x' is not allowed")) is Opt.OUT
+    assert take(flow, an_order(1, problem="signal 'x' is not allowed")).opt is Opt.OUT
     assert asked_kw(flow) == 50.0
-    assert take(flow, cancelled(an_order(0), modification=2)) is Opt.IN
+    assert take(flow, cancelled(an_order(0), modification=2)).opt is Opt.IN
     assert asked_kw(flow) is None
 
 
 def test_an_order_does_not_move_to_another_zone(flow, clock):
     ordered(flow, clock, running=True, opportunity_ref=None)
     moved = an_order(1, zones=("WESTGATE",), opportunity_ref=None)
-    assert take(flow, moved) is Opt.OUT
+    assert take(flow, moved).opt is Opt.OUT
     assert refusals(flow) == ["event dispatch-1 was for 'EASTGATE', it cannot move to 'WESTGATE'"]
 
 
@@ -180,7 +180,7 @@ def test_an_order_does_not_move_to_another_zone(flow, clock):
 def test_a_running_order_that_is_cancelled_is_gone_at_once_and_counts_until_then(flow, clock):
     ordered(flow, clock, running=True)
     assert asked_kw(flow) == 50.0
-    assert take(flow, cancelled(an_order(0), modified_at=RUNNING)) is Opt.IN
+    assert take(flow, cancelled(an_order(0), modified_at=RUNNING)).opt is Opt.IN
     assert asked_kw(flow) is None
     wh = [instructed_wh(named(flow), a_product(), 0, slot) for slot in SLOTS]
     assert wh == [15_000, round(50_000 / 6), 0, 0]
@@ -191,7 +191,7 @@ def test_an_open_ended_order_ends_when_the_platform_says_so(flow, clock):
     ordered(flow, clock, 20, running=True, slots=day, interval=None)
     assert asked_kw(flow) == 20.0
     assert asked_until(flow) == EVENING.end  # of what was awarded, unless it is ended before
-    assert take(flow, completed(an_order(0))) is Opt.IN
+    assert take(flow, completed(an_order(0))).opt is Opt.IN
     fact = flow.store.journal.facts(named(flow).opportunity_id)[-1].fact
     assert fact == InstructionCancelled(RUNNING, key_of("dispatch-1", 1))
     assert asked_kw(flow) is None
@@ -199,19 +199,19 @@ def test_an_open_ended_order_ends_when_the_platform_says_so(flow, clock):
 
 def test_a_running_peak_ends_when_the_platform_says_so(flow):
     take(flow, a_peak_call())
-    assert take(flow, completed(a_peak_call())) is Opt.IN
+    assert take(flow, completed(a_peak_call())).opt is Opt.IN
     assert flow.store.inbox.peaks(ZONE) == []
 
 
 def test_an_award_that_is_completed_changes_nothing(flow):
     before = awarded(flow)
-    assert take(flow, completed(an_award_call(**REF))) is Opt.IN
+    assert take(flow, completed(an_award_call(**REF))).opt is Opt.IN
     assert named(flow) == before
 
 
 def test_an_award_taken_back_while_it_is_delivered_ends_the_order_and_keeps_its_price(flow, clock):
     ordered(flow, clock, running=True)
-    assert take(flow, cancelled(an_award_call(**REF), modified_at=RUNNING)) is Opt.IN
+    assert take(flow, cancelled(an_award_call(**REF), modified_at=RUNNING)).opt is Opt.IN
     one = named(flow)
     assert (one.stage, one.instruction, one.orders[-1].at) == (Stage.DELIVERED, None, RUNNING)
     assert one.award is not None
@@ -230,14 +230,14 @@ def test_a_scheduled_award_is_amended_while_it_runs(flow, clock):
     scheduled(flow, clock)
     less = an_award_call(1, **REF)
     less = replace(less, content=replace(less.content, awarded_kw=(10.0,) * 4), modified_at=RUNNING)
-    assert take(flow, less) is Opt.IN
+    assert take(flow, less).opt is Opt.IN
     assert (asked_kw(flow), named(flow).stage) == (10.0, Stage.DELIVERING)
 
 
 @pytest.mark.parametrize("over", [cancelled, completed])
 def test_a_scheduled_award_that_ends_while_it_runs_ends_its_order(flow, clock, over):
     scheduled(flow, clock)
-    assert take(flow, over(an_award_call(**REF), modified_at=RUNNING)) is Opt.IN
+    assert take(flow, over(an_award_call(**REF), modified_at=RUNNING)).opt is Opt.IN
     ended = Stage.DELIVERED if over is cancelled else Stage.DELIVERING
     assert (asked_kw(flow), named(flow).stage) == (None, ended)
 
@@ -246,18 +246,18 @@ def test_a_call_that_has_run_for_days_is_still_amended(flow, clock):
     days = (Interval(EVENING.start, EVENING.start + timedelta(days=5)),)
     call = replace(an_order(0, 30, slots=days), opportunity_ref=None)
     call = replace(call, content=replace(call.content, product_id=CALL_PRODUCT))
-    assert take(flow, call) is Opt.IN
+    assert take(flow, call).opt is Opt.IN
     clock.set(EVENING.start + timedelta(days=3))
     key = key_of("dispatch-1", 1)
     amended = replace(call, key=key, content=replace(call.content, key=key, steps=some_steps(20, slots=days)))
-    assert take(flow, amended) is Opt.IN
+    assert take(flow, amended).opt is Opt.IN
     assert asked_kw(flow) == 20.0
     assert refusals(flow) == []
 
 
 def test_a_need_completed_after_its_award_is_noted(flow):
     before = awarded(flow)
-    assert take(flow, completed(a_need_call())) is Opt.IN
+    assert take(flow, completed(a_need_call())).opt is Opt.IN
     assert named(flow) == before
 
 
@@ -266,7 +266,7 @@ def test_a_need_taken_back_after_its_bid_was_refused_is_noted(flow):
     bid_for(flow)
     take(flow, cancelled(a_need_call()))
     closed = named(flow)
-    assert take(flow, cancelled(a_need_call(), modification=2)) is Opt.IN
+    assert take(flow, cancelled(a_need_call(), modification=2)).opt is Opt.IN
     assert named(flow) == closed
 
 
@@ -276,13 +276,13 @@ def test_a_need_taken_back_after_its_bid_was_refused_is_noted(flow):
 @pytest.mark.parametrize("values", [(30.4,), (30, 50, 50, 20.4)])
 def test_less_than_half_a_tick_above_the_award_is_rounding(flow, clock, values):
     ordered(flow, clock, running=True)
-    assert take(flow, an_order(1, *values)) is Opt.IN
+    assert take(flow, an_order(1, *values)).opt is Opt.IN
 
 
 @pytest.mark.parametrize("values", [(31,), (30, 50, 50, 20.6)])
 def test_an_order_for_more_than_was_awarded_is_refused_and_told(flow, clock, values):
     ordered(flow, clock, running=True)
-    assert take(flow, an_order(1, *values)) is Opt.OUT
+    assert take(flow, an_order(1, *values)).opt is Opt.OUT
     (reason,) = refusals(flow)
     assert "awarded" in reason
     assert asked_kw(flow) == 50.0
@@ -294,14 +294,14 @@ def test_a_set_point_counts_by_what_it_adds_to_the_nomination(flow, kw, opt):
     flow.store.nominations.freeze([a_nomination(export_wh=2_500)])
     order = an_order(0, kw)
     order = replace(order, content=replace(order.content, mode=OrderMode.SETPOINT))
-    assert take(flow, order) is opt
+    assert take(flow, order).opt is opt
 
 
 def test_an_order_that_was_delayed_is_held_against_the_slots_it_was_for(flow):
     awarded(flow)
     late = tuple(Interval(slot.start + HALF_HOUR / 3, slot.end + HALF_HOUR / 3) for slot in SLOTS)
     order = an_order(0, slots=late)
-    assert take(flow, replace(order, content=replace(order.content, delay_s=600.0))) is Opt.IN
+    assert take(flow, replace(order, content=replace(order.content, delay_s=600.0))).opt is Opt.IN
 
 
 def test_a_delayed_set_point_is_held_against_what_was_nominated_for_its_own_slots(flow):
@@ -313,7 +313,7 @@ def test_a_delayed_set_point_is_held_against_what_was_nominated_for_its_own_slot
     late = tuple(Interval(slot.start + HALF_HOUR / 3, slot.end + HALF_HOUR / 3) for slot in SLOTS)
     order = an_order(0, 35, 55, 55, 25, slots=late)
     order = replace(order, content=replace(order.content, mode=OrderMode.SETPOINT, delay_s=600.0))
-    assert take(flow, order) is Opt.IN
+    assert take(flow, order).opt is Opt.IN
 
 
 # tests of the platform
@@ -338,7 +338,7 @@ STARTED, ENDED = (
 def test_a_test_is_played_to_its_end_and_told_once_also_over_a_restart(flow, clock):
     awarded(flow)
     before = named(flow)
-    assert take(flow, an_order(0, test=True)) is Opt.IN
+    assert take(flow, an_order(0, test=True)).opt is Opt.IN
     tell(flow)
     assert notices(flow) == []
     clock.set(RUNNING)
@@ -360,7 +360,7 @@ def test_a_test_that_the_platform_ends_is_told(flow, clock, over):
     take(flow, an_order(0, test=True))
     clock.set(RUNNING)
     tell(flow)
-    assert take(flow, over(an_order(0, test=True))) is Opt.IN
+    assert take(flow, over(an_order(0, test=True))).opt is Opt.IN
     tell(flow)
     assert notices(flow) == [STARTED, ENDED]
 
@@ -375,7 +375,7 @@ def test_a_test_that_was_taken_back_before_its_start_is_not_played(flow, clock):
 
 @pytest.mark.parametrize("call", [a_need_call, an_award_call, an_order_call, a_peak_call])
 def test_a_test_of_any_kind_is_marked_and_moves_nothing(flow, clock, call):
-    assert take(flow, call(test=True)) is Opt.IN
+    assert take(flow, call(test=True)).opt is Opt.IN
     (entry,) = flow.store.inbox.tests()
     assert (entry.content.window, entry.decision) == (EVENING, Opt.IN)
     assert (flow.store.journal.ids(), flow.store.inbox.peaks(ZONE)) == ((), [])
@@ -383,5 +383,5 @@ def test_a_test_of_any_kind_is_marked_and_moves_nothing(flow, clock, call):
 
 def test_an_order_that_becomes_a_test_runs_no_more(flow, clock):
     ordered(flow, clock, running=True)
-    assert take(flow, an_order(1, test=True)) is Opt.IN
+    assert take(flow, an_order(1, test=True)).opt is Opt.IN
     assert asked_kw(flow) is None

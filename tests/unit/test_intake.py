@@ -8,7 +8,7 @@ import pytest
 from aggregator.intake import take, take_batch
 from aggregator.model.opportunity import Approved, Declined, Proposed, Stage
 from aggregator.model.time import Interval
-from aggregator.ports import CallBatch, CallKind, Opt
+from aggregator.ports import CallBatch, CallKind, Decision, Opt
 from aggregator.store import open_store
 from aggregator.workflow import Workflow
 from tests.builders import (
@@ -59,7 +59,7 @@ def flow(store, clock):
 
 
 def test_a_need_begins_an_opportunity_and_its_answer_is_durable(flow):
-    assert take(flow, a_need_call()) is Opt.IN
+    assert take(flow, a_need_call()).opt is Opt.IN
     one = named(flow)
     assert (one.stage, one.requirement) == (Stage.RECEIVED, a_requirement())
     entry = flow.store.inbox.get(key_of("requirement-1"))
@@ -70,21 +70,22 @@ def test_a_need_begins_an_opportunity_and_its_answer_is_durable(flow):
 def test_a_redelivery_gets_the_same_answer_and_makes_no_second_fact(flow, clock):
     take(flow, a_need_call())
     clock.set(EVENING.end)
-    assert take(flow, a_need_call()) is Opt.IN
+    assert take(flow, a_need_call()).opt is Opt.IN
     assert len(flow.store.journal.facts(NEED_ID)) == 1
     assert len(flow.store.inbox.all()) == 1
 
 
 def test_a_refused_event_stays_refused_and_is_one_alarm(flow):
     call = a_need_call(problem="zone MARS is not ours")
-    assert [take(flow, call), take(flow, call)] == [Opt.OUT, Opt.OUT]
+    refused = Decision(Opt.OUT, "zone MARS is not ours")
+    assert [take(flow, call), take(flow, call)] == [refused, refused]
     assert refusals(flow) == ["zone MARS is not ours"]
 
 
 def test_an_amended_need_goes_back_to_be_bid_for_again(flow):
     take(flow, a_need_call())
     bid_for(flow)
-    assert take(flow, a_need_call(1)) is Opt.IN
+    assert take(flow, a_need_call(1)).opt is Opt.IN
     assert (named(flow).stage, named(flow).draft, named(flow).submitted is None) == (
         Stage.RECEIVED,
         None,
@@ -94,14 +95,14 @@ def test_an_amended_need_goes_back_to_be_bid_for_again(flow):
 
 def test_a_need_taken_back_closes(flow):
     take(flow, a_need_call())
-    assert take(flow, cancelled(a_need_call())) is Opt.IN
+    assert take(flow, cancelled(a_need_call())).opt is Opt.IN
     assert named(flow).closed_because == "RequirementCancelled"
 
 
 def test_an_older_version_that_comes_late_changes_nothing(flow):
     take(flow, a_need_call(3))
-    assert take(flow, a_need_call(2)) is Opt.OUT
-    assert take(flow, cancelled(a_need_call(), modification=1)) is Opt.OUT
+    assert take(flow, a_need_call(2)).opt is Opt.OUT
+    assert take(flow, cancelled(a_need_call(), modification=1)).opt is Opt.OUT
     assert (named(flow).version, named(flow).stage) == (1, Stage.RECEIVED)
     assert refusals(flow) == [
         "event requirement-1 modification 2 does not follow 3",
@@ -111,21 +112,21 @@ def test_an_older_version_that_comes_late_changes_nothing(flow):
 
 def test_a_product_nobody_configured_is_refused(flow):
     call = a_need_call(content=a_requirement(product_id="moonlight"))
-    assert take(flow, call) is Opt.OUT
+    assert take(flow, call).opt is Opt.OUT
     assert refusals(flow) == ["product 'moonlight' is not configured"]
     assert named(flow).stage is Stage.NEW
 
 
 def test_a_need_whose_gate_has_closed_is_refused(flow, clock):
     clock.set(NOON + timedelta(hours=2))
-    assert take(flow, a_need_call()) is Opt.OUT
+    assert take(flow, a_need_call()).opt is Opt.OUT
     assert refusals(flow) == ["the gate for this window closed at 2025-01-15 14:00 GMT"]
 
 
 def test_the_same_event_id_of_another_platform_is_another_need(flow):
     take(flow, a_need_call())
     key = replace(key_of("requirement-1"), vtn_id="other")
-    assert take(flow, a_need_call(key=key, content=a_requirement(key=key))) is Opt.IN
+    assert take(flow, a_need_call(key=key, content=a_requirement(key=key))).opt is Opt.IN
     assert len(flow.store.journal.ids()) == 2
 
 
@@ -135,7 +136,7 @@ def test_the_same_event_id_of_another_platform_is_another_need(flow):
 def test_award_and_order_find_their_need_by_its_event_id(flow):
     one = awarded(flow)
     assert (one.stage, one.award.awarded_kw) == (Stage.AWARDED, (30.0, 50.0, 50.0, 20.0))
-    assert take(flow, an_order_call(opportunity_ref="requirement-1", at=LATER)) is Opt.IN
+    assert take(flow, an_order_call(opportunity_ref="requirement-1", at=LATER)).opt is Opt.IN
     one = named(flow)
     assert one.instruction.steps == an_instruction().steps
     assert one.orders[0].at == NOON
@@ -144,21 +145,21 @@ def test_award_and_order_find_their_need_by_its_event_id(flow):
 def test_a_reference_to_nothing_is_refused_and_not_matched_otherwise(flow):
     take(flow, a_need_call())
     bid_for(flow)
-    assert take(flow, an_award_call(opportunity_ref="requirement-9")) is Opt.OUT
+    assert take(flow, an_award_call(opportunity_ref="requirement-9")).opt is Opt.OUT
     assert refusals(flow) == ["Awarded is not allowed when NEW"]
     assert named(flow).award is None
 
 
 def test_an_award_for_a_bid_never_made_is_refused(flow):
     take(flow, a_need_call())
-    assert take(flow, an_award_call(opportunity_ref="requirement-1")) is Opt.OUT
+    assert take(flow, an_award_call(opportunity_ref="requirement-1")).opt is Opt.OUT
     assert refusals(flow) == ["Awarded is not allowed when RECEIVED"]
 
 
 def test_an_order_without_an_award_is_refused(flow):
     take(flow, a_need_call())
     bid_for(flow)
-    assert take(flow, an_order_call(opportunity_ref="requirement-1")) is Opt.OUT
+    assert take(flow, an_order_call(opportunity_ref="requirement-1")).opt is Opt.OUT
     assert refusals(flow) == ["Instructed is not allowed when SUBMITTED"]
 
 
@@ -183,7 +184,7 @@ def test_the_cancelled_award_of_a_scheduled_product_takes_its_order_back(flow):
 
 def test_a_cancelled_award_closes(flow):
     awarded(flow)
-    assert take(flow, cancelled(an_award_call(opportunity_ref="requirement-1"))) is Opt.IN
+    assert take(flow, cancelled(an_award_call(opportunity_ref="requirement-1"))).opt is Opt.IN
     assert (named(flow).stage, named(flow).award) == (Stage.CLOSED, None)
 
 
@@ -193,8 +194,8 @@ def test_a_cancelled_award_closes(flow):
 def test_without_a_reference_platform_zone_product_and_interval_decide(flow):
     take(flow, a_need_call())
     bid_for(flow)
-    assert take(flow, an_award_call()) is Opt.IN
-    assert take(flow, an_order_call()) is Opt.IN
+    assert take(flow, an_award_call()).opt is Opt.IN
+    assert take(flow, an_order_call()).opt is Opt.IN
     assert named(flow).instruction is not None
 
 
@@ -211,7 +212,7 @@ def test_without_a_reference_platform_zone_product_and_interval_decide(flow):
 def test_an_award_that_fits_nothing_is_refused_and_never_a_guess(flow, changes):
     take(flow, a_need_call())
     bid_for(flow)
-    assert take(flow, an_award_call(**changes)) is Opt.OUT
+    assert take(flow, an_award_call(**changes)).opt is Opt.OUT
     (reason,) = refusals(flow)
     assert "fits 0 opportunities" in reason
     assert named(flow).stage is Stage.SUBMITTED
@@ -220,14 +221,14 @@ def test_an_award_that_fits_nothing_is_refused_and_never_a_guess(flow, changes):
 def test_an_award_that_fits_two_is_refused(flow):
     take(flow, a_need_call())
     take(flow, a_need_call(event_id="requirement-2"))
-    assert take(flow, an_award_call()) is Opt.OUT
+    assert take(flow, an_award_call()).opt is Opt.OUT
     assert refusals(flow) == [f"event award-1 fits 2 opportunities in '{ZONE}', not one"]
 
 
 def test_what_is_closed_is_not_matched(flow):
     take(flow, a_need_call())
     flow.record(named(flow), Declined(NOON, "no", "ann"), by="ann")
-    assert take(flow, an_award_call()) is Opt.OUT
+    assert take(flow, an_award_call()).opt is Opt.OUT
     assert "fits 0 opportunities" in refusals(flow)[0]
 
 
@@ -238,8 +239,8 @@ def test_an_order_that_was_matched_keeps_its_place_when_it_is_amended_or_cancell
     take(flow, an_award_call())
     take(flow, an_order_call())
     take(flow, a_need_call(event_id="requirement-2"))
-    assert take(flow, an_order_call(1, at=LATER)) is Opt.IN
-    assert take(flow, cancelled(an_order_call(), modification=2, modified_at=LATER)) is Opt.IN
+    assert take(flow, an_order_call(1, at=LATER)).opt is Opt.IN
+    assert take(flow, cancelled(an_order_call(), modification=2, modified_at=LATER)).opt is Opt.IN
     assert named(flow).instruction is None
     assert refusals(flow) == []
 
@@ -248,26 +249,26 @@ def test_an_order_that_was_matched_keeps_its_place_when_it_is_amended_or_cancell
 
 
 def test_an_operational_call_under_a_standing_contract_enters_at_awarded(flow):
-    assert take(flow, an_order_call(product_id=CALL_PRODUCT)) is Opt.IN
+    assert take(flow, an_order_call(product_id=CALL_PRODUCT)).opt is Opt.IN
     one = named(flow, f"{VTN}:dispatch-1:{ZONE}")
     assert (one.stage, one.product_id, one.requirement) == (Stage.AWARDED, CALL_PRODUCT, None)
 
 
 @pytest.mark.parametrize("product_id", [PRODUCT, "moonlight"])
 def test_a_call_without_a_standing_contract_is_refused(flow, product_id):
-    assert take(flow, an_order_call(product_id=product_id)) is Opt.OUT
+    assert take(flow, an_order_call(product_id=product_id)).opt is Opt.OUT
     assert refusals(flow) == ["no bid, award or standing contract is behind this instruction"]
 
 
 def test_a_cancelled_call_ends_it_even_when_it_says_no_interval(flow):
     call = an_order_call(product_id=CALL_PRODUCT)
     take(flow, call)
-    assert take(flow, cancelled(call, interval=None, modified_at=LATER)) is Opt.IN
+    assert take(flow, cancelled(call, interval=None, modified_at=LATER)).opt is Opt.IN
     assert named(flow, f"{VTN}:dispatch-1:{ZONE}").instruction is None
 
 
 def test_a_cancellation_of_nothing_is_noted(flow):
-    assert take(flow, cancelled(an_order_call())) is Opt.IN
+    assert take(flow, cancelled(an_order_call())).opt is Opt.IN
     assert flow.store.inbox.get(key_of("dispatch-1", 1)).reason == "nothing of it runs"
     assert (flow.store.journal.ids(), refusals(flow)) == ((), [])
 
@@ -276,36 +277,36 @@ def test_a_cancellation_of_nothing_is_noted(flow):
 
 
 def test_a_test_event_is_noted_and_changes_nothing(flow):
-    assert take(flow, a_need_call(test=True)) is Opt.IN
+    assert take(flow, a_need_call(test=True)).opt is Opt.IN
     assert flow.store.journal.ids() == ()
     assert "test event" in flow.store.inbox.get(key_of("requirement-1")).reason
 
 
 def test_a_test_peak_moves_no_car(flow):
-    assert take(flow, a_peak_call(test=True)) is Opt.IN
+    assert take(flow, a_peak_call(test=True)).opt is Opt.IN
     assert flow.store.inbox.peaks(ZONE) == []
 
 
 def test_peaks_hold_until_amended_or_cancelled(flow):
-    assert take(flow, a_peak_call()) is Opt.IN
+    assert take(flow, a_peak_call()).opt is Opt.IN
     assert flow.store.inbox.peaks(ZONE) == [a_peak_window()]
     amended = a_peak_window(key=key_of("peak-1", 1), steps=some_steps(2))
-    assert take(flow, a_peak_call(1, content=amended)) is Opt.IN
+    assert take(flow, a_peak_call(1, content=amended)).opt is Opt.IN
     assert flow.store.inbox.peaks(ZONE) == [amended]
-    assert take(flow, cancelled(a_peak_call(), modification=2)) is Opt.IN
+    assert take(flow, cancelled(a_peak_call(), modification=2)).opt is Opt.IN
     assert flow.store.inbox.peaks(ZONE) == []
     assert flow.store.journal.ids() == ()
 
 
 def test_an_event_of_no_known_kind_is_refused(flow):
-    assert take(flow, a_call(kind=CallKind.UNKNOWN, content=None)) is Opt.OUT
+    assert take(flow, a_call(kind=CallKind.UNKNOWN, content=None)).opt is Opt.OUT
     assert len(refusals(flow)) == 1
 
 
 def test_a_batch_is_decided_event_by_event(flow):
     calls = (a_need_call(), a_need_call(event_id="requirement-2", problem="unreadable"), a_peak_call())
     decisions = take_batch(flow, CallBatch(VTN, "request-1", calls))
-    assert [decisions[call] for call in calls] == [Opt.IN, Opt.OUT, Opt.IN]
+    assert [decisions[call].opt for call in calls] == [Opt.IN, Opt.OUT, Opt.IN]
 
 
 # races
@@ -337,7 +338,7 @@ def test_an_award_that_was_overtaken_by_the_acknowledgement_is_taken_all_the_sam
     draft = a_draft(bid_id=NEED_ID)
     flow.record(named(flow), Proposed(NOON, draft), Approved(NOON, draft.digest, "bob"), by="test")
     racing = overtaken(flow, lambda: flow.acknowledged(draft.report_id))
-    assert take(racing, an_award_call(opportunity_ref="requirement-1")) is Opt.IN
+    assert take(racing, an_award_call(opportunity_ref="requirement-1")).opt is Opt.IN
     assert named(flow).stage is Stage.AWARDED
     assert named(flow).submitted == draft
     assert refusals(flow) == []
@@ -345,7 +346,7 @@ def test_an_award_that_was_overtaken_by_the_acknowledgement_is_taken_all_the_sam
 
 def test_two_deliveries_at_once_make_one_fact_and_get_one_answer(flow):
     racing = overtaken(flow, lambda: take(flow, a_need_call()))
-    assert take(racing, a_need_call()) is Opt.IN
+    assert take(racing, a_need_call()).opt is Opt.IN
     assert len(flow.store.journal.facts(NEED_ID)) == 1
     assert refusals(flow) == []
 
@@ -364,5 +365,5 @@ def test_an_order_that_stands_before_its_award_in_one_message_is_taken_all_the_s
     order = an_order_call(opportunity_ref="requirement-1")
     award = an_award_call(opportunity_ref="requirement-1")
     answers = take_batch(flow, CallBatch(VTN, "request-1", (order, award)))
-    assert set(answers.values()) == {Opt.IN}
+    assert set(answers.values()) == {Decision(Opt.IN)}
     assert named(flow).instruction is not None

@@ -15,7 +15,7 @@ from aggregator.model.errors import RuleViolation
 from aggregator.model.fleet import ExportSource, Fleet
 from aggregator.model.market import Direction
 from aggregator.model.opportunity import OptedOut, Stage
-from aggregator.ports import Opt, OptOut
+from aggregator.ports import Decision, Opt, OptOut
 from aggregator.settlement import instructed_wh, settle
 from aggregator.store import open_store
 from dispatch.controller import Controller
@@ -121,12 +121,12 @@ def test_what_was_delivered_cannot_be_taken_back(flow, clock):
 
 def test_a_redelivery_is_answered_by_what_holds_now(flow, clock):
     one = delivering(flow, clock)
-    assert take(flow, an_order_call(**REF)) is Opt.IN
+    assert take(flow, an_order_call(**REF)).opt is Opt.IN
     flow.withdraw(one, "a charger recall", "tim")
-    assert take(flow, an_order_call(**REF)) is Opt.OUT
-    assert take(flow, an_award_call(**REF)) is Opt.OUT
-    assert take(flow, an_order_call(1, **REF)) is Opt.OUT
-    assert take(flow, cancelled(an_order_call(**REF), modification=2)) is Opt.IN
+    assert take(flow, an_order_call(**REF)).opt is Opt.OUT
+    assert take(flow, an_award_call(**REF)) == Decision(Opt.OUT, "we have opted out of it since")
+    assert take(flow, an_order_call(1, **REF)).opt is Opt.OUT
+    assert take(flow, cancelled(an_order_call(**REF), modification=2)).opt is Opt.IN
 
 
 def test_a_call_under_a_standing_contract_is_opted_out_of_alone(flow):
@@ -146,7 +146,7 @@ def test_a_call_under_a_standing_contract_is_opted_out_of_alone(flow):
 )
 def test_an_order_where_no_car_may_ever_deliver_is_refused(flow, site):
     flow.store.fleet.replace(Fleet((a_car(site=site),), "f" * 64), NOON, "fleet.csv")
-    assert take(flow, an_order_call(product_id=CALL_PRODUCT)) is Opt.OUT
+    assert take(flow, an_order_call(product_id=CALL_PRODUCT)).opt is Opt.OUT
     assert refusals(flow) == [f"no car of {ZONE} may deliver anything"]
 
 
@@ -156,7 +156,7 @@ def test_a_zone_of_cars_that_only_charge_serves_orders_for_load(flow):
     )
     site = a_site(export_source=ExportSource.NONE)
     flow.store.fleet.replace(Fleet((a_car(site=site),), "f" * 64), NOON, "fleet.csv")
-    assert take(flow, an_order_call(product_id=CALL_PRODUCT)) is Opt.IN
+    assert take(flow, an_order_call(product_id=CALL_PRODUCT)).opt is Opt.IN
 
 
 @pytest.fixture
