@@ -56,6 +56,10 @@ class Book:
         """Return a zone's standing signals."""
         return self._pages[zone].peaks
 
+    def windows(self, zone: str) -> Sequence[Interval]:
+        """Return the windows of a zone's awarded bids."""
+        return tuple(one.window for one in self._pages[zone].opportunities)
+
     def targets(self, now: datetime) -> list[ZoneTarget]:
         """Return the target of every zone that is in a window at ``now``."""
         found = (

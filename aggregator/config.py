@@ -7,6 +7,7 @@ range: a typo must not become a default. ``config/gateway.toml`` shows every key
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date, time
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -74,7 +75,7 @@ class FleetSettings(Row):
     @field_validator("holidays")
     @classmethod
     def _known_calendar(cls, code: str) -> str:
-        return Calendar(code).code
+        return Calendar.named(code).code
 
 
 class LinkSettings(Row):
@@ -103,12 +104,33 @@ class DispatchSettings(Row):
 
 
 class TariffBand(Row):
-    """One ``[[tariff]]``: local times of day and what a kWh costs and earns then."""
+    """One ``[[tariff]]``: local times of day, what a kWh costs and earns then, and since which date."""
 
+    valid_from: date | None = None
     from_local: LocalTime
     until_local: LocalTime
     import_gbp_per_kwh: Finite
     export_gbp_per_kwh: Finite
+
+
+class PriceSettings(Row):
+    """``[prices]``: half-hourly prices from files, or a flat one for exports, in place of the tariff's.
+
+    ``beyond`` names what holds where a file says nothing: the tariff's bands, or the price of a week before.
+    A day's prices, from 23:00 local, are known from ``published_local`` of the day before.
+    """
+
+    import_csv: Path | None = None
+    export_csv: Path | None = None
+    export_gbp_per_kwh: Finite | None = None
+    beyond: Literal["tariff", "week_before"] = "tariff"
+    published_local: LocalTime = time(16)
+
+    @model_validator(mode="after")
+    def _one_export(self) -> "PriceSettings":
+        if self.export_csv is not None and self.export_gbp_per_kwh is not None:
+            raise Clash("export_gbp_per_kwh", f"{self.export_gbp_per_kwh:g}", "left out beside export_csv")
+        return self
 
 
 class BiddingSettings(Row):
@@ -159,6 +181,17 @@ class DeskSettings(Row):
     rule: tuple[ApprovalRule, ...] = ()
 
 
+def _must_cover_the_day(bands: Sequence[TariffBand]) -> None:
+    """Refuse bands of one tariff that overlap or leave a gap."""
+    ordered = sorted(bands, key=lambda band: band.from_local)
+    if len({band.from_local for band in bands}) < len(bands):
+        raise Clash("", "two bands that begin at the same time", "bands that cover the day once")
+    for band, following in zip(ordered, [*ordered[1:], ordered[0]], strict=True):
+        if band.until_local != following.from_local:
+            found = f"a band until {band.until_local:%H:%M}, the next from {following.from_local:%H:%M}"
+            raise Clash("", found, "bands that cover the day once")
+
+
 class _Variables(EnvSettingsSource):
     """The environment, in which a number can only be text."""
 
@@ -182,6 +215,7 @@ class Settings(BaseSettings):
     bidding: BiddingSettings = BiddingSettings()
     desk: DeskSettings = DeskSettings()
     tariff: tuple[TariffBand, ...] = Field(min_length=1)
+    prices: PriceSettings = PriceSettings()
     market: tuple[MarketFile, ...] = Field(min_length=1)
 
     @classmethod
@@ -199,13 +233,10 @@ class Settings(BaseSettings):
     @field_validator("tariff")
     @classmethod
     def _whole_day(cls, bands: tuple[TariffBand, ...]) -> tuple[TariffBand, ...]:
-        ordered = sorted(bands, key=lambda band: band.from_local)
-        if len({band.from_local for band in bands}) < len(bands):
-            raise Clash("", "two bands that begin at the same time", "bands that cover the day once")
-        for band, following in zip(ordered, [*ordered[1:], ordered[0]], strict=True):
-            if band.until_local != following.from_local:
-                found = f"a band until {band.until_local:%H:%M}, the next from {following.from_local:%H:%M}"
-                raise Clash("", found, "bands that cover the day once")
+        for since in {band.valid_from for band in bands}:
+            _must_cover_the_day([band for band in bands if band.valid_from == since])
+        if all(band.valid_from for band in bands):
+            raise Clash("", "valid_from in every band", "some bands without valid_from: the tariff before")
         return bands
 
     @cached_property
@@ -242,7 +273,7 @@ def read_settings(path: Path, database: str | None = None) -> Settings:
         faults.append(Fault("environment", str(error), "JSON for a table, text for a value"))
     faults = [_from_environment(fault, path.name) for fault in faults]
     faults += _stray_variables()
-    said = settings.model_dump(include={"fleet", "bidding", "desk"}) if settings else data
+    said = settings.model_dump(include={"fleet", "bidding", "desk", "prices"}) if settings else data
     faults += _cross_faults(said, markets, path)
     people = tuple(f"{path.name}: desk{part}" for part in (".user", ".two_people"))
     if not any(fault.where.startswith(people) or fault.where == f"{path.name}: desk" for fault in faults):
@@ -310,12 +341,15 @@ def _cross_faults(data: Mapping[str, object], markets: Sequence[MarketFile], pat
     ):
         for name in sorted({name for name in named if named.count(name) > 1}):
             yield Fault(f"{path.name}: {where}", name, f"each once; it stands {named.count(name)} times")
-    for where, file, what in (
-        ("fleet.history", fleet.get("history"), "a sessions file"),
-        ("bidding.acceptance", _table(data, "bidding").get("acceptance"), "a file of dispatch records"),
+    prices, bidding = _table(data, "prices"), _table(data, "bidding")
+    for where, file, allowed in (
+        ("fleet.history", fleet.get("history"), "a sessions file that exists"),
+        ("bidding.acceptance", bidding.get("acceptance"), "a file of dispatch records that exists"),
+        ("prices.import_csv", prices.get("import_csv"), "a price file that exists"),
+        ("prices.export_csv", prices.get("export_csv"), "a price file that exists"),
     ):
         if isinstance(file, str | Path) and not (path.parent / file).is_file():
-            yield Fault(f"{path.name}: {where}", str(file), f"{what} that exists")
+            yield Fault(f"{path.name}: {where}", str(file), allowed)
 
 
 def _desk_faults(desk: Mapping[str, object], source: str) -> Iterator[Fault]:
@@ -345,10 +379,14 @@ def _texts(names: object) -> list[str]:
 
 
 def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
-    history, acceptance = settings.fleet.history, settings.bidding.acceptance
-    changes: dict[str, object] = {}
-    if history is not None:
-        changes["fleet"] = settings.fleet.model_copy(update={"history": base / history})
-    if acceptance is not None:
-        changes["bidding"] = settings.bidding.model_copy(update={"acceptance": base / acceptance})
-    return settings.model_copy(update=changes)
+    fleet, prices, bidding = settings.fleet, settings.prices, settings.bidding
+    named = {name: getattr(prices, name) for name in ("import_csv", "export_csv")}
+    absolute = {name: base / path for name, path in named.items() if path is not None}
+    history = base / fleet.history if fleet.history is not None else None
+    acceptance = base / bidding.acceptance if bidding.acceptance is not None else None
+    changed = {
+        "fleet": fleet.model_copy(update={"history": history}),
+        "bidding": bidding.model_copy(update={"acceptance": acceptance}),
+        "prices": prices.model_copy(update=absolute),
+    }
+    return settings.model_copy(update=changed)

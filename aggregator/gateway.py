@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_rando
 from aggregator.book import Book
 from aggregator.config import Settings
 from aggregator.files.sessions import read_sessions
-from aggregator.forecast import History
+from aggregator.forecast import Calendar, History
 from aggregator.intake import take_batch
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
 from aggregator.model.market import Draft, Plan, Requirement
@@ -76,12 +76,12 @@ class Gateway:
         self.fleets = fleets_of(store)
         self.workflow = workflow_of(settings, store, clock)
         self.book = Book(store, settings.fleet.zones)
-        self.prices = prices_of(settings, self.book.peaks)
+        self.prices = prices_of(settings, self.book.peaks, windows=self.book.windows)
         self.lag = 2 * timedelta(seconds=settings.dispatch.reporting_interval_s)
         self.recorder = Recorder(store, self.fleet, clock, self.lag)
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
         history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
-        past = TrackRecord(store, settings.products)
+        past = TrackRecord(store, settings.products, Calendar(settings.fleet.holidays))
         self.proposer = Proposer(settings, self.fleet, history, store.inbox.peaks, past)
         self.news = News(store.journal)
         self.rehearsals = Rehearsals(store)
@@ -261,11 +261,19 @@ class Gateway:
             if not self.store.nominations.between(opportunity.zone, span):
                 plan = self._plan_to_freeze(opportunity.zone, span, now) or plan
                 self.workflow.freeze_nominations(opportunity.zone, plan, self._standing(opportunity, span))
+                self._draft_anew(opportunity.zone, span, now)
                 frozen = True
             nominations = self.store.nominations.between(opportunity.zone, span)
             if self.reporting.queue_nomination(opportunity.vtn_id, nominations, now):
                 self._nominated.add(name)
         return frozen
+
+    def _draft_anew(self, zone: str, span: Interval, now: datetime) -> None:
+        """Make new drafts of those that count on holding base discharge back that was nominated just now."""
+        for one in self.store.journal.find(zone=zone, overlapping=span, stages=(Stage.IN_REVIEW,)):
+            draft, is_open = one.draft, now < self.workflow.gate_closes_at(one)
+            if is_open and draft is not None and draft.kept_kw != draft.base_kw:
+                self._propose(one, now)
 
     def _plan_to_freeze(self, zone: str, span: Interval, now: datetime) -> Plan | None:
         """Return the zone's plan that was made last: what all its bids of the day stand on."""

@@ -37,7 +37,7 @@ class Terms:
         bidding: The configuration.
         rule: For prices.
         acceptance: Prices cleared before.
-        cleared_as: What a product is called there, by id.
+        cleared_as: What a product is called there, by id, where it is not its id.
         past: What was delivered of what was committed.
     """
 
@@ -111,7 +111,7 @@ def prepared(
     bids = [span for span in (*spans.values(), *committed) if span is not None]
     plan = standing.plan or day.plan
     base = runs_of(plan.base_discharge_kw) if direction is Direction.UP else ()
-    joint = joint_spans([*bids, *base], day.tariff.red)
+    joint = joint_spans([*bids, *base], day.tariff.red, day.cheap)
     window = next(span for span in joint if span.holds(mine))
     inside = sorted(
         (
@@ -246,8 +246,9 @@ def _costs(
 
 def _asking(terms: Terms, one: Asked, costs: _Costs, known_at: datetime) -> Asking:
     """Return the price asked: with no ceiling never less than the dearest energy costs."""
-    ceiling = one.need.utilisation_ceiling
-    cleared = terms.acceptance.prices(one.need.zone, terms.cleared_as[one.need.product_id], known_at)
+    ceiling, name = one.need.utilisation_ceiling, one.need.product_id
+    product = terms.cleared_as.get(name, name)
+    cleared = terms.acceptance.prices(one.need.zone, product, known_at)
     cost = costs.cheapest if ceiling is not None else costs.dearest
     return terms.rule.ask(max(0.0, cost), ceiling, cleared)
 

@@ -66,7 +66,7 @@ class Proposer:
             },
             past,
         )
-        self._day: tuple[tuple[str, date, datetime], ZoneDay | str] | None = None
+        self._day: tuple[tuple[object, ...], ZoneDay | str] | None = None
 
     def propose(self, workflow: Workflow, opportunity: Opportunity, now: datetime) -> Opportunity:
         """Put a draft up for review, or decline with the reason; draft anew what else it changes.
@@ -111,17 +111,19 @@ class Proposer:
         """
         if need.slots[0].end - need.slots[0].start < HALF_HOUR:
             return "the model works in half-hours; the requirement's slots are shorter"
-        found = self._zone_day(need.zone, delivery_day(need.window.start), now)
+        others = (other.opportunity.window for other in standing.others)
+        windows = tuple(sorted({need.window, *others}))
+        found = self._zone_day(need.zone, delivery_day(need.window.start), now, windows)
         if isinstance(found, str):
             return found
         asked = Asked(name or need.key.event_id, need, product)
         return prepared(found, self._terms, asked, standing, now, self._fleet.digest)
 
-    def _zone_day(self, zone: str, day: date, now: datetime) -> ZoneDay | str:
+    def _zone_day(self, zone: str, day: date, now: datetime, windows: tuple[Interval, ...]) -> ZoneDay | str:
         """Return the zone's day; the needs of one pass share it."""
-        key = (zone, day, now)
+        key = (zone, day, now, windows)
         if self._day is None or self._day[0] != key:
-            found = zone_day(self._settings, self._fleet, self._history, self._peaks, zone, day, now)
+            found = zone_day(self._settings, self._fleet, self._history, self._peaks, zone, day, now, windows)
             self._day = (key, found)
         return self._day[1]
 

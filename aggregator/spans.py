@@ -1,14 +1,14 @@
 """Which half-hours of a day share one battery: the windows that bids are made in.
 
 A bid window widens over the red half-hours that touch it. Windows that then touch are one, as are windows
-with a short gap, in which cars could hardly recharge. So is a window with a later one in which the zone is
-committed already, by a bid or by base discharge that is nominated: what was promised there must not be given
-before. All others stand alone, the later ones for cars that may have given all they could in the earlier
-ones.
+with a short gap, in which cars could hardly recharge. So is a window with a later one in which a bid of the
+zone stands already, and with a later run of nominated base discharge, if no cheap half-hours lie between in
+which its energy would be put back: what was promised there must not be given before. All others stand alone,
+the later ones for cars that may have given all they could in the earlier ones.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aggregator.bidding.problem import MAX_SLOTS, BoolArray
 from aggregator.model.time import Interval
@@ -26,12 +26,14 @@ class Span:
     Attributes:
         first: Of the plan's half-hours.
         stop: First one after it.
-        committed: Whether bids or base discharge stand in it already.
+        committed: Whether bids stand in it already.
+        base: Whether it is a run of base discharge.
     """
 
     first: int
     stop: int
     committed: bool = False
+    base: bool = False
 
     @property
     def slots(self) -> slice:
@@ -63,28 +65,39 @@ def runs_of(base_kw: Sequence[float]) -> tuple[Span, ...]:
         if kw > NOTHING_KW:
             last = found[-1] if found and found[-1].stop == slot else None
             if last is not None:
-                found[-1] = Span(last.first, slot + 1, committed=True)
+                found[-1] = Span(last.first, slot + 1, base=True)
             else:
-                found.append(Span(slot, slot + 1, committed=True))
+                found.append(Span(slot, slot + 1, base=True))
     return tuple(found)
 
 
-def joint_spans(spans: Sequence[Span], red: BoolArray) -> tuple[Span, ...]:
+def joint_spans(spans: Sequence[Span], red: BoolArray, cheap: BoolArray) -> tuple[Span, ...]:
     """Return the windows that bids are made in, in order; each given span lies in one of them.
 
     A red half-hour that would make a window longer than 48 is left out; so is a merger.
+
+    Args:
+        spans: Bid windows, needs and standing bids alike, and runs of base discharge.
+        red: Half-hours of the peak, shape (slots,).
+        cheap: Half-hours in which energy is put back, shape (slots,).
     """
     joint: list[Span] = []
     for span in sorted((_widened(span, red) for span in spans), key=lambda one: (one.first, one.stop)):
         last = joint[-1] if joint else None
-        gap = span.first - last.stop if last is not None else 0
-        if last is not None and (gap <= SHORT_GAP or span.committed):
-            both = Span(last.first, max(last.stop, span.stop), last.committed or span.committed)
-            if both.count <= MAX_SLOTS or gap < 0:
+        if last is not None and _shares(last, span, cheap):
+            both = Span(last.first, max(last.stop, span.stop))
+            if both.count <= MAX_SLOTS or span.first < last.stop:
                 joint[-1] = both
                 continue
         joint.append(span)
     return tuple(joint)
+
+
+def _shares(last: Span, span: Span, cheap: BoolArray) -> bool:
+    """Whether a span shares the battery with the window before it."""
+    if span.first - last.stop <= SHORT_GAP or span.committed:
+        return True
+    return span.base and not cheap[last.stop : span.first].any()
 
 
 def _widened(span: Span, red: BoolArray) -> Span:
@@ -93,5 +106,5 @@ def _widened(span: Span, red: BoolArray) -> Span:
         first -= 1
     while stop < len(red) and red[stop]:
         stop += 1
-    wide = Span(first, stop, span.committed)
+    wide = replace(span, first=first, stop=stop)
     return wide if wide.count <= MAX_SLOTS else span

@@ -10,6 +10,7 @@ import numpy as np
 from aggregator.config import Settings
 from aggregator.energy import (
     BasePlan,
+    BoolArray,
     CarArrays,
     FleetWindow,
     FloatArray,
@@ -28,6 +29,7 @@ from aggregator.wiring import prices_of
 
 SLOT_HOURS = HALF_HOUR / HOUR
 LEAST_GUARD_SOC = 0.02
+CHEAP_PART = 0.25
 
 PeaksKnown = Callable[[str, datetime], Sequence[PeakWindow]]
 """A zone's standing signals by what was received until an instant: the store's, for bid and audit alike."""
@@ -56,6 +58,12 @@ class ZoneDay:
     tariff: Tariff
     plan: Plan
     guard_soc: float
+
+    @property
+    def cheap(self) -> BoolArray:
+        """The cheapest quarter of half-hours, in which energy is put back, shape (slots,)."""
+        price = self.tariff.import_gbp_per_kwh
+        return np.asarray((price <= np.quantile(price, CHEAP_PART)) & ~self.tariff.red)
 
     def windows(
         self, span: Span, earlier: Sequence[Span], *, up: bool
@@ -112,15 +120,28 @@ def zone_day(
     zone: str,
     day: date,
     known_at: datetime,
+    bid_windows: Sequence[Interval] = (),
 ) -> ZoneDay | str:
-    """Return a zone's day as known at an instant, or why nothing is known of it."""
+    """Return a zone's day as known at an instant, or why nothing is known of it.
+
+    Args:
+        settings: Tariff, holidays, how many days to draw.
+        fleet: The cars.
+        history: Their past.
+        peaks: Standing signals.
+        zone: Which.
+        day: The local day whose noon starts it.
+        known_at: Nothing learnt later is looked at.
+        bid_windows: Of the day's needs: of equal prices, charging goes elsewhere first (P13).
+    """
     slots = horizon_slots(day)
     cars = fleet.in_zone(zone)
-    calendar = Calendar(settings.fleet.holidays)
-    drawn = scenarios(history, cars, day, known_at, settings.bidding.scenarios, calendar=calendar)
+    count, calendar = settings.bidding.scenarios, Calendar(settings.fleet.holidays)
+    drawn = scenarios(history, cars, day, known_at, count, calendar=calendar)
     if not cars or not drawn:
         return f"no cars in {zone}" if not cars else "no history of like days to forecast from"
-    tariff = prices_of(settings, lambda one: peaks(one, known_at))(zone, slots)
+    prices = prices_of(settings, lambda one: peaks(one, known_at), known_at, lambda _: bid_windows)
+    tariff = prices(zone, slots)
     arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end)
     plans = tuple(base_plan(arrays, scenario.stay, tariff, SLOT_HOURS) for scenario in drawn)
     return ZoneDay(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aggregator.energy.program import Program, fixed, solve
 from dispatch.split_problem import BoolArray, FloatArray
-from dispatch.split_solver import Program, fixed, solve
 
 _SAME_KWH = 1e-8
 _ROUNDS = 8

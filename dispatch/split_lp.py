@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aggregator.energy.program import Program, solve
 from dispatch.split_least import Costs, chosen
 from dispatch.split_problem import BoolArray, FloatArray, IntArray
-from dispatch.split_solver import Program, solve
 from dispatch.split_units import FREE, Units
 
 Rooms = tuple[FloatArray, FloatArray]

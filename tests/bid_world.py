@@ -10,6 +10,7 @@ import numpy as np
 
 from aggregator.config import Settings, read_settings
 from aggregator.forecast import History, Session
+from aggregator.model.fleet import Fleet
 from aggregator.model.market import Requirement
 from aggregator.model.opportunity import Opportunity, Received
 from aggregator.model.time import Interval
@@ -47,8 +48,17 @@ def a_need(start: float, end: float, kw: float = 100.0, event: str = "need-1", *
     return replace(need, **changes)
 
 
-def a_past(cars: int, days: int = 12, *, seed: int | None = None, soc: float = 0.9) -> History:
-    """Return evenings at home: all cars from 15:00 to 07:30 with much energy, or, with a seed, at random."""
+def a_zone(cars: int) -> Fleet:
+    """Return cars of the zone, each alone at home."""
+    fleet = a_fleet(cars)
+    homes = tuple(replace(car, site=a_site(site_id=car.site.site_id, zone=ZONE)) for car in fleet.cars)
+    return replace(fleet, cars=homes)
+
+
+def a_past(
+    cars: int, days: int = 12, *, seed: int | None = None, soc: float = 0.9, arrive: float = 15
+) -> History:
+    """Return evenings at home: all cars to 07:30 with much energy, or, with a seed, at random."""
     draw = np.random.default_rng(seed)
     sessions = []
     for back in range(1, days + 1):
@@ -59,7 +69,7 @@ def a_past(cars: int, days: int = 12, *, seed: int | None = None, soc: float = 0
             early, full = (
                 (draw.uniform(-1.0, 4.0), draw.uniform(0.35, 0.95)) if seed is not None else (0, soc)
             )
-            plugged = Interval(start + timedelta(hours=15 + early), start + timedelta(hours=31.5))
+            plugged = Interval(start + timedelta(hours=arrive + early), start + timedelta(hours=31.5))
             sessions.append(Session(f"car-{n}", plugged, 10.0, full))
     return History.of(sessions)
 
@@ -97,18 +107,13 @@ def a_world(folder: Path, *, cars: int = 10, past: History | None = None, red: b
     settings = settings.model_copy(update={"bidding": settings.bidding.model_copy(update=said)})
     desk = settings.desk.model_copy(update={"rule": ()})
     settings = settings.model_copy(update={"desk": desk})
-    fleet = a_fleet(cars)
-    homes = tuple(
-        replace(car, site=a_site(site_id=car.site.site_id, zone=ZONE), default_intent=car.default_intent)
-        for car in fleet.cars
-    )
     peak = a_peak_window(zone=ZONE, steps=some_steps(*[2] * 6, slots=PEAK.slots(timedelta(minutes=30))))
     clock = FakeClock(KNOWN_AT)
     with open_store(url, create=True) as store:
         workflow = workflow_of(settings, store, clock)
         proposer = Proposer(
             settings,
-            replace(fleet, cars=homes),
+            a_zone(cars),
             past or a_past(cars),
             lambda zone, known_at: (peak,) if red else (),
         )

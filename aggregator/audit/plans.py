@@ -10,7 +10,7 @@ from aggregator.audit.evidence import Evidence, Finding
 from aggregator.bidding import Bids, Infeasible, holds, propose
 from aggregator.drafting import per_need_slot
 from aggregator.files.sessions import read_sessions
-from aggregator.forecast import History, horizon_slots
+from aggregator.forecast import Calendar, History, horizon_slots
 from aggregator.model.market import Draft, Requirement
 from aggregator.model.opportunity import Declined, Proposed, Received, Withdrawn
 from aggregator.model.time import Interval, utc_text
@@ -142,7 +142,10 @@ def _again(evidence: Evidence, history: History, need: Requirement, draft: Draft
     if known_at is None:
         return "no model made it"
     store, products = evidence.store, evidence.settings.products
-    fleet, past = evidence.fleets.at(known_at), TrackRecord(store, products)
+    fleet, past = (
+        evidence.fleets.at(known_at),
+        TrackRecord(store, products, Calendar(evidence.settings.fleet.holidays)),
+    )
     proposer = Proposer(evidence.settings, fleet, history, store.inbox.peaks, past)
     slots = horizon_slots(delivery_day(need.window.start))
     day = Interval(slots[0].start, slots[-1].end)

@@ -81,8 +81,9 @@ def _held_for(problem: Problem, offered_kw: FloatArray, relaxed: Optimum) -> Flo
     if np.abs(asked.bid_kw - relaxed.bids.bid_kw).sum() <= _SAME * relaxed.bids.bid_kw.sum():
         return relaxed.bids.held_kw
     again = optimise(problem, Search(fixed_kw=asked.bid_kw, cuts=relaxed.cuts))
-    held_kw = again.bids.held_kw if again.run.solved else relaxed.bids.held_kw
-    return np.where(held_kw < _ROUNDING_KW, 0.0, held_kw) * offered_kw.any(axis=1, keepdims=True)
+    both = [relaxed.bids.held_kw, *([again.bids.held_kw] if again.run.solved else [])]
+    needed = [np.where(kw < _ROUNDING_KW, 0.0, kw) * offered_kw.any(axis=1, keepdims=True) for kw in both]
+    return max(needed, key=lambda kw: worth_gbp(problem, replace(asked, held_kw=kw)))
 
 
 def _proposal(

@@ -24,7 +24,7 @@ class BadScenario:
 
 @dataclass(frozen=True, slots=True)
 class Tranche:
-    """A part of a bid, the cheapest first.
+    """A part of a bid, from nothing up.
 
     Attributes:
         up_to_kw: The bid's highest level where this part ends. [kW]

@@ -46,13 +46,11 @@ class Optimum:
         bids: Bids and hold-back, at the size before the factor.
         run: How it ended.
         cuts: The rows it took, to begin another search with.
-        bound_gbp: The most that the programme thinks can be earned. [GBP]
     """
 
     bids: Bids
     run: SolverRun
     cuts: frozenset[Cut]
-    bound_gbp: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +168,7 @@ class _Program:
         model.rows = pyo.ConstraintList()
         if asked.exclusive:
             self._add_exclusive()
-        if problem.cvar is not None and asked.fixed_kw is None:
+        if problem.cvar is not None:
             self._add_cvar()
         model.earned = pyo.Objective(expr=self._objective(), sense=pyo.maximize)
 
@@ -299,15 +297,14 @@ class _Program:
         whole = self._asked.whole or self._asked.exclusive
         run = solve(self._model, self._choice, relative_gap=_MILP_GAP if whole else 0.0)
         if not run.solved:
-            return Optimum(Bids.nothing(self._problem), run, frozenset(), -np.inf)
+            return Optimum(Bids.nothing(self._problem), run, frozenset())
         bid_kw, held_kw = np.zeros(self._problem.shape), np.zeros(self._problem.shape)
         for q, levels in self._levels.items():
             for t, variable in levels.items():
                 bid_kw[q, t] = _at_least_0(variable)
         for q, t in self._places:
             held_kw[q, t] = _at_least_0(self._model.held[q, t])
-        bound = float(pyo.value(self._model.earned)) * self._problem.slot_hours / 1000.0
-        return Optimum(Bids(bid_kw, held_kw), run, frozenset(), bound)
+        return Optimum(Bids(bid_kw, held_kw), run, frozenset())
 
     def unmet_kw(self) -> FloatArray:
         """Return u of the last solution, shape (scenarios, lines). [kW]"""

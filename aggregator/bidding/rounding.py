@@ -21,7 +21,9 @@ programming is tried. [-]"""
 
 MILP_TIME_S = 5.0
 _MAX_MOVES = 200
-_MAX_TRIALS = 4000
+_MAX_TRIALS, _MAX_LONG_TRIALS = 4000, 60
+_SHORT = 12
+"""Half-hours up to which a window has a table; looking at a bid of a longer one is a search."""
 _ROUNDING = 1e-6
 _GBP_NOISE = 1e-9
 
@@ -95,11 +97,11 @@ def _raised(problem: Problem, bid_kw: FloatArray) -> FloatArray | None:
 def _climbed(problem: Problem, start_kw: FloatArray, held_kw: FloatArray) -> FloatArray:
     """Follow the best single move while one earns more."""
     best_kw, best = start_kw, _worth(problem, start_kw, held_kw)
-    trials = 0
+    left = _MAX_TRIALS if len(problem.slots) <= _SHORT else _MAX_LONG_TRIALS
     for _ in range(_MAX_MOVES):
         moves = list(_moves(problem, best_kw))
-        trials += len(moves)
-        if not moves or trials > _MAX_TRIALS:
+        left -= len(moves)
+        if not moves or left < 0:
             break
         worths = [_worth(problem, kw, held_kw) for kw in moves]
         top = int(np.argmax(worths))

@@ -101,4 +101,7 @@ def _within(
 
 
 def _same(part: FleetWindow, window: FleetWindow) -> bool:
-    return bool((part.exportable_kwh >= window.exportable_kwh - TINY_KWH).all())
+    """Whether the tier holds all that the cars can give in the window at their power."""
+    most_kwh = window.discharge_kw * window.slot_hours * (window.depart - window.arrive)
+    given_kwh = np.minimum(window.exportable_kwh, most_kwh)
+    return bool((part.exportable_kwh >= given_kwh - TINY_KWH).all())

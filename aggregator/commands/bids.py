@@ -13,11 +13,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from aggregator.commands.bid_text import details, in_words
 from aggregator.commands.context import Context
 from aggregator.desk import why_closed
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.market import Draft, Instruction
-from aggregator.model.opportunity import Declined, Opportunity, Stage, SubmissionFailed, Withdrawn
+from aggregator.model.opportunity import Declined, Opportunity, SubmissionFailed, Withdrawn
 from aggregator.model.time import LONDON, utc_text
 from aggregator.workflow import Workflow
 
@@ -92,8 +93,10 @@ def show(context: typer.Context, bid: Bid) -> None:
             for version, fact, by, _ in workflow.store.journal.facts(one.opportunity_id)
         ]
         orders = [_order(order) for order in one.in_force]
-        body = {**_summary(one, workflow), **_details(one), "orders": orders, "facts": facts}
-    lines = [f"{name}: {value}" for name, value in body.items() if name != "facts"]
+        body = {**_summary(one, workflow), **details(one), "orders": orders, "facts": facts}
+    told = ("why", "base_kw", "kept_kw", "offered_kw", "by", "version", "facts")
+    lines = [f"{name}: {value}" for name, value in body.items() if name not in told]
+    lines += in_words(one)
     for row in facts:
         because = f": {row['reason']}" if "reason" in row else ""
         lines.append(f"  {row['version']:>3} {row['at']} {row['fact']} by {row['by']}{because}")
@@ -242,30 +245,6 @@ def _summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
         "awarded_kw": list(one.award.awarded_kw) if one.award else None,
         "dno_holds_kw": list(one.submitted.offered_kw) if one.submitted and not closed else None,
         "closed_because": closed,
-    }
-
-
-def _details(one: Opportunity) -> dict[str, object]:
-    if one.draft is None or one.stage is Stage.NEW:
-        return {}
-    why = one.draft.why
-    return {
-        "by": one.draft.by,
-        "version": one.draft.version,
-        "base_kw": list(one.draft.base_kw),
-        "kept_kw": list(one.draft.kept_kw),
-        "why": {
-            "binding": list(why.binding),
-            "bad_scenarios": list(why.bad_scenarios),
-            "marginal_cost_gbp_per_mwh": round(why.marginal_cost_gbp_per_mwh, 2),
-            "held_back_kwh": round(why.held_back_kwh, 3),
-            "factor": why.factor,
-            "cars": why.cars,
-            "scenarios": why.scenarios,
-            "solver": why.solver,
-            "margin_p10_gbp": round(why.margin_p10_gbp, 2),
-            "inputs": why.inputs_digest,
-        },
     }
 
 

@@ -155,7 +155,7 @@ def _forecast(
     able = None
     if cars and drawn:
         arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end)
-        tariff = prices_of(settings, lambda name: store.inbox.peaks(name, known_at))(zone, slots)
+        tariff = prices_of(settings, lambda name: store.inbox.peaks(name, known_at), known_at)(zone, slots)
         able = outlook(arrays, drawn, tariff, HALF_HOUR / HOUR, settings.dispatch.soc_resolution)
     return ZoneForecast(zone, len(cars), tuple(one.label for one in drawn), slots, able)
 

@@ -11,6 +11,7 @@ from aggregator.files.fleet import read_fleet
 from aggregator.files.sessions import read_sessions
 from aggregator.problems import solver_choice
 from aggregator.solver import must_solve
+from aggregator.wiring import prices_of
 
 File = Annotated[Path, typer.Argument(help="Input file.", metavar="FILE")]
 
@@ -50,6 +51,7 @@ def check_config(context: typer.Context) -> None:
     check_url(settings.store.url)
     if settings.fleet.history is not None:
         read_sessions(settings.fleet.history)
+    prices_of(settings, lambda _: ())
     must_solve(solver_choice(settings.bidding))
     platforms = [str(market.vtn.url) for market in settings.market]
     body = {

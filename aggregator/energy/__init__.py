@@ -15,7 +15,7 @@ from aggregator.energy.cars import (
     guard_kwh,
     need_kwh,
 )
-from aggregator.energy.nomination import expected_nomination
+from aggregator.energy.nomination import Bias, expected_nomination, nomination_bias
 from aggregator.energy.planning import BasePlan, base_plan
 from aggregator.energy.reach import ClassReach, Reach, TableReach, reach
 from aggregator.energy.tariff import Tariff
@@ -23,6 +23,7 @@ from aggregator.energy.window import FleetWindow, fleet_window
 
 __all__ = [
     "BasePlan",
+    "Bias",
     "BoolArray",
     "CarArrays",
     "ClassReach",
@@ -41,6 +42,7 @@ __all__ = [
     "fleet_window",
     "guard_kwh",
     "need_kwh",
+    "nomination_bias",
     "reach",
     "turn_down_kwh",
 ]

@@ -16,7 +16,7 @@ from aggregator.energy.cars import (
     guard_kwh,
 )
 from aggregator.energy.tariff import Tariff
-from aggregator.energy.trades import Batteries, Tolls, best_trades
+from aggregator.energy.trades import Batteries, best_trades
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +38,11 @@ class Scene:
     soc_resolution: float
 
     def at(self, rows: IntArray) -> "Scene":
-        """Return the scene of the cars ``rows`` only."""
-        return replace(self, cars=_cars_at(self.cars, rows), stay=_stay_at(self.stay, rows))
+        """Return the scene of the cars ``rows`` only, and of their sites."""
+        sites, site = np.unique(self.cars.site[rows], return_inverse=True)
+        room = {name: getattr(self.cars, name)[sites] for name in ("export_room_kw", "import_room_kw")}
+        cars = replace(_cars_at(self.cars, rows), site=site.astype(np.int64), **room)
+        return replace(self, cars=cars, stay=_stay_at(self.stay, rows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,10 +61,6 @@ class Trades:
     given_kwh: FloatArray
     short_kwh: FloatArray
 
-    def at(self, rows: IntArray) -> "Trades":
-        """Return those of the cars ``rows`` only."""
-        return Trades(self.drawn_kwh[rows], self.given_kwh[rows], self.short_kwh[rows])
-
 
 def full_power(scene: Scene) -> Bounds:
     """Return what each car may do if it is alone on its site."""
@@ -75,15 +74,15 @@ def full_power(scene: Scene) -> Bounds:
     )
 
 
-def alone(scene: Scene, bounds: Bounds, tolls: Tolls | None = None) -> Trades:
-    """Return the best trades of each car within its own bounds; with tolls, discharge is not levelled."""
+def alone(scene: Scene, bounds: Bounds) -> Trades:
+    """Return the best trades of each car within its own bounds."""
     cars, stay, tariff = scene.cars, scene.stay, scene.tariff
-    due_kwh, wanted_kwh = _due(scene)
+    due_kwh, wanted_kwh = due(scene)
     reach_kwh = stay.energy_kwh + cars.eta_charge * bounds.charge_kwh.sum(axis=1)
     late = stay.present & (reach_kwh < due_kwh - TINY_KWH)
     forced_kwh = np.where(late[:, None], bounds.charge_kwh, until_floor(scene, bounds))
     start_kwh = stay.energy_kwh + cars.eta_charge * forced_kwh.sum(axis=1)
-    both = _in_one_slot(cars, tariff) | (forced_kwh > 0.0) | late[:, None]
+    both = in_one_slot(cars, tariff) | (forced_kwh > 0.0) | late[:, None]
     free = Bounds(bounds.charge_kwh - forced_kwh, np.where(both, 0.0, bounds.discharge_kwh))
     batteries = Batteries(
         start_kwh=start_kwh,
@@ -95,9 +94,8 @@ def alone(scene: Scene, bounds: Bounds, tolls: Tolls | None = None) -> Trades:
         discharge_kwh=free.discharge_kwh,
     )
     batteries = _above_guard(scene, batteries)
-    drawn_kwh, given_kwh = best_trades(cars, batteries, tariff, tolls)
-    if tolls is None:
-        given_kwh = _levelled(drawn_kwh, given_kwh, batteries.discharge_kwh, tariff)
+    drawn_kwh, given_kwh = best_trades(cars, batteries, tariff)
+    given_kwh = _levelled(drawn_kwh, given_kwh, batteries.discharge_kwh, tariff)
     drawn_kwh += forced_kwh
     end_kwh = stay.energy_kwh + (
         drawn_kwh * cars.eta_charge[:, None] - given_kwh / cars.eta_discharge[:, None]
@@ -105,7 +103,7 @@ def alone(scene: Scene, bounds: Bounds, tolls: Tolls | None = None) -> Trades:
     return Trades(drawn_kwh, given_kwh, np.where(stay.present, np.maximum(0.0, due_kwh - end_kwh), 0.0))
 
 
-def _due(scene: Scene) -> tuple[FloatArray, FloatArray]:
+def due(scene: Scene) -> tuple[FloatArray, FloatArray]:
     """Return the least energy at the end of each stay or the horizon, and what is wanted there. [kWh]"""
     cars, stay, slots = scene.cars, scene.stay, scene.tariff.slots
     target_kwh = np.minimum(stay.target_kwh, cars.capacity_kwh)
@@ -122,17 +120,7 @@ def until_floor(scene: Scene, bounds: Bounds) -> FloatArray:
     return first_slots_kwh(missing_kwh, bounds.charge_kwh)
 
 
-def evenly(scene: Scene, bounds: Bounds) -> FloatArray:
-    """Return the steady charging that reaches floor and target just in time, (cars, slots). [kWh AC]"""
-    cars, stay = scene.cars, scene.stay
-    goal_kwh = np.maximum(cars.floor_kwh, np.minimum(stay.target_kwh, cars.capacity_kwh))
-    missing_kwh = np.maximum(0.0, goal_kwh - stay.energy_kwh) / cars.eta_charge
-    possible_kwh = np.maximum(bounds.charge_kwh.sum(axis=1), TINY_KWH)
-    share: FloatArray = np.minimum(1.0, missing_kwh / possible_kwh)
-    return bounds.charge_kwh * share[:, None]
-
-
-def _in_one_slot(cars: CarArrays, tariff: Tariff) -> BoolArray:
+def in_one_slot(cars: CarArrays, tariff: Tariff) -> BoolArray:
     """Return where a kWh bought in a slot could be sold in it at a profit: no reason to discharge there.
 
     A charger goes one way at a time and a meter nets the half-hour, so that this gain is not real.

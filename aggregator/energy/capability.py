@@ -4,7 +4,7 @@ A profile can be split into what single cars can do exactly if for every set S o
 at most h(S): the sums of such sets of profiles ("polymatroids") add up, and so do their numbers. A car's
 own number is min(E, p D k) with k the plugged slots of S; cars that must charge are the same in mirror
 image. The fleet is a small table of classes (`classes`), whatever its size; a site's limit cuts its own
-cars' tables, in one pass per slot (`sharing`).
+cars' tables, in one pass per slot, or, where these are too many, is shared out among them (`sharing`).
 
 Down products are the mirror: any car takes what fits into it, a car below its floor the first of it at once.
 That never costs a driver the target, and energy that is planned is not counted twice: it is in the
@@ -21,7 +21,7 @@ import numpy as np
 
 from aggregator.energy.cars import BoolArray, FloatArray, IntArray
 from aggregator.energy.classes import Lead, Runs, class_table, mirrored, over_sets, run_over_sets, with_lead
-from aggregator.energy.sharing import bound_by_site, bunches, by_shares, cut_to_room, together
+from aggregator.energy.sharing import CELLS, bound_by_site, bunches, by_shares, cut_to_room, together
 from aggregator.energy.window import FleetWindow
 
 MOST_SLOTS = 12
@@ -91,26 +91,25 @@ def _table_kwh(window: FleetWindow, slot_hours: float, *, up: bool) -> FloatArra
     if window.slots > MOST_SLOTS:
         raise ValueError(f"a window of {window.slots} slots has no table; at most {MOST_SLOTS}")
     bound = _bound(window, up=up)
-    rows = np.flatnonzero(bound)
-    mixed = window.must_charge[rows] | ~together(
-        Runs(window.arrive[rows], window.depart[rows], _none(rows), _none(rows)),
-        window.site[rows],
-        len(window.export_room_kw),
-    )
-    apart = np.bincount(window.site[rows], mixed, len(window.export_room_kw))[window.site[rows]] > 0.0
+    apart = bound & _mixed(window, bound)
+    if np.count_nonzero(apart) << window.slots > CELLS:
+        apart = np.zeros_like(bound)
     classes = _classes(window, window.present & ~bound, up=up)
-    table = over_sets(classes + _shared_classes(window, rows[~apart], up=up))
-    rows, room_kw = rows[apart], window.export_room_kw if up else window.import_room_kw
-    for bunch, begins in bunches(window.site[rows], 1 << window.slots):
-        some = rows[bunch]
-        table += cut_to_room(
-            _per_car(window, some, up=up), begins, room_kw[window.site[some[begins]]] * window.slot_hours
-        )
+    table = over_sets(classes + _shared_classes(window, np.flatnonzero(bound & ~apart), up=up))
+    rows, room_kw = np.flatnonzero(apart), window.export_room_kw if up else window.import_room_kw
+    for some, begins in bunches(window.site[rows], 1 << window.slots):
+        room_kwh = room_kw[window.site[rows[some[begins]]]] * window.slot_hours
+        table += cut_to_room(_per_car(window, rows[some], up=up), begins, room_kwh)
     return table
 
 
-def _none(rows: IntArray) -> FloatArray:
-    return np.zeros(len(rows))
+def _mixed(window: FleetWindow, bound: BoolArray) -> BoolArray:
+    """Return the cars of sites where shares may lose something: some must charge, or cars come and go."""
+    sites = len(window.export_room_kw)
+    rows = np.flatnonzero(bound)
+    runs = Runs(window.arrive[rows], window.depart[rows], window.stored_kwh[rows], window.stored_kwh[rows])
+    mixed = window.must_charge[rows] | ~together(runs, window.site[rows], sites)
+    return np.asarray((np.bincount(window.site[rows], mixed, sites) > 0.0)[window.site])
 
 
 def _check(window: FleetWindow, slot_hours: float) -> None:
@@ -121,8 +120,10 @@ def _check(window: FleetWindow, slot_hours: float) -> None:
 def _bound(window: FleetWindow, *, up: bool) -> BoolArray:
     if not up:
         return bound_by_site(window.site, window.present, window.charge_kw, window.import_room_kw)
-    giving_kw = np.where(window.exportable_kwh > 0.0, window.discharge_kw, 0.0)
-    return bound_by_site(window.site, window.present, giving_kw, window.export_room_kw)
+    gives = window.exportable_kwh > 0.0
+    power_kw = np.where(gives, window.discharge_kw, 0.0)
+    bound = bound_by_site(window.site, window.present, power_kw, window.export_room_kw)
+    return bound & (gives | window.must_charge)
 
 
 def _free(window: FleetWindow, rows: _Rows, *, up: bool) -> Runs:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aggregator.energy.cars import TINY_KWH, FloatArray, IntArray
+from aggregator.energy.cars import TINY_KWH, BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +28,10 @@ class Runs:
     stop: IntArray
     energy_kwh: FloatArray
     per_slot_kwh: FloatArray
+
+    def at(self, rows: BoolArray | IntArray) -> "Runs":
+        """Return the runs of the cars ``rows`` only."""
+        return Runs(self.start[rows], self.stop[rows], self.energy_kwh[rows], self.per_slot_kwh[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,8 +153,11 @@ def run_over_sets(runs: Runs, slots: int) -> FloatArray:
     sets, size = all_sets(slots)
     start = np.minimum(runs.start, slots)
     run = (1 << np.maximum(runs.stop, start)) - (1 << start)
-    count = size[sets & run[:, None]]
-    return np.asarray(np.minimum(runs.energy_kwh[:, None], runs.per_slot_kwh[:, None] * count))
+    kinds, kind = np.unique(run, return_inverse=True)
+    count = size[sets & kinds[:, None]].astype(np.float64)
+    table = count[kind]
+    table *= runs.per_slot_kwh[:, None]
+    return np.asarray(np.minimum(table, runs.energy_kwh[:, None], out=table))
 
 
 def all_sets(slots: int) -> tuple[IntArray, IntArray]:

@@ -1,6 +1,7 @@
-"""What a zone is expected to do when nothing is called: the figures that are nominated."""
+"""What a zone is expected to do when nothing is called, which is nominated, and how true that was."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,3 +41,53 @@ def expected_nomination(
         discharge_kw += weight * plan.discharge_kw[rows, window].sum(axis=0)
         charge_kw += weight * plan.charge_kw[rows, window].sum(axis=0)
     return discharge_kw, charge_kw
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """How far nominations were off on average where nothing was called.
+
+    Attributes:
+        half_hours: How many were compared.
+        nominated_kwh: What was nominated in all of them, export positive. [kWh AC]
+        metered_kwh: What was metered in all of them, export positive. [kWh AC]
+        scale_kwh: What was nominated in all of them, whichever way. [kWh AC]
+    """
+
+    half_hours: int
+    nominated_kwh: float
+    metered_kwh: float
+    scale_kwh: float
+
+    @property
+    def share(self) -> float | None:
+        """Nominated beyond metered, by what was nominated whichever way; None where nothing was."""
+        if self.scale_kwh <= 0.0:
+            return None
+        return (self.nominated_kwh - self.metered_kwh) / self.scale_kwh
+
+
+def nomination_bias(nominated_kwh: FloatArray, metered_kwh: FloatArray, called: BoolArray) -> Bias:
+    """Return the bias of a zone's nominations in one window over many days (P13: at most 5% either way).
+
+    Half-hours of opposite signs add up by their sizes in the scale, so that a window in which charging and
+    discharge happen to cancel has no huge share.
+
+    Args:
+        nominated_kwh: Nominated export less import per half-hour, of any shape. [kWh AC]
+        metered_kwh: What the cars' meters showed, of the same shape. [kWh AC]
+        called: Half-hours in which an instruction ran, or its after-effect: they tell nothing.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if not nominated_kwh.shape == metered_kwh.shape == called.shape:
+        shapes = f"{nominated_kwh.shape}, {metered_kwh.shape}, {called.shape}"
+        raise ValueError(f"nominated, metered and called must be of one shape, not {shapes}")
+    nominated, metered = nominated_kwh[~called], metered_kwh[~called]
+    return Bias(
+        half_hours=nominated.size,
+        nominated_kwh=float(nominated.sum()),
+        metered_kwh=float(metered.sum()),
+        scale_kwh=float(np.abs(nominated).sum()),
+    )

@@ -5,7 +5,8 @@ car that cannot reach its target charges at full power in every slot; all others
 slots that are not red where that can be avoided, the later of equal ones. A car discharges only where that
 earns more than buying the energy back, losses and wear included, never below what keeps its target, nor
 below its floor with the guard, and levelled over neighbouring slots of one export price. A car alone on its
-site gets the exact optimum of these rules; cars that overload a site's connection share it (`crowded`).
+site gets the exact optimum of these rules; cars that overload a site's connection get their joint one
+(`crowded`).
 """
 
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from aggregator.energy.alone import Scene, Trades, alone, full_power
-from aggregator.energy.cars import LEAST_GUARD_SOC, CarArrays, FloatArray, Stay
-from aggregator.energy.crowded import together
+from aggregator.energy.cars import LEAST_GUARD_SOC, CarArrays, FloatArray, IntArray, Stay
+from aggregator.energy.crowded import together, whole_sites
 from aggregator.energy.rooms import over_room
 from aggregator.energy.tariff import Tariff
+
+CHUNK = 4096
+"""Cars planned at a time: what is worked on stays in the processor's cache, and memory is the plan's own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,28 +58,34 @@ def base_plan(
         soc_resolution: Step of the reported state of charge, for the guard above the floor, as a fraction.
 
     Returns:
-        The plan; deterministic, each car's independent of those at other sites.
+        The plan; the same for the same cars, and each site's independent of the others (of equal cars on a
+        crowded site either may go first).
     """
     scene = Scene(cars, stay, tariff, slot_hours, soc_resolution)
-    full = full_power(scene)
-    trades = alone(scene, full)
-    crowded = over_room(trades.drawn_kwh, cars.site, cars.import_room_kw * slot_hours) | over_room(
-        trades.given_kwh, cars.site, cars.export_room_kw * slot_hours
+    shape = cars.count, tariff.slots
+    plan = BasePlan(
+        np.empty(shape), np.empty(shape), np.empty((cars.count, tariff.slots + 1)), np.empty(cars.count)
+    )
+    for rows in whole_sites(cars.site, CHUNK):
+        _put(plan, rows, scene.at(rows))
+    return plan
+
+
+def _put(plan: BasePlan, rows: IntArray, scene: Scene) -> None:
+    """Put the plan of the cars of some whole sites into theirs of all."""
+    cars, hours = scene.cars, scene.slot_hours
+    trades = alone(scene, full_power(scene))
+    crowded = over_room(trades.drawn_kwh, cars.site, cars.import_room_kw * hours) | over_room(
+        trades.given_kwh, cars.site, cars.export_room_kw * hours
     )
     if crowded.any():
-        rows = np.flatnonzero(crowded[cars.site])
-        shared = together(scene.at(rows), trades.at(rows))
+        some = np.flatnonzero(crowded[cars.site])
+        shared = together(scene.at(some))
         for name in Trades.__slots__:
-            getattr(trades, name)[rows] = getattr(shared, name)
-    return _plan(cars, stay, trades, slot_hours)
-
-
-def _plan(cars: CarArrays, stay: Stay, trades: Trades, slot_hours: float) -> BasePlan:
+            getattr(trades, name)[some] = getattr(shared, name)
     change_kwh = trades.drawn_kwh * cars.eta_charge[:, None] - trades.given_kwh / cars.eta_discharge[:, None]
-    start_kwh = stay.energy_kwh[:, None]
-    return BasePlan(
-        charge_kw=trades.drawn_kwh / slot_hours,
-        discharge_kw=trades.given_kwh / slot_hours,
-        energy_kwh=np.hstack([start_kwh, start_kwh + np.cumsum(change_kwh, axis=1)]),
-        short_of_target_kwh=trades.short_kwh,
-    )
+    start_kwh = scene.stay.energy_kwh[:, None]
+    plan.charge_kw[rows] = trades.drawn_kwh / hours
+    plan.discharge_kw[rows] = trades.given_kwh / hours
+    plan.energy_kwh[rows] = np.hstack([start_kwh, start_kwh + np.cumsum(change_kwh, axis=1)])
+    plan.short_of_target_kwh[rows] = trades.short_kwh

@@ -102,27 +102,23 @@ class TableReach:
     def most_kwh(self, demand_kwh: FloatArray) -> FloatArray:
         """See `Reach.most_kwh`."""
         demand = np.broadcast_to(demand_kwh, (self.scenarios, self.slots))
-        left_out = np.isneginf(demand)
-        asked = np.where(left_out, 0.0, demand)
-        excess = self._excess_kwh(asked)
-        excess[(left_out @ self._members.T).astype(bool)] = -np.inf
-        return np.asarray(asked.sum(axis=1) - excess.max(axis=1))
+        wanted_kwh = np.where(np.isneginf(demand), 0.0, demand).sum(axis=1)
+        return np.asarray(wanted_kwh - self._excess_kwh(demand).max(axis=1))
 
     def tightest(self, asked_kwh: FloatArray) -> tuple[BoolArray, FloatArray]:
         """See `Reach.tightest`."""
         excess = self._excess_kwh(asked_kwh)
         worst = excess.argmax(axis=1)
-        return self._members[worst] > 0.0, excess[np.arange(self.scenarios), worst]
-
-    @property
-    def _members(self) -> FloatArray:
-        """1 where a set holds a slot, shape (2**slots, slots)."""
-        return (np.arange(1 << self.slots)[:, None] >> np.arange(self.slots) & 1).astype(np.float64)
+        members = (worst[:, None] >> np.arange(self.slots) & 1).astype(bool)
+        return members, excess[np.arange(self.scenarios), worst]
 
     def _excess_kwh(self, asked_kwh: FloatArray) -> FloatArray:
         """Return ``asked(S) - h_w(S)``, shape (scenarios, 2**slots), 0 for the empty set. [kWh AC]"""
-        excess = np.asarray(asked_kwh @ self._members.T - self.table_kwh)
-        excess[:, 0] = 0.0
+        excess = np.zeros_like(self.table_kwh)
+        for slot in range(self.slots):
+            sets = 1 << slot
+            np.add(excess[:, :sets], asked_kwh[:, slot, None], out=excess[:, sets : 2 * sets])
+        excess[:, 1:] -= self.table_kwh[:, 1:]
         return excess
 
 
@@ -171,13 +167,13 @@ class ClassReach:
     def most_kwh(self, demand_kwh: FloatArray) -> FloatArray:
         """See `Reach.most_kwh`."""
         demand = np.broadcast_to(demand_kwh, (self.scenarios, self.slots))
-        excess_kwh = [most_beyond(*one)[1] for one in zip(self.steps_kwh, demand, strict=True)]
+        excess_kwh = [most_beyond(*one)[2] for one in zip(self.steps_kwh, demand, strict=True)]
         return np.asarray(np.where(np.isneginf(demand), 0.0, demand).sum(axis=1) - excess_kwh)
 
     def tightest(self, asked_kwh: FloatArray) -> tuple[BoolArray, FloatArray]:
         """See `Reach.tightest`."""
         found = [most_beyond(*one) for one in zip(self.steps_kwh, asked_kwh, strict=True)]
-        return np.array([members for members, _ in found]), np.array([excess for _, excess in found])
+        return np.array([members for members, *_ in found]), np.array([excess for _, excess, _ in found])
 
 
 def reach(windows: Sequence[FleetWindow], slot_hours: float, *, up: bool) -> Reach:

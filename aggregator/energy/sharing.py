@@ -7,13 +7,14 @@ Else it is on the safe side: no slot's shares exceed the room.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from aggregator.energy.cars import TINY_KWH, BoolArray, FloatArray, IntArray
 from aggregator.energy.classes import Runs
 
-CELLS = 1 << 22
+CELLS = 1 << 20
 """Numbers held at once where cars are looked at one by one."""
 ROUNDS = 4
 """Times that room is shared."""
@@ -74,8 +75,9 @@ def cut_to_room(per_car: FloatArray, begins: IntArray, room_kwh: FloatArray) -> 
 def by_shares(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> Runs:
     """Return cars that do no more together than the room of their sites, each of them a part of one.
 
-    The room is shared over the cars' whole runs first, then what is left over the longest run of slots of
-    each car that still have some, and so on. A car's energy is split as its shares are.
+    Where not all cars of a site have the same run, the room is shared over their whole runs first, then what
+    is left over the longest run of slots of each car that still have some, and so on. A car's energy is
+    split as its shares are.
 
     Args:
         runs: The cars.
@@ -83,30 +85,45 @@ def by_shares(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> R
         room_kwh: Room of each site in a slot. [kWh AC]
         slots: Length of the window.
     """
+    same = together(runs, site, len(room_kwh))
+    found = [
+        _at_once(runs.at(same), site[same], room_kwh),
+        *_in_rounds(runs.at(~same), site[~same], room_kwh, slots),
+    ]
+    return Runs(*(np.concatenate([getattr(part, name) for part in found]) for name in Runs.__slots__))
+
+
+def _at_once(runs: Runs, site: IntArray, room_kwh: FloatArray) -> Runs:
+    """Share the room of sites whose cars have the same run."""
+    shares = np.zeros(len(site))
     own_kwh = np.where(runs.energy_kwh > 0.0, runs.per_slot_kwh, 0.0)
-    found = []
+    for rows, begins in bunches(site, 1):
+        there, room = np.ones((len(rows), 1), dtype=bool), room_kwh[site[rows[begins]]][:, None]
+        shares[rows] = _levelled(own_kwh[rows], runs.energy_kwh[rows], there, begins, room)
+    return replace(runs, per_slot_kwh=shares)
+
+
+def _in_rounds(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> Iterator[Runs]:
+    """Share the room of sites whose cars come and go."""
+    slot = np.arange(slots)
     for rows, begins in bunches(site, slots):
-        energy = runs.energy_kwh[rows]
-        there = (runs.start[rows, None] <= np.arange(slots)) & (np.arange(slots) < runs.stop[rows, None])
+        cars = runs.at(rows)
+        number = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(rows)))
+        there = (cars.start[:, None] <= slot) & (slot < cars.stop[:, None])
         left = np.repeat(room_kwh[site[rows[begins]]][:, None], slots, axis=1)
         moved = np.zeros(there.shape)
         parts = []
-        number = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(rows)))
         for _ in range(ROUNDS):
             start, stop = _longest(there & (left > TINY_KWH)[number])
-            part = (start[:, None] <= np.arange(slots)) & (np.arange(slots) < stop[:, None])
-            free = own_kwh[rows] - np.where(part, moved, 0.0).max(axis=1)
-            share = _levelled(free, energy, part, begins, left)
-            moved += part * share[:, None]
-            left = np.maximum(0.0, left - np.add.reduceat(part * share[:, None], begins, axis=0))
-            parts.append((start, stop, share))
-        start, stop, share = (np.concatenate(column) for column in zip(*parts, strict=True))
-        weight = share * (stop - start)
+            part = (start[:, None] <= slot) & (slot < stop[:, None])
+            free = np.where(cars.energy_kwh > 0.0, cars.per_slot_kwh - (part * moved).max(axis=1), 0.0)
+            more = part * _levelled(free, cars.energy_kwh, part, begins, left)[:, None]
+            moved += more
+            left = np.maximum(0.0, left - np.add.reduceat(more, begins, axis=0))
+            parts.append((start, stop, more))
         total = np.maximum(moved.sum(axis=1), TINY_KWH)
-        found.append((start, stop, np.tile(energy / total, ROUNDS) * weight, share))
-    if not found:
-        return runs
-    return Runs(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        for start, stop, more in parts:
+            yield Runs(start, stop, cars.energy_kwh * more.sum(axis=1) / total, more.max(axis=1))
 
 
 def _longest(there: BoolArray) -> tuple[IntArray, IntArray]:

@@ -7,7 +7,8 @@ breakpoints between bins move: down for what can be bought, up for what can be s
 may hold. Going forth, a car buys up to the breakpoint at the slot's buying price and sells down to the one
 at its selling price. This is dynamic programming by conjugates ("slope trick"), hence the LP optimum.
 
-Ties: buying goes to the later slot; nothing is traded for no gain; of equal sales red slots come first.
+Ties: buying goes to slots outside bid windows, of them to the later; nothing is traded for no gain; of equal
+sales red slots come first.
 """
 
 from dataclasses import dataclass
@@ -15,10 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aggregator.energy.cars import CarArrays, FloatArray, IntArray
-from aggregator.energy.tariff import RED_GBP_PER_KWH, Tariff
+from aggregator.energy.tariff import Tariff
 
-CHUNK = 4096
-"""Cars worked on together, so that their breakpoints stay in the processor's cache."""
 DUST_KWH = 1e-11
 """Trades below this are rounding of the breakpoints' sums, not trades."""
 
@@ -47,14 +46,6 @@ class Batteries:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tolls:
-    """What a car pays on top of the tariff, at least 0, both of shape (cars, slots). [GBP/kWh AC]"""
-
-    buy: FloatArray
-    sell: FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Bins:
     """The distinct slopes of a chunk of cars.
 
@@ -72,9 +63,7 @@ class Bins:
     surplus: int
 
 
-def best_trades(
-    cars: CarArrays, batteries: Batteries, tariff: Tariff, tolls: Tolls | None = None
-) -> tuple[FloatArray, FloatArray]:
+def best_trades(cars: CarArrays, batteries: Batteries, tariff: Tariff) -> tuple[FloatArray, FloatArray]:
     """Return what each car draws and gives in each slot at the least cost, each of shape (cars, slots).
 
     A slot in which a kWh could be drawn and sold at a profit must not allow both directions.
@@ -82,32 +71,18 @@ def best_trades(
     Returns:
         Drawn and given energy. [kWh AC]
     """
-    drawn_kwh = np.zeros_like(batteries.charge_kwh)
-    given_kwh = np.zeros_like(drawn_kwh)
-    for start in range(0, cars.count, CHUNK):
-        rows = slice(start, start + CHUNK)
-        eta_charge, eta_discharge = cars.eta_charge[rows], cars.eta_discharge[rows]
-        part = Batteries(*(getattr(batteries, name)[rows] for name in Batteries.__slots__))
-        can_buy_kwh = part.charge_kwh * eta_charge[:, None]
-        can_sell_kwh = part.discharge_kwh / eta_discharge[:, None]
-        toll = None if tolls is None else Tolls(tolls.buy[rows], tolls.sell[rows])
-        bins = _bins(eta_charge, eta_discharge, tariff, toll)
-        bought_kwh, sold_kwh = _trade(part, bins, can_buy_kwh, can_sell_kwh)
-        drawn_kwh[rows] = bought_kwh / eta_charge[:, None]
-        given_kwh[rows] = sold_kwh * eta_discharge[:, None]
-    return drawn_kwh, given_kwh
+    can_buy_kwh = batteries.charge_kwh * cars.eta_charge[:, None]
+    can_sell_kwh = batteries.discharge_kwh / cars.eta_discharge[:, None]
+    bins = _bins(cars.eta_charge, cars.eta_discharge, tariff)
+    bought_kwh, sold_kwh = _trade(batteries, bins, can_buy_kwh, can_sell_kwh)
+    return bought_kwh / cars.eta_charge[:, None], sold_kwh * cars.eta_discharge[:, None]
 
 
-def _bins(eta_charge: FloatArray, eta_discharge: FloatArray, tariff: Tariff, tolls: Tolls | None) -> Bins:
+def _bins(eta_charge: FloatArray, eta_discharge: FloatArray, tariff: Tariff) -> Bins:
     """Sort the distinct prices by their worth per stored kWh, dearest first; the column order breaks ties."""
-    buy_price = tariff.import_gbp_per_kwh + RED_GBP_PER_KWH * tariff.red
     earned = tariff.export_gbp_per_kwh - tariff.wear_gbp_per_kwh
-    if tolls is None:
-        buying, buy = _distinct(buy_price[None, :])
-        selling, sell = _distinct(np.stack([~tariff.red, earned]))
-    else:  # a price of its own in each slot: nothing to share a bin
-        buying, buy = buy_price + tolls.buy, np.arange(tariff.slots)
-        selling, sell = earned - tolls.sell, np.arange(tariff.slots)
+    buying, buy = _distinct(tariff.asked_gbp_per_kwh[None, :])
+    selling, sell = _distinct(np.stack([~tariff.red, earned]))
     bought_back = (tariff.buy_back_gbp_per_kwh / eta_charge)[:, None]
     slopes = np.concatenate(
         [
@@ -122,7 +97,7 @@ def _bins(eta_charge: FloatArray, eta_discharge: FloatArray, tariff: Tariff, tol
     order = np.argsort(-slopes, axis=1, kind="stable")
     place = np.empty_like(order)
     np.put_along_axis(place, order, np.arange(slopes.shape[1])[None, :], axis=1)
-    surplus = 1 + buying.shape[-1]
+    surplus = 1 + len(buying)
     return Bins(place, 1 + buy, surplus + 2 + sell, surplus)
 
 

@@ -4,6 +4,8 @@ pydantic finds what is wrong; here its findings become ``Fault`` values that nam
 the value found and what is allowed.
 """
 
+import csv
+import io
 import json
 import math
 import re
@@ -183,6 +185,19 @@ def read_text(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadMessage(Fault(str(path), reason, "a readable UTF-8 text file")) from None
+
+
+def csv_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Return a CSV file's lines that are not empty, each with its number from 1.
+
+    Raises:
+        BadMessage: If the file cannot be read, or is not CSV.
+    """
+    reader = csv.reader(io.StringIO(read_text(path)), strict=True)
+    try:
+        return [(reader.line_num, cells) for cells in reader if cells]
+    except csv.Error as error:
+        raise BadMessage(Fault(f"{path.name}: line {reader.line_num}", str(error), "CSV")) from None
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -1,12 +1,10 @@
 """Past plug-in sessions, the forecast's history: one CSV line a stay."""
 
-import csv
-import io
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
-from aggregator.files.inputs import read_text
+from aggregator.files.inputs import csv_lines
 from aggregator.forecast import History, Session
 from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.time import Interval, parse_instant
@@ -20,7 +18,7 @@ def read_sessions(path: Path) -> History:
     Raises:
         BadMessage: With every line that is wrong; nothing is guessed and nothing left out.
     """
-    rows = _rows(path)
+    rows = csv_lines(path)
     if not rows or tuple(rows[0][1]) != COLUMNS:
         found = ", ".join(rows[0][1]) if rows else MISSING
         raise BadMessage(Fault(f"{path.name}: header", found, f"the columns {', '.join(COLUMNS)}"))
@@ -37,15 +35,6 @@ def read_sessions(path: Path) -> History:
     if faults:
         raise BadMessage(*faults)
     return History.of(sessions)
-
-
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the lines that are not empty, each with its number from 1."""
-    reader = csv.reader(io.StringIO(read_text(path)), strict=True)
-    try:
-        return [(reader.line_num, cells) for cells in reader if cells]
-    except csv.Error as error:
-        raise BadMessage(Fault(f"{path.name}: line {reader.line_num}", str(error), "CSV")) from None
 
 
 def _session(line: dict[str, str]) -> Session:

@@ -32,16 +32,21 @@ class Calendar:
     """Which days are off work: weekends, and the public holidays of one country or part of it.
 
     Attributes:
-        code: As ISO 3166 has it, ``GB-ENG`` or ``NO``; ``none`` where only weekends are off.
-
-    Raises:
-        ValueError: If no holidays are known for the code; the text says what is allowed.
+        code: As ISO 3166 has it, ``GB-ENG`` or ``NO``; ``none`` where only weekends are off. Looked up when
+            first needed; ``named`` looks it up at once.
     """
 
     code: str
 
-    def __post_init__(self) -> None:
-        _holidays(self.code)
+    @classmethod
+    def named(cls, code: str) -> "Calendar":
+        """Return a calendar whose holidays are known.
+
+        Raises:
+            ValueError: If they are not; the text says what is allowed.
+        """
+        _holidays(code)
+        return cls(code)
 
     def is_off(self, day: date) -> bool:
         """Return whether most people need not go to work on a day."""
@@ -58,7 +63,7 @@ def _holidays(code: str) -> Container[date]:
     country, *division = code.split("-", 1)
     if code == WEEKENDS_ONLY:
         return ()
-    import holidays  # noqa: PLC0415 - takes a fifth of a second, and most commands need no calendar
+    import holidays  # noqa: PLC0415 - all countries take half a second, and most commands need none
 
     try:
         return holidays.country_holidays(country, subdiv=division[0] or code if division else None)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class PricedPart:
-    """A part of a bid, the cheapest first.
+    """A part of a bid, from nothing up.
 
     Attributes:
         up_to_kw: The bid's highest level where this part ends. [kW]

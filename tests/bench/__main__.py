@@ -14,7 +14,18 @@ from rich.console import Console
 from rich.table import Table
 
 from aggregator.store import Store, open_store
-from tests.bench import bidding, demo, messages, planning, platform, records, results, settlement, splitting
+from tests.bench import (
+    bidding,
+    demo,
+    messages,
+    planning,
+    platform,
+    reaching,
+    records,
+    results,
+    settlement,
+    splitting,
+)
 from tests.bench.measure import Row
 
 ON_STORE: dict[str, Callable[[Store], Iterator[Row]]] = {
@@ -24,9 +35,12 @@ ON_STORE: dict[str, Callable[[Store], Iterator[Row]]] = {
 }
 SUBJECTS: dict[str, Callable[[], Iterator[Row]]] = {
     "split": splitting.rows,
+    "forecast": planning.draw_rows,
     "base plan": planning.rows,
     "plan": planning.file_rows,
+    "reach": reaching.rows,
     "bid": bidding.rows,
+    "bid, growing scenarios": bidding.scenario_rows,
     "bid, many scenarios": bidding.many_rows,
     "platform": platform.rows,
     **{name: lambda subject=subject: _with_store(subject) for name, subject in ON_STORE.items()},

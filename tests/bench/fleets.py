@@ -1,8 +1,13 @@
 """Synthetic cars, the same for the same seed: evening arrivals, morning departures."""
 
+from datetime import UTC, datetime, time, timedelta
+
 import numpy as np
 
 from aggregator.energy import CarArrays, Stay, Tariff
+from aggregator.forecast import History, Session
+from aggregator.model.fleet import Car, Charger, ExportSource, Intent, Site
+from aggregator.model.time import Interval
 from dispatch.split import SplitCar, SplitProblem, SplitSite
 
 SLOT_HOURS = 0.5
@@ -39,6 +44,43 @@ def some_stays(cars: CarArrays, slots: int, *, seed: int = 1) -> Stay:
         np.where(come, depart, arrive),
         cars.capacity_kwh * draw.uniform(0.25, 0.9, cars.count),
         cars.capacity_kwh * draw.choice([0.6, 0.8, 0.9], cars.count),
+    )
+
+
+def some_homes(count: int) -> list[Car]:
+    """Return cars as a fleet file has them, each at its own home."""
+    habit, approval = Intent(time(7, 30), 0.9), ExportSource.G98
+    return [
+        Car(
+            f"car-{n}",
+            40.0,
+            0.3,
+            habit,
+            Charger(f"charger-{n}", 7.4, 7.4, 0.93, 0.93),
+            Site(f"home-{n}", "zone", 3.68, approval, 18.4),
+        )
+        for n in range(count)
+    ]
+
+
+def some_history(count: int, *, days: int = 60, seed: int = 3) -> History:
+    """Return two months of evenings, of which a car is plugged in on three of five."""
+    draw = np.random.default_rng(seed)
+    begin = datetime(2024, 10, 20, tzinfo=UTC)
+    came = draw.random((count, days)) < 0.6
+    arrive = draw.integers(15 * 60, 21 * 60, (count, days))
+    length = draw.integers(60, 15 * 60, (count, days))
+    return History.of(
+        Session(
+            f"car-{car}",
+            Interval(
+                start := begin + timedelta(days=int(day), minutes=int(arrive[car, day])),
+                start + timedelta(minutes=int(length[car, day])),
+            ),
+            8.0,
+            0.5,
+        )
+        for car, day in zip(*np.nonzero(came), strict=True)
     )
 
 

@@ -1,14 +1,20 @@
-"""Base plans, and `plan` of a bidding problem from a file."""
+"""Forecasts, base plans, and `plan` of a bidding problem from a file."""
 
 import json
+import resource
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, date, datetime
+from multiprocessing import get_context
+from time import perf_counter
 
 import numpy as np
 
 from aggregator.energy import base_plan
 from aggregator.files.plan import parse_plan
+from aggregator.forecast import scenarios
 from aggregator.plan import solve_plan
-from tests.bench.fleets import SLOT_HOURS, some_cars, some_prices, some_stays
+from tests.bench.fleets import SLOT_HOURS, some_cars, some_history, some_homes, some_prices, some_stays
 from tests.bench.measure import Row, median_ms
 
 
@@ -22,6 +28,31 @@ def rows() -> Iterator[Row]:
             "base plan",
             f"{count:,} cars{homes}, {slots} slots",
             lambda c=cars, s=stay, t=tariff: base_plan(c, s, t, SLOT_HOURS),
+        )
+    for count in (100_000, 1_000_000):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+            seconds, gib = alone.submit(_once, count, 48).result()
+        yield Row("base plan", f"{count:,} cars, 48 slots", seconds * 1e3, "ms", 1)
+        yield Row("base plan, peak memory", f"{count:,} cars, 48 slots", gib, "GiB", 1, 4.0)
+
+
+def _once(count: int, slots: int) -> tuple[float, float]:
+    """Plan once in this process; return the wall seconds, and the most memory that was held. [s, GiB]"""
+    cars = some_cars(count)
+    stay, tariff = some_stays(cars, slots), some_prices(slots)
+    start = perf_counter()
+    base_plan(cars, stay, tariff, SLOT_HOURS)
+    return perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def draw_rows() -> Iterator[Row]:
+    """Measure a forecast's scenarios; the first forecast from a history also sorts it."""
+    day, known_at = date(2024, 12, 20), datetime(2024, 12, 19, 13, 30, tzinfo=UTC)
+    for count in (1_000, 10_000):
+        cars, history = some_homes(count), some_history(count)
+        size = f"{count:,} cars, 30 scenarios of {len(history.sessions):,} sessions"
+        yield median_ms(
+            "forecast", size, lambda c=cars, h=history: scenarios(h, c, day, known_at, 30), enough_s=0.5
         )
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from lxml import etree
@@ -81,3 +82,29 @@ def test_people_get_a_table_for_the_zone_they_ask_for(capsys):
     assert "Canvey, 2025-01-08 from noon: 45 cars, 20 past days" in text
     assert "Wed 18:30" in text
     assert "Wrotham" not in text
+
+
+def test_a_price_file_that_is_wrong_is_told_before_anything_runs(capsys, home):
+    (home / "config" / "agile.csv").write_text(
+        "datetime_utc,p_per_kwh_inc_vat\n2025-01-15 17:00:00+00:00,soon\n"
+    )
+    edit(home / "config" / "gateway.toml", ("# [prices]", '[prices]\nimport_csv = "agile.csv"\n#'))
+    line = only_line(capsys, "check-config")
+    assert "agile.csv: line 2.p_per_kwh_inc_vat: 'soon'" in line
+    assert "a number of pence" in line
+
+
+@pytest.mark.usefixtures("fleet")
+def test_half_hourly_prices_shape_what_is_left_to_give(capsys, home):
+    """Exports pay from 16:00 to 18:30, so that the base plan gives: that is not left then."""
+    start = datetime(2025, 1, 8, 12, tzinfo=UTC)
+    pence = [45 if 8 <= number < 13 else 1 for number in range(48)]
+    rows = [f"{(start + n * timedelta(minutes=30)).isoformat()},{pence[n]}" for n in range(48)]
+    (home / "config" / "out.csv").write_text("\n".join(["datetime_utc,p_per_kwh_inc_vat", *rows]))
+    line = ("forecast", *DAY, "--zone", "Canvey", "--json")
+    edit(home / "config" / "gateway.toml", ("# [prices]", "[prices]\nexport_gbp_per_kwh = 0.01\n#"))
+    kept = json.loads(done(capsys, *line))["zones"][0]["slots"][13]
+    edit(home / "config" / "gateway.toml", ("export_gbp_per_kwh = 0.01", 'export_csv = "out.csv"'))
+    sold = json.loads(done(capsys, *line))["zones"][0]["slots"][13]
+    assert sold["cars_p50"] == kept["cars_p50"] > 0
+    assert sold["exportable_kwh_p50"] < 0.7 * kept["exportable_kwh_p50"]

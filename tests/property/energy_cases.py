@@ -93,15 +93,24 @@ class Lp:
 
     def minimum(self) -> float | None:
         """Return the least cost, None where there is no solution."""
+        if not self.cost:
+            return 0.0
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = len(self.cost), len(self.rows)
+        lp.col_cost_, lp.col_lower_, lp.col_upper_ = map(np.array, (self.cost, self.low, self.high))
+        lp.row_lower_ = np.array([low for _, low, _ in self.rows])
+        lp.row_upper_ = np.array([high for *_, high in self.rows])
+        terms = [terms for terms, *_ in self.rows]
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        lp.a_matrix_.start_ = np.cumsum([0, *map(len, terms)])
+        lp.a_matrix_.index_ = np.array([var for row in terms for var in row])
+        lp.a_matrix_.value_ = np.array([value for row in terms for value in row.values()])
         solver = highspy.Highs()
         solver.setOptionValue("output_flag", False)
         solver.setOptionValue("threads", 1)
         solver.setOptionValue("primal_feasibility_tolerance", 1e-9)
         solver.setOptionValue("dual_feasibility_tolerance", 1e-9)
-        for cost, low, high in zip(self.cost, self.low, self.high, strict=True):
-            solver.addCol(cost, low, high, 0, [], [])
-        for terms, low, high in self.rows:
-            solver.addRow(low, high, len(terms), list(terms), list(terms.values()))
+        solver.passModel(lp)
         solver.run()
         if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             return None

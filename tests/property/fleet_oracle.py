@@ -9,7 +9,7 @@ import highspy
 import numpy as np
 
 from aggregator.energy import CarArrays, Stay, Tariff, base_plan
-from tests.property.energy_cases import SLOT_HOURS, Case
+from tests.property.energy_cases import SLOT_HOURS, Case, Lp
 
 GUARD_SOC = 0.02
 
@@ -85,8 +85,8 @@ class Oracle:
         lp, net = self._program(up=up)
         served = [lp.var(-highspy.kHighsInf, float(kwh), cost=-1.0) for kwh in demand_kwh]
         for slot, var in enumerate(served):
-            lp.row([var, *net[slot]], [-1.0, *net[slot].values()], low=0.0)
-        return -lp.minimum()
+            lp.row({var: -1.0, **net[slot]}, low=0.0)
+        return self._most(lp)
 
     def best_gbp(self, price: np.ndarray, *, both_ways: bool = False) -> float:
         """Return the most that net export at prices (slots,) earns; with free cars charging too, or not."""
@@ -94,29 +94,29 @@ class Oracle:
         for slot, terms in enumerate(net):
             for var, sign in terms.items():
                 lp.cost[var] -= sign * price[slot]
-        return -lp.minimum()
+        return self._most(lp)
 
-    def _program(self, *, up: bool, both_ways: bool = False) -> tuple["Program", list[dict[int, float]]]:
+    @staticmethod
+    def _most(lp: Lp) -> float:
+        least = lp.minimum()
+        assert least is not None
+        return -least
+
+    def _program(self, *, up: bool, both_ways: bool = False) -> tuple[Lp, list[dict[int, float]]]:
         """Return the program and, per slot, the variables of what moves in the direction asked for."""
-        lp, cars = Program(), self.case.cars
+        lp, cars = Lp(), self.case.cars
         net: list[dict[int, float]] = [{} for _ in range(self.slots)]
-        at_site: dict[tuple[int, int], tuple[list[int], list[float]]] = {}
+        at_site: dict[tuple[int, int], dict[int, float]] = {}
         for car in range(cars.count):
             for slot, var, sign in self._moves(lp, car, up=up, both_ways=both_ways):
                 net[slot][var] = sign if up else -sign
-                columns, values = at_site.setdefault((int(cars.site[car]), slot), ([], []))
-                columns.append(var)
-                values.append(sign)
-        for (site, _), (columns, values) in at_site.items():
-            lp.row(
-                columns,
-                values,
-                low=-cars.import_room_kw[site] * SLOT_HOURS,
-                high=cars.export_room_kw[site] * SLOT_HOURS,
-            )
+                at_site.setdefault((int(cars.site[car]), slot), {})[var] = sign
+        for (site, _), terms in at_site.items():
+            room_kwh = cars.export_room_kw[site] * SLOT_HOURS
+            lp.row(terms, low=-cars.import_room_kw[site] * SLOT_HOURS, high=room_kwh)
         return lp, net
 
-    def _moves(self, lp: "Program", car: int, *, up: bool, both_ways: bool) -> list[tuple[int, int, float]]:
+    def _moves(self, lp: Lp, car: int, *, up: bool, both_ways: bool) -> list[tuple[int, int, float]]:
         """Add a car's energies; return (slot, variable, +1 for what it gives or -1 for what it takes)."""
         cars, stay = self.case.cars, self.case.stay
         eta_c, eta_d = cars.eta_charge[car], cars.eta_discharge[car]
@@ -130,24 +130,23 @@ class Oracle:
         need = max(floor, min(stay.target_kwh[car], capacity) - eta_c * charge_kwh * later)
         must = stored < need - 1e-9
         first_kwh = self._until_floor(floor - stored, eta_c, charge_kwh, end - begin)
-        kept = min(stored, max(need, floor + GUARD_SOC * capacity))
+        guarded = floor + GUARD_SOC * capacity
+        kept = min(stored, guarded if both_ways or not up else max(need, guarded))
         due = min(need, stored + eta_c * charge_kwh * (end - begin))
+        takes = charge_kwh if must or not up or both_ways else 0.0
+        gives = cars.discharge_kw[car] * SLOT_HOURS if up and (both_ways or not must) else 0.0
+        least = 0.0 if must and not both_ways else kept
         moves, energy = [], lp.var(stored, stored)
         for slot in range(begin, end):
             at_once = first_kwh[slot - begin]
-            takes = charge_kwh if must or not up or both_ways else 0.0
-            gives = 0.0 if (must and not both_ways) or not up else cars.discharge_kw[car] * SLOT_HOURS
-            gives = 0.0 if at_once > 0.0 else gives
-            taken, given = lp.var(at_once, max(at_once, takes)), lp.var(0.0, gives)
-            least = 0.0 if must and not both_ways else min(stored, floor + GUARD_SOC * capacity)
-            if not both_ways and not must and up:
-                least = kept
+            taken = lp.var(at_once, max(at_once, takes))
+            given = lp.var(0.0, 0.0 if at_once > 0.0 else gives)
             after = lp.var(least, capacity)
-            lp.row([after, energy, taken, given], [1.0, -1.0, -eta_c, 1.0 / eta_d], low=0.0, high=0.0)
+            lp.row({after: 1.0, energy: -1.0, taken: -eta_c, given: 1.0 / eta_d}, 0.0, 0.0)
             moves += [(slot, taken, -1.0), (slot, given, 1.0)]
             energy = after
         exactly = must and up and not both_ways
-        lp.row([energy], [1.0], low=due if must or both_ways else 0.0, high=due if exactly else capacity)
+        lp.row({energy: 1.0}, low=due if must or both_ways else 0.0, high=due if exactly else capacity)
         return moves
 
     @staticmethod
@@ -157,55 +156,6 @@ class Oracle:
             first.append(min(left, charge_kwh))
             left -= first[-1]
         return [0.0 if kwh < 1e-9 else kwh for kwh in first]
-
-
-class Program:
-    """Minimise cost over bounded variables and ranged rows, passed to HiGHS at once."""
-
-    def __init__(self) -> None:
-        self.cost: list[float] = []
-        self.low: list[float] = []
-        self.high: list[float] = []
-        self.begins: list[int] = []
-        self.columns: list[int] = []
-        self.values: list[float] = []
-        self.row_low: list[float] = []
-        self.row_high: list[float] = []
-
-    def var(self, low: float, high: float, cost: float = 0.0) -> int:
-        self.cost.append(cost)
-        self.low.append(low)
-        self.high.append(high)
-        return len(self.cost) - 1
-
-    def row(
-        self, columns: list[int], values: list[float], low: float = -np.inf, high: float = np.inf
-    ) -> None:
-        self.begins.append(len(self.columns))
-        self.columns += columns
-        self.values += values
-        self.row_low.append(low)
-        self.row_high.append(high)
-
-    def minimum(self) -> float:
-        lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = len(self.cost), len(self.row_low)
-        lp.col_cost_, lp.col_lower_, lp.col_upper_ = map(np.array, (self.cost, self.low, self.high))
-        lp.row_lower_, lp.row_upper_ = np.array(self.row_low), np.array(self.row_high)
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_ = np.array([*self.begins, len(self.columns)])
-        lp.a_matrix_.index_, lp.a_matrix_.value_ = np.array(self.columns), np.array(self.values)
-        solver = highspy.Highs()
-        for name, value in (("output_flag", False), ("threads", 1)):
-            solver.setOptionValue(name, value)
-        for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
-            solver.setOptionValue(name, 1e-9)
-        solver.passModel(lp)
-        solver.run()
-        if not self.cost:
-            return 0.0
-        assert solver.getModelStatus() == highspy.HighsModelStatus.kOptimal, solver.getModelStatus()
-        return float(solver.getInfo().objective_function_value)
 
 
 def some_of(case: Case, keep: np.ndarray) -> Case:

@@ -1,7 +1,6 @@
 """The promises of the energy arithmetic, against LPs and formulas written down a second time."""
 
 import numpy as np
-import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -9,7 +8,6 @@ from aggregator.energy import (
     CarArrays,
     FleetWindow,
     Stay,
-    Tariff,
     base_plan,
     capability_kwh,
     emin_kwh,
@@ -312,57 +310,3 @@ def test_what_a_window_may_export_leaves_the_target_within_reach(case: Case) -> 
         case.cars.floor_kwh, case.stay.target_kwh, alone_kw(case)[0], case.cars.eta_charge, hours
     )
     assert np.all(left_kwh[gives] >= least[gives] - CLOSE)
-
-
-def joint_least_cost_gbp(cars: CarArrays, stay: Stay, tariff: Tariff) -> float:
-    """The least cost of all cars of one site together, no slot paying for drawing and giving at once."""
-    lp, slots = Lp(), tariff.slots
-    drawn: list[dict[int, float]] = [{} for _ in range(slots)]
-    given_: list[dict[int, float]] = [{} for _ in range(slots)]
-    earned = tariff.export_gbp_per_kwh - tariff.wear_gbp_per_kwh
-    for car in range(cars.count):
-        eta_c, eta_d = cars.eta_charge[car], cars.eta_discharge[car]
-        lowest = cars.floor_kwh[car] + 0.02 * cars.capacity_kwh[car]
-        energy = lp.var(stay.energy_kwh[car], stay.energy_kwh[car])
-        for slot in range(slots):
-            here = stay.plugged(slot, 1)[car, 0] * SLOT_HOURS
-            sells = earned[slot] * eta_d <= tariff.import_gbp_per_kwh[slot] / eta_c
-            take = lp.var(0.0, cars.charge_kw[car] * here, tariff.import_gbp_per_kwh[slot])
-            give = lp.var(0.0, cars.discharge_kw[car] * here * sells, -earned[slot])
-            after = lp.var(lowest, cars.capacity_kwh[car])
-            lp.row({after: 1.0, energy: -1.0, take: -eta_c, give: 1.0 / eta_d}, 0.0, 0.0)
-            drawn[slot][take], given_[slot][give] = 1.0, 1.0
-            energy = after
-        lp.row({energy: 1.0}, stay.target_kwh[car])
-    for slot in range(slots):
-        lp.row(drawn[slot], high=cars.import_room_kw[0] * SLOT_HOURS)
-        lp.row(given_[slot], high=cars.export_room_kw[0] * SLOT_HOURS)
-    least = lp.minimum()
-    assert least is not None
-    return least
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("share", [0.5, 0.8])
-def test_cars_that_share_a_tight_connection_come_close_to_their_joint_optimum(
-    seed: int, share: float
-) -> None:
-    rng = np.random.default_rng(seed)
-    count, slots = 12, 24
-    capacity = rng.choice([40.0, 62.0], count)
-    each, room = np.ones(count), np.array([7.4 * count * share])
-    site = np.zeros(count, dtype=np.int64)
-    cars = CarArrays(
-        capacity, capacity * 0.3, 7.4 * each, 7.4 * each, 0.93 * each, 0.93 * each, site, room, room
-    )
-    arrive = rng.integers(0, 6, count)
-    energy = capacity * rng.uniform(0.35, 0.6, count)
-    stay = Stay(arrive, rng.integers(20, slots + 1, count), energy, energy + 12.0)
-    night = (np.arange(slots) >= 10) & (np.arange(slots) < 19)
-    tariff = Tariff(np.where(night, 0.07, 0.3), np.full(slots, 0.15), np.zeros(slots, bool), 0.03, 0.0)
-    plan = base_plan(cars, stay, tariff, SLOT_HOURS)
-    paid = plan.charge_kw.sum(axis=0) @ tariff.import_gbp_per_kwh
-    earned = plan.discharge_kw.sum(axis=0) @ (tariff.export_gbp_per_kwh - tariff.wear_gbp_per_kwh)
-    least = joint_least_cost_gbp(cars, stay, tariff)
-    assert plan.short_of_target_kwh.max() <= CLOSE
-    assert (paid - earned) * SLOT_HOURS <= least + 0.02 * abs(least)

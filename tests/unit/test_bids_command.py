@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from aggregator.cli import run
+from aggregator.model.explanation import Change, PricedPart
 from aggregator.model.opportunity import Approved, Awarded, Instructed, Proposed, Received
 from aggregator.store import open_store
-from tests.builders import NOON, a_draft, a_requirement, an_award, an_instruction
+from tests.builders import NOON, a_draft, a_requirement, an_award, an_explanation, an_instruction
 
 ROOT = Path(__file__).parents[2]
 BID = "dno:requirement-1:EASTGATE"
@@ -71,3 +72,40 @@ def test_an_award_is_taken_back_by_a_trader_and_not_twice(capsys):
     with open_store("sqlite:///flexloop.db", create=False) as store:
         told = [entry.report.event.event_id for entry in store.outbox.pending("dno")]
     assert told == ["award-1", "dispatch-1"]
+
+
+def test_a_draft_is_told_in_words(capsys):
+    change = Change(1, kw=-20.0, gbp_per_mwh=0.0, margin_gbp=-1.5, inputs=("needs", "peak signals"))
+    why = an_explanation(
+        margin_p90_gbp=6.0,
+        held_back_gbp=0.12,
+        accepted=0.8,
+        parts=(PricedPart(25.0, 150.0, 300.0), PricedPart(50.0, 182.4, 300.0)),
+        change=change,
+    )
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        facts = [
+            Received(NOON, a_requirement(product_id="day-ahead")),
+            Proposed(NOON, a_draft(version=2, why=why)),
+        ]
+        store.journal.append_many("two", facts, expected_version=0, by="test", recorded_at=NOON)
+    assert run(["bids", "show", "two"]) == 0
+    told = capsys.readouterr().out
+    for line in (
+        "17:00-17:30  30 of 40 kW; base discharge 10.0 kW, 1.0 held back",
+        "17:30-18:00  50 of 60 kW; base discharge 10.5 kW",
+        "asks GBP 300.00/MWh delivered, 10/MW/h held ready",
+        "expected margin GBP 4.25, on a bad day (P10) 1.10, on a good one (P90) 6.00",
+        "12 cars behind it, over 30 past days; solver: glpk optimal 0.0",
+        "cut to 0.970 of what the past days allow, by what was delivered of earlier bids",
+        "the price is held to be accepted 80% of the time, by prices cleared before",
+        "holds 1.5 kWh of base discharge back, which would have earned GBP 0.12",
+        "up to 50 kW the last MWh costs GBP 182.40, price GBP 300.00",
+        "what stops it:\n    energy in 17:30 to 18:30",
+        "days on which it falls short:\n    2024-12-24: 3.2 kWh",
+        "since draft 1: -20 kW, GBP +0.00/MWh, margin GBP -1.50; changed: needs, peak signals",
+    ):
+        assert line in told
+    _, shown = bids(capsys, "show", "two")
+    assert shown["why"]["parts"][1]["price_gbp_per_mwh"] == 300.0
+    assert shown["why"]["change"]["inputs"] == ["needs", "peak signals"]

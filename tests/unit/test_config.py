@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from datetime import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -246,6 +247,65 @@ def test_bands_that_cover_the_day_twice_are_refused(config):
         config, ('[[tariff]]\nfrom_local = "02:00"', f'{band}{prices}[[tariff]]\nfrom_local = "02:00"')
     )
     assert "cover the day once" in line
+
+
+LATER = """[[tariff]]
+valid_from = 2025-04-01
+from_local = "00:00"
+until_local = "00:00"
+import_gbp_per_kwh = 0.27
+export_gbp_per_kwh = 0.15
+
+"""
+
+
+def test_a_tariff_may_change_and_each_of_them_covers_the_day_once(config):
+    first = '[[tariff]]\nfrom_local = "02:00"'
+    edit(config / "gateway.toml", (first, LATER + first))
+    assert len(read_settings(config / "gateway.toml").tariff) == 5
+    edit(config / "gateway.toml", ('until_local = "00:00"', 'until_local = "12:00"'))
+    with pytest.raises(BadMessage, match="cover the day once"):
+        read_settings(config / "gateway.toml")
+
+
+def test_one_band_from_midnight_to_midnight_is_a_fixed_tariff(config):
+    path = config / "gateway.toml"
+    before, *_, after = re.split(r"(?m)^\[\[tariff\]\]$", path.read_text())
+    path.write_text(
+        f"{before}{LATER.replace('valid_from = 2025-04-01', '')}{after.partition('# [[tariff]]')[2]}"
+    )
+    (band,) = read_settings(path).tariff
+    assert (band.from_local, band.until_local, band.import_gbp_per_kwh) == (time(0), time(0), 0.27)
+
+
+def test_some_tariff_holds_before_the_first_change(config):
+    path = config / "gateway.toml"
+    path.write_text(re.sub("(?m)^from_local", "valid_from = 2025-04-01\\nfrom_local", path.read_text()))
+    with pytest.raises(BadMessage, match="without valid_from"):
+        read_settings(config / "gateway.toml")
+
+
+@pytest.mark.parametrize(
+    ("prices", "where", "value", "allowed"),
+    [
+        ('import_csv = "none.csv"', "prices.import_csv", "none.csv", "a price file that exists"),
+        ('export_csv = "none.csv"', "prices.export_csv", "none.csv", "a price file that exists"),
+        ('beyond = "yesterday"', "prices.beyond", "yesterday", "'tariff' or 'week_before'"),
+        ("export_gbp_per_kwh = inf", "prices.export_gbp_per_kwh", "inf", "finite"),
+        ('published_local = "noon"', "prices.published_local", "noon", "local time of day"),
+        (
+            'export_csv = "gateway.toml"\nexport_gbp_per_kwh = 0.1',
+            "prices.export_gbp_per_kwh",
+            "0.1",
+            "left out beside export_csv",
+        ),
+    ],
+)
+def test_prices_that_cannot_be_used_are_named(config, prices, where, value, allowed):
+    (line,) = faults_of(config, ("# [prices]", f"[prices]\n{prices}\n#"))
+    assert where in line
+    assert repr(value) in line
+    assert allowed in line
 
 
 def test_all_faults_of_all_files_are_told_at_once(config):

@@ -17,6 +17,7 @@ from aggregator.energy import (
     exportable_kwh,
     fleet_window,
     guard_kwh,
+    nomination_bias,
     turn_down_kwh,
 )
 from aggregator.model.fleet import Car, Charger, ExportSource, Intent, Site
@@ -193,3 +194,15 @@ def test_the_nomination_is_the_mean_over_scenarios_of_the_zone_s_cars() -> None:
     assert only_b == pytest.approx([0.25 * 3.72] * 2)
     with pytest.raises(ValueError, match="at least one"):
         expected_nomination([], None, 0, 2)
+
+
+def test_the_bias_of_nominations_is_over_what_was_not_called() -> None:
+    """3 and -1 kWh nominated, 1 and 0 metered: 1 kWh too much in all, of 4 whichever way."""
+    nominated_kwh, metered_kwh = np.array([[3.0, -5.0], [-1.0, 9.0]]), np.array([[1.0, 4.0], [0.0, 9.0]])
+    called = np.array([[False, True], [False, True]])
+    bias = nomination_bias(nominated_kwh, metered_kwh, called)
+    assert (bias.half_hours, bias.nominated_kwh, bias.metered_kwh) == (2, 2.0, 1.0)
+    assert bias.share == pytest.approx((2.0 - 1.0) / 4.0)
+    assert nomination_bias(nominated_kwh, metered_kwh, np.ones_like(called)).share is None
+    with pytest.raises(ValueError, match="one shape"):
+        nomination_bias(nominated_kwh, metered_kwh[0], called)

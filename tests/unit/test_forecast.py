@@ -148,7 +148,7 @@ def test_the_days_around_christmas_are_off_work() -> None:
 @pytest.mark.parametrize("code", ["XX", "GB-XXX", "GB-"])
 def test_a_calendar_must_be_known(code: str) -> None:
     with pytest.raises(ValueError, match="none"):
-        Calendar(code)
+        Calendar.named(code)
 
 
 def test_a_car_not_seen_for_three_weeks_is_away_until_it_comes_again() -> None:

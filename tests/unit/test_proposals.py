@@ -1,12 +1,15 @@
 """From needs to drafts: peak against event, several needs of a zone, what stands already."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from aggregator.bidding import propose
+from aggregator.model.market import Direction
 from aggregator.model.opportunity import Stage
-from tests.bid_world import a_need, a_past, a_world, at
+from aggregator.proposals import Proposer
+from tests.bid_world import PEAK, a_need, a_past, a_world, a_zone, at
 
 EXPORT_KW = 60.0  # ten cars of 6 kW
 SPREAD = 359.3 - 201.1 / (0.92 * 0.91) - 20.0  # export 16-19, less recharge at night with losses, less wear
@@ -128,3 +131,50 @@ def test_an_explanation_tells_parts_percentiles_and_inputs(world):
     assert why.margin_p10_gbp <= why.margin_p90_gbp
     assert {"needs", "fleet", "history", "peak signals", "prices", "past delivery"} <= dict(why.inputs).keys()
     assert why.change is None
+
+
+def test_what_was_nominated_is_not_held_back_any_more(world):
+    one = world.proposed(a_need(17, 18.5))
+    plan = world.store.plans.get(one.opportunity_id)
+    world.workflow.freeze_nominations("Canvey", plan, [])
+    again = world.proposer.propose(world.workflow, one, world.clock.now())
+    assert again.stage is Stage.CLOSED  # at its export limit the fleet has nothing left
+    assert [one.kept_wh for one in world.store.nominations.between("Canvey", PEAK)] == [30_000] * 6
+
+
+def test_the_same_need_drafted_again_is_the_same_draft(world):
+    one = world.proposed(a_need(17, 18.5))
+    again = world.proposer.propose(world.workflow, one, world.clock.now())
+    assert again.draft.digest == one.draft.digest
+    assert again.version == one.version
+
+
+def test_past_delivery_makes_the_bid_smaller(tmp_path):
+    with a_world(tmp_path, red=False, past=a_past(10)) as world:
+        proposer = Proposer(world.settings, a_zone(10), a_past(10), lambda zone, at: (), lambda *_: [0.9] * 9)
+        draft = proposer.propose(world.workflow, world.received(a_need(20, 21)), world.clock.now()).draft
+    assert draft.offered_kw == (54.0,) * 2
+    assert draft.why.factor == 0.9
+
+
+def test_a_price_is_asked_by_what_was_cleared(tmp_path):
+    rows = [f"Canvey,day-ahead,2024-12-{day:02}T17:00:00Z,{price}" for day, price in enumerate([300] * 12, 1)]
+    records = tmp_path / "dispatches.csv"
+    records.write_text("\n".join(["zone,product,start_time_utc,utilisation_price", *rows]) + "\n")
+    with a_world(tmp_path, red=False, acceptance=records) as world:
+        draft = world.proposed(a_need(20, 21)).draft
+    assert draft.utilisation_gbp_per_mwh == Decimal("300.00")
+    assert draft.why.accepted == 1.0
+
+
+def test_a_down_need_is_paid_for_what_its_energy_costs_more_than_at_the_cheapest_hour(tmp_path):
+    # Taken in at 14:00 for 335.2 GBP/MWh, it saves buying at 201.1: it costs 134.1. Ten cars of 7.4 kW.
+    with a_world(tmp_path, red=False, past=a_past(10, soc=0.5, arrive=13)) as world:
+        product = replace(
+            world.workflow.products["day-ahead"], product_id="down", direction=Direction.DOWN, hold_back=False
+        )
+        need = a_need(14, 15, product_id="down", utilisation_ceiling=Decimal(200))
+        prepared = world.proposer.prepare(need, product, world.clock.now())
+    (offer,) = propose(prepared.problem).offers
+    assert offer.offered_kw.max() == pytest.approx(74.0, abs=1.0)
+    assert offer.expected_margin_gbp == pytest.approx(0.074 * AWARDED * (200 - 134.1), abs=0.1)

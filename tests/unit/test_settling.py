@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from aggregator.forecast import ENGLAND
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import OrderMode
 from aggregator.model.opportunity import (
@@ -15,17 +16,20 @@ from aggregator.model.opportunity import (
     Instructed,
     Proposed,
     Received,
+    Settled,
     Submitted,
 )
 from aggregator.reports import write_book
 from aggregator.settling import make_book
 from aggregator.store import open_store
+from aggregator.track_record import TrackRecord
 from aggregator.workflow import fleets_of
 from tests.builders import (
     EVENING,
     NOON,
     PRODUCT,
     SLOTS,
+    ZONE,
     a_car,
     a_charger,
     a_draft,
@@ -147,3 +151,16 @@ def test_a_fleet_imported_since_the_window_began_changes_no_statement(store, imp
 def test_the_fleet_at_the_windows_start_says_whose_registers_count(store):
     store.fleet.replace(a_fleet(1), EVENING.start, "smaller.toml")
     assert [wh for _, wh in figures(book(store))] == [2000] * 4
+
+
+def test_the_track_record_is_what_was_delivered_of_what_was_ordered_on_days_of_the_kind(store):
+    record = TrackRecord(store, {PRODUCT: a_product()}, ENGLAND)
+    thursday, saturday = date(2025, 1, 16), date(2025, 1, 18)
+    later = SETTLED_AT + HOUR
+    assert record(ZONE, PRODUCT, thursday, later) == []
+    settled = Settled(SETTLED_AT, 1, "d" * 64, "1.00")
+    store.journal.append("one", settled, expected_version=9, by="test", recorded_at=SETTLED_AT)
+    assert record(ZONE, PRODUCT, thursday, SETTLED_AT - MINUTE) == []
+    assert record(ZONE, PRODUCT, thursday, later) == [pytest.approx(11_500 / 12_500)]
+    assert record(ZONE, PRODUCT, saturday, later) == []
+    assert record("another", PRODUCT, thursday, later) == []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import highspy
 import numpy as np
 
-from dispatch.split_problem import BoolArray, FloatArray, IntArray
+from aggregator.energy.cars import BoolArray, FloatArray, IntArray
 
 _OPTIONS = {"output_flag": False, "threads": 1, "random_seed": 0, "mip_rel_gap": 0.0, "mip_abs_gap": 1e-7}
 _EXACT = 1e-10
@@ -36,14 +36,20 @@ class Program:
     semi: BoolArray
 
 
-def solve(program: Program, *, max_nodes: int = 20_000) -> FloatArray | None:
+def solve(program: Program, *, max_nodes: int = 20_000, presolve: bool = True) -> FloatArray | None:
     """Return the optimal ``x``, or None if there is none.
+
+    Args:
+        program: What to solve.
+        max_nodes: Most nodes of a search.
+        presolve: Whether HiGHS simplifies the problem first; it takes longer than what it saves on many
+            small ones.
 
     Deterministic: one thread, fixed seed, and a limit in nodes, not in time. What a search finds is
     solved once more with its choices fixed, which makes it as exact as a linear program's answer.
     """
     if not program.semi.any():
-        return _run(program, _EXACT, max_nodes)
+        return _run(program, _EXACT, max_nodes, presolve=presolve)
     found = _run(program, _SEARCH, max_nodes)
     if found is None:
         return None
@@ -59,7 +65,7 @@ def fixed(program: Program, values: FloatArray) -> Program:
     return replace(program, low=low, high=high, semi=np.zeros_like(program.semi))
 
 
-def _run(program: Program, tolerance: float, max_nodes: int) -> FloatArray | None:
+def _run(program: Program, tolerance: float, max_nodes: int, *, presolve: bool = True) -> FloatArray | None:
     if program.cost.size == 0:
         kept = ((program.row_low <= 0) & (program.row_high >= 0)).all()
         return np.zeros(0) if kept else None
@@ -69,7 +75,7 @@ def _run(program: Program, tolerance: float, max_nodes: int) -> FloatArray | Non
     for kind in ("primal", "dual", "mip"):
         highs.setOptionValue(f"{kind}_feasibility_tolerance", tolerance)
     highs.setOptionValue("mip_max_nodes", max_nodes)
-    if program.semi.any() and program.cost.size <= _SMALL:
+    if not presolve or (program.semi.any() and program.cost.size <= _SMALL):
         highs.setOptionValue("presolve", "off")
     highs.passModel(_model(program))
     if highs.run() == highspy.HighsStatus.kError:

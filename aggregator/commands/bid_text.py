@@ -1,0 +1,129 @@
+"""A draft in words and as data: what the desk is shown before it approves."""
+
+from collections.abc import Iterator, Sequence
+
+from aggregator.model.explanation import Change, Explanation
+from aggregator.model.market import Draft, Requirement
+from aggregator.model.opportunity import Opportunity, Stage
+from aggregator.model.time import LONDON
+
+NOTHING_KW = 1e-6
+
+
+def details(one: Opportunity) -> dict[str, object]:
+    """Return the draft's figures and reasons; nothing where there is no draft."""
+    if one.draft is None or one.stage is Stage.NEW:
+        return {}
+    return {
+        "by": one.draft.by,
+        "version": one.draft.version,
+        "base_kw": list(one.draft.base_kw),
+        "kept_kw": list(one.draft.kept_kw),
+        "availability_gbp_per_mw_h": one.draft.availability_gbp_per_mw_h,
+        "why": _why(one.draft.why),
+    }
+
+
+def in_words(one: Opportunity) -> Iterator[str]:
+    """Yield the lines that tell a draft: the offer, what it earns, what stops it, what changed."""
+    draft, need = one.draft, one.requirement
+    if draft is None or need is None:
+        return
+    why = draft.why
+    yield f"draft {draft.version} by {draft.by}, {draft.digest[:12]}"
+    yield from _offer(need, draft)
+    yield (
+        f"  expected margin GBP {draft.expected_margin_gbp:.2f}, "
+        f"on a bad day (P10) {why.margin_p10_gbp:.2f}, on a good one (P90) {why.margin_p90_gbp:.2f}"
+    )
+    yield f"  {why.cars} cars behind it, over {why.scenarios} past days; solver: {why.solver}"
+    if why.factor < 1.0:
+        yield f"  cut to {why.factor:.3f} of what the past days allow, by what was delivered of earlier bids"
+    if why.accepted < 1.0:
+        yield f"  the price is held to be accepted {why.accepted:.0%} of the time, by prices cleared before"
+    if why.held_back_kwh > 0.0:
+        yield (
+            f"  holds {why.held_back_kwh:.1f} kWh of base discharge back, which would have earned "
+            f"GBP {why.held_back_gbp:.2f}"
+        )
+    yield from _parts(why)
+    yield from _list("what stops it", why.binding)
+    yield from _list("days on which it falls short", why.bad_scenarios)
+    if why.change is not None:
+        yield _changed(why.change)
+    yield f"  inputs {why.inputs_digest[:12]}"
+
+
+def _offer(need: Requirement, draft: Draft) -> Iterator[str]:
+    for slot, needed, kw, base, kept in zip(
+        need.slots, need.needed_kw, draft.offered_kw, draft.base_kw, draft.kept_kw, strict=True
+    ):
+        held = f", {base - kept:.1f} held back" if base - kept > NOTHING_KW else ""
+        yield (
+            f"  {slot.start.astimezone(LONDON):%H:%M}-{slot.end.astimezone(LONDON):%H:%M}  "
+            f"{kw:g} of {needed:g} kW; base discharge {base:.1f} kW{held}"
+        )
+    yield (
+        f"  asks GBP {draft.utilisation_gbp_per_mwh}/MWh delivered, "
+        f"{draft.availability_gbp_per_mw_h}/MW/h held ready"
+    )
+
+
+def _parts(why: Explanation) -> Iterator[str]:
+    for part in why.parts:
+        yield (
+            f"  up to {part.up_to_kw:g} kW the last MWh costs GBP {part.marginal_gbp_per_mwh:.2f}, "
+            f"price GBP {part.price_gbp_per_mwh:.2f}"
+        )
+
+
+def _list(title: str, lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        yield f"  {title}:"
+        yield from (f"    {line}" for line in lines)
+
+
+def _changed(change: Change) -> str:
+    inputs = ", ".join(change.inputs) or "nothing but the time"
+    return (
+        f"  since draft {change.from_version}: {change.kw:+g} kW, GBP {change.gbp_per_mwh:+.2f}/MWh, "
+        f"margin GBP {change.margin_gbp:+.2f}; changed: {inputs}"
+    )
+
+
+def _why(why: Explanation) -> dict[str, object]:
+    change = why.change
+    return {
+        "binding": list(why.binding),
+        "bad_scenarios": list(why.bad_scenarios),
+        "marginal_cost_gbp_per_mwh": round(why.marginal_cost_gbp_per_mwh, 2),
+        "parts": [
+            {
+                "up_to_kw": part.up_to_kw,
+                "marginal_gbp_per_mwh": part.marginal_gbp_per_mwh,
+                "price_gbp_per_mwh": part.price_gbp_per_mwh,
+            }
+            for part in why.parts
+        ],
+        "held_back_kwh": round(why.held_back_kwh, 3),
+        "held_back_gbp": round(why.held_back_gbp, 2),
+        "factor": why.factor,
+        "accepted": why.accepted,
+        "cars": why.cars,
+        "scenarios": why.scenarios,
+        "solver": why.solver,
+        "margin_p10_gbp": round(why.margin_p10_gbp, 2),
+        "margin_p90_gbp": round(why.margin_p90_gbp, 2),
+        "inputs": why.inputs_digest,
+        "input_digests": dict(why.inputs),
+        "beside": [one.opportunity_id for one in why.beside],
+        "change": None
+        if change is None
+        else {
+            "from_version": change.from_version,
+            "kw": change.kw,
+            "gbp_per_mwh": change.gbp_per_mwh,
+            "margin_gbp": round(change.margin_gbp, 2),
+            "inputs": list(change.inputs),
+        },
+    }
