@@ -1,5 +1,7 @@
 """Cars that share too small a connection, against their joint linear programme and what the room carries."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -120,3 +122,17 @@ def test_the_room_is_kept_and_used_whatever_the_prices(pounds: float) -> None:
     assert np.all(plan.charge_kw.sum(axis=0) <= case.cars.import_room_kw[0] + CLOSE)
     assert np.all(plan.discharge_kw.sum(axis=0) <= case.cars.export_room_kw[0] + CLOSE)
     assert plan.short_of_target_kwh.max() <= 1e-6
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_flat_price_puts_nothing_into_a_bid_window_that_fits_elsewhere(seed: int) -> None:
+    """The site's room outside the window is more than all cars want, and each has time enough."""
+    case = crowded_site(seed)
+    slots = case.tariff.slots
+    bid = (np.arange(slots) >= 17) & (np.arange(slots) < 20)
+    tariff = Tariff(np.full(slots, 0.3), np.full(slots, 0.15), np.zeros(slots, bool), 0.03, bid=bid)
+    stay = replace(case.stay, target_kwh=np.minimum(case.stay.energy_kwh + 4.0, case.cars.capacity_kwh))
+    plan = base_plan(case.cars, stay, tariff, SLOT_HOURS)
+    assert plan.short_of_target_kwh.max() <= 1e-6
+    assert plan.charge_kw[:, bid].sum() <= 1e-6
+    assert not plan.discharge_kw.any()

@@ -47,6 +47,13 @@ def test_the_latest_days_of_the_same_kind_that_are_over_count() -> None:
     assert saturday == ["2024-12-08", "2024-12-07", "2024-12-01", "2024-11-30"]
 
 
+def test_days_of_more_than_six_weeks_ago_do_not_count() -> None:
+    history = [evening(day) for day in days_before(WEDNESDAY, 90)]
+    saturday = drawn(*history, day=date(2024, 12, 14), count=100)
+    assert (len(saturday), saturday[-1].label) == (12, "2024-11-02")
+    assert len(drawn(*history, count=100)) == 30
+
+
 def test_a_day_counts_only_once_its_horizon_is_over() -> None:
     history = [evening(date(2024, 12, 9)), evening(date(2024, 12, 10))]
     assert drawn(*history, at=datetime(2024, 12, 11, 11, 59, tzinfo=UTC))[0].label == "2024-12-09"
