@@ -19,8 +19,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from aggregator.energy.cars import BoolArray, FloatArray, IntArray
-from aggregator.energy.classes import Lead, Runs, class_table, mirrored, over_sets, run_over_sets, with_lead
+from aggregator.energy.cars import TINY_KWH, BoolArray, FloatArray, IntArray
+from aggregator.energy.classes import (
+    Lead,
+    Runs,
+    class_table,
+    forced_over_counts,
+    mirrored,
+    over_sets,
+    run_over_counts,
+    run_over_sets,
+    with_lead,
+)
 from aggregator.energy.sharing import CELLS, bound_by_site, bunches, by_shares, cut_to_room, together
 from aggregator.energy.window import FleetWindow
 
@@ -75,15 +85,17 @@ def classes_kwh(window: FleetWindow, slot_hours: float, *, up: bool) -> FloatArr
         Shape (slots + 1, slots + 1, slots + 1): what the cars that are there from a first slot to before a
         stop can do in k slots of these. h(S) is the sum over all runs of the entry for the slots of S in
         the run. Exact but for sites whose room binds and whose cars come or leave at different times, or
-        must charge: there it is less. [kWh AC]
+        charge at once: there it is less. [kWh AC]
 
     Raises:
         ValueError: If ``slot_hours`` is not the window's.
     """
     _check(window, slot_hours)
     bound = _bound(window, up=up)
-    alone = _classes(window, window.present & ~bound, up=up)
-    return alone + _shared_classes(window, np.flatnonzero(bound), up=up)
+    mixed = _mixed(window, bound, up=up)
+    classes = _classes(window, window.present & ~bound, up=up)
+    classes += _alike_classes(window, np.flatnonzero(bound & ~mixed), up=up)
+    return classes + _shared_classes(window, np.flatnonzero(mixed), up=up)
 
 
 def _table_kwh(window: FleetWindow, slot_hours: float, *, up: bool) -> FloatArray:
@@ -91,25 +103,30 @@ def _table_kwh(window: FleetWindow, slot_hours: float, *, up: bool) -> FloatArra
     if window.slots > MOST_SLOTS:
         raise ValueError(f"a window of {window.slots} slots has no table; at most {MOST_SLOTS}")
     bound = _bound(window, up=up)
-    apart = bound & _mixed(window, bound)
-    if np.count_nonzero(apart) << window.slots > CELLS:
-        apart = np.zeros_like(bound)
+    mixed = _mixed(window, bound, up=up)
+    if np.count_nonzero(mixed) << window.slots > CELLS:
+        return over_sets(classes_kwh(window, slot_hours, up=up))
     classes = _classes(window, window.present & ~bound, up=up)
-    table = over_sets(classes + _shared_classes(window, np.flatnonzero(bound & ~apart), up=up))
-    rows, room_kw = np.flatnonzero(apart), window.export_room_kw if up else window.import_room_kw
+    table = over_sets(classes + _alike_classes(window, np.flatnonzero(bound & ~mixed), up=up))
+    rows, room_kwh = np.flatnonzero(mixed), _room_kwh(window, up=up)
     for some, begins in bunches(window.site[rows], 1 << window.slots):
-        room_kwh = room_kw[window.site[rows[some[begins]]]] * window.slot_hours
-        table += cut_to_room(_per_car(window, rows[some], up=up), begins, room_kwh)
+        each = rows[some]
+        table += cut_to_room(_per_car(window, each, up=up), begins, room_kwh[window.site[each[begins]]])
     return table
 
 
-def _mixed(window: FleetWindow, bound: BoolArray) -> BoolArray:
-    """Return the cars of sites where shares may lose something: some must charge, or cars come and go."""
+def _mixed(window: FleetWindow, bound: BoolArray, *, up: bool) -> BoolArray:
+    """Return the cars of bound sites whose cars come and go, or charge at once, shape (cars,)."""
     sites = len(window.export_room_kw)
+    at_once = (window.first_kwh if up else window.below_floor_kwh) > TINY_KWH
     rows = np.flatnonzero(bound)
-    runs = Runs(window.arrive[rows], window.depart[rows], window.stored_kwh[rows], window.stored_kwh[rows])
-    mixed = window.must_charge[rows] | ~together(runs, window.site[rows], sites)
-    return np.asarray((np.bincount(window.site[rows], mixed, sites) > 0.0)[window.site])
+    same = together(window.arrive[rows], window.depart[rows], window.site[rows], sites)
+    mixed = np.bincount(window.site[rows], at_once[rows] | ~same, sites) > 0.0
+    return np.asarray(bound & mixed[window.site])
+
+
+def _room_kwh(window: FleetWindow, *, up: bool) -> FloatArray:
+    return (window.export_room_kw if up else window.import_room_kw) * window.slot_hours
 
 
 def _check(window: FleetWindow, slot_hours: float) -> None:
@@ -159,15 +176,36 @@ def _classes(window: FleetWindow, rows: BoolArray, *, up: bool) -> FloatArray:
     return free + (with_lead(mirrored(table), -lead_kwh) if up else with_lead(table, lead_kwh))
 
 
+def _alike_classes(window: FleetWindow, rows: IntArray, *, up: bool) -> FloatArray:
+    """Return the table of cars of sites where all have the same run and none charges at once.
+
+    What such a site can do depends on the number k of slots only, and concavely: cut to the room it is the
+    lesser of that and of the room k times.
+    """
+    slots = window.slots
+    table = np.zeros((slots + 1,) * 3)
+    room_kwh = _room_kwh(window, up=up)
+    for some, begins in bunches(window.site[rows], slots + 1):
+        each = rows[some]
+        able = run_over_counts(_free(window, each, up=up), slots)
+        if up:
+            must = np.flatnonzero(window.must_charge[each])
+            able[must] = forced_over_counts(_must(window, each[must], up=True)[1], slots)
+        site = np.add.reduceat(able, begins, axis=0)
+        first = each[begins]
+        np.minimum(site, room_kwh[window.site[first], None] * np.arange(slots + 1), out=site)
+        np.add.at(table, (window.arrive[first], window.depart[first]), site)
+    return table
+
+
 def _shared_classes(window: FleetWindow, rows: IntArray, *, up: bool) -> FloatArray:
     """Return the table of cars of shared sites, by fixed shares of their room."""
     must = window.must_charge[rows]
-    room_kw = window.export_room_kw if up else window.import_room_kw
     free = _free(window, rows, up=up)
     if not up:
         at_once_kwh = np.where(must, window.below_floor_kwh[rows], 0.0)
         free = replace(free, energy_kwh=np.maximum(0.0, free.energy_kwh - at_once_kwh))
-    parts = by_shares(free, window.site[rows], room_kw * window.slot_hours, window.slots)
+    parts = by_shares(free, window.site[rows], _room_kwh(window, up=up), window.slots)
     table = class_table(parts, window.slots)
     if not up:
         return table

@@ -160,6 +160,25 @@ def run_over_sets(runs: Runs, slots: int) -> FloatArray:
     return np.asarray(np.minimum(table, runs.energy_kwh[:, None], out=table))
 
 
+def run_over_counts(runs: Runs, slots: int) -> FloatArray:
+    """Return min(energy, per_slot k) of each car in k slots of its run, shape (cars, slots + 1). [kWh AC]"""
+    count = np.minimum(np.arange(slots + 1), np.maximum(0, runs.stop - runs.start)[:, None])
+    return np.asarray(np.minimum(runs.energy_kwh[:, None], runs.per_slot_kwh[:, None] * count))
+
+
+def forced_over_counts(runs: Runs, slots: int) -> FloatArray:
+    """Return the same for cars that must move all their energy: see `mirrored`; one run a car, no lead.
+
+    Args:
+        runs: As `Lead.then` returns them: the second ones are empty.
+        slots: Length of the window.
+    """
+    first = runs.at(np.arange(len(runs.start) // 2))
+    able = run_over_counts(first, slots)
+    others = np.maximum(0, (first.stop - first.start)[:, None] - np.arange(slots + 1))
+    return np.asarray(np.take_along_axis(able, others, axis=1) - able[:, -1:])
+
+
 def all_sets(slots: int) -> tuple[IntArray, IntArray]:
     """Return the numbers of all sets of slots, bit t for slot t, and how many slots each has."""
     sets = np.arange(1 << slots)

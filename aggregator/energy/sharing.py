@@ -1,13 +1,11 @@
 """Sites whose room binds: exact by one table a site, or as fixed shares of the room for each car.
 
 Shares are levelled: all cars of a slot get the same time-to-go, but for those whose own power is less. That
-loses nothing where all cars of a site are there for the same slots: with time-to-go 1/z, k <= 1/z slots get
-all of the room, and in more of them every levelled car runs empty, so that the sum is min(room k, h(k)).
-Else it is on the safe side: no slot's shares exceed the room.
+loses nothing where all cars of a site are there for the same slots, and is on the safe side elsewhere, as
+no slot's shares exceed the room.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -27,13 +25,13 @@ def bound_by_site(site: IntArray, present: BoolArray, power_kw: FloatArray, room
     return np.asarray(present & ((asked_kw > room_kw + TINY_KWH) & (there > 1))[site])
 
 
-def together(runs: Runs, site: IntArray, sites: int) -> BoolArray:
+def together(start: IntArray, stop: IntArray, site: IntArray, sites: int) -> BoolArray:
     """Return whether all cars of a car's site have the same run, shape (cars,)."""
     same = np.ones(sites, dtype=bool)
-    for bound in (runs.start, runs.stop):
-        first = np.zeros(sites, dtype=np.int64)
-        first[site] = bound
-        np.logical_and.at(same, site, bound == first[site])
+    for bound in (start, stop):
+        any_bound = np.zeros(sites, dtype=np.int64)
+        any_bound[site] = bound
+        np.logical_and.at(same, site, bound == any_bound[site])
     return np.asarray(same[site])
 
 
@@ -75,9 +73,8 @@ def cut_to_room(per_car: FloatArray, begins: IntArray, room_kwh: FloatArray) -> 
 def by_shares(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> Runs:
     """Return cars that do no more together than the room of their sites, each of them a part of one.
 
-    Where not all cars of a site have the same run, the room is shared over their whole runs first, then what
-    is left over the longest run of slots of each car that still have some, and so on. A car's energy is
-    split as its shares are.
+    The room is shared over the cars' whole runs first, then what is left over the longest run of slots of
+    each car that still have some, and so on. A car's energy is split as its shares are.
 
     Args:
         runs: The cars.
@@ -85,26 +82,11 @@ def by_shares(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> R
         room_kwh: Room of each site in a slot. [kWh AC]
         slots: Length of the window.
     """
-    same = together(runs, site, len(room_kwh))
-    found = [
-        _at_once(runs.at(same), site[same], room_kwh),
-        *_in_rounds(runs.at(~same), site[~same], room_kwh, slots),
-    ]
+    found = [runs.at(np.arange(0)), *_in_rounds(runs, site, room_kwh, slots)]
     return Runs(*(np.concatenate([getattr(part, name) for part in found]) for name in Runs.__slots__))
 
 
-def _at_once(runs: Runs, site: IntArray, room_kwh: FloatArray) -> Runs:
-    """Share the room of sites whose cars have the same run."""
-    shares = np.zeros(len(site))
-    own_kwh = np.where(runs.energy_kwh > 0.0, runs.per_slot_kwh, 0.0)
-    for rows, begins in bunches(site, 1):
-        there, room = np.ones((len(rows), 1), dtype=bool), room_kwh[site[rows[begins]]][:, None]
-        shares[rows] = _levelled(own_kwh[rows], runs.energy_kwh[rows], there, begins, room)
-    return replace(runs, per_slot_kwh=shares)
-
-
 def _in_rounds(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> Iterator[Runs]:
-    """Share the room of sites whose cars come and go."""
     slot = np.arange(slots)
     for rows, begins in bunches(site, slots):
         cars = runs.at(rows)

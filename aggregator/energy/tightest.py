@@ -82,8 +82,9 @@ def most_beyond(steps_kwh: FloatArray, asked_kwh: FloatArray) -> tuple[BoolArray
         same but for rounding. Both are at least 0. [kWh AC]
     """
     left = np.isfinite(asked_kwh)
+    others = ~np.eye(len(left), dtype=bool)
     while left.any():
-        last_kwh = corner_kwh(steps_kwh, left & ~np.eye(len(left), dtype=bool))
+        last_kwh = corner_kwh(steps_kwh, left & others)
         keep = left & (asked_kwh > last_kwh)
         if (keep == left).all():
             break
@@ -122,7 +123,8 @@ def least_set(corner: Callable[[IntArray], FloatArray], asked: FloatArray) -> tu
         values = np.cumsum(new[order])
         size = int(values.argmin())
         if values[size] < least:
-            found, least = np.isin(np.arange(len(asked)), order[: size + 1]), float(values[size])
+            found, least = np.zeros_like(found), float(values[size])
+            found[order[: size + 1]] = True
         bound = float(np.minimum(point, 0.0).sum())
         if least - bound <= enough:
             break

@@ -21,6 +21,7 @@ def a_long_case(
     least_slots: int = 13,
     most_slots: int = 48,
     sites: str = "alone",
+    low: bool = True,
     late: bool = True,
 ) -> Case:
     """Draw a fleet over a horizon of ``least_slots`` to ``most_slots``; the number of cars is log-uniform.
@@ -32,7 +33,8 @@ def a_long_case(
         most_slots: Of the horizon.
         sites: ``alone``: a car a site; ``alike``: cars of a site are there for the same time; ``shared``:
             not so. Import is never short.
-        late: Whether some cars are below their floor or can't reach their target.
+        low: Whether some cars arrive below their floor.
+        late: Whether some cars must charge, or can't reach their target.
     """
     draw = np.random.default_rng(seed)
     count = int(np.exp(draw.uniform(0.0, np.log(most_cars + 1))))
@@ -57,7 +59,7 @@ def a_long_case(
     stay = Stay(
         arrive_slot=arrive,
         depart_slot=depart,
-        energy_kwh=capacity * draw.choice([0.1, 0.29, 0.31, 0.6, 0.8, 1.0] if late else [0.5, 0.8], count),
+        energy_kwh=capacity * draw.choice([0.1, 0.29, 0.31, 0.6, 0.8, 1.0] if low else [0.46, 0.8], count),
         target_kwh=capacity * draw.choice([0.2, 0.6, 0.9, 1.0] if late else [0.2, 0.45], count),
     )
     flat = np.full(slots, 0.2)

@@ -1,6 +1,7 @@
 """What a fleet can do in a window, asked through `Reach`: against all sets, against each car's own energy."""
 
 from dataclasses import replace
+from time import process_time
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_a_long_window_is_what_the_cars_energies_allow(seed: int, up: bool) -> N
 @given(seeds, st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_cars_that_share_a_site_for_the_same_time_lose_nothing(seed: int, up: bool) -> None:
-    check_exact(a_long_case(seed, most_cars=60, sites="alike", late=False), seed, up=up)
+    check_exact(a_long_case(seed, most_cars=60, sites="alike", low=False), seed, up=up)
 
 
 def check_exact(case: Case, seed: int, *, up: bool) -> None:
@@ -219,7 +220,7 @@ def test_halves_copies_and_order_change_nothing(seed: int, up: bool) -> None:
 @given(seeds, st.sampled_from(["alone", "alike"]))
 @settings(max_examples=60, deadline=None)
 def test_a_car_more_never_lowers_what_can_be_done(seed: int, sites: str) -> None:
-    case = a_long_case(seed, most_cars=30, sites=sites, late=False)
+    case = a_long_case(seed, most_cars=30, sites=sites, low=False, late=False)
     sets = some_sets(seed, case.tariff.slots)
     for up in (True, False):
         more = by_classes(window_of(case), up=up).energy_kwh(sets)
@@ -230,7 +231,7 @@ def test_a_car_more_never_lowers_what_can_be_done(seed: int, sites: str) -> None
 @given(seeds, st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_a_limit_less_never_lowers_what_can_be_done(seed: int, up: bool) -> None:
-    case = a_long_case(seed, most_cars=30, sites="alike", late=False)
+    case = a_long_case(seed, most_cars=30, sites="alike", low=False, late=False)
     plan = base_plan(case.cars, case.stay, case.tariff, SLOT_HOURS)
     free = replace(
         case.cars,
@@ -318,6 +319,35 @@ def test_a_car_that_is_far_below_its_floor_can_be_turned_down_less_once_it_has_c
     to_floor, fits = (11.2 - 4.0) / 0.93, (40.0 - 4.0) / 0.93
     assert in_slots(window, *range(24), up=False) == pytest.approx(fits)
     assert in_slots(window, *range(6, 24), up=False) == pytest.approx(fits - to_floor)
+
+
+def test_no_cars_can_do_nothing() -> None:
+    nobody = some_of(a_long_case(3), np.arange(0))
+    for slots in (6, 14):
+        for up in (True, False):
+            fleet = reach([window_of(nobody, 0, slots)], SLOT_HOURS, up=up)
+            assert not fleet.energy_kwh(np.ones((1, slots), dtype=bool)).any()
+            assert fleet.most_kwh(np.ones(slots)) == pytest.approx([0.0])
+            assert fleet.tightest(np.ones((1, slots)))[1] == pytest.approx([slots])
+
+
+def least_seconds(count: int, slots: int) -> float:
+    """The processor time of the fastest of some runs: what others do on the machine only adds."""
+    cars = some_cars(count)
+    case = Case(cars, some_stays(cars, 48), some_prices(48))
+    plan = base_plan(cars, case.stay, case.tariff, SLOT_HOURS)
+    found = []
+    for _ in range(5):
+        start = process_time()
+        reach([fleet_window(cars, case.stay, plan, 8, slots, SLOT_HOURS)], SLOT_HOURS, up=True)
+        found.append(process_time() - start)
+    return min(found)
+
+
+@pytest.mark.parametrize("slots", [8, 24])
+def test_a_window_takes_time_at_most_in_step_with_the_fleet(slots: int) -> None:
+    few, many = (least_seconds(count, slots) for count in (2_000, 32_000))
+    assert many <= few * 16**1.2
 
 
 def test_a_slot_left_out_neither_asks_nor_has_to_give() -> None:
