@@ -1,10 +1,11 @@
-"""How bold a bid may be: a missed bid costs more than its penalty, by as much as the record of bids calls for.
+"""How bold a bid may be: a missed bid costs more than its penalty, by as much as the record calls for.
 
 A bid is kept if at least 95% of what was awarded is delivered, and nine in ten are to be kept. The expected
-margin alone would have a bid kept or not, whatever pays. So each miss is given a price beside the penalty: so
-many times what bids earn on average ("fear"). It falls a little with every bid kept, and rises thirteen times
-as much with one missed. Bids then take the risk of a miss where most is to be earned by it, and the small ones
-take none; bids that the operator's need keeps small are kept anyway, and leave room to be bolder elsewhere.
+margin alone would have a bid kept or not, whatever pays. So each miss is given a price beside the penalty:
+so many times what bids earn on average ("fear"). It falls a little with every bid kept, and rises thirteen
+times as much with one missed. Bids then take the risk of a miss where most is to be earned by it, and the
+small ones take none; those that the operator's need keeps small are kept anyway, and leave room to be bolder
+elsewhere.
 
 Whatever the cars do, T bids have at most ``AIMED_MISS * T + (most fear ever) / STEP`` misses, as each miss
 raises fear by ``STEP * (1 - AIMED_MISS)``: dual ascent on the share of misses, which is what adaptive
@@ -78,10 +79,9 @@ def best_level(problem: Problem, caution: Caution) -> Level:
     """
     line = problem.lines[0]
     ticks = int(float(line.needed_kw.max(initial=0.0)) / line.tick_kw + 1e-9)
-    counts = np.unique(np.linspace(1, ticks, min(ticks, MOST_LEVELS)).astype(np.int64)) if ticks else []
-    tried = [
-        (float(count) * line.tick_kw, *_prospect(problem, float(count) * line.tick_kw)) for count in counts
-    ]
+    counts = np.unique(np.linspace(min(1, ticks), ticks, MOST_LEVELS).astype(np.int64))
+    levels_kw = [count * line.tick_kw for count in counts[counts > 0].tolist()]
+    tried = [(level_kw, *_prospect(problem, level_kw)) for level_kw in levels_kw]
     hope_gbp = max((margin for _, margin, _ in tried), default=0.0)
     if hope_gbp <= 0.0:
         return Level(0.0, 0.0, 0.0)

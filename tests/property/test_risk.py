@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest import approx
 
 from aggregator.risk import AIMED_MISS, ENOUGH, FIRST_FEAR, STEP, caution_after
 
@@ -33,4 +34,4 @@ def test_the_first_bid_one_kept_and_one_missed():
 
 def test_a_miss_costs_so_many_average_margins():
     caution = caution_after([(0.9, 30.0), (1.0, 10.0)])
-    assert caution.miss_gbp(20.0) == caution.fear * 20.0
+    assert caution.miss_gbp(20.0) == approx(caution.fear * 20.0)
