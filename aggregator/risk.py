@@ -75,13 +75,19 @@ class Level:
 def best_level(problem: Problem, caution: Caution) -> Level:
     """Return the level with the best expected margin less the price of its misses.
 
-    Where the need has more than 48 ticks, 48 levels are looked at. Base discharge stays as planned.
+    Where the need has more than 48 ticks, 48 levels are looked at. Base discharge is held back for a level,
+    as much as it takes, or stays as planned: both are looked at.
     """
     line = problem.lines[0]
     ticks = int(float(line.needed_kw.max(initial=0.0)) / line.tick_kw + 1e-9)
     counts = np.unique(np.linspace(min(1, ticks), ticks, MOST_LEVELS).astype(np.int64))
     levels_kw = [count * line.tick_kw for count in counts[counts > 0].tolist()]
-    tried = [(level_kw, *_prospect(problem, level_kw)) for level_kw in levels_kw]
+    held_back = (False, True) if line.hold_back and problem.base_kw.any() else (False,)
+    tried = [
+        (level_kw, *_prospect(problem, level_kw, held_back=held))
+        for level_kw in levels_kw
+        for held in held_back
+    ]
     hope_gbp = max((margin for _, margin, _ in tried), default=0.0)
     if hope_gbp <= 0.0:
         return Level(0.0, 0.0, 0.0)
@@ -92,10 +98,10 @@ def best_level(problem: Problem, caution: Caution) -> Level:
     return Level(level_kw, miss, hope_gbp)
 
 
-def _prospect(problem: Problem, level_kw: float) -> tuple[float, float]:
+def _prospect(problem: Problem, level_kw: float, *, held_back: bool) -> tuple[float, float]:
     """Return the expected margin of a flat bid and the share of scenarios that miss it."""
     bid_kw = np.where(problem.lines[0].bid_slots, level_kw, 0.0)[None]
-    bids = Bids(bid_kw, np.zeros_like(bid_kw))
+    bids = Bids(bid_kw, np.minimum(bid_kw, problem.base_kw) if held_back else np.zeros_like(bid_kw))
     unmet = unmet_kw(problem, bids)
     missed = unmet[:, 0] > (1.0 - ENOUGH) * bid_kw.sum() + 1e-9
     return expected(problem, margins_gbp(problem, bids, unmet)), float(problem.probability @ missed)
