@@ -2,7 +2,7 @@
 
 The model and two of the rivals see the same: sessions begun before the gate, prices published by then, and
 the same like days drawn from them. The rivals bid flat kW that past days could have delivered: their mean, or
-their 10th percentile over the last 28 (`RIVAL_DAYS`). The clairvoyant is the model knowing the day itself.
+their 10th percentile over up to 28 of them. The clairvoyant is the model knowing who comes and goes.
 """
 
 from collections.abc import Mapping, Sequence
