@@ -278,7 +278,7 @@ class Gateway:
     def _plan_to_freeze(self, zone: str, span: Interval, now: datetime) -> Plan | None:
         """Return the zone's plan that was made last: what all its bids of the day stand on."""
         names = [one.opportunity_id for one in self.store.journal.find(zone=zone, overlapping=span)]
-        return newest_plan(self.store, names, now)
+        return newest_plan(self.store, names, span, now)
 
     def _standing(self, opportunity: Opportunity, span: Interval) -> list[tuple[Requirement, Draft]]:
         """Return the bids of the zone that stand when the gate closes, with their requirements."""

@@ -122,12 +122,17 @@ def _standing(
     there = tuple(one for one in others if one is not None)
     frozen = {one.period: one for one in store.nominations.between(zone, day, now)}
     committed = [one.opportunity.opportunity_id for one in there if one.levels]
-    return Standing(there, newest_plan(store, committed, now), frozen or None)
+    return Standing(there, newest_plan(store, committed, day, now), frozen or None)
 
 
-def newest_plan(store: Store, opportunity_ids: Sequence[str], until: datetime) -> Plan | None:
-    """Return the plan made last by an instant for any of some opportunities."""
-    made = [(at, name, plan) for name in opportunity_ids for at, plan in store.plans.all(name) if at <= until]
+def newest_plan(store: Store, opportunity_ids: Sequence[str], day: Interval, until: datetime) -> Plan | None:
+    """Return the plan of a day that was made last by an instant, for any of some opportunities."""
+    made = [
+        (at, name, plan)
+        for name in opportunity_ids
+        for at, plan in store.plans.all(name)
+        if at <= until and plan.slots[0].start == day.start and plan.slots[-1].end == day.end
+    ]
     return max(made, key=lambda one: one[:2])[2] if made else None
 
 

@@ -94,7 +94,7 @@ def _nominated(evidence: Evidence, zone: str, span: Interval, names: Sequence[st
     nominated = {one.period: one for one in evidence.store.nominations.between(zone, span)}
     if not nominated:
         return 0, []
-    plan = newest_plan(evidence.store, names, max(one.frozen_at for one in nominated.values()))
+    plan = newest_plan(evidence.store, names, span, max(one.frozen_at for one in nominated.values()))
     if plan is None:
         return 0, [f"{zone} {utc_text(span.start)}: nominated without a plan"]
     checked, breaches = 0, []

@@ -10,14 +10,12 @@ plugged in, so that nothing in a bid can make or void it.
 
 from dataclasses import replace
 
-import numpy as np
-
 from aggregator.bidding.answer import BadScenario, Infeasible, Offer, Proposal, Tranche
 from aggregator.bidding.exclusive import assigned
 from aggregator.bidding.explain import offers_of
-from aggregator.bidding.problem import Cvar, FloatArray, Line, Problem, Tier, why_not
-from aggregator.bidding.program import Optimum, Search, optimise
-from aggregator.bidding.rounding import asked_of_cars, offers_kw
+from aggregator.bidding.problem import Cvar, Line, Problem, Tier, why_not
+from aggregator.bidding.program import optimise
+from aggregator.bidding.rounding import asked_of_cars, offers
 from aggregator.bidding.value import Bids, holds, unmet_kw, worth_gbp
 from aggregator.model.errors import Unavailable
 from aggregator.solver import SolverRun
@@ -36,10 +34,6 @@ __all__ = [
     "holds",
     "propose",
 ]
-
-_ROUNDING_KW = 1e-6
-_SAME = 1e-3
-"""Bids rounded by less than this part keep their hold-back."""
 
 
 def propose(problem: Problem) -> Proposal | Infeasible:
@@ -61,29 +55,14 @@ def propose(problem: Problem) -> Proposal | Infeasible:
     relaxed = optimise(alone)
     if not relaxed.run.solved:
         raise Unavailable(f"the solver {relaxed.run.name} found no bid: {relaxed.run.status}")
-    offered_kw = offers_kw(alone, relaxed)
-    held_kw = _held_for(alone, offered_kw, relaxed)
-    offered = Bids(offered_kw, held_kw)
+    offered = offers(alone, relaxed)
     if not holds(alone, offered):
         return Infeasible("no scenario can split the bid: what the fleet can do is inconsistent")
     best_gbp = worth_gbp(alone, relaxed.bids)
-    found_gbp = worth_gbp(alone, asked_of_cars(alone, offered_kw, held_kw))
+    found_gbp = worth_gbp(alone, asked_of_cars(alone, offered))
     gap = max(0.0, best_gbp - found_gbp) / max(abs(best_gbp), 1e-9) if best_gbp > 0.0 else 0.0
     run = replace(relaxed.run, gap=min(1.0, max(gap, relaxed.run.gap)))
     return _proposal(alone, offered, run, lost_to, relaxed.bids)
-
-
-def _held_for(problem: Problem, offered_kw: FloatArray, relaxed: Optimum) -> FloatArray:
-    """Return the hold-back that the bids as they stand still need: none for bids of nothing."""
-    if not relaxed.bids.held_kw.any() or not offered_kw.any():
-        return np.zeros(problem.shape)
-    asked = asked_of_cars(problem, offered_kw, relaxed.bids.held_kw)
-    if np.abs(asked.bid_kw - relaxed.bids.bid_kw).sum() <= _SAME * relaxed.bids.bid_kw.sum():
-        return relaxed.bids.held_kw
-    again = optimise(problem, Search(fixed_kw=asked.bid_kw, cuts=relaxed.cuts))
-    both = [relaxed.bids.held_kw, *([again.bids.held_kw] if again.run.solved else [])]
-    needed = [np.where(kw < _ROUNDING_KW, 0.0, kw) * offered_kw.any(axis=1, keepdims=True) for kw in both]
-    return max(needed, key=lambda kw: worth_gbp(problem, replace(asked, held_kw=kw)))
 
 
 def _proposal(

@@ -19,6 +19,7 @@ from aggregator.bidding.problem import BoolArray, FloatArray, Problem
 from aggregator.bidding.value import Bids, missing_kw
 
 _BROKEN = 1e-7
+_NOTHING_KW = 1e-6
 _LADDER = (1.0, 0.8, 0.6, 0.4)
 _MOST_PREFIXES = 8
 
@@ -68,7 +69,7 @@ class Tangent:
     @property
     def matters(self) -> bool:
         """Whether anything is missed without any line."""
-        return bool((self.missed_kw > 0.0).any())
+        return bool((self.missed_kw > _NOTHING_KW).any())
 
 
 def groups(problem: Problem) -> tuple[tuple[int, ...], ...]:

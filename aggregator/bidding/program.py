@@ -36,6 +36,7 @@ _MAX_TANGENTS = 3
 _CLOSE = 1e-6
 _MILP_GAP = 1e-3
 _GBP_NOISE = 1e-9
+_SAME_KW = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,19 +94,20 @@ def optimise(problem: Problem, search: Search | None = None) -> Optimum:
     if not best.run.solved or not can_hold.any() or not Tangent.of(problem, nothing_held).matters:
         return best
     all_held = np.minimum(problem.base_kw, can_hold.sum(axis=0))
-    for start in (best, _solve_at(problem, replace(asked, cuts=best.cuts), all_held)):
-        best = max(best, _followed(problem, asked, start), key=lambda one: _value(problem, one))
-    return best
+    other = _solve_at(problem, replace(asked, cuts=best.cuts), all_held)
+    ends = (_followed(problem, asked, best, nothing_held), _followed(problem, asked, other, all_held))
+    return max(ends, key=lambda one: _value(problem, one))
 
 
-def _followed(problem: Problem, asked: Search, start: Optimum) -> Optimum:
+def _followed(problem: Problem, asked: Search, start: Optimum, at_kw: FloatArray) -> Optimum:
     """Follow the programme from what it found to what it finds there, while that earns more."""
     best = start
     for _ in range(_MAX_TANGENTS):
-        if not best.run.solved:
-            return best
         held_kw = best.bids.held_kw.sum(axis=0)
-        again = _solve_at(problem, replace(asked, cuts=best.cuts), held_kw)
+        if not best.run.solved or np.abs(held_kw - at_kw).max() <= _SAME_KW:
+            return best
+        at_kw = held_kw
+        again = _solve_at(problem, replace(asked, cuts=best.cuts), at_kw)
         if _value(problem, again) <= _value(problem, best) + _GBP_NOISE:
             return best
         best = again

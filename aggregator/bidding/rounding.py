@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from aggregator.bidding.problem import BoolArray, FloatArray, Problem
-from aggregator.bidding.program import Optimum, Search, optimise
+from aggregator.bidding.program import Optimum, Search, can_hold_kw, optimise
 from aggregator.bidding.value import Bids, keeps_cvar, unmet_kw, worth_gbp
 from aggregator.model.market import BidShape
 
@@ -21,40 +21,64 @@ programming is tried. [-]"""
 
 MILP_TIME_S = 5.0
 _MAX_MOVES = 200
+_QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _MAX_TRIALS, _MAX_LONG_TRIALS = 4000, 60
 _SHORT = 12
 """Half-hours up to which a window has a table; looking at a bid of a longer one is a search."""
 _ROUNDING = 1e-6
 _GBP_NOISE = 1e-9
+_SAME = 1e-3
+"""Bids rounded by less than this part keep their hold-back."""
 
 
-def offers_kw(problem: Problem, relaxed: Optimum) -> FloatArray:
-    """Return what is offered, shape (lines, slots): whole ticks after the factor, within CVaR. [kW]
+def offers(problem: Problem, relaxed: Optimum) -> Bids:
+    """Return what is offered: whole ticks after the factor, within CVaR, with the hold-back that it needs.
 
     Args:
         problem: No two lines want the same slot any more.
         relaxed: The programme's answer without ticks and minimum.
     """
-    held_kw = relaxed.bids.held_kw
+    best = _rounded(problem, relaxed)
+    held_kw = _held_for(problem, best, relaxed)
+    return _within_cvar(problem, Bids(best.bid_kw, held_kw))
+
+
+def _rounded(problem: Problem, relaxed: Optimum) -> Bids:
+    """Return the best offers that are found, each with the hold-back it was found with."""
     bound_gbp = worth_gbp(problem, relaxed.bids)
-    best_kw = _within_cvar(problem, floored(problem, relaxed.bids.bid_kw), held_kw)
-    if bound_gbp - _worth(problem, best_kw, held_kw) <= GOOD_ENOUGH * abs(bound_gbp):
-        return best_kw
-    best_kw = _climbed(problem, best_kw, held_kw)
+    floor = Bids(floored(problem, relaxed.bids.bid_kw), relaxed.bids.held_kw)
+    best = _within_cvar(problem, floor)
+    if bound_gbp - _worth(problem, best) <= GOOD_ENOUGH * abs(bound_gbp):
+        return best
+    starts = [best]
     raised_kw = _raised(problem, relaxed.bids.bid_kw)
     if raised_kw is not None:
-        again_kw = _climbed(problem, _within_cvar(problem, raised_kw, held_kw), held_kw)
-        best_kw = max(best_kw, again_kw, key=lambda kw: _worth(problem, kw, held_kw))
-    short_of_it = bound_gbp - _worth(problem, best_kw, held_kw) > WORTH_TRYING * abs(bound_gbp)
+        starts.append(_within_cvar(problem, Bids(raised_kw, relaxed.bids.held_kw)))
+    if relaxed.bids.held_kw.any():  # one energy, two uses: where one begins, one may end
+        starts += [_within_cvar(problem, Bids(floor.bid_kw, kw)) for kw in _extreme_holds(problem)]
+    best = max((_climbed(problem, start) for start in starts), key=lambda one: _worth(problem, one))
+    short_of_it = bound_gbp - _worth(problem, best) > WORTH_TRYING * abs(bound_gbp)
     if not (short_of_it and integers(problem) <= MAX_INTEGERS):
-        return best_kw
+        return best
     limit_s = min(problem.solver.time_limit_s, MILP_TIME_S)
     whole = optimise(problem, Search(whole=True, cuts=relaxed.cuts, time_limit_s=limit_s))
     if not whole.run.solved:
-        return best_kw
-    whole_kw = _within_cvar(problem, floored(problem, whole.bids.bid_kw), whole.bids.held_kw)
-    whole_worth = _worth(problem, whole_kw, whole.bids.held_kw)
-    return whole_kw if whole_worth > _worth(problem, best_kw, held_kw) + _GBP_NOISE else best_kw
+        return best
+    found = _within_cvar(problem, Bids(floored(problem, whole.bids.bid_kw), whole.bids.held_kw))
+    return found if _worth(problem, found) > _worth(problem, best) + _GBP_NOISE else best
+
+
+def _held_for(problem: Problem, offered: Bids, relaxed: Optimum) -> FloatArray:
+    """Return the hold-back that offers still need: as they were found with, or less that serves better."""
+    asked = asked_of_cars(problem, offered)
+    less = np.abs(asked.bid_kw - relaxed.bids.bid_kw).sum()
+    if not asked.held_kw.any() or less <= _SAME * relaxed.bids.bid_kw.sum():
+        return asked.held_kw
+    again = optimise(problem, Search(fixed_kw=asked.bid_kw, cuts=relaxed.cuts))
+    if not again.run.solved:
+        return asked.held_kw
+    fewer_kw = np.where(again.bids.held_kw < _ROUNDING, 0.0, again.bids.held_kw)
+    return max(asked.held_kw, fewer_kw, key=lambda kw: _worth(problem, Bids(offered.bid_kw, kw)))
 
 
 def integers(problem: Problem) -> int:
@@ -74,15 +98,15 @@ def floored(problem: Problem, bid_kw: FloatArray) -> FloatArray:
     return offered_kw
 
 
-def asked_of_cars(problem: Problem, offered_kw: FloatArray, held_kw: FloatArray) -> Bids:
-    """Return offers at the size that scenarios are asked for: before the factor."""
+def asked_of_cars(problem: Problem, offered: Bids) -> Bids:
+    """Return offers at the size that scenarios are asked for, before the factor; no hold-back for nothing."""
     factors = np.array([line.factor for line in problem.lines])
-    return Bids(offered_kw / factors[:, None], held_kw)
+    held_kw = offered.held_kw * offered.bid_kw.any(axis=1, keepdims=True)
+    return Bids(offered.bid_kw / factors[:, None], held_kw)
 
 
-def _worth(problem: Problem, offered_kw: FloatArray, held_kw: FloatArray) -> float:
-    used_kw = held_kw * offered_kw.any(axis=1, keepdims=True)
-    return worth_gbp(problem, asked_of_cars(problem, offered_kw, used_kw))
+def _worth(problem: Problem, offered: Bids) -> float:
+    return worth_gbp(problem, asked_of_cars(problem, offered))
 
 
 def _raised(problem: Problem, bid_kw: FloatArray) -> FloatArray | None:
@@ -94,21 +118,22 @@ def _raised(problem: Problem, bid_kw: FloatArray) -> FloatArray | None:
     return floored(problem, lifted) if (lifted != bid_kw).any() else None
 
 
-def _climbed(problem: Problem, start_kw: FloatArray, held_kw: FloatArray) -> FloatArray:
+def _climbed(problem: Problem, start: Bids) -> Bids:
     """Follow the best single move while one earns more."""
-    best_kw, best = start_kw, _worth(problem, start_kw, held_kw)
+    best, worth = start, _worth(problem, start)
     left = _MAX_TRIALS if len(problem.slots) <= _SHORT else _MAX_LONG_TRIALS
     for _ in range(_MAX_MOVES):
-        moves = list(_moves(problem, best_kw))
+        moves = [Bids(kw, best.held_kw) for kw in _moves(problem, best.bid_kw)]
+        moves += [Bids(best.bid_kw, kw) for kw in _hold_moves(problem, best.held_kw)]
         left -= len(moves)
         if not moves or left < 0:
             break
-        worths = [_worth(problem, kw, held_kw) for kw in moves]
+        worths = [_worth(problem, move) for move in moves]
         top = int(np.argmax(worths))
-        if worths[top] <= best + _GBP_NOISE + 1e-7 * abs(best):
+        if worths[top] <= worth + _GBP_NOISE + 1e-7 * abs(worth):
             break
-        best_kw, best = moves[top], worths[top]
-    return best_kw
+        best, worth = moves[top], worths[top]
+    return best
 
 
 def _moves(problem: Problem, offered_kw: FloatArray) -> Iterator[FloatArray]:
@@ -126,6 +151,25 @@ def _moves(problem: Problem, offered_kw: FloatArray) -> Iterator[FloatArray]:
                     yield moved
 
 
+def _hold_moves(problem: Problem, held_kw: FloatArray) -> Iterator[FloatArray]:
+    """Yield every hold-back that differs in one half-hour: by quarters of what may be held there."""
+    most_kw = can_hold_kw(problem)
+    others_kw = held_kw.sum(axis=0) - held_kw
+    for q, slot in np.argwhere(most_kw > 0.0).tolist():
+        left_kw = min(float(most_kw[q, slot]), float(problem.base_kw[slot] - others_kw[q, slot]))
+        for part in _QUARTERS:
+            moved = held_kw.copy()
+            moved[q, slot] = part * left_kw
+            yield moved
+
+
+def _extreme_holds(problem: Problem) -> tuple[FloatArray, FloatArray]:
+    """Return no hold-back, and all of it, the first line's first, both of shape (lines, slots)."""
+    most_kw = can_hold_kw(problem)
+    taken_kw = np.minimum(np.cumsum(most_kw, axis=0), problem.base_kw)
+    return np.zeros(problem.shape), np.diff(taken_kw, axis=0, prepend=0.0)
+
+
 def _handles(problem: Problem, q: int) -> Iterator[BoolArray]:
     """Yield the sets of slots of a line that move together."""
     line = problem.lines[q]
@@ -137,10 +181,11 @@ def _handles(problem: Problem, q: int) -> Iterator[BoolArray]:
         yield np.arange(len(line.bid_slots)) == slot
 
 
-def _within_cvar(problem: Problem, offered_kw: FloatArray, held_kw: FloatArray) -> FloatArray:
-    """Take ticks off the line that breaks the limit most until all keep it again."""
+def _within_cvar(problem: Problem, offered: Bids) -> Bids:
+    """Take ticks off the line that breaks the limit most until all keep it; no hold-back for nothing."""
+    offered_kw = offered.bid_kw
     while offered_kw.any():
-        bids = asked_of_cars(problem, offered_kw, held_kw)
+        bids = asked_of_cars(problem, Bids(offered_kw, offered.held_kw))
         unmet = unmet_kw(problem, bids)
         if keeps_cvar(problem, bids, unmet):
             break
@@ -153,4 +198,4 @@ def _within_cvar(problem: Problem, offered_kw: FloatArray, held_kw: FloatArray) 
         less_kw[q] = np.maximum(0.0, offered_kw[q] - line.tick_kw * lower)
         less_kw[q] = np.where(less_kw[q] < line.least_kw - _ROUNDING, 0.0, less_kw[q])
         offered_kw = less_kw
-    return offered_kw
+    return Bids(offered_kw, offered.held_kw * offered_kw.any(axis=1, keepdims=True))

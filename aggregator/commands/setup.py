@@ -7,6 +7,7 @@ import typer
 
 from aggregator.commands.context import Context
 from aggregator.commands.database import check_url, upgraded
+from aggregator.files.cleared import read_cleared
 from aggregator.files.fleet import read_fleet
 from aggregator.files.sessions import read_sessions
 from aggregator.problems import solver_choice
@@ -51,6 +52,8 @@ def check_config(context: typer.Context) -> None:
     check_url(settings.store.url)
     if settings.fleet.history is not None:
         read_sessions(settings.fleet.history)
+    if settings.bidding.acceptance is not None:
+        read_cleared(settings.bidding.acceptance)
     prices_of(settings, lambda _: ())
     must_solve(solver_choice(settings.bidding))
     platforms = [str(market.vtn.url) for market in settings.market]

@@ -135,11 +135,9 @@ class ClassReach:
     steps_kwh: FloatArray
 
     @classmethod
-    def of(cls, classes_kwh: Iterable[FloatArray]) -> "ClassReach":
+    def of(cls, tables: Iterable[FloatArray]) -> "ClassReach":
         """Return the reach of each scenario's table of classes: see `capability.classes_kwh`."""
-        return cls(
-            np.array([np.diff(table[np.triu_indices(len(table), 1)], axis=1) for table in classes_kwh])
-        )
+        return cls(np.array([np.diff(table[np.triu_indices(len(table), 1)], axis=1) for table in tables]))
 
     @property
     def slots(self) -> int:

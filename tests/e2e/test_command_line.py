@@ -129,6 +129,12 @@ def test_check_config_reads_the_history_that_is_named(capsys):
     assert "h.csv: header" in only_line(capsys, "check-config")
 
 
+def test_check_config_reads_the_cleared_prices_that_it_names(capsys):
+    Path("config/d.csv").write_text("zone,product,start_time_utc,utilisation_price\nZ,P,yesterday,1\n")
+    edit("config/gateway.toml", ("# acceptance =", 'acceptance = "d.csv" #'))
+    assert "d.csv: line 2.start_time_utc: 'yesterday'" in only_line(capsys, "check-config")
+
+
 def test_all_faults_of_all_files_come_at_once(capsys):
     edit("config/gateway.toml", ("cycle_s = 60", "cycle_s = nan"), ('solver = "glpk"', 'solver = "x"'))
     edit("config/markets/ukpn.toml", ("tick_kw = 1", "tick_kw = -1"))

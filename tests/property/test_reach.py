@@ -72,7 +72,7 @@ def test_a_short_window_is_asked_by_its_table(case: Case, seed: int, up: bool) -
 
 
 @given(cases(most_cars=8, shared=False), seeds, st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_classes_know_what_the_table_knows(case: Case, seed: int, up: bool) -> None:
     slots = min(8, case.tariff.slots)
     window = window_of(case, case.tariff.slots - slots, slots)
@@ -101,7 +101,7 @@ def check_against_all_sets(fleet: Reach, demand: np.ndarray) -> None:
 
 
 @given(cases(most_cars=8), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_shares_of_a_site_never_promise_more_than_its_table(case: Case, up: bool) -> None:
     slots = min(7, case.tariff.slots)
     window = window_of(case, 0, slots)

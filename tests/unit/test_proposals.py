@@ -1,6 +1,7 @@
 """From needs to drafts: peak against event, several needs of a zone, what stands already."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -80,19 +81,21 @@ def test_of_two_needs_of_the_same_half_hours_the_dearer_is_bid_on(world):
 
 
 def test_a_new_need_changes_the_draft_that_nobody_has_touched_and_says_so(tmp_path):
-    # Cars with 7 kWh each above need: a longer need after the first one wants its energy, and pays more.
+    # Each car can give 0.91 x 60 x (0.46 - 0.32) = 7.644 kWh, 76.44 in all: 60 kW for an hour and some.
+    # A dearer need of 30 kW for an hour then leaves 46.44 kWh: 46 kW.
     with a_world(tmp_path, red=False, past=a_past(10, soc=0.46)) as world:
-        first = world.proposed(a_need(17, 18, event="first", utilisation_ceiling=Decimal(300)))
-        world.proposed(a_need(18, 19, event="second", utilisation_ceiling=Decimal(600)))
+        first = world.proposed(a_need(17, 18, event="first", utilisation_ceiling=Decimal(400)))
+        world.clock.pass_by(timedelta(minutes=5))
+        second = world.proposed(a_need(18, 19, 30.0, event="second", utilisation_ceiling=Decimal(600)))
         again = world.now(first)
-    if again.stage is Stage.IN_REVIEW:
-        assert again.draft.version == first.draft.version + 1
-        change = again.draft.why.change
-        assert change.from_version == first.draft.version
-        assert change.kw < 0
-        assert "needs" in change.inputs
-    else:
-        assert "nothing can be offered" in again.closed_because
+    assert first.draft.offered_kw == (60.0,) * 2
+    assert second.draft.offered_kw == (30.0,) * 2
+    assert again.draft.offered_kw == (46.0,) * 2
+    assert again.draft.version == first.draft.version + 1
+    change = again.draft.why.change
+    assert (change.from_version, change.kw, change.gbp_per_mwh) == (first.draft.version, -14.0, 0.0)
+    assert "needs" in change.inputs
+    assert "fleet" not in change.inputs
 
 
 def test_what_was_approved_is_kept_and_served_first(tmp_path):
@@ -178,3 +181,29 @@ def test_a_down_need_is_paid_for_what_its_energy_costs_more_than_at_the_cheapest
     (offer,) = propose(prepared.problem).offers
     assert offer.offered_kw.max() == pytest.approx(74.0, abs=1.0)
     assert offer.expected_margin_gbp == pytest.approx(0.074 * AWARDED * (200 - 134.1), abs=0.1)
+
+
+def test_of_opposite_needs_in_the_same_half_hours_the_lesser_is_refused(world):
+    up = world.workflow.products["day-ahead"]
+    world.workflow.products["down"] = replace(up, product_id="down", direction=Direction.DOWN)
+    down = world.proposed(a_need(17, 18, event="down", product_id="down", utilisation_ceiling=Decimal(500)))
+    up = world.proposed(a_need(17.5, 18.5, 50.0, event="up"))
+    assert up.stage is Stage.CLOSED
+    assert "Canvey:down moves the same cars the other way in the same half-hours" in up.closed_because
+    assert world.now(down).stage is Stage.IN_REVIEW
+    dearer = world.proposed(a_need(17.5, 18.5, event="dearer", utilisation_ceiling=Decimal(900)))
+    assert dearer.stage is Stage.IN_REVIEW
+    assert "the other way" in world.now(down).closed_because
+
+
+def test_a_committed_bid_is_not_crossed_by_one_the_other_way(world):
+    up = world.workflow.products["day-ahead"]
+    world.workflow.products["down"] = replace(up, product_id="down", direction=Direction.DOWN)
+    one = world.proposed(a_need(17, 18))
+    world.workflow.check(one, one.draft.digest, "anna")
+    world.workflow.approve(world.now(one), one.draft.digest, "ben")
+    down = world.proposed(
+        a_need(17.5, 18.5, event="down", product_id="down", utilisation_ceiling=Decimal(999))
+    )
+    assert "the other way" in down.closed_because
+    assert world.now(one).stage is Stage.APPROVED
