@@ -1,5 +1,6 @@
-"""How bold a bid may be: as bold as the record of past bids allows, so that nine in ten are kept.
+"""How bold a bid may be: a missed bid costs more than its penalty, by as much as the record calls for.
 
+<<<<<<< HEAD
 A bid is kept if at least 95% of what was awarded is delivered. The model's own scenarios say how likely that
 is; whether they are to be believed shows in the record. So the share of scenarios that may miss a bid starts
 half-way between none and the most, and moves with every settled bid: a little up with one that was kept,
@@ -8,56 +9,110 @@ bid. Whatever the cars do, as long as such bids are kept, T bids have at most AI
 (adaptive conformal inference: Gibbs and Candes, NeurIPS 2021, arXiv 2106.00170). Bids that the operator's
 need keeps small count, too: they leave room to be bolder where it pays. Below that bound the expected margin
 alone decides.
+=======
+A bid is kept if at least 95% of what was awarded is delivered, and nine in ten are to be kept. The expected
+margin alone would have a bid kept or not, whatever pays. So each miss is given a price beside the penalty:
+so many times what bids earn on average ("fear"). It falls a little with every bid kept, and rises thirteen
+times as much with one missed. Bids then take the risk of a miss where most is to be earned by it, and the
+small ones take none; those that the operator's need keeps small are kept anyway, and leave room to be bolder
+elsewhere.
+
+Whatever the cars do, T bids have at most ``AIMED_MISS * T + (most fear ever) / STEP`` misses, as each miss
+raises fear by ``STEP * (1 - AIMED_MISS)``: dual ascent on the share of misses, which is what adaptive
+conformal inference does for a quantile (Gibbs and Candes, NeurIPS 2021, arXiv 2106.00170).
+>>>>>>> c4
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
 from aggregator.bidding import Bids, Problem
-from aggregator.bidding.value import unmet_kw
+from aggregator.bidding.value import expected, margins_gbp, unmet_kw
 
 ENOUGH = 0.95
 """A bid is kept if this part of it is delivered."""
 AIMED_MISS = 0.07
 """Share of bids that may be missed: one in ten is allowed, the rest is left to chance."""
-STEP = 0.1
-MOST_RISK = 0.5
-"""Never bid what is likelier missed than kept."""
-FIRST_RISK = MOST_RISK / 2
+FIRST_FEAR = 0.5
+"""Without a record a miss costs half of what a bid earns."""
+STEP = 1.0
+MOST_LEVELS = 48
 
 
-def risk_after(ratios: Iterable[float]) -> float:
-    """Return the share of scenarios that may miss the next bid.
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """What the record of settled bids says to the next one.
 
-    Args:
-        ratios: Delivered over committed of settled bids, in the order in which they were settled.
+    Attributes:
+        fear: Price of a miss, in average margins. [-]
+        hopes_gbp: What was expected of each settled bid at best. [GBP]
     """
-    risk = FIRST_RISK
-    for ratio in ratios:
-        missed = 1.0 if ratio < ENOUGH else 0.0
-        risk = min(MOST_RISK, risk + STEP * (AIMED_MISS - missed))
-    return max(0.0, risk)
+
+    fear: float = FIRST_FEAR
+    hopes_gbp: tuple[float, ...] = ()
+
+    def miss_gbp(self, hope_gbp: float) -> float:
+        """Return the price of a miss for a bid of which ``hope_gbp`` are expected at best. [GBP]"""
+        hopes = (*self.hopes_gbp, hope_gbp)
+        return self.fear * sum(hopes) / len(hopes)
 
 
-def most_kept_kw(problem: Problem, risk: float) -> float:
-    """Return the highest flat bid that at most a share ``risk`` of the scenarios misses, in whole ticks. [kW]
+def caution_after(settled: Iterable[tuple[float, float]]) -> Caution:
+    """Return what settled bids say: delivered over committed and best hope of each, in order of settling."""
+    fear, hopes = FIRST_FEAR, []
+    for ratio, hope_gbp in settled:
+        fear = max(0.0, fear + STEP * (float(ratio < ENOUGH) - AIMED_MISS))
+        hopes.append(hope_gbp)
+    return Caution(fear, tuple(hopes))
 
-    It is bounded by the largest need of the problem's one line; base discharge stays as planned.
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A flat level for a problem of one line.
+
+    Attributes:
+        most_kw: The most that should be bid, whole ticks; 0 where no level is worth its risk. [kW]
+        miss: Share of the scenarios that miss it.
+        hope_gbp: Best expected margin of any level, at least 0. [GBP]
+    """
+
+    most_kw: float
+    miss: float
+    hope_gbp: float
+
+
+def best_level(problem: Problem, caution: Caution) -> Level:
+    """Return the level with the best expected margin less the price of its misses.
+
+    Where the need has more than 48 ticks, 48 levels are looked at. Base discharge is held back for a level,
+    as much as it takes, or stays as planned: both are looked at.
     """
     line = problem.lines[0]
-    low, high = 0, int(float(line.needed_kw.max(initial=0.0)) / line.tick_kw + 1e-9)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if _missed(problem, middle * line.tick_kw) <= risk + 1e-9:
-            low = middle
-        else:
-            high = middle - 1
-    return low * line.tick_kw
+    ticks = int(float(line.needed_kw.max(initial=0.0)) / line.tick_kw + 1e-9)
+    counts = np.unique(np.linspace(min(1, ticks), ticks, MOST_LEVELS).astype(np.int64))
+    levels_kw = [count * line.tick_kw for count in counts[counts > 0].tolist()]
+    held_back = (False, True) if line.hold_back and problem.base_kw.any() else (False,)
+    tried = [
+        (level_kw, *_prospect(problem, level_kw, held_back=held))
+        for level_kw in levels_kw
+        for held in held_back
+    ]
+    hope_gbp = max((margin for _, margin, _ in tried), default=0.0)
+    if hope_gbp <= 0.0:
+        return Level(0.0, 0.0, 0.0)
+    price_gbp = caution.miss_gbp(hope_gbp)
+    level_kw, margin, miss = max(tried, key=lambda one: one[1] - price_gbp * one[2])
+    if margin <= price_gbp * miss:
+        return Level(0.0, 0.0, hope_gbp)
+    return Level(level_kw, miss, hope_gbp)
 
 
-def _missed(problem: Problem, level_kw: float) -> float:
-    """Return the probability of the scenarios that deliver less than enough of a flat bid."""
+def _prospect(problem: Problem, level_kw: float, *, held_back: bool) -> tuple[float, float]:
+    """Return the expected margin of a flat bid and the share of scenarios that miss it."""
     bid_kw = np.where(problem.lines[0].bid_slots, level_kw, 0.0)[None]
-    unmet = unmet_kw(problem, Bids(bid_kw, np.zeros_like(bid_kw)))[:, 0]
-    return float(problem.probability @ (unmet > (1.0 - ENOUGH) * bid_kw.sum() + 1e-9))
+    bids = Bids(bid_kw, np.minimum(bid_kw, problem.base_kw) if held_back else np.zeros_like(bid_kw))
+    unmet = unmet_kw(problem, bids)
+    missed = unmet[:, 0] > (1.0 - ENOUGH) * bid_kw.sum() + 1e-9
+    return expected(problem, margins_gbp(problem, bids, unmet)), float(problem.probability @ missed)

@@ -25,8 +25,9 @@ def assumptions(rules: Rules, sessions_zone: ZoneInfo) -> list[str]:
         f"a {CHARGER_KW:g} kW charger with {ETA:g} efficiency each way, a floor of {FLOOR_SOC:.0%} and a "
         f"target of {TARGET_SOC:.0%}. It comes with what it left with, less what the session drew, at least "
         f"{LEAST_ARRIVAL_SOC:.0%}.",
-        "A car is in the fleet from its first plug-in until its site's record ends: the end of a contract "
-        "is known beforehand, that a driver stays away is not.",
+        "A car is in the fleet from its first plug-in until its site's record ends, but for times when it "
+        "has not been seen for two months: the end of a contract is known beforehand, that a driver stays "
+        "away is not.",
         "The DNO's zones, by name, are dealt to ours in turn, kW as they are. A zone takes one call a day, "
         "the best paid one. All that is bid is awarded, up to the need, at the recorded prices, and called.",
         f"The gate closes at {GATE_HOUR}:00 the day before; prices are known up to 23:00 of the day of the "

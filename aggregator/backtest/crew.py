@@ -8,19 +8,15 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from multiprocessing.connection import Connection
-from typing import TypeAlias
 
 from aggregator.backtest.dispatches import Event
 from aggregator.backtest.offers import Rules
 from aggregator.backtest.prices import Prices
 from aggregator.backtest.replay import Zone
-from aggregator.backtest.story import MODEL, Lived
+from aggregator.backtest.story import MODEL, Lived, Settled
 from aggregator.backtest.world import Driver
-
-Settled: TypeAlias = tuple[datetime, float]
-"""When the window of a bid ended, and what was delivered over what was awarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +68,9 @@ def replay(tasks: Sequence[Task], days: Sequence[date], jobs: int) -> Iterator[l
             )
             told = [lived[n] for n in range(len(tasks))]
             settled = [
-                (one.story.event.window.end, one.story.results[MODEL].ratio)
+                (one.story.event.window.end, one.story.results[MODEL].ratio, one.story.level.hope_gbp)
                 for one in told
-                if one.story is not None and one.story.results[MODEL].committed_kwh
+                if one.story is not None and one.story.level and one.story.results[MODEL].committed_kwh
             ]
             yield told
 

@@ -214,7 +214,8 @@ def story_body(story: Story) -> dict[str, object]:
         "cars": story.cars,
         "cars_expected": rounded(story.expected_cars, 1),
         "cars_came": story.came,
-        "risk": rounded(story.risk),
+        "fear": rounded(story.fear),
+        "risk": rounded(story.level.miss) if story.level else None,
         "could_kw": rounded(story.true_kw, 1),
         "why": own.why or _reason(story),
         "results": {

@@ -2,7 +2,7 @@
 
 The model and two of the rivals see the same: sessions begun before the gate, prices published by then, and
 the same like days drawn from them. The rivals bid flat kW that past days could have delivered: their mean, or
-their 10th percentile over the last 28 (`RIVAL_DAYS`). The clairvoyant is the model knowing the day itself.
+their 10th percentile over up to 28 of them. The clairvoyant is the model knowing who comes and goes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ from aggregator.forecast import Calendar, History, StatedIntent, scenarios
 from aggregator.model.fleet import Car
 from aggregator.model.market import BidShape, Direction
 from aggregator.model.time import HALF_HOUR, Interval, next_local
-from aggregator.risk import most_kept_kw
+from aggregator.risk import Caution, Level, best_level
 from aggregator.solver import SolverChoice
 
 KWH_PER_MWH = 1000.0
@@ -114,11 +114,13 @@ class Offer:
         bid_kw: Flat; 0 for none. [kW]
         nominated_kw: The zone's net export as nominated, shape (slots,). [kW]
         why: What stopped it, in words; empty where it bids.
+        level: What the model weighed; None where it weighed nothing.
     """
 
     bid_kw: float
     nominated_kw: FloatArray
     why: str = ""
+    level: Level | None = None
 
 
 def forecast_outlook(
@@ -236,7 +238,7 @@ def model_offer(
     outlook: Outlook,
     slots: tuple[Interval, ...],
     rules: Rules,
-    risk: float | None = None,
+    caution: Caution | None = None,
 ) -> Offer:
     """Return the model's bid.
 
@@ -245,23 +247,24 @@ def model_offer(
         outlook: What the cars could do.
         slots: The horizon.
         rules: The market's.
-        risk: Share of scenarios that may miss the bid; None where the outlook is the day itself.
+        caution: What the record of bids says; None where the outlook is the day itself.
     """
     window = window_of(event, slots)
     none = Offer(0.0, outlook.base_kw - outlook.charge_kw)
     if event.utilisation_gbp_per_mwh + event.availability_gbp_per_mw_h <= _cost_gbp_per_mwh(outlook, rules):
         return replace(none, why="what is paid does not cover recharge, losses and wear")
     problem = _problem(event, outlook, slots[window], rules)
-    if risk is not None:
-        line = problem.lines[0]
-        kept_kw = np.minimum(line.needed_kw, most_kept_kw(problem, risk))
+    level = None
+    if caution is not None:
+        level, line = best_level(problem, caution), problem.lines[0]
+        kept_kw = np.minimum(line.needed_kw, level.most_kw)
         problem = replace(problem, lines=(replace(line, needed_kw=kept_kw),))
     answer = propose(problem)
     if isinstance(answer, Infeasible):
         return replace(none, why=answer.reason)
     if answer.is_zero:
-        return replace(none, why="nothing above the minimum can be kept on the like days")
-    return Offer(float(answer.offered_kw.max()), answer.kept_kw - outlook.charge_kw)
+        return replace(none, why="no bid above the minimum is worth the risk of missing it", level=level)
+    return Offer(float(answer.offered_kw.max()), answer.kept_kw - outlook.charge_kw, level=level)
 
 
 def rival_offer(event: Event, outlook: Outlook, rules: Rules, rule: str) -> Offer:

@@ -24,13 +24,13 @@ from aggregator.backtest.offers import (
 from aggregator.backtest.prices import Prices
 from aggregator.backtest.promises import judge
 from aggregator.backtest.scene import Scene
-from aggregator.backtest.story import CLAIRVOYANT, MEAN, MODEL, P10, Fan, Lived, Result, Story
+from aggregator.backtest.story import CLAIRVOYANT, MEAN, MODEL, P10, Fan, Lived, Result, Settled, Story
 from aggregator.backtest.world import TARGET_SOC, Driver
 from aggregator.energy import FloatArray, Tariff
 from aggregator.forecast import History, Session, StatedIntent, horizon_slots
 from aggregator.model.fleet import Car
 from aggregator.model.time import LONDON, Interval
-from aggregator.risk import risk_after
+from aggregator.risk import Caution, caution_after
 
 GATE_HOUR = 14
 LOOK_BACK = timedelta(days=150)
@@ -61,13 +61,13 @@ class Zone:
         self._cars: dict[str, Car] = {}
         self._month: tuple[int, int] | None = None
 
-    def live(self, day: date, event: Event | None, record: Sequence[tuple[datetime, float]]) -> Lived:
+    def live(self, day: date, event: Event | None, record: Sequence[Settled]) -> Lived:
         """Return what becomes of the next day.
 
         Args:
             day: The local day after the last one.
             event: What is offered on it.
-            record: Of all settled bids: when their window ended, and delivered over awarded.
+            record: Of all settled bids.
         """
         slots = horizon_slots(day)
         gate = gate_of(event.window.start if event is not None else slots[0].start)
@@ -82,8 +82,8 @@ class Zone:
         if event is None:
             lived, course = self._uneventful(day, true_day, start_kwh)
         else:
-            risk = risk_after(ratio for ended, ratio in record if ended <= gate)
-            lived, course = self._eventful(day, event, true_day, gate, start_kwh, risk)
+            caution = caution_after(one[1:] for one in record if one[0] <= gate)
+            lived, course = self._eventful(day, event, true_day, gate, start_kwh, caution)
         self._energy_kwh[rows] = course.energy_kwh
         self._remember(true_day, course)
         return lived
@@ -112,7 +112,7 @@ class Zone:
         return Lived(day, None, None, judged.checked, judged.breaches, judged.early_short), course
 
     def _eventful(
-        self, day: date, event: Event, true_day: Day, gate: datetime, start_kwh: FloatArray, risk: float
+        self, day: date, event: Event, true_day: Day, gate: datetime, start_kwh: FloatArray, caution: Caution
     ) -> tuple[Lived, Course]:
         outlook = self._outlook(event, true_day, gate)
         if outlook is None:
@@ -122,7 +122,7 @@ class Zone:
         scene = Scene.of(true_day, event, rules, start_kwh)
         truth = true_outlook(true_day, scene.uncalled, scene.window)
         offers = {
-            MODEL: model_offer(event, outlook, slots, rules, risk),
+            MODEL: model_offer(event, outlook, slots, rules, caution),
             MEAN: rival_offer(event, outlook, rules, "mean"),
             P10: rival_offer(event, outlook, rules, "p10"),
             CLAIRVOYANT: model_offer(event, truth, slots, rules),
@@ -133,7 +133,7 @@ class Zone:
         judged = [judge(true_day, one) for _, one in played.values()]
         lived = Lived(
             day,
-            _story(self._name, scene, day, outlook, truth, offers[MODEL].nominated_kw, risk, results),
+            _story(self._name, scene, day, outlook, truth, offers[MODEL], caution, results),
             _fan(self._name, day, slots, outlook, truth),
             sum(one.checked for one in judged),
             tuple(breach for one in judged for breach in one.breaches),
@@ -201,8 +201,8 @@ def _story(
     day: date,
     outlook: Outlook,
     truth: Outlook,
-    nominated_kw: FloatArray,
-    risk: float,
+    offer: Offer,
+    caution: Caution,
     results: dict[str, Result],
 ) -> Story:
     begin_h, end_h = (SLOT_HOURS * bound for bound in (scene.window.start, scene.window.stop))
@@ -216,9 +216,10 @@ def _story(
         event=scene.event,
         cars=len(came),
         results=results,
-        risk=risk,
-        forecast_kw=tuple(outlook.flat_kw(nominated_kw).tolist()),
-        true_kw=float(truth.flat_kw(nominated_kw)[0]),
+        fear=caution.fear,
+        level=offer.level,
+        forecast_kw=tuple(outlook.flat_kw(offer.nominated_kw).tolist()),
+        true_kw=float(truth.flat_kw(offer.nominated_kw)[0]),
         expected_cars=float(outlook.present.sum(axis=1).mean()),
         came=int(came.sum()),
         absent=tuple(scene.day.cars[car].car_id for car in absent),

@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TypeAlias
 
 from aggregator.backtest.dispatches import Event
 from aggregator.backtest.promises import Breach
+from aggregator.risk import Level
+
+Settled: TypeAlias = tuple[datetime, float, float]
+"""When the window of a bid ended, delivered over awarded, and what was hoped of it. [GBP]"""
 
 MODEL, MEAN, P10, CLAIRVOYANT = "flexloop", "mean", "empirical P10", "clairvoyant"
 POLICIES = (MODEL, MEAN, P10, CLAIRVOYANT)
@@ -55,7 +60,8 @@ class Story:
         event: What was needed.
         cars: In the fleet then.
         results: By policy.
-        risk: Share of the like days that might miss the bid.
+        fear: Price of a miss, in average margins.
+        level: What the model weighed; None where it weighed nothing.
         forecast_kw: Deliverable flat kW on each like day, upon the nomination. [kW]
         true_kw: What the day could have delivered. [kW]
         expected_cars: Mean number of cars there through the window on the like days.
@@ -68,7 +74,8 @@ class Story:
     event: Event
     cars: int
     results: dict[str, Result]
-    risk: float
+    fear: float
+    level: Level | None
     forecast_kw: tuple[float, ...]
     true_kw: float
     expected_cars: float

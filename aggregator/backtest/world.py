@@ -6,9 +6,11 @@ comes at the later and leaves at the earlier instant. A user's sessions moved by
 each source year is a car of its own. What comes before the market's days by the same move is that car's past.
 
 What an operator knows beside the sessions: a car is in the fleet from its first plug-in on, as long as its
-site is in the record; that a site is given up is known beforehand, that a driver stops coming is not.
+site is in the record, but for times when it has not been seen for two months; that a site is given up is
+known beforehand, that a driver stops coming is not.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from aggregator.model.fleet import Car, Charger, ExportSource, Intent, Site
 from aggregator.model.time import LONDON, Interval
 
 YEAR = timedelta(days=364)
+LONGEST_ABSENCE = timedelta(days=60)
 MOST_YEARS = 60
 MINUTE_S = 60.0
 
@@ -71,7 +74,9 @@ class Driver:
 
     def is_known(self, gate: datetime, until: datetime) -> bool:
         """Whether it is in the fleet at ``gate`` for a horizon that ends at ``until``."""
-        return self.visits[0].plugged.start < gate and self.record_ends >= until
+        begun = bisect_left(self.visits, gate, key=_plugged_at)
+        lately = begun > 0 and self.visits[begun - 1].plugged.end > gate - LONGEST_ABSENCE
+        return lately and self.record_ends >= until
 
     def car(self, at: datetime) -> Car:
         """Return it as the fleet file would describe it, by what is known at ``at``."""
@@ -117,7 +122,7 @@ class World:
 
 
 def make_world(record: Record, days: Sequence[date], zones: int, local: ZoneInfo) -> World:
-    """Return the cars that have a session in the market's days.
+    """Return the cars that may be in the fleet on one of the market's days.
 
     Args:
         record: What was recorded.
@@ -139,7 +144,7 @@ def make_world(record: Record, days: Sequence[date], zones: int, local: ZoneInfo
     for user, own in sorted(by_user.items()):
         place = own[-1].location
         predicted = record.capacity_kwh.get(user, 0.0)
-        for shift in _shifts(own, days):
+        for shift in _shifts(own[0].start.date(), last_seen[place].date(), days):
             visits = tuple(_visits(own, shift, local, days[-1]))
             if visits:
                 found[zone_of[place]].append(
@@ -160,13 +165,16 @@ def make_world(record: Record, days: Sequence[date], zones: int, local: ZoneInfo
     )
 
 
-def _shifts(sessions: Sequence[Recorded], days: Sequence[date]) -> Iterator[timedelta]:
-    """Yield the moves by which at least one session begins in the market's days."""
-    first, last = days[0], days[-1]
+def _shifts(begun: date, ended: date, days: Sequence[date]) -> Iterator[timedelta]:
+    """Yield the moves by which a user has begun by the last day, and the site's record reaches the first."""
     for years in range(-MOST_YEARS, MOST_YEARS + 1):
         shift = years * YEAR
-        if any(first <= session.start.date() + shift <= last for session in sessions):
+        if begun + shift <= days[-1] and ended + shift >= days[0]:
             yield shift
+
+
+def _plugged_at(visit: Visit) -> datetime:
+    return visit.plugged.start
 
 
 def _visits(sessions: Sequence[Recorded], shift: timedelta, local: ZoneInfo, last: date) -> Iterator[Visit]:

@@ -71,7 +71,7 @@ def played(some_stays, some_calls, *, stated=False, dear=None, zones=1, jobs=1):
 @given(
     stays(MONDAY, PAST_DAYS + DAYS + 1), calls(), st.booleans(), st.sampled_from((None, {17: 45.0, 2: 5.0}))
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_no_promise_is_broken_and_the_books_add_up(some_stays, some_calls, stated, dear):
     body = played(some_stays, some_calls, stated=stated, dear=dear).body
     assert body["promises"]["breaches"] == []
@@ -90,7 +90,7 @@ def test_no_promise_is_broken_and_the_books_add_up(some_stays, some_calls, state
     stays(FIRST, DAYS),
     calls(),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_the_future_never_changes_a_bid(past, future, other_future, some_calls):
     past = [stay for stay in past if stay.end <= GATE]
 

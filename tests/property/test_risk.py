@@ -2,32 +2,36 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest import approx
 
-from aggregator.risk import AIMED_MISS, ENOUGH, FIRST_RISK, MOST_RISK, STEP, risk_after
-
-RATIOS = st.lists(st.floats(0.0, 1.0), max_size=200)
-
-
-@given(RATIOS)
-def test_risk_stays_in_bounds_and_more_delivered_never_makes_it_smaller(ratios):
-    risk = risk_after(ratios)
-    assert 0.0 <= risk <= MOST_RISK
-    assert risk_after([max(ratio, ENOUGH) for ratio in ratios]) >= risk
+from aggregator.risk import AIMED_MISS, ENOUGH, FIRST_FEAR, STEP, caution_after
 
 
-@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=400))
-def test_misses_stay_near_what_is_aimed_for_however_the_days_fall(draws):
-    """A day misses its bid only where the bid took a risk: the worst luck there is."""
+@given(st.lists(st.floats(0.0, 1.0), max_size=200))
+def test_more_delivered_never_makes_a_miss_dearer(ratios):
+    fear = caution_after((ratio, 1.0) for ratio in ratios).fear
+    assert fear >= 0.0
+    assert caution_after((max(ratio, ENOUGH), 1.0) for ratio in ratios).fear <= fear
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=400), st.floats(1.0, 8.0))
+def test_misses_stay_near_what_is_aimed_for_however_the_days_fall(draws, enough_fear):
+    """A day misses its bid, by the worst of luck, unless a miss is so dear that nothing is risked."""
     record = []
     for draw in draws:
-        record.append(0.0 if risk_after(record) > 0.0 and draw < 0.9 else 1.0)
-    misses = sum(ratio < ENOUGH for ratio in record)
-    assert misses <= AIMED_MISS * len(record) + FIRST_RISK / STEP + 1.0 - AIMED_MISS + 1e-9
+        risked = caution_after(record).fear < enough_fear
+        record.append((0.0 if risked and draw < 0.9 else 1.0, 1.0))
+    misses = sum(ratio < ENOUGH for ratio, _ in record)
+    assert misses <= AIMED_MISS * len(record) + (enough_fear - FIRST_FEAR) / STEP + 1.0 + 1e-9
 
 
-def test_the_first_bid_and_one_kept_and_one_missed():
-    assert risk_after([]) == FIRST_RISK == 0.25
-    assert risk_after([0.95]) == FIRST_RISK + STEP * AIMED_MISS
-    assert risk_after([0.949]) == FIRST_RISK - STEP * (1 - AIMED_MISS)
-    assert risk_after([0.0] * 5) == 0.0, "a debt"
-    assert risk_after([0.0] * 5 + [1.0]) == 0.0, "that one kept bid does not pay"
+def test_the_first_bid_one_kept_and_one_missed():
+    assert caution_after([]).fear == FIRST_FEAR
+    assert caution_after([(0.95, 20.0)]).fear == FIRST_FEAR - AIMED_MISS * STEP
+    assert caution_after([(0.949, 20.0)]).fear == FIRST_FEAR + (1 - AIMED_MISS) * STEP
+    assert caution_after([(1.0, 20.0)] * 100).fear == 0.0
+
+
+def test_a_miss_costs_so_many_average_margins():
+    caution = caution_after([(0.9, 30.0), (1.0, 10.0)])
+    assert caution.miss_gbp(20.0) == approx(caution.fear * 20.0)
