@@ -1,15 +1,5 @@
 """How bold a bid may be: a missed bid costs more than its penalty, by as much as the record calls for.
 
-<<<<<<< HEAD
-A bid is kept if at least 95% of what was awarded is delivered. The model's own scenarios say how likely that
-is; whether they are to be believed shows in the record. So the share of scenarios that may miss a bid starts
-half-way between none and the most, and moves with every settled bid: a little up with one that was kept,
-thirteen times as much down with one that was not; below 0 it is a debt, and only what every scenario keeps is
-bid. Whatever the cars do, as long as such bids are kept, T bids have at most AIMED_MISS * T + 3.43 misses
-(adaptive conformal inference: Gibbs and Candes, NeurIPS 2021, arXiv 2106.00170). Bids that the operator's
-need keeps small count, too: they leave room to be bolder where it pays. Below that bound the expected margin
-alone decides.
-=======
 A bid is kept if at least 95% of what was awarded is delivered, and nine in ten are to be kept. The expected
 margin alone would have a bid kept or not, whatever pays. So each miss is given a price beside the penalty:
 so many times what bids earn on average ("fear"). It falls a little with every bid kept, and rises thirteen
@@ -20,7 +10,6 @@ elsewhere.
 Whatever the cars do, T bids have at most ``AIMED_MISS * T + (most fear ever) / STEP`` misses, as each miss
 raises fear by ``STEP * (1 - AIMED_MISS)``: dual ascent on the share of misses, which is what adaptive
 conformal inference does for a quantile (Gibbs and Candes, NeurIPS 2021, arXiv 2106.00170).
->>>>>>> c4
 """
 
 from collections.abc import Iterable

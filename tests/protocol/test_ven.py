@@ -368,7 +368,7 @@ async def test_ids_are_answered_character_by_character():
         (batch,) = await inbox.batches(1)
         assert [call.key.event_id for call in batch.calls] == list(IDS)
         assert [call.problem for call in batch.calls] == [None] * len(IDS)
-        await ven.answer(batch, {call.key: Opt.IN for call in batch.calls})
+        await ven.answer(batch, {call.key: Decision(Opt.IN) for call in batch.calls})
         said = vtn.last("oadrCreatedEvent").fields
         prefix = "eiCreatedEvent.eventResponses.eventResponse"
         assert [said[f"{prefix}[{n}].qualifiedEventID.eventID"] for n in range(len(IDS))] == list(IDS)
