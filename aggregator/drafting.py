@@ -13,6 +13,7 @@ from aggregator.model.explanation import Beside, Change, Explanation, PricedPart
 from aggregator.model.market import Draft, Product, Requirement
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import Interval
+from aggregator.risk import Level
 from aggregator.workflow import MODEL
 
 ROUNDED_TO = 6
@@ -44,6 +45,7 @@ class Grounds:
         rule: By which it was found.
         inputs: Digest of each input, by name.
         beside: The zone's other opportunities that were looked at.
+        level: How far the record of past bids lets this one go; None where it was not asked.
     """
 
     known_at: datetime
@@ -51,6 +53,7 @@ class Grounds:
     rule: PriceRule
     inputs: Mapping[str, str]
     beside: tuple[Beside, ...]
+    level: Level | None = None
 
 
 def drafted(
@@ -94,6 +97,9 @@ def drafted(
         inputs=tuple(sorted(grounds.inputs.items())),
         beside=grounds.beside,
         change=_change(opportunity.draft, offer, price, grounds.inputs),
+        hope_gbp=grounds.level.hope_gbp if grounds.level else 0.0,
+        miss=grounds.level.miss if grounds.level else 0.0,
+        miss_gbp=grounds.level.miss_gbp if grounds.level else 0.0,
     )
     return Draft(
         bid_id=opportunity.opportunity_id,

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -18,10 +18,11 @@ from aggregator.drafting import Asked
 from aggregator.energy import FleetWindow, Stay, reach
 from aggregator.model.market import BidShape, Direction, Plan, Requirement
 from aggregator.model.time import LONDON, Interval
+from aggregator.risk import Level, best_level, caution_after
 from aggregator.solver import SolverChoice
 from aggregator.spans import Span, joint_spans, runs_of, span_of
 from aggregator.standing import Other, Standing
-from aggregator.track_record import PastRatios
+from aggregator.track_record import Delivered, PastBids
 from aggregator.workflow import held_back_kw
 from aggregator.zone_day import ZoneDay
 
@@ -45,7 +46,7 @@ class Terms:
     rule: PriceRule
     acceptance: Acceptance
     cleared_as: Mapping[str, str]
-    past: PastRatios
+    past: PastBids
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +59,7 @@ class Prepared:
         problem: What the model is asked.
         asked: The need of each of the problem's lines, that one among them.
         asking: The price of each line.
+        levels: How far each line may go by the record of past bids; None where CVaR limits them instead.
         inputs: Digest of each input, by name.
         refused: Needs of the zone that cannot be bid on beside these, and why.
     """
@@ -67,6 +69,7 @@ class Prepared:
     problem: Problem
     asked: tuple[Asked, ...]
     asking: tuple[Asking, ...]
+    levels: tuple[Level | None, ...]
     inputs: Mapping[str, str]
     refused: Mapping[str, str]
 
@@ -146,13 +149,14 @@ def _prepared(
     if own not in free:
         return TAKEN
     asking = [_asking(terms, one, costs, known_at) for one in free]
-    factors = [_factor(terms, one.need, known_at) for one in free]
+    past = [_past(terms, one.need, known_at) for one in free]
+    by_record = terms.bidding.risk == "record"
     lines = [
-        _line(one, day.slots[window.slots], base, price, factor)
-        for one, price, factor in zip(free, asking, factors, strict=True)
+        _line(one, day.slots[window.slots], base, price, 1.0 if by_record else _factor(before))
+        for one, price, before in zip(free, asking, past, strict=True)
     ]
-    limit = terms.bidding.cvar_limit
-    inputs = _inputs(day, terms, free, standing, plan, base, windows, factors, asking, fleet_digest)
+    said = terms.bidding
+    inputs = _inputs(day, terms, free, standing, plan, base, windows, past, asking, fleet_digest)
     problem = Problem(
         slots=tuple(day.slots[window.slots]),
         direction=own.product.direction,
@@ -169,11 +173,31 @@ def _prepared(
         cars=max(int(stay.present.sum()) for stay in stays),
         inputs_digest=_digest(f"{name} {digest}" for name, digest in sorted(inputs.items())),
         tiers=costs.recharge.tiers if costs.recharge is not None else (),
-        cvar=Cvar(terms.bidding.cvar_level, limit) if limit < 1.0 else None,
+        cvar=None if by_record or said.cvar_limit >= 1.0 else Cvar(said.cvar_level, said.cvar_limit),
         solver=solver_choice(terms.bidding),
     )
     taken = {one.name: TAKEN for one in asked if one not in free}
-    return Prepared(own.need, plan, problem, tuple(free), tuple(asking), inputs, {**refused, **taken})
+    levels = [
+        _level(problem, line, before) if by_record else None for line, before in zip(lines, past, strict=True)
+    ]
+    problem = replace(
+        problem, lines=tuple(_within(line, level) for line, level in zip(lines, levels, strict=True))
+    )
+    return Prepared(
+        own.need, plan, problem, tuple(free), tuple(asking), tuple(levels), inputs, {**refused, **taken}
+    )
+
+
+def _level(problem: Problem, line: Line, past: Sequence[Delivered]) -> Level:
+    """Return how far a line may go, as if it were alone: others on the same battery only leave it less."""
+    caution = caution_after((one.ratio, one.hope_gbp) for one in past)
+    return best_level(replace(problem, lines=(line,)), caution)
+
+
+def _within(line: Line, level: Level | None) -> Line:
+    if level is None:
+        return line
+    return replace(line, needed_kw=np.minimum(line.needed_kw, level.most_kw))
 
 
 def solver_choice(said: BiddingSettings) -> SolverChoice:
@@ -253,10 +277,15 @@ def _asking(terms: Terms, one: Asked, costs: _Costs, known_at: datetime) -> Aski
     return terms.rule.ask(max(0.0, cost), ceiling, cleared)
 
 
-def _factor(terms: Terms, need: Requirement, known_at: datetime) -> float:
-    """Return the scale that a need's bid has earned by past delivery on days like its own."""
+def _past(terms: Terms, need: Requirement, known_at: datetime) -> Sequence[Delivered]:
+    """Return what became of the zone's bids for the product."""
     day = need.window.start.astimezone(LONDON).date()
-    return conformal_factor(terms.past(need.zone, need.product_id, day, known_at))
+    return terms.past(need.zone, need.product_id, day, known_at)
+
+
+def _factor(past: Sequence[Delivered]) -> float:
+    """Return the scale that a need's bid has earned by past delivery on days like its own."""
+    return conformal_factor([one.ratio for one in past if one.is_like])
 
 
 def _has_room(one: Asked, slots: Sequence[Interval], base: _Base) -> bool:
@@ -303,7 +332,7 @@ def _inputs(
     plan: Plan,
     base: _Base,
     windows: Sequence[FleetWindow],
-    factors: Sequence[float],
+    past: Sequence[Sequence[Delivered]],
     asking: Sequence[Asking],
     fleet_digest: str,
 ) -> dict[str, str]:
@@ -325,7 +354,7 @@ def _inputs(
         "prices": _digest([*(price.tobytes() for price in prices), repr(tariff.wear_gbp_per_kwh)]),
         "base plan": _digest([plan.digest, base.base_kw.tobytes(), base.charge_kw.tobytes()]),
         "bids that stand": _digest([repr(committed), base.committed_kw.tobytes()]),
-        "past delivery": _digest([repr(list(factors))]),
+        "past delivery": _digest([repr([list(one) for one in past])]),
         "price asked": _digest([repr(list(asking))]),
     }
 

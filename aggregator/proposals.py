@@ -22,7 +22,7 @@ from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import HALF_HOUR, LONDON, Interval
 from aggregator.problems import Prepared, Terms, prepared
 from aggregator.standing import NOTHING, Other, Standing, standing_now
-from aggregator.track_record import PastRatios, no_past
+from aggregator.track_record import PastBids, no_past
 from aggregator.workflow import MODEL, Workflow
 from aggregator.zone_day import PeaksKnown, ZoneDay, zone_day
 
@@ -48,7 +48,7 @@ class Proposer:
         fleet: Fleet,
         history: History,
         peaks: PeaksKnown,
-        past: PastRatios = no_past,
+        past: PastBids = no_past,
     ) -> None:
         self._settings = settings
         self._fleet = fleet
@@ -167,6 +167,7 @@ class Proposer:
                 self._terms.rule,
                 ready.inputs,
                 replace(standing, others=rest).seen,
+                ready.levels[number],
             )
             answers[asked.name] = _answer(one, ready, proposal, number, grounds)
         return answers

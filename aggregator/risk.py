@@ -19,6 +19,7 @@ import numpy as np
 
 from aggregator.bidding import Bids, Problem
 from aggregator.bidding.value import expected, margins_gbp, unmet_kw
+from aggregator.model.market import BidShape, Direction
 
 ENOUGH = 0.95
 """A bid is kept if this part of it is delivered."""
@@ -65,43 +66,68 @@ class Level:
         most_kw: The most that should be bid, whole ticks; 0 where no level is worth its risk. [kW]
         miss: Share of the scenarios that miss it.
         hope_gbp: Best expected margin of any level, at least 0. [GBP]
+        miss_gbp: What a miss was taken to cost beside its penalty. [GBP]
     """
 
     most_kw: float
     miss: float
     hope_gbp: float
+    miss_gbp: float = 0.0
 
 
 def best_level(problem: Problem, caution: Caution) -> Level:
     """Return the level with the best expected margin less the price of its misses.
 
-    Where the need has more than 48 ticks, 48 levels are looked at. Base discharge is held back for a level,
-    as much as it takes, or stays as planned: both are looked at.
+    Base discharge is held back for a level, as much as it takes, or stays as planned: both are looked at.
+    Where the need has more than 48 ticks, 48 levels are looked at, then every tick around the best of them.
     """
     line = problem.lines[0]
-    ticks = int(float(line.needed_kw.max(initial=0.0)) / line.tick_kw + 1e-9)
-    counts = np.unique(np.linspace(min(1, ticks), ticks, MOST_LEVELS).astype(np.int64))
-    levels_kw = [count * line.tick_kw for count in counts[counts > 0].tolist()]
-    held_back = (False, True) if line.hold_back and problem.base_kw.any() else (False,)
-    tried = [
-        (level_kw, *_prospect(problem, level_kw, held_back=held))
-        for level_kw in levels_kw
-        for held in held_back
-    ]
-    hope_gbp = max((margin for _, margin, _ in tried), default=0.0)
+    needed_kw = line.needed_kw[line.bid_slots]
+    most_kw = needed_kw.min(initial=np.inf) if line.bid_shape is BidShape.FLAT else needed_kw.max(initial=0.0)
+    ticks = int(float(most_kw) / line.tick_kw + 1e-9) if needed_kw.size else 0
+    may_hold = line.hold_back and problem.direction is Direction.UP and bool(problem.base_kw.any())
+
+    def prospects(first: int, last: int) -> list[_Prospect]:
+        counts = np.unique(np.linspace(first, last, min(last - first + 1, MOST_LEVELS)).astype(np.int64))
+        return [
+            _prospect(problem, count * line.tick_kw, held_back=held)
+            for count in counts.tolist()
+            for held in ((False, True) if may_hold else (False,))
+        ]
+
+    tried = prospects(1, ticks) if ticks else []
+    hope_gbp = max((one.margin_gbp for one in tried), default=0.0)
     if hope_gbp <= 0.0:
         return Level(0.0, 0.0, 0.0)
+    if ticks > MOST_LEVELS:
+        step, at = ticks // MOST_LEVELS + 1, round(_best(tried, caution, hope_gbp).level_kw / line.tick_kw)
+        tried += prospects(max(1, at - step), min(ticks, at + step))
+        hope_gbp = max(one.margin_gbp for one in tried)
+    best, price_gbp = _best(tried, caution, hope_gbp), caution.miss_gbp(hope_gbp)
+    if best.margin_gbp <= price_gbp * best.miss:
+        return Level(0.0, 0.0, hope_gbp, price_gbp)
+    return Level(best.level_kw, best.miss, hope_gbp, price_gbp)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prospect:
+    """What a level earns on average, and on what share of the scenarios it is missed."""
+
+    level_kw: float
+    margin_gbp: float
+    miss: float
+
+
+def _best(tried: Iterable[_Prospect], caution: Caution, hope_gbp: float) -> _Prospect:
     price_gbp = caution.miss_gbp(hope_gbp)
-    level_kw, margin, miss = max(tried, key=lambda one: one[1] - price_gbp * one[2])
-    if margin <= price_gbp * miss:
-        return Level(0.0, 0.0, hope_gbp)
-    return Level(level_kw, miss, hope_gbp)
+    return max(tried, key=lambda one: one.margin_gbp - price_gbp * one.miss)
 
 
-def _prospect(problem: Problem, level_kw: float, *, held_back: bool) -> tuple[float, float]:
-    """Return the expected margin of a flat bid and the share of scenarios that miss it."""
-    bid_kw = np.where(problem.lines[0].bid_slots, level_kw, 0.0)[None]
+def _prospect(problem: Problem, level_kw: float, *, held_back: bool) -> _Prospect:
+    line = problem.lines[0]
+    bid_kw = np.where(line.bid_slots, np.minimum(level_kw, line.needed_kw), 0.0)[None]
     bids = Bids(bid_kw, np.minimum(bid_kw, problem.base_kw) if held_back else np.zeros_like(bid_kw))
     unmet = unmet_kw(problem, bids)
     missed = unmet[:, 0] > (1.0 - ENOUGH) * bid_kw.sum() + 1e-9
-    return expected(problem, margins_gbp(problem, bids, unmet)), float(problem.probability @ missed)
+    margin_gbp = expected(problem, margins_gbp(problem, bids, unmet))
+    return _Prospect(level_kw, margin_gbp, float(problem.probability @ missed))

@@ -4,6 +4,7 @@ Committed is what was ordered. Days on or off work count apart, as scenarios do.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from aggregator.forecast import Calendar
@@ -18,11 +19,27 @@ from aggregator.workflow import fleets_of
 SETTLED = (Stage.SETTLED, Stage.CLOSED)
 LOOK_BACK = timedelta(days=120)
 
-PastRatios = Callable[[str, str, date, datetime], Sequence[float]]
-"""Delivered over committed of a zone and product on days like one, known at an instant, oldest first."""
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of one bid that was called.
+
+    Attributes:
+        ratio: Delivered over committed energy.
+        hope_gbp: What was expected of it at best when it was drafted. [GBP]
+        is_like: Whether it was on a day like the one asked about, on or off work.
+    """
+
+    ratio: float
+    hope_gbp: float
+    is_like: bool
 
 
-def no_past(zone: str, product_id: str, day: date, known_at: datetime) -> Sequence[float]:
+PastBids = Callable[[str, str, date, datetime], Sequence[Delivered]]
+"""What became of a zone's bids for a product, as known at an instant, oldest first."""
+
+
+def no_past(zone: str, product_id: str, day: date, known_at: datetime) -> Sequence[Delivered]:
     """Return nothing: no delivery is remembered."""
     return ()
 
@@ -36,20 +53,23 @@ class TrackRecord:
         self._calendar = calendar
         self._ratios: dict[tuple[str, int], float | None] = {}
 
-    def __call__(self, zone: str, product_id: str, day: date, known_at: datetime) -> Sequence[float]:
-        """See ``PastRatios``."""
+    def __call__(self, zone: str, product_id: str, day: date, known_at: datetime) -> Sequence[Delivered]:
+        """See ``PastBids``."""
         found = self._store.journal.find(zone=zone, product=product_id, stages=SETTLED)
-        like = [one for one in found if self._is_like(one, day, known_at)]
-        past = [known(self._store, one, known_at) for one in like]
-        ratios = [
-            self._ratio(one, known_at) for one in past if one.stage in SETTLED and one.statement_version
+        near = [one for one in found if known_at - LOOK_BACK <= one.window.end <= known_at]
+        past = [known(self._store, one, known_at) for one in near]
+        settled = [one for one in past if one.stage in SETTLED and one.statement_version]
+        settled.sort(key=lambda one: (one.window.end, one.opportunity_id))
+        ratios = ((one, self._ratio(one, known_at)) for one in settled)
+        return [
+            Delivered(ratio, _hope_gbp(one), self._is_like(one, day))
+            for one, ratio in ratios
+            if ratio is not None
         ]
-        return [ratio for ratio in ratios if ratio is not None]
 
-    def _is_like(self, opportunity: Opportunity, day: date, known_at: datetime) -> bool:
-        window, is_off = opportunity.window, self._calendar.is_off
-        same_kind = is_off(window.start.astimezone(LONDON).date()) == is_off(day)
-        return same_kind and known_at - LOOK_BACK <= window.end <= known_at
+    def _is_like(self, opportunity: Opportunity, day: date) -> bool:
+        is_off = self._calendar.is_off
+        return is_off(opportunity.window.start.astimezone(LONDON).date()) == is_off(day)
 
     def _ratio(self, opportunity: Opportunity, known_at: datetime) -> float | None:
         """Return delivered over ordered energy; None where nothing was ordered."""
@@ -61,3 +81,9 @@ class TrackRecord:
             delivered = sum(line.delivered_wh for line in worked.statement.lines)
             self._ratios[key] = delivered / ordered if ordered else None
         return self._ratios[key]
+
+
+def _hope_gbp(opportunity: Opportunity) -> float:
+    """Return what was hoped for of a bid, at least what it was expected to earn. [GBP]"""
+    draft = opportunity.submitted or opportunity.draft
+    return 0.0 if draft is None else max(0.0, draft.expected_margin_gbp, draft.why.hope_gbp)

@@ -37,6 +37,11 @@ def in_words(one: Opportunity) -> Iterator[str]:
         f"on a bad day (P10) {why.margin_p10_gbp:.2f}, on a good one (P90) {why.margin_p90_gbp:.2f}"
     )
     yield f"  {why.cars} cars behind it, over {why.scenarios} past days; solver: {why.solver}"
+    if why.miss_gbp > 0.0:
+        yield (
+            f"  misses a twentieth or more on {why.miss:.0%} of those days; by the record of past bids a miss"
+            f" is taken to cost GBP {why.miss_gbp:.2f} beside its penalty"
+        )
     if why.factor < 1.0:
         yield f"  cut to {why.factor:.3f} of what the past days allow, by what was delivered of earlier bids"
     if why.accepted < 1.0:
@@ -108,6 +113,8 @@ def _why(why: Explanation) -> dict[str, object]:
         "held_back_kwh": round(why.held_back_kwh, 3),
         "held_back_gbp": round(why.held_back_gbp, 2),
         "factor": why.factor,
+        "miss": round(why.miss, 4),
+        "miss_gbp": round(why.miss_gbp, 2),
         "accepted": why.accepted,
         "cars": why.cars,
         "scenarios": why.scenarios,

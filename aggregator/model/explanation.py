@@ -71,6 +71,9 @@ class Explanation:
         inputs: Digest of each input, by name.
         beside: The zone's other opportunities that were looked at.
         change: From the draft before; None for a first one.
+        hope_gbp: Expected margin of the best bid if a miss cost no more than its penalty; 0 if not asked.
+        miss: Share of the drawn days on which less than 95% of the bid would be delivered.
+        miss_gbp: What the record of past bids lets a miss cost beside its penalty; 0 where it was not asked.
     """
 
     binding: tuple[str, ...]
@@ -91,3 +94,6 @@ class Explanation:
     inputs: tuple[tuple[str, str], ...] = ()
     beside: tuple[Beside, ...] = ()
     change: Change | None = None
+    hope_gbp: float = 0.0
+    miss: float = 0.0
+    miss_gbp: float = 0.0

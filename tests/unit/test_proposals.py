@@ -7,9 +7,11 @@ from decimal import Decimal
 import pytest
 
 from aggregator.bidding import propose
+from aggregator.forecast import History
 from aggregator.model.market import Direction
 from aggregator.model.opportunity import Stage
 from aggregator.proposals import Proposer
+from aggregator.track_record import Delivered
 from tests.bid_world import PEAK, a_need, a_past, a_world, a_zone, at
 
 EXPORT_KW = 60.0  # ten cars of 6 kW
@@ -152,18 +154,46 @@ def test_the_same_need_drafted_again_is_the_same_draft(world):
     assert again.version == one.version
 
 
-def test_past_delivery_makes_the_bid_smaller(tmp_path):
-    with a_world(tmp_path, red=False, past=a_past(10)) as world:
-        proposer = Proposer(world.settings, a_zone(10), a_past(10), lambda zone, at: (), lambda *_: [0.9] * 9)
+def test_by_cvar_past_delivery_makes_the_bid_smaller(tmp_path):
+    past = [Delivered(0.9, 10.0, is_like=True)] * 9
+    with a_world(tmp_path, red=False, past=a_past(10), risk="cvar") as world:
+        proposer = Proposer(world.settings, a_zone(10), a_past(10), lambda zone, at: (), lambda *_: past)
         draft = proposer.propose(world.workflow, world.received(a_need(20, 21)), world.clock.now()).draft
     assert draft.offered_kw == (54.0,) * 2
     assert draft.why.factor == 0.9
 
 
+def half_of_them_out(weeks=3):
+    """Return a past in which five of ten cars are out on every third day."""
+    days = a_past(10).sessions
+    out = [one for one in days if one.plugged.start.toordinal() % 3 or int(one.car_id[-1]) % 2]
+    return History.of(out)
+
+
+@pytest.mark.parametrize(("ratios", "most"), [([1.0] * 20, 60.0), ([0.5] * 6, 30.0)])
+def test_the_record_of_past_bids_says_how_bold_the_next_may_be(tmp_path, ratios, most):
+    past = [Delivered(ratio, 20.0, is_like=True) for ratio in ratios]
+    with a_world(tmp_path, red=False, past=half_of_them_out()) as world:
+        proposer = Proposer(
+            world.settings, a_zone(10), half_of_them_out(), lambda zone, at: (), lambda *_: past
+        )
+        draft = proposer.propose(world.workflow, world.received(a_need(20, 21)), world.clock.now()).draft
+    assert draft.offered_kw == (most,) * 2
+    assert draft.why.miss == (0.0 if most == 30.0 else pytest.approx(1 / 3, abs=0.15))
+    assert draft.why.hope_gbp >= draft.expected_margin_gbp - 1e-6
+
+
 def test_a_price_is_asked_by_what_was_cleared(tmp_path):
-    rows = [f"Canvey,day-ahead,2024-12-{day:02}T17:00:00Z,{price}" for day, price in enumerate([300] * 12, 1)]
+    rows = [
+        f"A,f{day},Canvey,day-ahead,2024-12-{day:02}T17:00:00Z,2024-12-{day:02}T19:00:00Z,0,1,0,300"
+        for day in range(1, 13)
+    ]
     records = tmp_path / "dispatches.csv"
-    records.write_text("\n".join(["zone,product,start_time_utc,utilisation_price", *rows]) + "\n")
+    header = (
+        "company_name,fu_id,zone,product,start_time_utc,end_time_utc,"
+        "availability_mw_req,utilisation_mw_req,availability_price,utilisation_price"
+    )
+    records.write_text("\n".join([header, *rows]) + "\n")
     with a_world(tmp_path, red=False, acceptance=records) as world:
         draft = world.proposed(a_need(20, 21)).draft
     assert draft.utilisation_gbp_per_mwh == Decimal("300.00")

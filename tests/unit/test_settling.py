@@ -161,6 +161,8 @@ def test_the_track_record_is_what_was_delivered_of_what_was_ordered_on_days_of_t
     settled = Settled(SETTLED_AT, 1, "d" * 64, "1.00")
     store.journal.append("one", settled, expected_version=9, by="test", recorded_at=SETTLED_AT)
     assert record(ZONE, PRODUCT, thursday, SETTLED_AT - MINUTE) == []
-    assert record(ZONE, PRODUCT, thursday, later) == [pytest.approx(11_500 / 12_500)]
-    assert record(ZONE, PRODUCT, saturday, later) == []
+    (one,) = record(ZONE, PRODUCT, thursday, later)
+    assert (one.ratio, one.is_like) == (pytest.approx(11_500 / 12_500), True)
+    (one,) = record(ZONE, PRODUCT, saturday, later)
+    assert not one.is_like
     assert record("another", PRODUCT, thursday, later) == []
