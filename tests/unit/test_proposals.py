@@ -163,23 +163,22 @@ def test_by_cvar_past_delivery_makes_the_bid_smaller(tmp_path):
     assert draft.why.factor == 0.9
 
 
-def half_of_them_out(weeks=3):
+def half_of_them_out():
     """Return a past in which five of ten cars are out on every third day."""
     days = a_past(10).sessions
     out = [one for one in days if one.plugged.start.toordinal() % 3 or int(one.car_id[-1]) % 2]
     return History.of(out)
 
 
-@pytest.mark.parametrize(("ratios", "most"), [([1.0] * 20, 60.0), ([0.5] * 6, 30.0)])
+@pytest.mark.parametrize(("ratios", "most"), [([1.0] * 20, 60.0), ([0.5] * 6, 31.0)])
 def test_the_record_of_past_bids_says_how_bold_the_next_may_be(tmp_path, ratios, most):
     past = [Delivered(ratio, 20.0, is_like=True) for ratio in ratios]
-    with a_world(tmp_path, red=False, past=half_of_them_out()) as world:
-        proposer = Proposer(
-            world.settings, a_zone(10), half_of_them_out(), lambda zone, at: (), lambda *_: past
-        )
+    history = half_of_them_out()  # 30 kW is 95% of 31.5
+    with a_world(tmp_path, red=False, past=history) as world:
+        proposer = Proposer(world.settings, a_zone(10), history, lambda zone, at: (), lambda *_: past)
         draft = proposer.propose(world.workflow, world.received(a_need(20, 21)), world.clock.now()).draft
     assert draft.offered_kw == (most,) * 2
-    assert draft.why.miss == (0.0 if most == 30.0 else pytest.approx(1 / 3, abs=0.15))
+    assert draft.why.miss == (0.0 if most == 31.0 else pytest.approx(1 / 3, abs=0.15))
     assert draft.why.hope_gbp >= draft.expected_margin_gbp - 1e-6
 
 
