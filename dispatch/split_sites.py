@@ -12,6 +12,7 @@ import numpy as np
 from dispatch.split_cars import FloatArray, IntArray
 from dispatch.split_fleet import Fleet
 from dispatch.split_lp import most_for
+from dispatch.split_problem import MET_WITHIN_KWH
 from dispatch.split_units import Units, import_bound
 
 _FULL_KWH = 1e-9
@@ -58,7 +59,7 @@ def _share(fleet: Fleet, units: Units, cars: IntArray, wish_kwh: FloatArray) -> 
     if not sunny and most_for(all_kwh, rooms, in_turn[0]) is not None:
         return wish_kwh
     got = np.zeros(cars.size)
-    for row in in_turn:
+    for row in in_turn[wish_kwh[in_turn] > MET_WITHIN_KWH]:
         most = most_for(replace(units, total_low_kwh=got), rooms, row)
         if most is None:
             raise RuntimeError(f"split: what car {cars[row]} was promised at its site can't be kept")
