@@ -13,6 +13,7 @@ import structlog
 from aggregator.config import Settings
 from aggregator.gateway import Gateway
 from aggregator.health import http_listener, serving_health
+from aggregator.link import link_settings
 from aggregator.market_file import MarketFile
 from aggregator.metrics import Watched
 from aggregator.ports import Clock
@@ -22,7 +23,7 @@ from dispatch.controller import Controller
 from dispatch.links.simulated import SimulatedLink
 from dispatch.records import LoopSettings
 from market_adapters.openadr.profile import Profile
-from market_adapters.openadr.ven import Ven, VenSettings
+from market_adapters.openadr.ven import Ven
 
 log = structlog.get_logger()
 
@@ -110,21 +111,4 @@ def ven_of(settings: Settings, market: MarketFile, store: Store, clock: Clock) -
         products={row.product_id: row.direction for row in market.product},
         load_sign=1 if said.load_is_positive else -1,
     )
-    ven_settings = VenSettings(
-        vtn_id=said.vtn_id,
-        url=str(said.url),
-        ven_name=said.ven_name,
-        poll_interval_s=said.poll_interval_s,
-        timeout_s=said.timeout_s,
-        retry_first_s=said.retry_first_s,
-        retry_most_s=said.retry_most_s,
-        granularity=timedelta(seconds=said.telemetry_granularity_s),
-        lenient=said.lenient,
-        cert=said.certificate,
-        key=said.key,
-        ca=said.ca,
-        fingerprint=said.vtn_fingerprint,
-        replay_back=timedelta(seconds=said.replay_back_s),
-        replay_ahead=timedelta(seconds=said.replay_ahead_s),
-    )
-    return Ven(ven_settings, profile, store.memory, clock)
+    return Ven(link_settings(market), profile, store.memory, clock)

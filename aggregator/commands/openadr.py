@@ -1,12 +1,15 @@
-"""``flexloop openadr read``: one message in our words."""
+"""``flexloop openadr``: ``read`` one message in our words, ``leave`` a platform."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aggregator.commands.context import to_json
-from aggregator.model.errors import BadMessage, Fault
+from aggregator.commands.context import Context, to_json
+from aggregator.link import link_settings
+from aggregator.model.errors import MISSING, BadMessage, Fault
+from market_adapters.openadr.leave import leave
 from market_adapters.openadr.read import read_message
 from market_adapters.openadr.signatures import fingerprint_of, fingerprint_of_file
 
@@ -15,8 +18,9 @@ File = Annotated[Path, typer.Argument(help="Input file.", metavar="FILE")]
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    group = typer.Typer(help="OpenADR messages.")
+    group = typer.Typer(help="OpenADR messages and links.")
     group.command("read")(openadr_read)
+    group.command("leave")(openadr_leave)
     app.add_typer(group, name="openadr")
 
 
@@ -35,6 +39,27 @@ def openadr_read(
     """
     signer = _signer(cert, fingerprint)
     typer.echo(to_json(read_message(file, lenient=lenient, fingerprint=signer)))
+
+
+def openadr_leave(
+    context: typer.Context,
+    vtn: Annotated[
+        str | None, typer.Option(help="Platform, by its vtn_id; needed where there are several.")
+    ] = None,
+) -> None:
+    """Cancel our registration with a platform and forget its ids; refused while a gateway runs.
+
+    The next serve registers again: who leaves for good also takes the market file out of the configuration.
+    """
+    shared: Context = context.obj
+    links = {market.vtn.vtn_id: link_settings(market) for market in shared.settings().market}
+    named = next(iter(links)) if vtn is None and len(links) == 1 else vtn
+    if named not in links:
+        raise BadMessage(Fault("--vtn", named or MISSING, f"one of {', '.join(links)}"))
+    with shared.store() as store, store.held():
+        gone = asyncio.run(leave(links[named], store.memory))
+    body = {"vtn_id": named, "registration_id": gone}
+    shared.answer(body, f"registration {gone} with {named} is cancelled; the next serve registers again")
 
 
 def _signer(cert: Path | None, fingerprint: str | None) -> str | None:

@@ -1,17 +1,25 @@
 """What our side of a link must remember across a restart: registration, events known.
 
 Stored through ``VenMemory`` as JSON, each before anything is said that rests on it.
+
+An end that the platform gave no number, as the event was only missing or kept its number, takes one that is
+ours: events are known inside by numbers that count on past it, so that the version which the platform numbers
+next is new all the same. What is said to the platform carries its own number again.
 """
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from aggregator.model.market import EventKey
 from aggregator.model.time import Interval, parse_instant, utc_text
 from aggregator.ports import CallKind, MarketCall, VenMemory
+from market_adapters.openadr.wire_events import BadEvent, WireEvent
+
+KEPT = timedelta(days=31)
+"""How long a number of ours is remembered after the event's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +27,7 @@ class KnownEvent:
     """An event as last seen.
 
     Attributes:
-        modification: Highest seen; one more once we took it as cancelled because it was missing, or called
-            over without a new number.
+        modification: Highest that the platform sent, as we count.
         kind: As a ``CallKind``.
         zones: Its targets.
         ref: The requirement it names.
@@ -28,6 +35,7 @@ class KnownEvent:
         end: As above.
         live: Whether it was ever read without a problem, so that there is something to take back.
         cancelled: Whether it was taken back, or called completed.
+        own: The numbers that we used for ends without one, in order.
     """
 
     modification: int
@@ -38,6 +46,23 @@ class KnownEvent:
     end: str
     live: bool
     cancelled: bool
+    own: tuple[int, ...] = ()
+
+    def number_of(self, sent: int) -> int:
+        """Return the number by which we know the version that the platform gave this one."""
+        number = sent
+        for own in self.own:
+            number += own <= number
+        return number
+
+    def number_sent(self, number: int) -> int:
+        """Return the number that the platform gave the version we know by this one."""
+        return number - sum(own < number for own in self.own)
+
+    @property
+    def ending(self) -> int:
+        """The number of an end without one, the same until the platform sends a new version."""
+        return max((self.modification + 1, *self.own[-1:]))
 
     def ended(self, now: datetime) -> bool:
         """Whether its time is over; never so for an open end."""
@@ -48,9 +73,9 @@ class KnownEvent:
         return self.live and not self.cancelled and not self.ended(now)
 
     def taken_back(self, vtn_id: str, event_id: str, now: datetime, raw: bytes) -> MarketCall:
-        """Return the call that says that it is cancelled, under the next modification number."""
+        """Return the call that says that it is cancelled, under a number of ours."""
         return MarketCall(
-            key=EventKey(vtn_id, event_id, self.modification + 1),
+            key=EventKey(vtn_id, event_id, self.ending),
             kind=CallKind(self.kind),
             content=None,
             opportunity_ref=self.ref,
@@ -87,6 +112,18 @@ class Book:
             self.ven_id, self.registration_id = ven_id, registration_id
             self._store("registration", {"ven_id": ven_id, "registration_id": registration_id})
 
+    def renumbered(self, event: WireEvent | BadEvent) -> WireEvent | BadEvent:
+        """Return an event under the number by which we know its version."""
+        known = self._events.get(event.id)
+        if known is None or event.modification is None:
+            return event
+        return replace(event, modification=known.number_of(event.modification))
+
+    def number_sent(self, key: EventKey) -> int:
+        """Return the number that the platform gave an event version."""
+        known = self._events.get(key.event_id)
+        return key.modification if known is None else known.number_sent(key.modification)
+
     def judged(self, call: MarketCall) -> MarketCall:
         """Return the call, with a problem if it is behind what is known of its event.
 
@@ -98,11 +135,17 @@ class Book:
             call = replace(call, problem=None, kind=kind, zones=known.zones, opportunity_ref=known.ref)
         if known is None or call.problem is not None or (known.cancelled and call.is_over):
             return call
-        if call.key.modification < known.modification:
-            return replace(call, problem=_behind(call, f"{known.modification} or higher"))
-        if known.cancelled and not call.cancelled and call.key.modification == known.modification:
-            return replace(call, problem=_behind(call, f"above {known.modification}, as it was taken back"))
-        return call
+        number, last = call.key.modification, known.number_sent(known.modification)
+        taken_back = not call.is_over and any(number < own for own in known.own)
+        if number < known.modification:
+            problem = f"{last} or higher"
+        elif taken_back or (known.cancelled and not call.cancelled and number == known.modification):
+            problem = f"above {last}, as it was taken back"
+        else:
+            return call
+        sent = known.number_sent(number)
+        problem = f"modification {sent} of {call.key.event_id!r} is not allowed; {problem}"
+        return replace(call, problem=problem)
 
     def ended(self, calls: Iterable[MarketCall], now: datetime, raw: bytes) -> tuple[MarketCall, ...]:
         """Return the end, under a number of its own, of what is called over under the number it lived by.
@@ -127,18 +170,29 @@ class Book:
             known.taken_back(self._vtn_id, name, now, raw) for name, known in gone if known.runs(now)
         )
 
-    def note(self, calls: Iterable[MarketCall], now: datetime) -> bool:
+    def note(self, calls: Iterable[MarketCall], ends: Iterable[MarketCall], now: datetime) -> bool:
         """Remember events before they are passed on; forget those that are over and no longer sent.
+
+        Args:
+            calls: As the platform sent them.
+            ends: As ``ended`` and ``missing`` made them: their numbers are used up from now on.
+            now: Domain instant.
 
         Returns:
             Whether anything was not known before.
         """
         present = {call.key.event_id: call for call in calls if call.key.event_id}
         events = {
-            name: known for name, known in self._events.items() if name in present or not known.ended(now)
+            name: known
+            for name, known in self._events.items()
+            if name in present or not known.ended(now - KEPT if known.own else now)
         }
         for name, call in present.items():
             events[name] = _seen(call, events.get(name))
+        for end in ends:
+            known = events[end.key.event_id]
+            numbers = {*known.own, end.key.modification}
+            events[end.key.event_id] = replace(known, own=tuple(sorted(numbers)))
         return self._keep_events(events)
 
     def taken_back(self, calls: Iterable[MarketCall]) -> None:
@@ -147,7 +201,7 @@ class Book:
         for call in calls:
             known = events.get(call.key.event_id)
             if call.is_over and known is not None and call.key.modification >= known.modification:
-                events[call.key.event_id] = replace(known, modification=call.key.modification, cancelled=True)
+                events[call.key.event_id] = replace(known, cancelled=True)
         self._keep_events(events)
 
     def _keep_events(self, events: dict[str, KnownEvent]) -> bool:
@@ -165,12 +219,8 @@ class Book:
         self._memory.remember(self._vtn_id, name, json.dumps(value))
 
 
-def _behind(call: MarketCall, allowed: str) -> str:
-    return f"modification {call.key.modification} of {call.key.event_id!r} is not allowed; {allowed}"
-
-
 def _known_event(entry: Mapping[str, Any]) -> KnownEvent:
-    return KnownEvent(**{**entry, "zones": tuple(entry["zones"])})
+    return KnownEvent(**{**entry, "zones": tuple(entry["zones"]), "own": tuple(entry.get("own", ()))})
 
 
 def _seen(call: MarketCall, known: KnownEvent | None) -> KnownEvent:
@@ -185,4 +235,5 @@ def _seen(call: MarketCall, known: KnownEvent | None) -> KnownEvent:
         end=utc_text(call.interval.end) if call.interval else "",
         live=call.problem is None or (known is not None and known.live),
         cancelled=known is not None and known.cancelled and call.key.modification == known.modification,
+        own=known.own if known is not None else (),
     )

@@ -74,6 +74,12 @@ def create_party_registration(
     return Outgoing("EiRegisterParty", "oadrCreatePartyRegistration", payload)
 
 
+def cancel_party_registration(request_id: str, registration_id: str, ven_id: str) -> Outgoing:
+    """Give our registration back."""
+    payload = {"request_id": request_id, "registration_id": registration_id, "ven_id": ven_id}
+    return Outgoing("EiRegisterParty", "oadrCancelPartyRegistration", payload)
+
+
 def canceled_party_registration(ven_id: str, registration_id: str | None, request_id: str) -> Outgoing:
     """Confirm that the platform took our registration back."""
     payload = {"response": _response(request_id), "registration_id": registration_id, "ven_id": ven_id}

@@ -103,8 +103,12 @@ def _zone(event: WireEvent, profile: Profile, kind: CallKind, product_id: str | 
         raise Unclear(f"product {product_id!r} is not allowed; {listed(profile.products)}")
     ours = [zone for zone in event.groups if zone in profile.zones]
     several = kind is CallKind.PEAK  # a level holds in each of its zones; kW cannot be shared out unasked
-    if not ours or event.resources or (len(event.groups) > 1 and not several):
-        found = ", ".join((*event.groups, *event.resources, *event.vens)) or "nobody"
-        allowed = f"{'a group' if several else 'exactly one group'} of {listed(profile.zones)}, no resource"
+    parts = (*event.resources, *event.parts)
+    if not ours or parts or (len(event.groups) > 1 and not several):
+        found = ", ".join((*event.groups, *parts, *event.vens)) or "nobody"
+        a_group = "a group" if several else "exactly one group"
+        allowed = (
+            f"{a_group} of {listed(profile.zones)}, as a whole: no resource, asset, place or signal's own"
+        )
         raise Unclear(f"target {found!r} is not allowed; {allowed}")
     return ours[0]

@@ -12,6 +12,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -26,11 +27,12 @@ from aggregator.ports import CallBatch, Clock, Decision, Opt, OptOut, Report, Re
 from market_adapters.openadr import messages, reports
 from market_adapters.openadr.asked import ReportBook, read_asked
 from market_adapters.openadr.book import Book
+from market_adapters.openadr.delivery import answers_of, read_delivery
+from market_adapters.openadr.doubt import Doubt
 from market_adapters.openadr.exchange import NOT_REGISTERED, Exchange, LostRegistration
-from market_adapters.openadr.messages import EventAnswer, Outgoing
+from market_adapters.openadr.messages import Outgoing
 from market_adapters.openadr.profile import Profile
 from market_adapters.openadr.settings import VenSettings
-from market_adapters.openadr.translate import response_code, to_call
 from market_adapters.openadr.wire import (
     Answer,
     CancelReport,
@@ -48,9 +50,6 @@ __all__ = ["Ven", "VenSettings"]
 DEFAULT_POLL_S = 10.0
 MOST_IN_A_ROW = 50
 SHORTEST_POLL_S, LONGEST_POLL_S = 1.0, 3600.0
-DESCRIPTION_LENGTH = 200
-MOST_KEPT_BYTES = 10_000
-"""Of a message in which an event is missing."""
 
 
 class Ven:
@@ -88,6 +87,9 @@ class Ven:
         self._waiting: deque[CallBatch | ReportRequest] = deque(self._asked.standing())
         self._wake = asyncio.Event()
         self._synced = self._missed = False
+        waits = settings.retry_first_s, settings.retry_most_s
+        self._unanswered, self._unsaid = Doubt(*waits), Doubt(*waits)
+        self._problems: dict[EventKey, str] = {}
         self._metadata_for: str | None = None
         self._in_a_row = 0
         self._log = structlog.get_logger().bind(vtn_id=settings.vtn_id)
@@ -105,7 +107,7 @@ class Ven:
     @property
     def poll_age_s(self) -> float | None:
         """How long ago a poll was last answered, on the wall; None before the first. [s]"""
-        return None if self._polled_s is None else asyncio.get_running_loop().time() - self._polled_s
+        return None if self._polled_s is None else _now_s() - self._polled_s
 
     @property
     def clock_skew_s(self) -> float | None:
@@ -146,24 +148,20 @@ class Ven:
         the reason of their decision. Those that want an answer and have no decision are left unanswered.
 
         Raises:
-            Unavailable: If the platform is away or does not take the answer; its next delivery is answered.
+            Unavailable: If the platform is away or does not take the answer. All events are then asked for
+                again, ever later, and answered the same way, until it does.
         """
-        answers = []
-        for call in batch.calls:
-            decision = decisions.get(call.key) if call.problem is None else Decision(Opt.OUT, call.problem)
-            if decision is None or not call.wants_answer:
-                continue
-            code = messages.OK if call.problem is None else response_code(call.problem)
-            text = (decision.reason or "OK")[:DESCRIPTION_LENGTH]
-            answers.append(EventAnswer(call.key.event_id, call.key.modification, code, text, decision.opt))
+        answers = answers_of(batch, decisions, self._book)
         if not answers:
             return
         message = messages.created_event(self._ven_id(), batch.request_id, answers)
         try:
             # 452 and 454 speak of an event here: it changed since
             await self._ask(message, lost_codes=(NOT_REGISTERED,))
-        except BadMessage as refusal:
-            raise Unavailable(str(refusal)) from refusal
+        except (Unavailable, BadMessage) as failure:
+            self._unanswered.arises(_now_s())
+            raise Unavailable(str(failure)) from failure
+        self._unanswered.passes()
         self.answers.update((answer.opt, answer.code) for answer in answers)
 
     async def send(self, report: Report) -> None:
@@ -194,7 +192,9 @@ class Ven:
             Unavailable: If the platform is away, or does not acknowledge it.
             BadMessage: If it refuses it.
         """
-        answer = await self._ask(messages.create_opt(self._ven_id(), opt), lost_codes=(NOT_REGISTERED,))
+        event = replace(opt.event, modification=self._book.number_sent(opt.event))
+        message = messages.create_opt(self._ven_id(), replace(opt, event=event))
+        answer = await self._ask(message, lost_codes=(NOT_REGISTERED,))
         if answer is None or not isinstance(answer.body, Answer):
             raise Unavailable(f"{opt.report_id}: no oadrCreatedOpt in answer to oadrCreateOpt")
 
@@ -218,6 +218,7 @@ class Ven:
         if not self.registered or self._waiting:
             return
         self._in_a_row += 1
+        self._missed |= any([doubt.falls_due(_now_s()) for doubt in (self._unanswered, self._unsaid)])
         try:
             answer = await self._ask(messages.poll(self._ven_id()))
         except (Unavailable, BadMessage):
@@ -226,13 +227,18 @@ class Ven:
         # what a lost answer held, the platform may count as delivered: all events are asked for anew
         self._synced, self._missed = not self._missed, False
         self.last_poll_at = self._clock.now()
-        self._polled_s = asyncio.get_running_loop().time()
+        self._polled_s = _now_s()
+        if answer is None:
+            self._unsaid.arises(_now_s())
+        else:
+            self._unsaid.passes()
         if not await self._take(answer):
             self._in_a_row = 0
 
     async def _pause(self) -> None:
+        pause_s = min(doubt.wait_s(_now_s(), self.poll_s) for doubt in (self._unanswered, self._unsaid))
         try:
-            async with asyncio.timeout(self.poll_s):
+            async with asyncio.timeout(pause_s):
                 await self._wake.wait()
         except TimeoutError:
             return
@@ -305,27 +311,18 @@ class Ven:
 
     def _events(self, body: DistributeEvent, raw: bytes) -> bool:
         """Put all current events among what waits; return whether there was anything new among them."""
-        now, vtn_id = self._clock.now(), self._settings.vtn_id
+        vtn_id = self._settings.vtn_id
         if body.vtn_id not in {vtn_id, ""}:
             self._log.warning("other_vtn", found=body.vtn_id)
             return False
-        # kept beside each event: of many in one message each its own part only, or a day's needs fill a disk
-        parts = (raw,) if len(body.events) == 1 else body.parts
-        calls = [
-            self._book.judged(to_call(event, self._profile, vtn_id=vtn_id, received_at=now, raw=part))
-            for event, part in zip(body.events, parts, strict=True)
-        ]
-        present = [event.id for event in body.events]
-        unnamed = not all(present)
-        # an event whose id cannot be read may be any of those that seem to be missing
-        missing = () if unnamed else self._book.missing(present, now, raw[:MOST_KEPT_BYTES])
-        ended = self._book.ended(calls, now, raw[:MOST_KEPT_BYTES])
-        new = self._book.note(calls, now)
-        for call in calls:
-            if call.problem is not None:
-                self._log.warning("event_with_problem", event_id=call.key.event_id, problem=call.problem)
-        if calls or missing:
-            self._waiting.append(CallBatch(vtn_id, body.request_id, (*calls, *ended, *missing)))
+        batch, new = read_delivery(body, raw, self._book, self._profile, vtn_id, self._clock.now())
+        problems = {call.key: call.problem for call in batch.calls if call.problem is not None}
+        for key, problem in problems.items():
+            if self._problems.get(key) != problem:
+                self._log.warning("event_with_problem", event_id=key.event_id, problem=problem)
+        self._problems = problems
+        if batch.calls:
+            self._waiting.append(batch)
         return new
 
     async def _reports_asked(self, ven_id: str, body: ReportsAsked, *, registered: bool) -> None:
@@ -392,6 +389,10 @@ class Ven:
         if not self.registered or self._book.ven_id is None:
             raise Unavailable(f"{self._settings.vtn_id}: not registered")
         return self._book.ven_id
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _new_id() -> str:

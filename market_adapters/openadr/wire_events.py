@@ -28,6 +28,7 @@ SIGNAL_TYPES = (
     "x-loadControlPercentOffset",
     "x-loadControlSetpoint",
 )
+TARGETS = ("groupID", "resourceID", "venID", "partyID")
 _UID = re.compile("[0-9]{1,10}")
 NO_TIME = timedelta(0)
 
@@ -79,7 +80,10 @@ class WireBaseline:
 
 @dataclass(frozen=True, slots=True)
 class WireEvent:
-    """One event as sent; ``end`` is None where open-ended, ``start_after`` the most of its random delay."""
+    """One event as sent; ``end`` is None where open-ended, ``start_after`` the most of its random delay.
+
+    ``parts`` are its targets of other kinds, and those of single signals: all that names a part of a whole.
+    """
 
     id: str
     modification: int
@@ -101,6 +105,7 @@ class WireEvent:
     groups: tuple[str, ...]
     resources: tuple[str, ...]
     vens: tuple[str, ...]
+    parts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +193,17 @@ def _event(node: Node) -> WireEvent:
         groups=target.ids("groupID") if target else (),
         resources=target.ids("resourceID") if target else (),
         vens=target.ids("venID") if target else (),
+        parts=tuple(_parts(inner)),
     )
+
+
+def _parts(event: Node) -> Iterator[str]:
+    """Yield the event's targets of other kinds than ours, then all of its signals' own targets."""
+    target, signals = event.one("eiTarget"), event.one("eiEventSignals")
+    yield from (one.name for one in (target.elements() if target else ()) if one.name not in TARGETS)
+    for signal in signals.all("eiEventSignal") if signals else ():
+        own = signal.one("eiTarget")
+        yield from (f"{one.name} of a signal" for one in (own.elements() if own else ()))
 
 
 def _is_test(about: Node) -> bool:

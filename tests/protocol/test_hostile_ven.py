@@ -105,7 +105,7 @@ MANY = """
     from tests.protocol.linked import Memory, linked
     from tests.protocol.vtn import FakeVtn
 
-    TURNS = 8
+    TURNS = 15
 
     async def main():
         hostile = [case.data for case in CASES if case.fate is Fate.REFUSED and len(case.data) < 50_000]

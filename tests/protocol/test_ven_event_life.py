@@ -10,6 +10,7 @@ import pytest
 from aggregator.book import Book
 from aggregator.desk import Desk
 from aggregator.intake import take_batch
+from aggregator.model.errors import Unavailable
 from aggregator.ports import CallBatch
 from aggregator.rehearsals import Rehearsals
 from aggregator.store import open_store
@@ -63,7 +64,8 @@ async def follow(ven, flow):
     async for item in ven.calls():
         if isinstance(item, CallBatch):
             decisions = await asyncio.to_thread(take_batch, flow, item)
-            await ven.answer(item, {call.key: one for call, one in decisions.items()})
+            with suppress(Unavailable):
+                await ven.answer(item, {call.key: one for call, one in decisions.items()})
 
 
 @asynccontextmanager

@@ -288,6 +288,29 @@ def test_an_order_for_others_or_for_parts_of_a_zone_is_not_ours(targets):
     assert response_code(call.problem) == 462
 
 
+ASSET = '<p:meterAsset xmlns:p="http://docs.oasis-open.org/ns/emix/2011/06/power"><p:mrid>m</p:mrid></p:meterAsset>'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("<ei:eiTarget>", f"<ei:eiTarget>{ASSET}", "meterAsset"),
+        (
+            "<ei:signalName>",
+            f"<ei:eiTarget>{ASSET.replace('meterAsset', 'endDeviceAsset')}</ei:eiTarget><ei:signalName>",
+            "endDeviceAsset of a signal",
+        ),
+    ],
+    ids=["asset", "signal"],
+)
+def test_an_order_for_an_asset_or_by_a_signals_own_target_is_not_ours(old, new, said):
+    text = distribute(an_event()).replace(old, new, 1)
+    (event,) = parse(text.encode(), "message").body.events
+    call = to_call(event, PROFILE, vtn_id="DSO-Test", received_at=NOON, raw=b"")
+    assert (call.content, response_code(call.problem)) == (None, 462)
+    assert said in call.problem
+
+
 def test_a_peak_window_holds_in_each_of_its_groups_that_is_ours():
     call = targeted("peak", [{"group_id": "Mars"}, OURS])
     assert (call.problem, call.content.zone, call.zones) == (None, "Hendon Way", ("Mars", "Hendon Way"))
