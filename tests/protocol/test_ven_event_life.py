@@ -22,7 +22,7 @@ from tests.protocol.linked import PROFILE
 from tests.protocol.vtn import HALF_HOUR, START, VTN_ID, FakeVtn, an_event, distribute
 
 ZONE = "Hendon Way"
-MINUTE = timedelta(minutes=1)
+MINUTE, TEN_MINUTES = timedelta(minutes=1), timedelta(minutes=10)
 PATIENCE_S = 20
 
 
@@ -105,6 +105,25 @@ async def test_what_is_over_when_first_seen_starts_nothing(tmp_path, status, ans
         assert await gateway.deliver(event) == [answer]
         assert await gateway.deliver(event) == [answer]
         assert gateway.asked_kw() is None
+
+
+async def test_the_platform_is_told_why_an_order_is_opted_out_of(tmp_path):
+    async with a_gateway(tmp_path, START + 3 * HALF_HOUR) as gateway:
+        for _ in range(2):
+            assert await gateway.deliver(an_event()) == [OUT]
+            said = gateway.vtn.last("oadrCreatedEvent").fields
+            told = said["eiCreatedEvent.eventResponses.eventResponse.responseDescription"]
+            assert told == "the order was over before it was told: it ended at 2025-01-15T18:00:00Z"
+        assert len(gateway.flow.store.alarms.open()) == 1
+
+
+async def test_a_stamp_that_is_never_raised_takes_back_nothing_that_was_delivered(tmp_path):
+    async with a_gateway(tmp_path) as gateway:
+        await gateway.deliver(an_event())
+        gateway.clock.set(START + 2 * TEN_MINUTES)
+        assert await gateway.deliver(an_event(modification=1, status="cancelled")) == [IN]
+        (order,) = gateway.flow.store.journal.find(zone=ZONE)
+        assert [change.at for change in order.orders] == [START + MINUTE, START + 2 * TEN_MINUTES]
 
 
 @pytest.mark.parametrize("status", ["cancelled", "completed"])
