@@ -2,7 +2,7 @@
 
 A bid is kept if at least 95% of what was awarded is delivered, and nine in ten are to be kept. The expected
 margin alone would have a bid kept or not, whatever pays. So each miss is given a price beside the penalty:
-so many times what bids earn on average ("fear"). It falls a little with every bid kept, and rises thirteen
+so many times what bids earn ("fear"). It falls a little with every bid kept, and rises thirteen
 times as much with one missed. Bids then take the risk of a miss where most is to be earned by it, and the
 small ones take none; those that the operator's need keeps small are kept anyway, and leave room to be bolder
 elsewhere.
@@ -14,6 +14,7 @@ conformal inference does for a quantile (Gibbs and Candes, NeurIPS 2021, arXiv 2
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Caution:
     """What the record of settled bids says to the next one.
 
     Attributes:
-        fear: Price of a miss, in average margins. [-]
+        fear: Price of a miss, in margins. [-]
         hopes_gbp: What was expected of each settled bid at best. [GBP]
     """
 
@@ -44,9 +45,13 @@ class Caution:
     hopes_gbp: tuple[float, ...] = ()
 
     def miss_gbp(self, hope_gbp: float) -> float:
-        """Return the price of a miss for a bid of which ``hope_gbp`` are expected at best. [GBP]"""
+        """Return the price of a miss for a bid of which ``hope_gbp`` are expected at best. [GBP]
+
+        The geometric mean of its own hope and of the average one counts: a miss counts the same in every bid,
+        but where it cost as much in small ones, none of these would ever be made.
+        """
         hopes = (*self.hopes_gbp, hope_gbp)
-        return self.fear * sum(hopes) / len(hopes)
+        return self.fear * sqrt(hope_gbp * sum(hopes) / len(hopes))
 
 
 def caution_after(settled: Iterable[tuple[float, float]]) -> Caution:

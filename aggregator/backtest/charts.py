@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pygal
-
 from aggregator.backtest.story import Fan
-from aggregator.charts import PLAIN, style, svg
+from aggregator.charts import PLAIN, XY, Bar, Line, style, svg
 from aggregator.model.time import LONDON
 
 CHART_STYLE = style("#0b5fa5", "#8a8f98", "#1a7f37", "#b35900")
@@ -17,14 +15,14 @@ Bars = Mapping[str, Sequence[float | None]]
 
 def bars(labels: Sequence[str], series: Bars, y_title: str, x_title: str = "") -> str:
     """Return bars side by side, one colour a series."""
-    chart = pygal.Bar(**SHOWN, x_labels=list(labels), y_title=y_title, x_title=x_title)
+    chart = Bar(**SHOWN, x_labels=list(labels), y_title=y_title, x_title=x_title)
     return _drawn(chart, series)
 
 
 def fan_chart(fan: Fan) -> str:
     """Return a horizon's plugged-in power: forecast at 10, 50 and 90%, and as it came. [kW]"""
     shown = [f"{start.astimezone(LONDON):%H:%M}" for start in fan.starts]
-    chart = pygal.Line(
+    chart = Line(
         **SHOWN,
         x_labels=shown,
         x_labels_major=shown[::4],
@@ -40,7 +38,7 @@ def fan_chart(fan: Fan) -> str:
 
 def calibration_chart(curve: Sequence[Mapping[str, float | None]]) -> str:
     """Return the share of events that kept what was promised with each probability, beside the ideal."""
-    chart = pygal.XY(
+    chart = XY(
         **SHOWN, show_dots=True, dots_size=2, x_title="promised", y_title="kept", range=(0, 1), xrange=(0, 1)
     )
     points = [(one["promised"], one["kept"]) for one in curve if one["kept"] is not None]

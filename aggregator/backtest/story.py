@@ -60,7 +60,7 @@ class Story:
         event: What was needed.
         cars: In the fleet then.
         results: By policy.
-        fear: Price of a miss, in average margins.
+        fear: Price of a miss, in margins.
         level: What the model weighed; None where it weighed nothing.
         forecast_kw: Deliverable flat kW on each like day, upon the nomination. [kW]
         true_kw: What the day could have delivered. [kW]

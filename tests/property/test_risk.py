@@ -32,6 +32,7 @@ def test_the_first_bid_one_kept_and_one_missed():
     assert caution_after([(1.0, 20.0)] * 100).fear == 0.0
 
 
-def test_a_miss_costs_so_many_average_margins():
+def test_a_miss_costs_so_many_margins_between_its_own_and_the_average():
     caution = caution_after([(0.9, 30.0), (1.0, 10.0)])
     assert caution.miss_gbp(20.0) == approx(caution.fear * 20.0)
+    assert caution.miss_gbp(80.0) == approx(caution.fear * (80.0 * 40.0) ** 0.5)
