@@ -99,10 +99,10 @@ class Interlock:
             return Refusal(point, "P4", f"{point.export_w} W is above {car.charger.discharge_kw} kW rated")
         left_kwh = _energy_left_kwh(point, car, report)
         floor_kwh = max(LOWEST_FLOOR_SOC, car.floor_soc) * car.capacity_kwh
-        if left_kwh < floor_kwh - TOLERANCE_KWH:
+        if not left_kwh >= floor_kwh - TOLERANCE_KWH:  # so that a figure that is no number is refused, too
             return Refusal(point, "P1", f"would leave {left_kwh:.3f} kWh, floor {floor_kwh:.3f} kWh")
         need_kwh = _need_kwh(point.expires_at, car, report)
-        if left_kwh < need_kwh - TOLERANCE_KWH:
+        if not left_kwh >= need_kwh - TOLERANCE_KWH:
             return Refusal(point, "P2", f"would leave {left_kwh:.3f} kWh, departure needs {need_kwh:.3f} kWh")
         return None
 
