@@ -19,7 +19,6 @@ from aggregator.energy import (
     BasePlan,
     CarArrays,
     FloatArray,
-    IntArray,
     Reach,
     Stay,
     Tariff,
@@ -31,7 +30,7 @@ from aggregator.energy import (
 from aggregator.forecast import Calendar, History, StatedIntent, scenarios
 from aggregator.model.fleet import Car
 from aggregator.model.market import BidShape, Direction
-from aggregator.model.time import HALF_HOUR, Interval, next_local
+from aggregator.model.time import Interval
 from aggregator.risk import Caution, Level, best_level
 from aggregator.solver import SolverChoice
 
@@ -141,17 +140,13 @@ def forecast_outlook(
         slots: The horizon.
         tariff: Prices as known then.
         known_at: The gate.
-        intents: What drivers have said; None where they say nothing: then nobody knows of a car that leaves
-            before its usual time, so that it is not charged for that, neither in the plan nor when called.
+        intents: What drivers have said; None where they say nothing.
     """
-    drawn = scenarios(history, cars, event.day, known_at, RIVAL_DAYS, intents or {}, WEEKENDS)
+    drawn = scenarios(history, cars, event.day, known_at, RIVAL_DAYS, intents, WEEKENDS)
     if not drawn:
         return None
     arrays = CarArrays.of(cars, slots[0].start)
     stays = [scenario.stay for scenario in drawn]
-    if intents is None:
-        due = _due_slots(cars, slots)
-        stays = [_unannounced(stay, due) for stay in stays]
     labels = tuple(scenario.label for scenario in drawn)
     return _outlook(arrays, stays, labels, tariff, window_of(event, slots))
 
@@ -192,22 +187,6 @@ def _outlook(
         present=np.array([one.plugged.all(axis=1) for one in windows]),
         plugged_kw=np.array([arrays.discharge_kw @ stay.plugged(0, tariff.slots) for stay in stays]),
     )
-
-
-def _due_slots(cars: Sequence[Car], slots: Sequence[Interval]) -> IntArray:
-    """Return by which half-hour a car that comes in each half-hour is usually needed, (cars, slots)."""
-    usual = [car.default_intent.depart_local for car in cars]
-    start = slots[0].start
-    by_time = {
-        at: [(next_local(slot.start, at) - start) // HALF_HOUR for slot in slots] for at in sorted(set(usual))
-    }
-    return np.array([by_time[at] for at in usual], dtype=np.int64)
-
-
-def _unannounced(stay: Stay, due: IntArray) -> Stay:
-    """Return the stay with no target where the car leaves before its usual time."""
-    usual = np.take_along_axis(due, np.clip(stay.arrive_slot, 0, due.shape[1] - 1)[:, None], axis=1)[:, 0]
-    return replace(stay, target_kwh=np.where(stay.depart_slot < usual, 0.0, stay.target_kwh))
 
 
 def _plans(arrays: CarArrays, stays: Sequence[Stay], tariff: Tariff) -> list[BasePlan]:

@@ -16,6 +16,8 @@ def stay_of(
     delivery_day: date,
     known_until: datetime,
     stated: StatedIntent | None,
+    *,
+    drivers_say: bool,
 ) -> Row:
     """Return arrival slot, departure slot, energy and target of a car with its own history."""
     past, span = horizon(past_day), horizon(delivery_day)
@@ -32,11 +34,13 @@ def stay_of(
     comes_at = max(_moved(main.plugged.start, shift))
     leaves_at = min(_moved(min(main.plugged.end, known_until), shift))
     there_at = max(comes_at, span.start)
-    target_soc = car.default_intent.target_soc
+    target_soc, early = car.default_intent.target_soc, timedelta(0)
     if stated is not None and stated.depart_at > there_at:
         leaves_at, target_soc = stated.depart_at, stated.target_soc
     else:
-        leaves_at = min(leaves_at, next_local(there_at, car.default_intent.depart_local))
+        due_at = next_local(there_at, car.default_intent.depart_local)
+        early = timedelta(0) if drivers_say else max(timedelta(0), due_at - leaves_at)
+        leaves_at = min(leaves_at, due_at)
     arrive = max(0, -((span.start - comes_at) // HALF_HOUR))
     depart = (leaves_at - span.start) // HALF_HOUR
     if depart <= arrive:
@@ -45,7 +49,8 @@ def stay_of(
     drawn_kwh = 0.0 if main.plugged.end > known_until else main.energy_kwh
     gained_kwh = min(drawn_kwh, car.charger.charge_kw * hours) * car.charger.eta_charge
     energy_kwh = min(car.capacity_kwh, main.arrival_soc * car.capacity_kwh + gained_kwh)
-    return arrive, depart, energy_kwh, target_soc * car.capacity_kwh
+    later_kwh = car.charger.eta_charge * car.charger.charge_kw * (early / HOUR)
+    return arrive, depart, energy_kwh, max(0.0, target_soc * car.capacity_kwh - later_kwh)
 
 
 def _hours(session: Session, span: Interval) -> float:

@@ -44,14 +44,17 @@ def test_each_stay_is_what_the_rules_say_for_that_car_alone(data: st.DataObject)
         for name in data.draw(st.sets(st.sampled_from(names)))
     }
     everything = [one for rows in history.values() for one in rows]
-    for scenario in scenarios(History.of(everything), cars, day, known, 9, said):
+    drivers_say = data.draw(st.booleans())
+    said = said if drivers_say else {}
+    for scenario in scenarios(History.of(everything), cars, day, known, 9, said if drivers_say else None):
         past_day, stay = date.fromisoformat(scenario.label), scenario.stay
         begun = datetime.combine(past_day + timedelta(days=1), time(12), LONDON)
         for row, car in enumerate(cars):
             if history[car.car_id][0].plugged.start >= begun:
                 continue
             found = (stay.arrive_slot[row], stay.depart_slot[row], stay.energy_kwh[row], stay.target_kwh[row])
-            own = stay_of(car, history[car.car_id], past_day, day, known, said.get(car.car_id))
+            stated = said.get(car.car_id)
+            own = stay_of(car, history[car.car_id], past_day, day, known, stated, drivers_say=drivers_say)
             assert found == pytest.approx(own), (car.car_id, past_day)
 
 

@@ -66,10 +66,16 @@ def test_no_history_no_scenario() -> None:
 
 
 def test_slots_are_whole_ones_within_the_stay_and_energy_is_that_on_arrival() -> None:
-    stay = drawn(evening(date(2024, 12, 9), soc=0.45))[0].stay
+    stay = drawn(evening(date(2024, 12, 9), soc=0.45), intents={})[0].stay
     assert (stay.arrive_slot[0], stay.depart_slot[0]) == (11, 37)
     assert stay.energy_kwh[0] == pytest.approx(18.0)
     assert stay.target_kwh[0] == pytest.approx(32.0)
+
+
+def test_who_leaves_before_the_usual_time_unannounced_is_owed_what_nobody_could_know_less() -> None:
+    # gone 10 minutes before 07:00: what full power gives in 10 minutes is still missing then
+    stay = drawn(evening(date(2024, 12, 9), soc=0.45))[0].stay
+    assert stay.target_kwh[0] == pytest.approx(32.0 - 7.4 * 0.9 / 6)
 
 
 def test_what_is_learnt_later_changes_nothing() -> None:
