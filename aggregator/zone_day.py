@@ -1,7 +1,7 @@
 """A zone's day as it may go: scenarios, the plan of each, and what the cars bring to a window of it."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -20,7 +20,7 @@ from aggregator.energy import (
     expected_nomination,
     fleet_window,
 )
-from aggregator.forecast import Calendar, History, Scenario, horizon_slots, scenarios
+from aggregator.forecast import Calendar, History, Scenario, StatedIntent, horizon_slots, scenarios
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import PeakWindow, Plan
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
@@ -112,6 +112,10 @@ class ZoneDay:
         return after, base_plan(cars, after, self.tariff, SLOT_HOURS)
 
 
+DRIVERS_SAY: Mapping[str, StatedIntent] = {}
+"""Drivers say when they next need the car as they plug in; before that, on the day before, nobody has."""
+
+
 def zone_day(
     settings: Settings,
     fleet: Fleet,
@@ -137,7 +141,7 @@ def zone_day(
     slots = horizon_slots(day)
     cars = fleet.in_zone(zone)
     count, calendar = settings.bidding.scenarios, Calendar(settings.fleet.holidays)
-    drawn = scenarios(history, cars, day, known_at, count, calendar=calendar)
+    drawn = scenarios(history, cars, day, known_at, count, DRIVERS_SAY, calendar)
     if not cars or not drawn:
         return f"no cars in {zone}" if not cars else "no history of like days to forecast from"
     prices = prices_of(settings, lambda one: peaks(one, known_at), known_at, lambda _: bid_windows)
