@@ -97,10 +97,10 @@ class Terms:
             earlier.end is None or earlier.end > later.start for earlier, later in pairwise(signal.intervals)
         ):
             raise Unclear(f"intervals of {signal.name} are not allowed; in order and without overlap")
-        self._must_hold(Interval(steps[0].interval.start, steps[-1].interval.end), signal)
+        self._must_lie_in_period(Interval(steps[0].interval.start, steps[-1].interval.end), signal)
         return tuple(steps)
 
-    def _must_hold(self, whole: Interval, signal: WireSignal) -> None:
+    def _must_lie_in_period(self, whole: Interval, signal: WireSignal) -> None:
         """Refuse what goes beyond the active period: with that, the event is over for its platform."""
         start, end = self.event.start, self.event.end
         if whole.start < start or (end is not None and whole.end > later(end, ROUNDING)):
