@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from aggregator.files.inputs import (
     Clash,
@@ -24,6 +24,12 @@ from aggregator.files.inputs import (
 from aggregator.files.link import SECURE, Fingerprint, not_a_pair, unstated
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.market import BidShape, Direction, Product
+
+
+def _one_word(value: str) -> str:
+    if value.split() != [value]:
+        raise ValueError("a URI: a text without spaces")
+    return value
 
 
 class ProductSettings(Row):
@@ -57,7 +63,7 @@ class VtnSettings(Row):
     vtn_id: Name
     url: HttpUrl
     ven_name: Name
-    market_context: Name
+    market_context: Annotated[Name, AfterValidator(_one_word)]
     poll_interval_s: Positive | None = None
     timeout_s: Positive = 10.0
     retry_first_s: Positive = 1.0
