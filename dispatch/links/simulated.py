@@ -1,10 +1,11 @@
 """The way to a fleet controller over one WebSocket: the simulated fleet's, or any that speaks the same words.
 
 The link comes up by itself and comes back by itself, for ever, with growing random waits. Nothing it hears
-is trusted: a message that is none of ours, a number that is not finite or a stamp from the future is dropped
-and logged, the stamps once for as long as the clocks differ, and the link goes on. While it is down, set-points come back as unreachable; they are
-never kept for later, as whoever sent them decides anew each cycle. What ``set_fallback`` says is kept: it
-protects a car while nobody reaches it, so whatever was not acknowledged goes out once the link is up again.
+is trusted: a message that is none of ours, a number that is not finite or a stamp from the future is
+dropped and logged, the stamps once for as long as the clocks differ, and the link goes on. While it is
+down, set-points come back as unreachable; they are never kept for later, as whoever sent them decides anew
+each cycle. What ``set_fallback`` says is kept: it protects a car while nobody reaches it, so whatever was
+not acknowledged goes out once the link is up again.
 """
 
 import asyncio

@@ -113,6 +113,11 @@ def in_short(faults: Sequence[Fault]) -> str:
     return "; ".join([*told, f"and {more} more"] if more > 0 else told)
 
 
+def reason_of(error: BaseException | None) -> str:
+    """Return an error in one line."""
+    return in_short(error.faults) if isinstance(error, BadMessage) else str(error)
+
+
 @dataclass(slots=True)
 class Faults:
     """Where faults are collected, so that a message's are all told at once."""
