@@ -5,6 +5,8 @@ Exit 2: wrong input or usage. With ``--json`` stdout holds one object and nothin
 ``--config``, ``--database``, ``--clock`` and ``--json`` may stand anywhere on the line.
 """
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -100,11 +102,19 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
-        if error.filename is None:
-            raise
-        reason = error.strerror or str(error)
-        return fail("bad_input", str(error.filename), reason, "a path that can be used", as_json=as_json)
+        return _unusable(error, as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _unusable(error: OSError, *, as_json: bool) -> int:
+    """Say which path cannot be used, or that stdout takes nothing; anything else is a bug."""
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        return fail("bad_input", str(error.filename), reason, "a path that can be used", as_json=as_json)
+    if error.errno != errno.ENOSPC:
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit fails over it once more
+    return fail("output", "stdout", reason, "a place with space left", as_json=False, exit_code=1)
 
 
 def _misused(error: Exception, *, as_json: bool) -> int:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from aggregator.files.inputs import (
     Clash,
@@ -26,6 +26,12 @@ from aggregator.files.rules import BaselineSettings, PerformanceSettings, as_tab
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.market import BidShape, Direction, Product
 from aggregator.model.rules import BaselineMethod
+
+
+def _one_word(value: str) -> str:
+    if value.split() != [value]:
+        raise ValueError("a URI: a text without spaces")
+    return value
 
 
 class ProductSettings(Row):
@@ -69,7 +75,7 @@ class VtnSettings(Row):
     vtn_id: Name
     url: HttpUrl
     ven_name: Name
-    market_context: Name
+    market_context: Annotated[Name, AfterValidator(_one_word)]
     poll_interval_s: Positive | None = None
     timeout_s: Positive = 10.0
     retry_first_s: Positive = 1.0

@@ -7,13 +7,16 @@ import typer
 
 from aggregator.commands.context import Context
 from aggregator.commands.database import check_url, upgraded
+from aggregator.config import Settings
 from aggregator.files.cleared import read_cleared
 from aggregator.files.fleet import read_fleet
 from aggregator.files.sessions import read_sessions
+from aggregator.model.errors import BadMessage, Fault
 from aggregator.problems import solver_choice
 from aggregator.solver import must_solve
 from aggregator.wiring import prices_of
 
+SHORTEST_POLL_S = 1.0
 File = Annotated[Path, typer.Argument(help="Input file.", metavar="FILE")]
 
 
@@ -50,6 +53,7 @@ def check_config(context: typer.Context) -> None:
     shared: Context = context.obj
     settings = shared.settings()
     check_url(settings.store.url)
+    _must_poll_in_peace(settings)
     if settings.fleet.history is not None:
         read_sessions(settings.fleet.history)
     if settings.bidding.acceptance is not None:
@@ -72,6 +76,17 @@ def check_config(context: typer.Context) -> None:
         )
     )
     shared.answer(body, text)
+
+
+def _must_poll_in_peace(settings: Settings) -> None:
+    """Refuse what would be a burden on a platform; only a simulation's own is polled more often."""
+    faults = [
+        Fault(f"{market.vtn.vtn_id}: vtn.poll_interval_s", f"{market.vtn.poll_interval_s:g}", "at least 1")
+        for market in settings.market
+        if market.vtn.poll_interval_s is not None and market.vtn.poll_interval_s < SHORTEST_POLL_S
+    ]
+    if faults:
+        raise BadMessage(*faults)
 
 
 def db_upgrade(context: typer.Context) -> None:

@@ -1,10 +1,11 @@
 """The way to a fleet controller over one WebSocket: the simulated fleet's, or any that speaks the same words.
 
 The link comes up by itself and comes back by itself, for ever, with growing random waits. Nothing it hears
-is trusted: a message that is none of ours, a number that is not finite or a stamp from the future is dropped
-and logged, car by car, and the link goes on. While it is down, set-points come back as unreachable; they are
-never kept for later, as whoever sent them decides anew each cycle. What ``set_fallback`` says is kept: it
-protects a car while nobody reaches it, so whatever was not acknowledged goes out once the link is up again.
+is trusted: a message that is none of ours, a number that is not finite or a stamp from the future is
+dropped and logged, the stamps once for as long as the clocks differ, and the link goes on. While it is
+down, set-points come back as unreachable; they are never kept for later, as whoever sent them decides anew
+each cycle. What ``set_fallback`` says is kept: it protects a car while nobody reaches it, so whatever was
+not acknowledged goes out once the link is up again.
 """
 
 import asyncio
@@ -68,6 +69,7 @@ class SimulatedLink:
         self._refs = 0
         self._asked: dict[int, asyncio.Future[Ack]] = {}
         self._owed: dict[str, datetime] = {}
+        self._ahead = False
         self._batches: asyncio.Queue[tuple[CarReport, ...] | None] = asyncio.Queue()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -207,7 +209,13 @@ class SimulatedLink:
 
     def _take(self, message: Reports) -> None:
         latest = self._clock.now() + FUTURE_SLACK
-        batch = tuple(report for row in message.cars if (report := _checked(row, latest)) is not None)
+        read = [report for row in message.cars if (report := _checked(row)) is not None]
+        batch = tuple(report for report in read if report.measured_at <= latest)
+        ahead = len(batch) < len(read)
+        if ahead and not self._ahead:
+            newest = max(report.measured_at for report in read)
+            LOG.warning("reports_dropped", reason="measured in the future", until=newest.isoformat())
+        self._ahead = ahead
         if not batch:
             return
         if self._batches.qsize() >= LONGEST_QUEUE:
@@ -221,16 +229,12 @@ class SimulatedLink:
                 answer.set_exception(Unavailable("the link was lost"))
 
 
-def _checked(row: object, latest: datetime) -> CarReport | None:
+def _checked(row: object) -> CarReport | None:
     try:
-        report = read_report(row)
+        return read_report(row)
     except ValueError as error:
         LOG.warning("report_dropped", reason=str(error))
         return None
-    if report.measured_at > latest:
-        LOG.warning("report_dropped", reason="measured in the future", at=report.measured_at.isoformat())
-        return None
-    return report
 
 
 def _log_outage(state: RetryCallState) -> None:

@@ -8,6 +8,7 @@ from market_adapters.openadr import messages
 from market_adapters.openadr.book import Book
 from market_adapters.openadr.exchange import Exchange
 from market_adapters.openadr.settings import VenSettings
+from market_adapters.openadr.xmltree import reason_of
 
 CANCELED = "oadrCanceledPartyRegistration"
 
@@ -33,7 +34,7 @@ async def leave(settings: VenSettings, memory: VenMemory) -> str:
             answer = await exchange.ask(message, lost_codes=())
     except BadMessage as bad:
         if bad.code != "refused":
-            raise Unavailable(f"{vtn_id}: {bad}") from bad
+            raise Unavailable(f"{vtn_id}: {reason_of(bad)}") from bad
         raise RuleViolation(f"{vtn_id} keeps the registration: {bad}", "ask the platform") from bad
     if answer is None or answer.name != CANCELED:
         found = "nothing" if answer is None else answer.name

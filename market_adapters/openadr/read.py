@@ -11,6 +11,7 @@ ended is shown so too, if its platform keeps the first ``createdDateTime``. What
 
 from collections.abc import Mapping
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from aggregator.model.errors import BadMessage, Fault
@@ -63,6 +64,11 @@ def read_message(
 
 def _bytes_of(path: Path) -> bytes:
     try:
+        about = path.stat()
+        if not S_ISREG(about.st_mode):
+            raise BadMessage(Fault(path.name, "no regular file", "a file that can be read"))
+        if about.st_size > MAX_BYTES:
+            raise BadMessage(Fault(path.name, f"{about.st_size} bytes", f"at most {MAX_BYTES} bytes"))
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except OSError as error:

@@ -8,6 +8,7 @@ import copy
 import re
 from itertools import islice
 from threading import Lock
+from typing import cast
 
 from lxml import etree
 from openleadr import messaging
@@ -46,25 +47,33 @@ def faults_by_part(
     Returns:
         The faults of the message without its parts, and those of each part that has some, by its index.
     """
-    document = _narrowed(root)
-    content = document
+    content = root
     while local_name(content) in WRAPPERS:
         content = next(child for child in content if local_name(child) != "Signature")
     parts = [child for child in content if local_name(child) == name]
-    place = content.index(parts[0]) if parts else 0
-    for part in parts:
-        content.remove(part)
-    envelope = _faults(document, source)
-    alone = copy.deepcopy(content)
+    envelope = _faults(_narrowed(_without(root, content, name)), source)
     found = {}
     for index, part in enumerate(parts):
-        if index in unchecked:
-            continue
-        alone.insert(place, part)
-        if faults := _faults(alone, source, f"{name}[{index}]"):
-            found[index] = faults
-        alone.remove(part)
+        if index not in unchecked:
+            alone = _without(content, content, name)
+            alone.insert(content.index(parts[0]), copy.deepcopy(part))
+            if faults := _faults(_narrowed(alone), source, f"{name}[{index}]"):
+                found[index] = faults
     return envelope, found
+
+
+def _without(element: etree._Element, content: etree._Element, name: str) -> etree._Element:
+    """Return a copy whose content lacks its parts: to copy all and to take out large ones is slow."""
+    prefixes = cast("dict[str, str]", element.nsmap)  # the default namespace has none
+    attributes = cast("dict[str, str]", dict(element.items()))
+    shell = etree.Element(element.tag, attributes, prefixes)
+    shell.text = element.text
+    for child in element:
+        if child is content or local_name(child) in WRAPPERS:
+            shell.append(_without(child, content, name))
+        elif element is not content or local_name(child) != name:
+            shell.append(copy.deepcopy(child))
+    return shell
 
 
 def _faults(document: etree._Element, source: str, part: str = "") -> list[Fault]:

@@ -19,8 +19,10 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?
 _COUNT = re.compile(r"\+?[0-9]{1,10}")
 INSTANT = "a time with its zone, such as 2025-01-15T17:00:00Z"
 DURATION = "a duration of weeks, days, hours, minutes and seconds, such as PT30M"
+IN_TIME = "one that ends before the year 10000"
 NUMBER = "a finite number"
 COUNT = "a whole number from 0 to 4294967295"
+LATEST = datetime.max.replace(tzinfo=UTC)
 _MOST_COUNT = 2**32 - 1
 
 
@@ -48,7 +50,8 @@ def read_duration(text: str) -> timedelta:
     """Return an ISO 8601 duration, at least 0.
 
     Raises:
-        ValueError: If the text is none, is negative, or counts years or months.
+        ValueError: If the text is none, is negative, counts years or months, or is too short to be told from
+            zero, which often stands for an open end.
     """
     match = _DURATION.fullmatch(text)
     if match is None or not (text.startswith(("P", "+P", "-P")) or match["weeks"]):
@@ -58,6 +61,8 @@ def read_duration(text: str) -> timedelta:
         length = timedelta(**{unit: float(match[unit] or 0) for unit in units})
     except OverflowError:
         raise ValueError(DURATION) from None
+    if not length and re.search("[1-9]", text):
+        raise ValueError(f"{DURATION}, not below a microsecond")
     if match["sign"] == "-" and length:
         raise ValueError(f"{DURATION}, not below zero")
     return length

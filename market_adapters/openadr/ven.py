@@ -44,6 +44,7 @@ from market_adapters.openadr.wire import (
     Reregister,
     UpdatedReport,
 )
+from market_adapters.openadr.xmltree import reason_of
 
 __all__ = ["Ven", "VenSettings"]
 
@@ -87,8 +88,8 @@ class Ven:
         self._waiting: deque[CallBatch | ReportRequest] = deque(self._asked.standing())
         self._wake = asyncio.Event()
         self._synced = self._missed = False
-        waits = settings.retry_first_s, settings.retry_most_s
-        self._unanswered, self._unsaid = Doubt(*waits), Doubt(*waits)
+        first_s, most_s = settings.retry_first_s, settings.retry_most_s
+        self._unanswered, self._unsaid = Doubt(first_s, most_s), Doubt(first_s, most_s)
         self._problems: dict[EventKey, str] = {}
         self._metadata_for: str | None = None
         self._in_a_row = 0
@@ -160,7 +161,7 @@ class Ven:
             await self._ask(message, lost_codes=(NOT_REGISTERED,))
         except (Unavailable, BadMessage) as failure:
             self._unanswered.arises(_now_s())
-            raise Unavailable(str(failure)) from failure
+            raise Unavailable(reason_of(failure)) from failure
         self._unanswered.passes()
         self.answers.update((answer.opt, answer.code) for answer in answers)
 
@@ -229,7 +230,7 @@ class Ven:
         self.last_poll_at = self._clock.now()
         self._polled_s = _now_s()
         if answer is None:
-            self._unsaid.arises(_now_s())
+            self._unsaid.arises(self._polled_s)
         else:
             self._unsaid.passes()
         if not await self._take(answer):
@@ -317,9 +318,8 @@ class Ven:
             return False
         batch, new = read_delivery(body, raw, self._book, self._profile, vtn_id, self._clock.now())
         problems = {call.key: call.problem for call in batch.calls if call.problem is not None}
-        for key, problem in problems.items():
-            if self._problems.get(key) != problem:
-                self._log.warning("event_with_problem", event_id=key.event_id, problem=problem)
+        for key, problem in problems.items() - self._problems.items():
+            self._log.warning("event_with_problem", event_id=key.event_id, problem=problem)
         self._problems = problems
         if batch.calls:
             self._waiting.append(batch)
@@ -381,9 +381,9 @@ class Ven:
 
     def _failed(self, state: RetryCallState) -> None:
         self.consecutive_failures += 1
-        error = state.outcome.exception() if state.outcome else None
+        error = reason_of(state.outcome.exception()) if state.outcome else None
         wait_s = round(state.next_action.sleep, 3) if state.next_action else None
-        self._log.warning("vtn_away", error=str(error), failures=self.consecutive_failures, wait_s=wait_s)
+        self._log.warning("vtn_away", error=error, failures=self.consecutive_failures, wait_s=wait_s)
 
     def _ven_id(self) -> str:
         if not self.registered or self._book.ven_id is None:

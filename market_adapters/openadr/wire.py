@@ -14,15 +14,23 @@ from lxml import etree
 from aggregator.model.errors import BadMessage, Fault
 from market_adapters.openadr.schema import WRAPPERS, faults_by_part, faults_by_schema
 from market_adapters.openadr.signatures import Stamp, check_signature
-from market_adapters.openadr.values import DURATION
+from market_adapters.openadr.values import IN_TIME
 from market_adapters.openadr.wire_events import NO_TIME, BadEvent, WireEvent, bad_event, read_event
-from market_adapters.openadr.xmltree import MOST_FAULTS, Faults, Node, local_name, safe_tree
+from market_adapters.openadr.xmltree import (
+    MOST_FAULTS,
+    Faults,
+    Node,
+    holds_instruction,
+    local_name,
+    safe_tree,
+)
 
 OK_CODES = range(200, 300)
 # two megabytes of sound events have some 800
 MOST_EVENTS = 2_000
 MOST_REQUESTS = 2_000
 EVENT = "oadrEvent"
+PROFILE_A = "http://openadr.org/oadr-2.0a/2012/07"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +192,8 @@ def parse(
     root = safe_tree(data, source)
     stamp = None if fingerprint is None else check_signature(root, source, fingerprint)
     signed = any(local_name(child) == "Signature" for child in root.iterchildren(tag=etree.Element))
+    if signed and holds_instruction(data):
+        raise BadMessage(Fault(source, "a processing instruction", "a signed message without one"))
     element = _inner(root, source)
     faults = Faults(source, lenient)
     node = Node(element, "", faults)
@@ -235,6 +245,8 @@ def _inner(root: etree._Element, source: str) -> etree._Element:
                 raise BadMessage(Fault(f"{source}: {wrapper}", found, "exactly one message"))
             element = inside[0]
     name = local_name(element)
+    if etree.QName(element).namespace == PROFILE_A:
+        raise BadMessage(Fault(source, f"<{name}> of OpenADR 2.0a", "an OpenADR 2.0b message"))
     if not name.startswith("oadr") or name in WRAPPERS:
         raise BadMessage(Fault(source, f"<{name}>", "an OpenADR 2.0b message, such as oadrDistributeEvent"))
     return element
@@ -322,7 +334,8 @@ def _report_request(node: Node) -> WireReportRequest:
         try:
             start + length
         except OverflowError:
-            specifier.fault(("reportInterval", "duration"), str(length), DURATION)
+            period_of = ("reportInterval", "properties", "duration", "duration")
+            specifier.fault(period_of, specifier.text(*period_of), IN_TIME)
     return WireReportRequest(
         request_id=node.need_id("reportRequestID"),
         specifier=specifier.need_id("reportSpecifierID"),

@@ -10,8 +10,8 @@ from zlib import crc32
 from lxml import etree
 
 from aggregator.model.errors import Fault
-from market_adapters.openadr.values import DURATION
-from market_adapters.openadr.xmltree import NOTHING, Faults, Node
+from market_adapters.openadr.values import DURATION, IN_TIME, LATEST
+from market_adapters.openadr.xmltree import Faults, Node
 
 CANCELLED = "cancelled"
 STATUSES = ("none", "far", "near", "active", "completed", CANCELLED)
@@ -298,5 +298,5 @@ def _sum(node: Node, start: datetime, length: timedelta) -> datetime:
     try:
         return start + length
     except OverflowError:
-        node.fault(("duration",), str(length), DURATION)
-        return NOTHING
+        node.fault(("duration", "duration"), node.text("duration", "duration"), IN_TIME)
+        return LATEST

@@ -49,17 +49,8 @@ def safe_tree(data: bytes, source: str) -> etree._Element:
         raise BadMessage(Fault(source, f"{len(data)} bytes", f"at most {MAX_BYTES} bytes"))
     if b"<!doctype" in data.lower():
         raise BadMessage(Fault(source, "<!DOCTYPE", "a message without a DTD"))
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
     try:
-        root = etree.fromstring(data, parser)
+        root = etree.fromstring(data, _parser(keep_instructions=False))
     except (etree.LxmlError, ValueError, LookupError) as error:
         raise BadMessage(Fault(source, _shown(data), f"well-formed XML ({_one_line(error)})")) from None
     if root.getroottree().docinfo.internalDTD is not None:
@@ -71,6 +62,27 @@ def safe_tree(data: bytes, source: str) -> etree._Element:
     for element in root.iter():
         _check_size(element, source)
     return root
+
+
+def holds_instruction(data: bytes) -> bool:
+    """Return whether there are processing instructions in a message, which ``safe_tree`` leaves out.
+
+    A signature is over those, too; without them two texts could become one that was never signed.
+    """
+    root = etree.fromstring(data, _parser(keep_instructions=True))
+    return next(root.iter(etree.ProcessingInstruction), None) is not None
+
+
+def _parser(*, keep_instructions: bool) -> etree.XMLParser:
+    return etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=not keep_instructions,
+    )
 
 
 def _check_size(element: etree._Element, source: str) -> None:
@@ -99,6 +111,11 @@ def in_short(faults: Sequence[Fault]) -> str:
     more = len(faults) - MOST_IN_A_LINE
     told = [str(fault) for fault in faults[:MOST_IN_A_LINE]]
     return "; ".join([*told, f"and {more} more"] if more > 0 else told)
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Return an error in one line."""
+    return in_short(error.faults) if isinstance(error, BadMessage) else str(error)
 
 
 @dataclass(slots=True)

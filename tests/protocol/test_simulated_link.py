@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from aggregator.clock import FastClock, Pace, start_fast_clock
 from aggregator.model.metering import CarReport, Outcome, Purpose, SetPoint
@@ -304,6 +305,17 @@ async def test_bad_reports_are_dropped_and_the_good_ones_beside_them_kept(clock:
         assert [report.car_id for report in await anext(stream)] == ["leaf-2"]
         (report,) = await anext(stream)
         assert (report.car_id, report.soc, report.import_wh, report.boost) == ("leaf-1", 0.5, 7, False)
+
+
+async def test_a_clock_that_is_ahead_is_logged_once_however_many_reports_it_stamps(clock: FastClock) -> None:
+    late = start_fast_clock([Pace(FIVE_PM - 12 * MINUTE, FACTOR)])
+    with capture_logs() as logs:
+        async with playing(two_cars(clock), clock) as url, linked(url, late) as link:
+            async with asyncio.timeout(PATIENCE_S):
+                await late.sleep_until(FIVE_PM - 5 * MINUTE)
+            assert list(await link.apply([a_point(clock, 3000)])) == [Outcome.ACCEPTED]
+    dropped = [entry for entry in logs if entry.get("reason") == "measured in the future"]
+    assert len(dropped) == 1
 
 
 async def test_reports_end_when_the_link_is_closed(clock: FastClock) -> None:

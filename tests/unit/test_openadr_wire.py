@@ -1,6 +1,7 @@
 """What is on the wire, and what is refused there."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -192,6 +193,23 @@ def test_a_lenient_reading_takes_what_has_one_meaning():
     )
     assert event_faults(parse(data).body)
     assert the_event(data, lenient=True) == the_event(an_xml())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("signalType>delta", "signalType>DELTA"), {}),
+        (("<ei:modificationNumber>0</ei:modificationNumber>", ""), {}),
+        (("<ei:eventStatus>far</ei:eventStatus>", ""), {"status": "none"}),
+        (("<duration><duration>PT1H</duration></duration>", ""), {"end": None}),
+        (("payloadFloat>", "payloadInt>"), {}),
+        (("eventID>DSP-1<", "eventID> DSP-1\n<"), {}),
+        (("<ei:priority>", "<ei:foo/><ei:priority>"), {}),
+    ],
+    ids=["type", "modification", "status", "duration", "integer", "space", "unknown"],
+)
+def test_what_a_lenient_reading_takes(change, said):
+    assert the_event(an_xml(change), lenient=True) == replace(the_event(an_xml()), **said)
 
 
 @pytest.mark.parametrize("value", ["true", "", "TRUE", "no"])
