@@ -36,6 +36,7 @@ class KnownEvent:
         live: Whether it was ever read without a problem, so that there is something to take back.
         cancelled: Whether it was taken back, or called completed.
         own: The numbers that we used for ends without one, in order.
+        good: The number last read without a problem; None before one.
     """
 
     modification: int
@@ -47,6 +48,7 @@ class KnownEvent:
     live: bool
     cancelled: bool
     own: tuple[int, ...] = ()
+    good: int | None = None
 
     def number_of(self, sent: int) -> int:
         """Return the number by which we know the version that the platform gave this one."""
@@ -72,6 +74,22 @@ class KnownEvent:
         """Whether there is something that can still be taken back."""
         return self.live and not self.cancelled and not self.ended(now)
 
+    @property
+    def interval(self) -> Interval | None:
+        """Its active period; None where open-ended or unreadable."""
+        return Interval(parse_instant(self.start), parse_instant(self.end)) if self.end else None
+
+    def filled(self, call: MarketCall) -> MarketCall:
+        """Return a call of a version that needs no more than its id, with the rest as known."""
+        return replace(
+            call,
+            problem=None,
+            kind=CallKind(self.kind),
+            zones=self.zones,
+            opportunity_ref=self.ref,
+            interval=call.interval or self.interval,
+        )
+
     def taken_back(self, vtn_id: str, event_id: str, now: datetime, raw: bytes) -> MarketCall:
         """Return the call that says that it is cancelled, under a number of ours."""
         return MarketCall(
@@ -80,7 +98,7 @@ class KnownEvent:
             content=None,
             opportunity_ref=self.ref,
             zones=self.zones,
-            interval=Interval(parse_instant(self.start), parse_instant(self.end)) if self.end else None,
+            interval=self.interval,
             cancelled=True,
             test=False,
             wants_answer=False,
@@ -127,12 +145,13 @@ class Book:
     def judged(self, call: MarketCall) -> MarketCall:
         """Return the call, with a problem if it is behind what is known of its event.
 
-        The end of a known event needs no more than its id: whatever else of it cannot be read is no problem.
+        The end of a known event, and a version that was read before, need no more than the id: whatever else
+        of them cannot be read now is no problem.
         """
         known = self._events.get(call.key.event_id)
-        if known is not None and known.live and call.is_over:
-            kind = CallKind(known.kind)
-            call = replace(call, problem=None, kind=kind, zones=known.zones, opportunity_ref=known.ref)
+        again = known is not None and call.problem is not None and call.key.modification == known.good
+        if known is not None and known.live and (call.is_over or again):
+            call = known.filled(call)
         if known is None or call.problem is not None or (known.cancelled and call.is_over):
             return call
         number, last = call.key.modification, known.number_sent(known.modification)
@@ -236,4 +255,5 @@ def _seen(call: MarketCall, known: KnownEvent | None) -> KnownEvent:
         live=call.problem is None or (known is not None and known.live),
         cancelled=known is not None and known.cancelled and call.key.modification == known.modification,
         own=known.own if known is not None else (),
+        good=call.key.modification if call.problem is None else None,
     )

@@ -180,7 +180,7 @@ def _event(node: Node) -> WireEvent:
         priority=about.need_count("priority") if about.text("priority") else 0,
         response_required=node.need_word(("always", "never"), "always", "oadrResponseRequired"),
         market_context=about.need_text("eiMarketContext", "marketContext"),
-        comment=about.id("vtnComment"),
+        comment=about.id("vtnComment") if about.text("vtnComment") else None,
         created_at=about.instant("createdDateTime"),
         modified_at=about.instant("modificationDateTime"),
         start=start,

@@ -85,6 +85,21 @@ async def test_the_end_of_a_known_event_is_heard_though_it_breaks_the_schema(tmp
         assert gateway.asked_kw() is None
 
 
+async def test_a_version_that_was_read_before_is_answered_the_same_though_it_comes_broken(tmp_path):
+    async with a_gateway(tmp_path) as gateway:
+        await gateway.deliver(an_event("bad"))
+        text = with_broken(BROKEN["unit"])
+        assert await answers(gateway, text) == {"bad": (200, "optIn")}
+        assert gateway.flow.store.alarms.open() == []
+        later = text.replace("Number>0<", "Number>1<")
+        for _ in range(2):
+            assert await answers(gateway, later) == {"bad": (454, "optOut")}
+        assert gateway.asked_kw() == 30.0
+        gateway.vtn.polls.append(distribute())
+        await gateway.vtn.until("oadrPoll", gateway.vtn.names().count("oadrPoll") + 3)
+        assert gateway.asked_kw() is None
+
+
 async def test_polling_and_reports_go_on_beside_a_bad_event_in_every_message():
     text = with_broken(BROKEN["unit"], an_event("good"))
     memory = Memory()
