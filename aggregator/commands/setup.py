@@ -15,8 +15,8 @@ from aggregator.model.errors import BadMessage, Fault
 from aggregator.problems import solver_choice
 from aggregator.solver import must_solve
 from aggregator.wiring import prices_of
+from market_adapters.openadr.settings import SHORTEST_POLL_S
 
-SHORTEST_POLL_S = 1.0
 File = Annotated[Path, typer.Argument(help="Input file.", metavar="FILE")]
 
 
@@ -81,7 +81,11 @@ def check_config(context: typer.Context) -> None:
 def _must_poll_in_peace(settings: Settings) -> None:
     """Refuse what would be a burden on a platform; only a simulation's own is polled more often."""
     faults = [
-        Fault(f"{market.vtn.vtn_id}: vtn.poll_interval_s", f"{market.vtn.poll_interval_s:g}", "at least 1")
+        Fault(
+            f"{market.vtn.vtn_id}: vtn.poll_interval_s",
+            f"{market.vtn.poll_interval_s:g}",
+            f"at least {SHORTEST_POLL_S:g}",
+        )
         for market in settings.market
         if market.vtn.poll_interval_s is not None and market.vtn.poll_interval_s < SHORTEST_POLL_S
     ]

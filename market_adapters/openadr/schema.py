@@ -6,6 +6,7 @@ one, and what they leave, the envelope, by itself.
 
 import copy
 import re
+from collections.abc import Mapping
 from itertools import islice
 from threading import Lock
 from typing import cast
@@ -26,6 +27,14 @@ _ELEMENT = re.compile(r"Element '(?:\{[^}]*\})?([^']*)'(?:, attribute '[^']*')?:
 _LONGEST_REASON = 400
 # large messages are read in threads, and the schema has one list of errors for all of them
 _LOCK = Lock()
+
+
+def conforms(root: etree._Element) -> bool:
+    """Return whether the schema holds for a message."""
+    document = _narrowed(root)
+    with _LOCK:
+        valid: bool = messaging.XML_SCHEMA.validate(document)
+    return valid
 
 
 def faults_by_schema(root: etree._Element, source: str) -> list[Fault]:
@@ -52,10 +61,11 @@ def faults_by_part(
         content = next(child for child in content if local_name(child) != "Signature")
     parts = [child for child in content if local_name(child) == name]
     envelope = _faults(_narrowed(_without(root, content, name)), source)
+    empty = _without(content, content, name)
     found = {}
     for index, part in enumerate(parts):
         if index not in unchecked:
-            alone = _without(content, content, name)
+            alone = copy.deepcopy(empty)
             alone.insert(content.index(parts[0]), copy.deepcopy(part))
             if faults := _faults(_narrowed(alone), source, f"{name}[{index}]"):
                 found[index] = faults
@@ -82,16 +92,16 @@ def _faults(document: etree._Element, source: str, part: str = "") -> list[Fault
             return []
         errors = list(islice(messaging.XML_SCHEMA.error_log, MOST_SCHEMA_FAULTS))
     found: dict[str, Fault] = {}
+    prefixes = {prefix: uri for one in document.iter() for prefix, uri in one.nsmap.items() if prefix}
     for error in errors:
-        element = _element_at(document, error.path or "")
+        element = _element_at(document, error.path or "", prefixes)
         place = _named(error.message) if element is None else _place(element, part)
         found.setdefault(place, Fault(f"{source}: {place}", _value(element, error.message), _allowed(error)))
     return list(found.values())
 
 
-def _element_at(document: etree._Element, path: str) -> etree._Element | None:
+def _element_at(document: etree._Element, path: str, prefixes: Mapping[str, str]) -> etree._Element | None:
     """Return the element that a path of the schema's names; None where its prefixes have no one meaning."""
-    prefixes = {prefix: uri for one in document.iter() for prefix, uri in one.nsmap.items() if prefix}
     try:
         found = document.getroottree().xpath(path, namespaces=prefixes)
     except etree.XPathError:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+SHORTEST_POLL_S, LONGEST_POLL_S = 1.0, 3600.0
+"""Between polls, as a platform may ask for it. [wall s]"""
+
 
 @dataclass(frozen=True, slots=True)
 class VenSettings:

@@ -32,7 +32,7 @@ from market_adapters.openadr.doubt import Doubt
 from market_adapters.openadr.exchange import NOT_REGISTERED, Exchange, LostRegistration
 from market_adapters.openadr.messages import Outgoing
 from market_adapters.openadr.profile import Profile
-from market_adapters.openadr.settings import VenSettings
+from market_adapters.openadr.settings import LONGEST_POLL_S, SHORTEST_POLL_S, VenSettings
 from market_adapters.openadr.wire import (
     Answer,
     CancelReport,
@@ -50,7 +50,6 @@ __all__ = ["Ven", "VenSettings"]
 
 DEFAULT_POLL_S = 10.0
 MOST_IN_A_ROW = 50
-SHORTEST_POLL_S, LONGEST_POLL_S = 1.0, 3600.0
 
 
 class Ven:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from lxml import etree
 
 from aggregator.model.errors import BadMessage, Fault
-from market_adapters.openadr.schema import WRAPPERS, faults_by_part, faults_by_schema
+from market_adapters.openadr.schema import WRAPPERS, conforms, faults_by_part, faults_by_schema
 from market_adapters.openadr.signatures import Stamp, check_signature
 from market_adapters.openadr.values import IN_TIME
 from market_adapters.openadr.wire_events import NO_TIME, BadEvent, WireEvent, bad_event, read_event
@@ -187,7 +187,8 @@ def parse(
 
     Raises:
         BadMessage: If it is no message, not signed as it must be, or cannot be read, with all faults found.
-            An event that cannot be read is no such fault: it is a ``BadEvent`` beside the others.
+            An event that cannot be read or breaks the schema is no such fault: it is a ``BadEvent`` beside
+            the others.
     """
     root = safe_tree(data, source)
     stamp = None if fingerprint is None else check_signature(root, source, fingerprint)
@@ -218,19 +219,22 @@ def _by_schema(body: Body, node: Node, root: etree._Element) -> Body:
     Raises:
         BadMessage: If what breaks it is not within the events.
     """
-    source, events = node.faults.source, body.events if isinstance(body, DistributeEvent) else ()
-    bad = frozenset(index for index, event in enumerate(events) if isinstance(event, BadEvent))
-    # a bad event may hold faults by the thousand, and the schema takes its time over each
-    broken = [] if bad else faults_by_schema(root, source)
-    if not (bad or broken):
+    source = node.faults.source
+    if not isinstance(body, DistributeEvent):
+        if not conforms(root):
+            raise BadMessage(*faults_by_schema(root, source))
         return body
-    envelope, found = faults_by_part(root, EVENT, bad, source) if events else (broken, {})
-    if envelope or not (bad or found) or not isinstance(body, DistributeEvent):
-        raise BadMessage(*(envelope or broken))
+    bad = frozenset(index for index, event in enumerate(body.events) if isinstance(event, BadEvent))
+    # a bad event may hold faults by the thousand, and the schema takes its time over each
+    if not bad and conforms(root):
+        return body
+    envelope, found = faults_by_part(root, EVENT, bad, source)
+    if envelope or not (bad or found):
+        raise BadMessage(*(envelope or faults_by_schema(root, source)))
     nodes = node.all(EVENT)
     marked = (
         bad_event(event, nodes[index], found[index]) if index in found else event
-        for index, event in enumerate(events)
+        for index, event in enumerate(body.events)
     )
     return replace(body, events=tuple(marked))
 
