@@ -11,6 +11,7 @@ from aggregator.bidding import Bids, Infeasible, holds, propose
 from aggregator.drafting import per_need_slot
 from aggregator.files.sessions import read_sessions
 from aggregator.forecast import Calendar, History, horizon_slots
+from aggregator.model.errors import RuleViolation
 from aggregator.model.market import Draft, Requirement
 from aggregator.model.opportunity import Declined, Proposed, Received, Withdrawn
 from aggregator.model.time import Interval, utc_text
@@ -149,8 +150,11 @@ def _again(evidence: Evidence, history: History, need: Requirement, draft: Draft
     proposer = Proposer(evidence.settings, fleet, history, store.inbox.peaks, past)
     slots = horizon_slots(delivery_day(need.window.start))
     day = Interval(slots[0].start, slots[-1].end)
-    standing = standing_then(store, products, need.zone, day, draft.why.beside, known_at)
-    return proposer.prepare(need, products[need.product_id], known_at, standing, draft.bid_id)
+    try:
+        standing = standing_then(store, products, need.zone, day, draft.why.beside, known_at)
+        return proposer.prepare(need, products[need.product_id], known_at, standing, draft.bid_id)
+    except RuleViolation as broken:
+        return f"the zone's facts do not follow from each other: {broken}"
 
 
 def _wh(kw: float, slot: Interval) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.files.dispatches import COLUMNS
 from aggregator.store import open_store
 
 from .command_line import GARBAGE, done, edit, only_line, refused
@@ -130,9 +131,9 @@ def test_check_config_reads_the_history_that_is_named(capsys):
 
 
 def test_check_config_reads_the_cleared_prices_that_it_names(capsys):
-    Path("config/d.csv").write_text("zone,product,start_time_utc,utilisation_price\nZ,P,yesterday,1\n")
+    Path("config/d.csv").write_text(f"{','.join(COLUMNS)}\nA,f,Z,P,yesterday,2025-01-08T17:00Z,0,1,0,1\n")
     edit("config/gateway.toml", ("# acceptance =", 'acceptance = "d.csv" #'))
-    assert "d.csv: line 2.start_time_utc: 'yesterday'" in only_line(capsys, "check-config")
+    assert "d.csv: line 2: start_time_utc" in only_line(capsys, "check-config")
 
 
 def test_all_faults_of_all_files_come_at_once(capsys):

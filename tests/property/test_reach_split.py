@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aggregator.energy import BasePlan, ClassReach, Reach, Tariff, base_plan, fleet_window, reach
 from aggregator.energy.capability import classes_kwh
 from aggregator.model.market import Direction
-from dispatch.split import Split, SplitCar, SplitProblem, SplitSite, split
+from dispatch.split import Cars, Sites, Split, SplitCar, SplitProblem, SplitSite, split
 from tests.property.energy_cases import SLOT_HOURS, Case
 from tests.property.fleet_oracle import GUARD_SOC, a_long_case
 
@@ -66,6 +66,7 @@ def split_of(case: Case, plan: BasePlan, first: int, profile_kwh: np.ndarray, *,
         str(site): SplitSite(float(cars.export_room_kw[site]), float(cars.import_room_kw[site]))
         for site in set(cars.site.tolist())
     }
+    sites = Sites.of(rooms, slots)
     request_kw = (profile_kwh if up else -profile_kwh) / SLOT_HOURS
     return split(
         SplitProblem(
@@ -73,8 +74,8 @@ def split_of(case: Case, plan: BasePlan, first: int, profile_kwh: np.ndarray, *,
             slot_hours=(SLOT_HOURS,) * slots,
             eta_charge=ETA_CHARGE,
             eta_discharge=ETA_DISCHARGE,
-            cars=tuple(there),
-            sites=rooms,
+            cars=Cars.of(there, sites),
+            sites=sites,
             request_kw=tuple(request_kw),
             direction=Direction.UP if up else Direction.DOWN,
         )

@@ -36,7 +36,7 @@ def test_live_bids_and_the_nomination_can_be_split_in_each_scenario(
     folder = tmp_path_factory.mktemp("world")
     past = a_past(8, seed=seed)
     # no shortfall is let pass, so that what is bid is what every drawn day must give
-    with a_world(folder, cars=8, past=past, red=red, scenarios=4, cvar_limit=0.0) as world:
+    with a_world(folder, cars=8, past=past, red=red, scenarios=4, risk="cvar", cvar_limit=0.0) as world:
         product = replace(world.workflow.products["day-ahead"], bid_shape=shape, min_kw=1.0)
         world.workflow.products["day-ahead"] = product
         for number, (start, hours, kw, price, approve) in enumerate(asked):

@@ -63,13 +63,16 @@ def the_good_one(batch):
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 async def test_a_hostile_answer(case):
     memory, batches = await played(case.data, AFTER)
+    before = batches[0].calls[0]
+
     if case.fate is Fate.READ:
-        before, heard = batches[0].calls[0], batches[1].calls[0]
-        assert case.but or replace(heard, raw=before.raw) == before
+        assert case.but or replace(batches[1].calls[0], raw=before.raw) == before
         return
     assert memory == untouched(signed_link=False)
     assert len(batches) == (2 if case.fate is Fate.REFUSED else 3)
-    assert all(call.problem for batch in batches[1:-1] for call in batch.calls)
+    # a version that was read before is answered as before, broken as it comes now
+    calls = [call for batch in batches[1:-1] for call in batch.calls]
+    assert all(call.problem or (call.key == before.key and not call.is_over) for call in calls)
 
 
 @pytest.mark.parametrize("case", SIGNED, ids=[case.name for case in SIGNED])
