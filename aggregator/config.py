@@ -143,7 +143,7 @@ class BiddingSettings(Row):
     wear_gbp_per_kwh: NotNegative = 0.02
     price_of_ceiling: Number = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
     least_margin_gbp_per_mwh: NotNegative = 0.0
-    risk: Literal["record", "cvar"] = "record"
+    risk: Literal["record", "cvar"] = "cvar"
     cvar_level: Number = Field(default=0.9, ge=0, lt=1, allow_inf_nan=False)
     cvar_limit: Fraction = 0.05
     acceptance: Path | None = None

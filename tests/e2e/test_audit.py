@@ -99,7 +99,7 @@ BREAKS: Mapping[str, tuple[str, str, str]] = {
         "P11",
         "UPDATE facts SET body = json_set(body, '$.Proposed.draft.offered_kw[0]', 900.0)"
         f" WHERE opportunity_id = '{WROTHAM}' AND name = 'Proposed'",
-        "made again (34.0, 34.0, 34.0, 34.0)",
+        "kW, made again (",
     ),
     "a discharge of a car that was silent": (
         "P12",

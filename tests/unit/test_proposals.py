@@ -174,7 +174,7 @@ def half_of_them_out():
 def test_the_record_of_past_bids_says_how_bold_the_next_may_be(tmp_path, ratios, most):
     past = [Delivered(ratio, 20.0, is_like=True) for ratio in ratios]
     history = half_of_them_out()  # 30 kW is 95% of 31.5
-    with a_world(tmp_path, red=False, past=history) as world:
+    with a_world(tmp_path, red=False, past=history, risk="record") as world:
         proposer = Proposer(world.settings, a_zone(10), history, lambda zone, at: (), lambda *_: past)
         draft = proposer.propose(world.workflow, world.received(a_need(20, 21)), world.clock.now()).draft
     assert draft.offered_kw == (most,) * 2
