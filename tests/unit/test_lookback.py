@@ -28,11 +28,13 @@ from aggregator.model.rules import (
 )
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.ports import ReportRequest
-from aggregator.settling import settlement_report, work_out
+from aggregator.reports import write_book
+from aggregator.settling import make_book, settlement_report, work_out
 from aggregator.store import open_store
 from tests.builders import (
     EVENING,
     NOON,
+    PRODUCT,
     SLOTS,
     ZONE,
     a_draft,
@@ -180,6 +182,21 @@ def test_a_platform_is_told_the_nomination_whatever_the_baseline(store):
     report = settlement_report(made, 1, request, EVENING.end)
     told = {row.r_id: row.value for row in report.rows}
     assert told == {f"{ZONE}/nominated_kwh": 1.0, f"{ZONE}/metered_kwh": 3.0, f"{ZONE}/delivered_kwh": 3.0}
+
+
+def test_a_statement_that_looked_back_has_the_same_bytes_again(store, tmp_path):
+    an_event(store, "today")
+    for back, export_w in ((0, 3000), (1, 400), (2, 200), (20, 5000)):
+        measure(store, back, export_w)
+    an_event(store, "last month", 20)
+    rules = Performance(FactorRule(over=Over.MONTH), FactorRule(over=Over.MONTH_BEFORE))
+    product, fleets = a_product(baseline=TWO_DAYS, performance=rules), Fleets(((NOON, a_fleet(2)),))
+    days = date(2025, 1, 15), date(2025, 1, 16)
+    books = [make_book(store, {PRODUCT: product}, fleets, *days) for _ in range(2)]
+    first, second = (write_book(book, tmp_path / str(n)) for n, book in enumerate(books))
+    assert first == second
+    assert [row.line.baseline_export_wh for row in books[0].rows] == [300] * 4
+    assert "in 2025-01; availability x" in books[0].rows[0].line.quality
 
 
 # months
