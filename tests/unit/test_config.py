@@ -280,6 +280,19 @@ def test_a_product_has_its_own_baseline_and_factors(config):
     assert product.performance == Performance(utilisation=rule)
 
 
+def test_the_rules_shown_as_comments_are_rules(config):
+    market = config / "markets" / "ukpn.toml"
+    before, shown, _ = re.split(r"(?s)# \[product.baseline\]|# With measure", market.read_text())
+    shown = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", shown)
+    market.write_text(f"{before.replace(BASELINE, '#')}\n[product.baseline]{shown}")
+    product = read_market(market).product[0].to_product()
+    assert product.baseline == BaselineRule(BaselineMethod.BL01)
+    assert product.performance == Performance(
+        utilisation=FactorRule(Measure.DELIVERY, Over.EVENT, Decimal("0.05"), Decimal(3)),
+        availability=FactorRule(Measure.DELIVERY, Over.MONTH_BEFORE, Decimal(0), Decimal(1)),
+    )
+
+
 def test_rules_survive_being_remembered(config):
     edit(config / "markets" / "ukpn.toml", (BASELINE, factor()))
     settings = read_settings(config / "gateway.toml")
