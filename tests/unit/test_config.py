@@ -1,67 +1,20 @@
 """Wrong configuration stops the start: one line a fault, with file, field, value and what is allowed."""
 
-import json
 import re
 import shutil
 from datetime import time
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
-from aggregator.config import Settings, read_settings
-from aggregator.files.inputs import as_text
-from aggregator.market_file import read_market
+from aggregator.config import read_settings
 from aggregator.model.errors import BadMessage
-from aggregator.model.rules import (
-    IN_FULL,
-    NOMINATION,
-    BaselineMethod,
-    BaselineRule,
-    FactorRule,
-    Measure,
-    Over,
-    Performance,
-)
-
-CONFIG = Path(__file__).parents[2] / "config"
-DAY_AHEAD = 'product_id = "day-ahead"'
-BASELINE = 'baseline = "nominated"'
-
-
-def factor(**changes):
-    """Return a factor on the payment for energy, with these keys; a baseline ahead of it."""
-    keys = {"measure": "'delivery'", "over": "'event'", "grace": "0.05", "multiplier": "3"} | changes
-    stated = ", ".join(f"{key} = {value}" for key, value in keys.items())
-    return f"{BASELINE}\nperformance = {{ utilisation = {{ {stated} }} }}"
+from tests.unit.config_steps import BASELINE, CONFIG, a_config, edit, factor, faults_of
 
 
 @pytest.fixture
 def config(tmp_path):
-    """Return a copy of the packaged configuration, with no history."""
-    shutil.copytree(CONFIG, tmp_path / "config")
-    path = tmp_path / "config" / "gateway.toml"
-    path.write_text(re.sub(r"(?m)^(# )?history = .*$", '# history = "sessions.csv"', path.read_text()))
-    return tmp_path / "config"
-
-
-def edit(path, *changes):
-    text = path.read_text()
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new, 1)
-    path.write_text(text)
-
-
-def faults_of(config, *changes, market=(), database=None):
-    """Return the faults of the configuration with these replacements, as lines."""
-    edit(config / "gateway.toml", *changes)
-    edit(config / "markets" / "ukpn.toml", *market)
-    with pytest.raises(BadMessage) as refused:
-        read_settings(config / "gateway.toml", database)
-    lines = [str(fault) for fault in refused.value.faults]
-    assert all("\n" not in line for line in lines)
-    return lines
+    return a_config(tmp_path)
 
 
 def test_the_packaged_configuration_reads_clean():
@@ -267,37 +220,6 @@ def test_a_wrong_market_file_is_named_too(config, old, new, where, value, allowe
     assert where in line
     assert value in line
     assert allowed in line
-
-
-def test_a_product_has_its_own_baseline_and_factors(config):
-    market = config / "markets" / "ukpn.toml"
-    product = read_market(market).product[0].to_product()
-    assert (product.baseline, product.performance) == (NOMINATION, IN_FULL)
-    edit(market, (BASELINE, factor()), (BASELINE, "baseline = { method = 'bl01', adjusted = true }"))
-    product = read_market(market).product[0].to_product()
-    assert product.baseline == BaselineRule(BaselineMethod.BL01, adjusted=True)
-    rule = FactorRule(Measure.DELIVERY, Over.EVENT, Decimal("0.05"), Decimal(3))
-    assert product.performance == Performance(utilisation=rule)
-
-
-def test_the_rules_shown_as_comments_are_rules(config):
-    market = config / "markets" / "ukpn.toml"
-    before, shown, _ = re.split(r"(?s)# \[product.baseline\]|# With measure", market.read_text())
-    shown = re.sub(r"(?m)^# (?=\[|[a-z_]+ = )", "", shown)
-    market.write_text(f"{before.replace(BASELINE, '#')}\n[product.baseline]{shown}")
-    product = read_market(market).product[0].to_product()
-    assert product.baseline == BaselineRule(BaselineMethod.BL01)
-    assert product.performance == Performance(
-        utilisation=FactorRule(Measure.DELIVERY, Over.EVENT, Decimal("0.05"), Decimal(3)),
-        availability=FactorRule(Measure.DELIVERY, Over.MONTH_BEFORE, Decimal(0), Decimal(1)),
-    )
-
-
-def test_rules_survive_being_remembered(config):
-    edit(config / "markets" / "ukpn.toml", (BASELINE, factor()))
-    settings = read_settings(config / "gateway.toml")
-    again = Settings(**as_text(json.loads(settings.model_dump_json())))
-    assert again.products == settings.products
 
 
 def test_bad_toml_names_the_file_and_the_line(config):
