@@ -80,12 +80,6 @@ def floor_half_hour(instant: datetime) -> datetime:
     return instant.replace(minute=instant.minute // 30 * 30, second=0, microsecond=0)
 
 
-def ceil_half_hour(instant: datetime) -> datetime:
-    """Return the first half-hour boundary at or after ``instant``."""
-    floor = floor_half_hour(instant)
-    return floor if floor == instant else floor + HALF_HOUR
-
-
 def half_hours(interval: Interval) -> Iterator[Interval]:
     """Yield every whole UTC half-hour that the interval touches, in order."""
     start = floor_half_hour(interval.start)

@@ -107,6 +107,13 @@ def test_an_older_report_does_not_replace_a_newer_one():
     assert refused(interlock)[0] == "P1"
 
 
+@pytest.mark.parametrize(
+    ("changes", "car"), [({"target_soc": float("nan")}, {}), ({}, {"capacity_kwh": float("nan")})]
+)
+def test_a_figure_that_is_no_number_is_refused(changes, car):
+    assert refused(an_interlock(a_report_now(**changes), **car))[0] in {"P1", "P2"}
+
+
 # P2
 
 
