@@ -15,6 +15,7 @@ from rich.table import Table
 
 from aggregator.store import Store, open_store
 from tests.bench import (
+    beside_flexmeasures,
     bidding,
     demo,
     messages,
@@ -37,6 +38,7 @@ SUBJECTS: dict[str, Callable[[], Iterator[Row]]] = {
     "split": splitting.rows,
     "forecast": planning.draw_rows,
     "base plan": planning.rows,
+    "base plan, flexmeasures": beside_flexmeasures.rows,
     "plan": planning.file_rows,
     "reach": reaching.rows,
     "bid": bidding.rows,
