@@ -17,6 +17,8 @@ PLAIN = {
     "width": 760,
     "show_legend": True,
     "legend_at_bottom": True,
+    "truncate_legend": -1,
+    "truncate_label": -1,
     "disable_xml_declaration": True,
     "no_prefix": True,
     "js": (),

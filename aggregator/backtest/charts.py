@@ -8,7 +8,7 @@ from aggregator.charts import PLAIN, XY, Bar, Line, style, svg
 from aggregator.model.time import LONDON
 
 CHART_STYLE = style("#0b5fa5", "#8a8f98", "#1a7f37", "#b35900")
-SHOWN = {**PLAIN, "style": CHART_STYLE, "legend_at_bottom_columns": 4}
+SHOWN = {**PLAIN, "style": CHART_STYLE}
 
 Bars = Mapping[str, Sequence[float | None]]
 
@@ -46,6 +46,7 @@ def calibration_chart(curve: Sequence[Mapping[str, float | None]]) -> str:
 
 
 def _drawn(chart: Any, series: Mapping[str, Sequence[Any]]) -> str:  # noqa: ANN401 - pygal has no types
+    chart.config.legend_at_bottom_columns = len(series)
     for name, values in series.items():
         chart.add(name, list(values))
     return svg(chart)
