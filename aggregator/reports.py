@@ -1,4 +1,4 @@
-"""A statement as CSV, JSON and one HTML page: the same inputs give the same bytes.
+"""A statement as CSV, JSON, tables and one HTML page: the same inputs give the same bytes.
 
 No wall clock stands in any byte, keys and rows are in a fixed order, and the page asks no other host for
 anything. Text cells that a spreadsheet could take for a formula are guarded.
@@ -19,8 +19,10 @@ from aggregator import charts
 from aggregator.files.outputs import write_files
 from aggregator.model.time import LONDON, utc_text
 from aggregator.settlement import Line, shares_gbp
+from aggregator.statement_tables import has_parquet, to_parquet, to_xlsx
 
 WH_PER_KWH = Decimal(1000)
+PARQUET_FILE = "statement.parquet"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 COLUMNS = (
@@ -115,17 +117,31 @@ class StatementBook:
 
 
 def write_book(book: StatementBook, out: Path) -> dict[str, str]:
-    """Write statement.csv, statement.json and statement.html; each appears whole or not at all.
+    """Write statement.csv, .json, .html, .xlsx and .parquet; each appears whole or not at all.
+
+    The last one is left out where pyarrow is not installed.
 
     Returns:
         File name to SHA-256 of its bytes.
     """
-    files = {
+    files: dict[str, str | bytes] = {
         "statement.csv": to_csv(book),
         "statement.json": to_json(book),
         "statement.html": to_html(book),
+        "statement.xlsx": to_xlsx(_sheets(book), book.end),
     }
+    if has_parquet():
+        files[PARQUET_FILE] = to_parquet([row.cells() for row in book.rows], COLUMNS)
     return write_files(out, files)
+
+
+def _sheets(book: StatementBook) -> dict[str, list[dict[str, object]]]:
+    lines = [_guarded(row.cells()) for row in book.rows]
+    totals: list[dict[str, object]] = [{"total": name, "value": sum_} for name, sum_ in book.totals.items()]
+    inputs: list[dict[str, object]] = [
+        {"input": _plain(name), "sha256": digest} for name, digest in book.inputs.items()
+    ]
+    return {"statement": lines, "totals": totals, "inputs": inputs}
 
 
 def to_csv(book: StatementBook) -> str:

@@ -20,7 +20,7 @@ from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.money import pounds
 from aggregator.model.opportunity import Stage
 from aggregator.model.time import parse_instant
-from aggregator.reports import write_book
+from aggregator.reports import PARQUET_FILE, write_book
 from aggregator.settling import make_book, settle_opportunity
 from aggregator.workflow import fleets_of
 
@@ -54,7 +54,9 @@ def settle_command(
     context: typer.Context,
     start: Annotated[str, typer.Option("--from", help="First London date.", metavar="DATE")],
     end: Annotated[str, typer.Option("--to", help="London date after the last one.", metavar="DATE")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for statement.csv, .json and .html.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for statement.csv, .json, .html, .xlsx, .parquet.")
+    ],
     zone: Annotated[str | None, typer.Option(help="Only this zone.")] = None,
     as_known_at: Annotated[
         str | None, typer.Option(help="Only what was learnt by then, orders included; with a zone.")
@@ -78,12 +80,13 @@ def settle_command(
                     settle_opportunity(workflow, opportunity, fleets, None)
         book = make_book(workflow.store, settings.products, fleets, first, last, zone, known_at)
     digests = write_book(book, out)
-    body = {"rows": len(book.rows), "totals": book.totals, "files": digests}
+    lacking = [] if PARQUET_FILE in digests else [f"{PARQUET_FILE}: needs pip install 'flexloop[parquet]'"]
+    body = {"rows": len(book.rows), "totals": book.totals, "files": digests, "not_written": lacking}
     text = (
         f"{len(book.rows)} half-hours, delivered {book.totals['delivered_kwh']} kWh of"
         f" {book.totals['instructed_kwh']} kWh, GBP {book.totals['amount_gbp']:.2f}; see {out}/statement.html"
     )
-    shared.answer(body, text)
+    shared.answer(body, "\n".join([text, *(f"not written: {one}" for one in lacking)]))
 
 
 @group.command("check-dispatches")
