@@ -6,8 +6,8 @@ anything. Text cells that a spreadsheet could take for a formula are guarded.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -91,6 +91,65 @@ class StatementRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One figure that a version of a statement has otherwise than the version before it."""
+
+    period_start_utc: str
+    column: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of an opportunity's statement.
+
+    Attributes:
+        opportunity: Whose.
+        version: From 1.
+        recorded_at: When it was made.
+        reason: Why.
+        amount_gbp: What it came to.
+        digest: SHA-256 of its figures.
+        again: Whether the figures come out the same when made again from what was known then.
+        changes: What it has otherwise than the version before; nothing for the first.
+    """
+
+    opportunity: str
+    version: int
+    recorded_at: datetime
+    reason: str
+    amount_gbp: Decimal
+    digest: str
+    again: bool
+    changes: tuple[Change, ...] = ()
+
+    def cells(self) -> dict[str, object]:
+        """Return it as a row, without the changes."""
+        return {
+            "opportunity": self.opportunity,
+            "version": self.version,
+            "recorded_at": utc_text(self.recorded_at),
+            "reason": self.reason,
+            "amount_gbp": self.amount_gbp,
+            "digest": self.digest,
+            "comes_out_again": self.again,
+            "figures_changed": len(self.changes),
+        }
+
+
+def changes(before: Sequence[Line], after: Sequence[Line]) -> tuple[Change, ...]:
+    """Return every figure that differs, half-hour by half-hour; one that is not there is empty."""
+    old, new = ({line.period: StatementRow(line, 0).cells() for line in lines} for lines in (before, after))
+    return tuple(
+        Change(utc_text(period.start), name, was, now)
+        for period in sorted({*old, *new})
+        for name in COLUMNS
+        if (was := str(old.get(period, {}).get(name, ""))) != (now := str(new.get(period, {}).get(name, "")))
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class StatementBook:
     """What ``flexloop settle`` writes: rows of a span of local days, and what they were made from.
 
@@ -100,6 +159,7 @@ class StatementBook:
         zone: The only zone, or None for all.
         rows: In order of opportunity and half-hour.
         inputs: Name of each input to its SHA-256.
+        versions: Of each statement in it, oldest first.
     """
 
     start: date
@@ -107,6 +167,7 @@ class StatementBook:
     zone: str | None
     rows: tuple[StatementRow, ...]
     inputs: Mapping[str, str]
+    versions: tuple[Version, ...] = ()
 
     @property
     def totals(self) -> dict[str, Decimal]:
@@ -141,7 +202,19 @@ def _sheets(book: StatementBook) -> dict[str, list[dict[str, object]]]:
     inputs: list[dict[str, object]] = [
         {"input": _plain(name), "sha256": digest} for name, digest in book.inputs.items()
     ]
-    return {"statement": lines, "totals": totals, "inputs": inputs}
+    versions = [_guarded(one.cells()) for one in book.versions]
+    changed = [
+        {"opportunity": _plain(one.opportunity), "version": one.version, **_guarded(asdict(change))}
+        for one in book.versions
+        for change in one.changes
+    ]
+    return {
+        "statement": lines,
+        "totals": totals,
+        "versions": versions,
+        "changes": changed,
+        "inputs": inputs,
+    }
 
 
 def to_csv(book: StatementBook) -> str:
@@ -165,6 +238,9 @@ def to_json(book: StatementBook) -> str:
             for row in book.rows
         ],
         "totals": book.totals,
+        "versions": [
+            {**one.cells(), "changes": [asdict(change) for change in one.changes]} for one in book.versions
+        ],
         "inputs": dict(book.inputs),
     }
     return json.dumps(body, indent=1, sort_keys=True, default=str) + "\n"
@@ -192,6 +268,7 @@ def to_html(book: StatementBook) -> str:
         }
         for name, rows in by_opportunity.items()
     ]
+    environment.filters["utc"] = utc_text
     template = environment.get_template("statement.html")
     return template.render(book=book, sections=sections, totals=book.totals) + "\n"
 

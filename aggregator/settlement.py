@@ -5,29 +5,27 @@ never more than instructed. The baseline is the nomination unless the product ha
 deficiency rule pays delivered MWh at the cleared price and takes the penalty price for each MWh instructed
 and missing, as in the open Shapeshifter/UFTP standard's settle phase (delivered = min(max(realised, 0),
 ordered); settlement = delivered * price - deficiency * penalty). A product's performance rules multiply
-what is earned, never the penalty. An order's amendment or cancellation counts from the platform's own
-stamp, to the second.
+what is earned, never the penalty.
 
 Energies are whole Wh, so that sums close; money is exact until the line's amount is rounded, once.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from itertools import pairwise
-from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
-from aggregator.baselines import Usage, baseline
+from aggregator.baselines import Baseline, Usage, baseline
 from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
 from aggregator.model.money import exact, pounds, share, share_pounds
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.rules import BaselineMethod
-from aggregator.model.time import HOUR, Interval, half_hours, settlement_period
+from aggregator.model.time import Interval, half_hours, settlement_period
+from aggregator.ordered import instructed_wh
 from aggregator.performance import NOTHING_BEFORE, Months, factors
 
 WH_PER_MWH = Decimal(1_000_000)
@@ -144,46 +142,6 @@ def _registers_at(known: Sequence[Reading], at_s: FloatArray) -> tuple[FloatArra
     return net, sure & (at_s >= stamps[0]) & (at_s <= stamps[-1])
 
 
-def instructed_wh(opportunity: Opportunity, product: Product, nominated_wh: int, period: Interval) -> int:
-    """Return the energy ordered in a half-hour in the product's direction, at least 0. [Wh]
-
-    Each version of an order holds from when its fact says to the next version or the cancellation. A
-    set-point or a multiple is read as a change to the nomination. Where orders of one opportunity overlap,
-    the one that is served counts; those of different opportunities are settled each on its own.
-    """
-    nominated_kw = nominated_wh / WH_PER_KWH / period.hours
-    pieces = [
-        (part, change.instruction.rank, change.instruction.change_kw(step.value, nominated_kw))
-        for n, change in enumerate(opportunity.orders)
-        if change.instruction is not None
-        for step in change.instruction.steps
-        if (part := _part_in_force(step.interval, change.at, _replaced_at(opportunity, n), period))
-    ]
-    bounds = sorted({bound for part, _, _ in pieces for bound in (part.start, part.end)})
-    total = 0.0
-    for start, end in pairwise(bounds):
-        served = [(rank, kw) for part, rank, kw in reversed(pieces) if start in part]
-        if served:
-            _, kw = max(served, key=itemgetter(0))
-            total += max(0.0, product.direction.sign * kw) * ((end - start) / HOUR)
-    return round(total * WH_PER_KWH)
-
-
-def _replaced_at(opportunity: Opportunity, index: int) -> datetime | None:
-    """Return when the next version of the same order event came, None for the last one."""
-    event_id = opportunity.orders[index].key.event_id
-    later = opportunity.orders[index + 1 :]
-    return next((change.at for change in later if change.key.event_id == event_id), None)
-
-
-def _part_in_force(
-    step: Interval, since: datetime, until: datetime | None, period: Interval
-) -> Interval | None:
-    start = max(step.start, since, period.start)
-    end = min(step.end, period.end, until or period.end)
-    return Interval(start, end) if start < end else None
-
-
 @dataclass(frozen=True, slots=True)
 class Past:
     """What a product's rules may look back on; without it there was nothing.
@@ -237,10 +195,7 @@ def settle(
         a zone without any register counts as its baseline, so that it delivers nothing.
     """
     periods = settled_periods(opportunity)
-    nominated = [nominations[period].export_wh if period in nominations else None for period in periods]
-    base = baseline(
-        product.baseline, product.direction, periods, nominated, past.usage, past.event_days, len(car_of)
-    )
+    base = baseline_of(opportunity, product, nominations, len(car_of), past)
     energies = [
         _energy(opportunity, product, period, wh, meters.get(period, ()))
         for period, wh in zip(periods, base.export_wh, strict=True)
@@ -256,6 +211,21 @@ def settle(
         for energy, *scales in zip(energies, used.values, held.values, strict=True)
     )
     return Statement(opportunity.opportunity_id, lines)
+
+
+def baseline_of(
+    opportunity: Opportunity,
+    product: Product,
+    nominations: Mapping[Interval, Nomination],
+    chargers: int,
+    past: Past,
+) -> Baseline:
+    """Return what an opportunity's delivery is measured against in each of its half-hours."""
+    periods = settled_periods(opportunity)
+    nominated = [nominations[period].export_wh if period in nominations else None for period in periods]
+    return baseline(
+        product.baseline, product.direction, periods, nominated, past.usage, past.event_days, chargers
+    )
 
 
 def _energy(

@@ -9,10 +9,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
+from aggregator.baselines import Baseline
 from aggregator.lookback import DELIVERED_STAGES, Lookback, facts_of, known
 from aggregator.model.fleet import Fleets
-from aggregator.model.market import Product
+from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
 from aggregator.model.opportunity import (
     Closed,
@@ -25,12 +27,13 @@ from aggregator.model.rules import IN_FULL
 from aggregator.model.time import LONDON, Interval, utc_text
 from aggregator.outgoing import settlement_report_id
 from aggregator.ports import Quality, Report, ReportRequest, ReportRow
-from aggregator.reports import StatementBook, StatementRow
+from aggregator.reports import StatementBook, StatementRow, Version, changes
 from aggregator.settlement import (
     ESTIMATED,
     NO_REGISTER,
     Line,
     Statement,
+    baseline_of,
     metered,
     settle,
     settled_periods,
@@ -50,14 +53,30 @@ WH_PER_KWH = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """A statement, the cars and nominations behind it, the digests of all inputs, and the statement's own."""
+    """A statement and what it was made from.
+
+    Attributes:
+        opportunity: As it was known.
+        statement: Line by line.
+        car_of: The zone's cars by charger.
+        nominations: By half-hour.
+        readings: Each charger's in and around the window.
+        inputs: Digest of each input, by name.
+        digest: The statement's own.
+    """
 
     opportunity: Opportunity
     statement: Statement
-    cars: tuple[str, ...]
-    nominated_wh: Mapping[Interval, int]
+    car_of: Mapping[str, str]
+    nominations: Mapping[Interval, Nomination]
+    readings: Mapping[str, Sequence[Reading]]
     inputs: Mapping[str, str]
     digest: str
+
+    @property
+    def cars(self) -> tuple[str, ...]:
+        """The zone's cars, by id."""
+        return tuple(sorted(self.car_of.values()))
 
 
 def work_out(
@@ -103,11 +122,22 @@ def work_out(
     return Worked(
         opportunity,
         statement,
-        cars=tuple(sorted(car_of.values())),
-        nominated_wh={period: one.export_wh for period, one in nominations.items()},
+        car_of=car_of,
+        nominations=nominations,
+        readings=readings,
         inputs=inputs,
         digest=_digest([repr(statement)]),
     )
+
+
+def baseline_behind(
+    store: Store, worked: Worked, product: Product, fleets: Fleets, as_known_at: datetime | None = None
+) -> Baseline:
+    """Return the baseline of a statement, with the days it was made from; arguments as in ``work_out``."""
+    one = worked.opportunity
+    look = _lookback(store, one, product, fleets, as_known_at)
+    past = look.past(product.baseline, sorted(worked.car_of), settled_periods(one)[0].start)
+    return baseline_of(one, product, worked.nominations, len(worked.car_of), past)
 
 
 def _lookback(
@@ -159,12 +189,61 @@ def settle_opportunity(
     statement = StoredStatement(
         name=opportunity.opportunity_id,
         version=version,
-        reason="first settlement" if version == 1 else "readings changed",
+        reason=_reason(workflow.store, opportunity, product, fleets, worked),
         digest=worked.digest,
         body=repr(worked.statement).encode(),
     )
     reports = [settlement_report(worked, version, request, workflow.now())] if request is not None else []
     return workflow.settled(opportunity, statement, worked.statement.amount_gbp, reports)
+
+
+def _reason(store: Store, opportunity: Opportunity, product: Product, fleets: Fleets, worked: Worked) -> str:
+    """Return why there is a new version: which inputs are others than those of the version before."""
+    settled = _settled(store, opportunity.opportunity_id)
+    if not settled:
+        return "first settlement"
+    at = settled[-1][0]
+    before = work_out(store, known(store, opportunity, at), product, fleets, at).inputs
+    changed = sorted(
+        name for name in {*before, *worked.inputs} if before.get(name) != worked.inputs.get(name)
+    )
+    return f"{', '.join(changed) or 'the rules of settlement'} changed"
+
+
+def _settled(store: Store, opportunity_id: str) -> list[tuple[datetime, Settled]]:
+    return [
+        (one.recorded_at, one.fact)
+        for one in store.journal.facts(opportunity_id)
+        if isinstance(one.fact, Settled)
+    ]
+
+
+def versions_of(
+    store: Store,
+    opportunity: Opportunity,
+    product: Product,
+    fleets: Fleets,
+    as_known_at: datetime | None = None,
+) -> Iterator[Version]:
+    """Yield each version of a statement, made again from what was known when it was made."""
+    name = opportunity.opportunity_id
+    reasons = {one.version: one.reason for one in store.statements.all(name)}
+    before: Statement | None = None
+    for at, fact in _settled(store, name):
+        if as_known_at is not None and at > as_known_at:
+            return
+        worked = work_out(store, known(store, opportunity, at), product, fleets, at)
+        yield Version(
+            name,
+            fact.statement_version,
+            at,
+            reasons[fact.statement_version],
+            Decimal(fact.amount_gbp),
+            fact.digest,
+            worked.digest == fact.digest,
+            () if before is None else changes(before.lines, worked.statement.lines),
+        )
+        before = worked.statement
 
 
 def make_book(
@@ -191,17 +270,20 @@ def make_book(
     ordered = [one for one in found if one.award is not None or one.orders]
     rows: list[StatementRow] = []
     inputs: dict[str, str] = {}
+    versions: list[Version] = []
     for opportunity in sorted(ordered, key=lambda one: (one.zone, one.window, one.opportunity_id)):
         if opportunity.window.overlap(span) is None:
             continue
-        worked = work_out(store, opportunity, products[opportunity.product_id], fleets, as_known_at)
+        product = products[opportunity.product_id]
+        worked = work_out(store, opportunity, product, fleets, as_known_at)
+        versions += versions_of(store, opportunity, product, fleets, as_known_at)
         rows += [
             StatementRow(line, opportunity.statement_version, worked.cars)
             for line in worked.statement.lines
             if start <= line.settlement_date < end
         ]
         inputs |= {f"{opportunity.opportunity_id} {name}": digest for name, digest in worked.inputs.items()}
-    return StatementBook(start, end, zone, tuple(rows), inputs)
+    return StatementBook(start, end, zone, tuple(rows), inputs, tuple(versions))
 
 
 def settlement_report(worked: Worked, version: int, request: ReportRequest, now: datetime) -> Report:
@@ -210,15 +292,16 @@ def settlement_report(worked: Worked, version: int, request: ReportRequest, now:
     rows = tuple(
         row
         for line in worked.statement.lines
-        for row in _line_rows(line, worked.nominated_wh.get(line.period, 0))
+        for row in _line_rows(line, worked.nominations.get(line.period))
         if request.wants(row.r_id)
     )
     report_id = settlement_report_id(one.opportunity_id, version)
     return Report(report_id, one.vtn_id, request.request_id, "settlement", now, rows)
 
 
-def _line_rows(line: Line, nominated_wh: int) -> Iterator[ReportRow]:
+def _line_rows(line: Line, nomination: Nomination | None) -> Iterator[ReportRow]:
     zone, period = line.zone, line.period
+    nominated_wh = nomination.export_wh if nomination is not None else 0
     yield ReportRow(f"{zone}/nominated_kwh", period, nominated_wh / WH_PER_KWH)
     doubtful = any(word in line.quality for word in (ESTIMATED, NO_REGISTER))
     quality = Quality.ESTIMATED if doubtful else Quality.GOOD

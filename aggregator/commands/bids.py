@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from aggregator.commands.bid_text import details, in_words
-from aggregator.commands.context import Context
+from aggregator.commands.context import Context, the_opportunity
 from aggregator.desk import why_closed
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.market import Draft, Instruction
@@ -86,7 +86,7 @@ def show(context: typer.Context, bid: Bid) -> None:
     """Show one opportunity: need, draft and why, award, orders, and every fact."""
     shared: Context = context.obj
     with shared.workflow() as (_, workflow):
-        one = _the(workflow, bid)
+        one = the_opportunity(workflow.store, bid, "bids: BID")
         facts = [
             {"version": version, "fact": type(fact).__name__, "at": utc_text(fact.at), "by": by}
             | ({"reason": fact.reason} if isinstance(fact, WITH_REASON) else {})
@@ -174,7 +174,7 @@ def _act(context: typer.Context, bid: str, action: Action, said: Said) -> None:
     """Do something with a bid, and say who did what and what comes next."""
     shared: Context = context.obj
     with shared.workflow(acting=True) as (_, workflow):
-        before = _the(workflow, bid)
+        before = the_opportunity(workflow.store, bid, "bids: BID")
         after = action(workflow, before)
         body = _summary(after, workflow)
         line = said(workflow, before, after)
@@ -192,15 +192,6 @@ def _offer(draft: Draft | None) -> str:
         return "no draft"
     levels = _kws(list(draft.offered_kw))
     return f"draft {draft.version} ({levels} kW at GBP {draft.utilisation_gbp_per_mwh}/MWh)"
-
-
-def _the(workflow: Workflow, name: str) -> Opportunity:
-    ids = workflow.store.journal.ids()
-    found = [one for one in ids if one == name] or [one for one in ids if name in one]
-    if len(found) != 1:
-        allowed = f"a name that fits one bid; it fits {', '.join(found[:3]) or 'none'}"
-        raise BadMessage(Fault("bids: BID", name, allowed))
-    return workflow.store.journal.opportunity(found[0])
 
 
 def _digest(opportunity: Opportunity, seen: str) -> str:

@@ -16,7 +16,8 @@ from aggregator.clock import RealClock
 from aggregator.clock_file import read_clock
 from aggregator.commands.database import opened
 from aggregator.config import Settings, read_settings
-from aggregator.model.errors import Fault, short
+from aggregator.model.errors import BadMessage, Fault, short
+from aggregator.model.opportunity import Opportunity
 from aggregator.store import Store
 from aggregator.takeover import Timekeeping, must_keep_time
 from aggregator.wiring import workflow_of
@@ -78,6 +79,20 @@ class Context:
         """Return a console for tables: stdout, or stderr where stdout is for JSON."""
         console = Console(stderr=self.as_json)
         return console if console.is_terminal else Console(stderr=self.as_json, width=WIDE)
+
+
+def the_opportunity(store: Store, name: str, where: str) -> Opportunity:
+    """Return the opportunity whose id is ``name``, or the only one whose id has it as a part.
+
+    Raises:
+        BadMessage: If none fits, or more than one.
+    """
+    ids = store.journal.ids()
+    found = [one for one in ids if one == name] or [one for one in ids if name in one]
+    if len(found) != 1:
+        allowed = f"a name that fits one bid; it fits {', '.join(found[:3]) or 'none'}"
+        raise BadMessage(Fault(where, name, allowed))
+    return store.journal.opportunity(found[0])
 
 
 def to_json(body: Mapping[str, object]) -> str:

@@ -13,19 +13,25 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
-from aggregator.commands.context import Context
+from aggregator.commands.context import Context, the_opportunity
+from aggregator.commands.explain_text import details, in_words
 from aggregator.dispatch_check import Checked, Totals, check_dispatches, odd_by_rule
+from aggregator.explaining import explain
 from aggregator.files.dispatches import Odd, read_dispatches
+from aggregator.lookback import known
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.money import pounds
-from aggregator.model.opportunity import Stage
-from aggregator.model.time import parse_instant
+from aggregator.model.opportunity import Opportunity, Stage
+from aggregator.model.time import LONDON, Interval, parse_instant, settlement_period, utc_text
 from aggregator.reports import PARQUET_FILE, write_book
-from aggregator.settling import make_book, settle_opportunity
+from aggregator.settlement import settled_periods
+from aggregator.settling import baseline_behind, make_book, settle_opportunity, work_out
 from aggregator.workflow import fleets_of
 
 SETTLEABLE = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
 
+
+MOST_NAMED = 6
 
 MOST_SHOWN = 3
 """Odd lines of a rule that are told one by one to people; with ``--json`` all of them are."""
@@ -69,7 +75,7 @@ def settle_command(
     first, last = _day("--from", start), _day("--to", end)
     if first >= last:
         raise BadMessage(Fault("settle: --to", end, f"a date after {start}"))
-    known_at = _instant(as_known_at)
+    known_at = _instant("settle", as_known_at)
     with shared.workflow() as (settings, workflow):
         if zone is not None and zone not in settings.fleet.zones:
             raise BadMessage(Fault("settle: --zone", zone, f"one of {', '.join(settings.fleet.zones)}"))
@@ -87,6 +93,60 @@ def settle_command(
         f" {book.totals['instructed_kwh']} kWh, GBP {book.totals['amount_gbp']:.2f}; see {out}/statement.html"
     )
     shared.answer(body, "\n".join([text, *(f"not written: {one}" for one in lacking)]))
+
+
+@group.command("explain")
+def explain_command(
+    context: typer.Context,
+    event: Annotated[
+        str, typer.Argument(metavar="EVENT", help="Opportunity id, or a part that only it has.")
+    ],
+    half_hour: Annotated[
+        str | None,
+        typer.Argument(metavar="[HALF-HOUR]", help="Settlement period, London time or instant: 35, 17:00."),
+    ] = None,
+    car: Annotated[str | None, typer.Argument(metavar="[CAR]", help="Whose registers to show.")] = None,
+    as_known_at: Annotated[str | None, typer.Option(help="Only what was learnt by then.")] = None,
+) -> None:
+    """Walk a figure of the statement back to registers, baseline, orders, rule and price."""
+    shared: Context = context.obj
+    known_at = _instant("settle explain", as_known_at)
+    with shared.workflow() as (settings, workflow):
+        store = workflow.store
+        one = the_opportunity(store, event, "settle explain: EVENT")
+        one = one if known_at is None else known(store, one, known_at)
+        if one.award is None and not one.orders:
+            raise BadMessage(Fault("settle explain: EVENT", event, "one that was awarded or ordered"))
+        wanted = () if half_hour is None else (_the_half_hour(one, half_hour),)
+        product, fleets = settings.products[one.product_id], fleets_of(store)
+        worked = work_out(store, one, product, fleets, known_at)
+        if car is not None and car not in worked.cars:
+            raise BadMessage(
+                Fault(
+                    "settle explain: CAR",
+                    car,
+                    f"a car of {one.zone}: {', '.join(worked.cars[:MOST_NAMED])}, ...",
+                )
+            )
+        base = baseline_behind(store, worked, product, fleets, known_at)
+    found = explain(worked, product, base, wanted)
+    shared.answer(details(found, car), "\n".join(in_words(found, car)))
+
+
+def _the_half_hour(one: Opportunity, text: str) -> Interval:
+    """Return the half-hour of an opportunity that a text names."""
+    named: dict[str, list[Interval]] = {}
+    for period in settled_periods(one):
+        local = period.start.astimezone(LONDON)
+        number = settlement_period(period.start)[1]
+        for name in (str(number), f"{local:%H:%M}", local.isoformat(), utc_text(period.start)):
+            named.setdefault(name, []).append(period)
+    found = named.get(text, [])
+    if len(found) != 1:
+        times = [name for name in named if ":" in name and len(name) == len("17:00")]
+        allowed = f"one of {', '.join(times[:MOST_NAMED])}, or a settlement period or instant of the window"
+        raise BadMessage(Fault("settle explain: HALF-HOUR", text, allowed))
+    return found[0]
 
 
 @group.command("check-dispatches")
@@ -179,11 +239,11 @@ def _day(option: str, text: str) -> date:
         raise BadMessage(Fault(f"settle: {option}", text, "a date, 2025-01-15")) from None
 
 
-def _instant(text: str | None) -> datetime | None:
+def _instant(command: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
         return parse_instant(text)
     except ValueError:
         allowed = "an instant with a zone, 2025-01-15T17:00:00Z"
-        raise BadMessage(Fault("settle: --as-known-at", text, allowed)) from None
+        raise BadMessage(Fault(f"{command}: --as-known-at", text, allowed)) from None

@@ -50,10 +50,11 @@ class Statements:
         with reading(self._engine) as connection:
             return _latest(connection, name)
 
-    def all(self) -> list[StoredStatement]:
-        """Return every version of every statement, by name and version."""
+    def all(self, name: str | None = None) -> list[StoredStatement]:
+        """Return every version of every statement, or of one, by name and version."""
+        query = select(STATEMENTS) if name is None else select(STATEMENTS).where(STATEMENTS.c.name == name)
         with reading(self._engine) as connection:
-            found = [_statement(row) for row in connection.execute(select(STATEMENTS))]
+            found = [_statement(row) for row in connection.execute(query)]
         return sorted(found, key=lambda one: (one.name, one.version))
 
 

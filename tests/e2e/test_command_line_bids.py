@@ -372,3 +372,16 @@ def test_a_port_in_use_is_named(capsys, taken):
     fleet = ["--fleet", DATA / "fleet.csv", "--sessions", DATA / "sessions.csv", "--out", "o2"]
     assert in_use in only_line(capsys, "simulate", "fleet", *fleet, "--listen", taken)
     assert not Path("o2").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["nothing"], "settle explain: EVENT: 'nothing'"),
+        (["nothing", "--as-known-at", "soon"], "settle explain: --as-known-at: 'soon'"),
+        ([], "EVENT"),
+    ],
+)
+def test_what_is_no_event_is_not_explained(capsys, words, part):
+    done(capsys, "fleet", "import", "fleet.toml")
+    assert part in only_line(capsys, "settle", "explain", *words)

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aggregator.intake import take
+from aggregator.ordered import instructed_wh
 from aggregator.ports import Opt
-from aggregator.settlement import instructed_wh
 from aggregator.store import open_store
 from tests.builders import EVENING, NOON, SLOTS, VTN, ZONE, a_product, an_order_call, cancelled, some_steps
 from tests.fakes.clock import FakeClock

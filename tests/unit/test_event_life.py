@@ -10,9 +10,9 @@ from aggregator.intake import take
 from aggregator.model.market import OrderMode
 from aggregator.model.opportunity import InstructionCancelled, Stage
 from aggregator.model.time import HALF_HOUR, Interval
+from aggregator.ordered import instructed_wh
 from aggregator.ports import Opt
 from aggregator.rehearsals import Rehearsals
-from aggregator.settlement import instructed_wh
 from aggregator.store import open_store
 from tests.builders import (
     EVENING,

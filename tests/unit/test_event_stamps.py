@@ -8,8 +8,8 @@ import pytest
 from aggregator.intake import take
 from aggregator.model.opportunity import Stage
 from aggregator.model.time import Interval
+from aggregator.ordered import instructed_wh
 from aggregator.ports import Opt
-from aggregator.settlement import instructed_wh
 from aggregator.store import open_store
 from tests.builders import (
     EVENING,

@@ -15,8 +15,9 @@ from aggregator.model.errors import RuleViolation
 from aggregator.model.fleet import ExportSource, Fleet
 from aggregator.model.market import Direction
 from aggregator.model.opportunity import OptedOut, Stage
+from aggregator.ordered import instructed_wh
 from aggregator.ports import Decision, Opt, OptOut
-from aggregator.settlement import instructed_wh, settle
+from aggregator.settlement import settle
 from aggregator.store import open_store
 from dispatch.controller import Controller
 from tests.builders import (

@@ -15,7 +15,8 @@ from aggregator.model.opportunity import (
     replay,
 )
 from aggregator.model.time import HALF_HOUR, Interval
-from aggregator.settlement import MEASURED, NOT_NOMINATED, Metered, instructed_wh, metered, settle
+from aggregator.ordered import instructed_wh
+from aggregator.settlement import MEASURED, NOT_NOMINATED, Metered, metered, settle
 from tests.builders import (
     EVENING,
     NOON,

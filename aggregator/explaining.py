@@ -1,0 +1,145 @@
+"""One figure of a statement, walked back to orders, nomination or baseline days, registers, rule and price.
+
+Nothing is worked out in another way here: the statement is made again as the settlement job makes it, and
+what it was made from is laid out beside it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from aggregator.baselines import Baseline
+from aggregator.model.market import Nomination, Product
+from aggregator.model.metering import Reading
+from aggregator.model.time import Interval
+from aggregator.ordered import OrderedPart, ordered_parts
+from aggregator.settlement import Line, Metered, metered, settled_periods, shares_gbp
+from aggregator.settling import Worked
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """What is known of a charger's registers at one end of a half-hour.
+
+    Attributes:
+        at: The boundary.
+        before: The last reading at or before it; None where there is none.
+        after: The first one at or after it; the same where one was taken just then.
+    """
+
+    at: datetime
+    before: Reading | None
+    after: Reading | None
+
+    @property
+    def rule(self) -> str:
+        """How the registers at the boundary were found."""
+        if self.before is not None and self.before is self.after:
+            return "read"
+        if self.before is None or self.after is None:
+            return "held"
+        still = (self.before.import_wh, self.before.export_wh) == (self.after.import_wh, self.after.export_wh)
+        return "unmoved" if still else "interpolated"
+
+
+@dataclass(frozen=True, slots=True)
+class CarStep:
+    """One charger's part in a half-hour.
+
+    Attributes:
+        car_id: Whose.
+        metered: Its net export; None where it has no register.
+        start: Its registers at the start.
+        end: Its registers at the end.
+        share_wh: Its share of what the zone delivered. [Wh]
+        share_gbp: Its share of the amount. [GBP]
+    """
+
+    car_id: str
+    metered: Metered | None
+    start: Boundary
+    end: Boundary
+    share_wh: int
+    share_gbp: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One line of a statement and what it was made from.
+
+    Attributes:
+        line: The line.
+        nominated: What was frozen for the half-hour; None where nothing was.
+        parts: What was ordered in it.
+        cars: The zone's cars.
+    """
+
+    line: Line
+    nominated: Nomination | None
+    parts: tuple[OrderedPart, ...]
+    cars: tuple[CarStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A statement laid out.
+
+    Attributes:
+        worked: The statement and its inputs.
+        product: Its rules.
+        baseline: What it was measured against, with the days it was made from.
+        lines: Those asked for.
+    """
+
+    worked: Worked
+    product: Product
+    baseline: Baseline
+    lines: tuple[Explained, ...]
+
+
+def explain(
+    worked: Worked, product: Product, baseline: Baseline, wanted: Sequence[Interval] = ()
+) -> Explanation:
+    """Lay a statement out.
+
+    Args:
+        worked: The statement.
+        product: Its rules.
+        baseline: What it was measured against.
+        wanted: Half-hours to lay out; all without any.
+    """
+    meters = metered(worked.readings, settled_periods(worked.opportunity))
+    lines = [line for line in worked.statement.lines if not wanted or line.period in wanted]
+    explained = tuple(_explained(worked, product, line, meters[line.period]) for line in lines)
+    return Explanation(worked, product, baseline, explained)
+
+
+def _explained(worked: Worked, product: Product, line: Line, meters: Sequence[Metered]) -> Explained:
+    found = {one.charger_id: one for one in meters}
+    wh, gbp = dict(line.shares_wh), shares_gbp(line, worked.cars)
+    return Explained(
+        line,
+        worked.nominations.get(line.period),
+        ordered_parts(worked.opportunity, product, line.baseline_export_wh, line.period),
+        tuple(_steps(worked, line.period, found, wh, gbp)),
+    )
+
+
+def _steps(
+    worked: Worked,
+    period: Interval,
+    meters: Mapping[str, Metered],
+    share_wh: Mapping[str, int],
+    share_gbp: Mapping[str, Decimal],
+) -> Iterator[CarStep]:
+    for charger, car in sorted(worked.car_of.items(), key=lambda one: one[1]):
+        known = worked.readings.get(charger, ())
+        start, end = (_boundary(known, at) for at in (period.start, period.end))
+        yield CarStep(car, meters.get(charger), start, end, share_wh.get(car, 0), share_gbp[car])
+
+
+def _boundary(known: Sequence[Reading], at: datetime) -> Boundary:
+    before = [one for one in known if one.measured_at <= at]
+    after = [one for one in known if one.measured_at >= at]
+    return Boundary(at, before[-1] if before else None, after[0] if after else None)

@@ -1,0 +1,82 @@
+"""What was ordered in a half-hour, version by version of each order.
+
+An order's amendment or cancellation counts from the platform's own stamp, to the second.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+from aggregator.model.market import Instruction, Product
+from aggregator.model.opportunity import Opportunity
+from aggregator.model.time import Interval
+
+WH_PER_KWH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedPart:
+    """Part of a half-hour in which one version of one order is served.
+
+    Attributes:
+        span: When.
+        kw: Change to the nomination in the product's direction, at least 0. [kW]
+        instruction: The order's version.
+    """
+
+    span: Interval
+    kw: float
+    instruction: Instruction
+
+    @property
+    def kwh(self) -> float:
+        """Energy ordered. [kWh]"""
+        return self.kw * self.span.hours
+
+
+def instructed_wh(opportunity: Opportunity, product: Product, nominated_wh: int, period: Interval) -> int:
+    """Return the energy ordered in a half-hour in the product's direction, at least 0. [Wh]"""
+    parts = ordered_parts(opportunity, product, nominated_wh, period)
+    return round(sum((part.kwh for part in parts), 0.0) * WH_PER_KWH)
+
+
+def ordered_parts(
+    opportunity: Opportunity, product: Product, nominated_wh: int, period: Interval
+) -> tuple[OrderedPart, ...]:
+    """Return what is ordered in the parts of a half-hour, in order.
+
+    Each version of an order holds from when its fact says to the next version or the cancellation. A
+    set-point or a multiple is read as a change to the nomination. Where orders of one opportunity overlap,
+    the one that is served counts; those of different opportunities are settled each on its own.
+    """
+    nominated_kw = nominated_wh / WH_PER_KWH / period.hours
+    pieces = [
+        (part, change.instruction, change.instruction.change_kw(step.value, nominated_kw))
+        for n, change in enumerate(opportunity.orders)
+        if change.instruction is not None
+        for step in change.instruction.steps
+        if (part := _part_in_force(step.interval, change.at, _replaced_at(opportunity, n), period))
+    ]
+    bounds = sorted({bound for part, _, _ in pieces for bound in (part.start, part.end)})
+    found = []
+    for start, end in pairwise(bounds):
+        served = [(order, kw) for part, order, kw in reversed(pieces) if start in part]
+        if served:
+            order, kw = max(served, key=lambda one: one[0].rank)
+            found.append(OrderedPart(Interval(start, end), max(0.0, product.direction.sign * kw), order))
+    return tuple(found)
+
+
+def _replaced_at(opportunity: Opportunity, index: int) -> datetime | None:
+    """Return when the next version of the same order event came, None for the last one."""
+    event_id = opportunity.orders[index].key.event_id
+    later = opportunity.orders[index + 1 :]
+    return next((change.at for change in later if change.key.event_id == event_id), None)
+
+
+def _part_in_force(
+    step: Interval, since: datetime, until: datetime | None, period: Interval
+) -> Interval | None:
+    start = max(step.start, since, period.start)
+    end = min(step.end, period.end, until or period.end)
+    return Interval(start, end) if start < end else None
