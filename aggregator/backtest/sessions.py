@@ -1,6 +1,6 @@
 """Recorded home charging sessions, as stays of cars that the backtest can move in time.
 
-Stamps without a zone are local times of one stated zone. A stay is what the record says or nothing: one that
+Stamps without an offset are local times of one stated zone; with one they are instants. A stay is what the record says or nothing: one that
 never ended, ends before it begins, overlaps another of the same user or stands twice is left out and told.
 """
 
@@ -19,6 +19,7 @@ USERS = "users_predicted.csv"
 COLUMNS = ("location", "user_id", "session_id", "plugin_time", "plugout_time", "energy_session")
 USER_COLUMNS = ("user_id", "battery_capacity")
 LARGEST_KWH = 1000.0
+OLDEST_YEAR, LATEST_YEAR = 1990, 2100
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +109,16 @@ def _session(row: Row, zone: ZoneInfo) -> Recorded:
 
 
 def _local(row: Row, column: str, zone: ZoneInfo) -> datetime:
-    """Return a wall time of ``zone`` that clocks there have shown."""
+    """Return a wall time of ``zone`` that clocks there have shown, from one, or from an instant."""
     value = row.text(column)
     try:
         stamp = datetime.fromisoformat(value)
     except ValueError:
         raise Unusable(column, value, "a time YYYY-MM-DD hh:mm:ss") from None
+    if not OLDEST_YEAR <= stamp.year <= LATEST_YEAR:
+        raise Unusable(column, value, f"a time of the years {OLDEST_YEAR} to {LATEST_YEAR}")
     if stamp.tzinfo is not None:
-        local = stamp.astimezone(zone)
-        if local.utcoffset() != stamp.utcoffset():
-            raise Unusable(column, value, f"a time of {zone.key}, or without an offset")
-        return local.replace(tzinfo=None)
+        return stamp.astimezone(zone).replace(tzinfo=None)
     shown = stamp.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None)
     if shown != stamp:
         raise Unusable(column, value, f"a time that clocks in {zone.key} have shown")

@@ -50,11 +50,8 @@ def reasons(left_out):
         ("A,ann,2,2019-11-04 20:00:00,2019-11-05 08:00:00,,1", "plugin_time", "2019-11-04 20:00:00"),
         ("A,ann,1,2019-11-06 16:00:00,2019-11-07 16:00:00,,1", "session_id", "1"),
         ("A,ann,2,2019-03-31 01:30:00,2019-03-31 16:00:00,,1", "plugin_time", "2019-03-31 01:30:00"),
-        (
-            "A,ann,2,2019-11-06T16:00:00+05:00,2019-11-07T16:00:00,,1",
-            "plugin_time",
-            "2019-11-06T16:00:00+05:00",
-        ),
+        ("A,ann,2,9999-12-30 16:00:00,9999-12-31 16:00:00,,1", "plugin_time", "9999-12-30 16:00:00"),
+        ("A,ann,2,0001-01-01 16:00:00,2019-11-07 16:00:00,,1", "plugin_time", "0001-01-01 16:00:00"),
         ("A,ann,2,yesterday,2019-11-07 16:00:00,,1", "plugin_time", "yesterday"),
         ("A,ann,2,2019-11-06 16:00:00,2019-11-07 16:00:00,,-1", "energy_session", "-1"),
         ("A,ann,2,2019-11-06 16:00:00,2019-11-07 16:00:00,,nan", "energy_session", "nan"),
@@ -80,8 +77,9 @@ def test_other_order_other_columns_quotes_mark_and_line_ends(tmp_path):
     ]
 
 
-def test_a_stamp_with_the_zones_own_offset_is_taken(tmp_path):
-    text = SESSIONS + "A,ann,1,2019-07-01T16:00:00+01:00,2019-07-02 07:00:00,,1\n"
+@pytest.mark.parametrize("stamp", ["16:00:00+01:00", "15:00:00Z", "20:00:00+05:00"])
+def test_a_stamp_with_an_offset_is_an_instant(tmp_path, stamp):
+    text = SESSIONS + f"A,ann,1,2019-07-01T{stamp},2019-07-02 07:00:00,,1\n"
     assert sessions_from(tmp_path, text).sessions[0].start == at(date(2019, 7, 1), 16)
 
 
