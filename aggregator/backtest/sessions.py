@@ -1,7 +1,8 @@
 """Recorded home charging sessions, as stays of cars that the backtest can move in time.
 
-Stamps without an offset are local times of one stated zone; with one they are instants. A stay is what the record says or nothing: one that
-never ended, ends before it begins, overlaps another of the same user or stands twice is left out and told.
+Stamps without an offset are local times of one stated zone; with one they are instants. A stay is what the
+record says or nothing: one that never ended, ends before it begins, overlaps another of the same user or
+stands twice is left out and told.
 """
 
 from collections import defaultdict
