@@ -11,8 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
+
 from aggregator.baselines import Baseline
 from aggregator.lookback import DELIVERED_STAGES, Lookback, facts_of, known
+from aggregator.model.errors import RuleViolation
 from aggregator.model.fleet import Fleets
 from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
@@ -49,6 +52,8 @@ AROUND = timedelta(hours=1)
 """Readings this far around a window are looked at, to interpolate a boundary that has none."""
 
 WH_PER_KWH = 1000.0
+ATTEMPTS = 3
+"""At one statement, where two runs of the job get in each other's way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,9 @@ class Worked:
     def cars(self) -> tuple[str, ...]:
         """The zone's cars, by id."""
         return tuple(sorted(self.car_of.values()))
+
+
+NONE_YET: Mapping[str, Worked] = {}
 
 
 def work_out(
@@ -169,8 +177,21 @@ def registers(
     return dict(sorted(found.items()))
 
 
+@retry(retry=retry_if_exception_type(RuleViolation), stop=stop_after_attempt(ATTEMPTS), reraise=True)
+def settle_named(workflow: Workflow, fleets: Fleets, name: str) -> Worked:
+    """Settle one opportunity and return its statement; where another run was faster, look at it again."""
+    one = workflow.store.journal.opportunity(name)
+    worked = work_out(workflow.store, one, workflow.products[one.product_id], fleets)
+    settle_opportunity(workflow, one, fleets, None, worked)
+    return worked
+
+
 def settle_opportunity(
-    workflow: Workflow, opportunity: Opportunity, fleets: Fleets, request: ReportRequest | None
+    workflow: Workflow,
+    opportunity: Opportunity,
+    fleets: Fleets,
+    request: ReportRequest | None,
+    worked: Worked | None = None,
 ) -> Opportunity:
     """Record the statement of a delivered opportunity and queue its report; nothing new, nothing done.
 
@@ -179,9 +200,10 @@ def settle_opportunity(
         opportunity: At least delivered.
         fleets: Whose cars, at any time.
         request: The platform's standing request for settlement reports; None where it made none.
+        worked: The statement, where it has just been worked out.
     """
     product = workflow.products[opportunity.product_id]
-    worked = work_out(workflow.store, opportunity, product, fleets)
+    worked = worked or work_out(workflow.store, opportunity, product, fleets)
     known = workflow.store.statements.latest(opportunity.opportunity_id)
     if known is not None and known.digest == worked.digest:
         return opportunity
@@ -223,16 +245,27 @@ def versions_of(
     opportunity: Opportunity,
     product: Product,
     fleets: Fleets,
+    latest: Worked,
     as_known_at: datetime | None = None,
 ) -> Iterator[Version]:
-    """Yield each version of a statement, made again from what was known when it was made."""
+    """Yield each version of a statement, made again from what was known when it was made.
+
+    Args:
+        store: Where facts and registers are.
+        opportunity: Whose.
+        product: Its rules.
+        fleets: Whose cars.
+        latest: The statement as known now, which the last version mostly is.
+        as_known_at: Versions made later are left out.
+    """
     name = opportunity.opportunity_id
     reasons = {one.version: one.reason for one in store.statements.all(name)}
     before: Statement | None = None
     for at, fact in _settled(store, name):
         if as_known_at is not None and at > as_known_at:
             return
-        worked = work_out(store, known(store, opportunity, at), product, fleets, at)
+        same = fact.digest == latest.digest
+        worked = latest if same else work_out(store, known(store, opportunity, at), product, fleets, at)
         yield Version(
             name,
             fact.statement_version,
@@ -254,11 +287,13 @@ def make_book(
     end: date,
     zone: str | None = None,
     as_known_at: datetime | None = None,
+    worked_out: Mapping[str, Worked] = NONE_YET,
 ) -> StatementBook:
     """Return the statement of all half-hours whose London date lies in ``start`` to ``end``, end excluded.
 
     What has been delivered has rows. With ``as_known_at`` they say what was known of it then, its orders,
     award and nomination included: where there was neither an award nor an order yet, there are no rows.
+    ``worked_out`` are statements as known now, by opportunity, that need not be worked out again.
     """
     span = Interval(
         datetime.combine(start, datetime.min.time(), LONDON),
@@ -275,8 +310,9 @@ def make_book(
         if opportunity.window.overlap(span) is None:
             continue
         product = products[opportunity.product_id]
-        worked = work_out(store, opportunity, product, fleets, as_known_at)
-        versions += versions_of(store, opportunity, product, fleets, as_known_at)
+        done = worked_out.get(opportunity.opportunity_id)
+        worked = done or work_out(store, opportunity, product, fleets, as_known_at)
+        versions += versions_of(store, opportunity, product, fleets, worked, as_known_at)
         rows += [
             StatementRow(line, opportunity.statement_version, worked.cars)
             for line in worked.statement.lines

@@ -1,7 +1,7 @@
 """``flexloop settle``: the settlement job, and what is checked beside it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
 from rich.table import Table
 from typer.core import TyperGroup
 
@@ -20,13 +21,14 @@ from aggregator.explaining import explain
 from aggregator.files.dispatches import Odd, read_dispatches
 from aggregator.lookback import known
 from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.fleet import Fleets
 from aggregator.model.money import pounds
 from aggregator.model.opportunity import Opportunity, Stage
-from aggregator.model.time import LONDON, Interval, parse_instant, settlement_period, utc_text
+from aggregator.model.time import LONDON, Interval, local_day, parse_instant, settlement_period, utc_text
 from aggregator.reports import PARQUET_FILE, write_book
 from aggregator.settlement import settled_periods
-from aggregator.settling import baseline_behind, make_book, settle_opportunity, work_out
-from aggregator.workflow import fleets_of
+from aggregator.settling import Worked, baseline_behind, make_book, settle_named, work_out
+from aggregator.workflow import Workflow, fleets_of
 
 SETTLEABLE = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
 
@@ -80,11 +82,8 @@ def settle_command(
         if zone is not None and zone not in settings.fleet.zones:
             raise BadMessage(Fault("settle: --zone", zone, f"one of {', '.join(settings.fleet.zones)}"))
         fleets = fleets_of(workflow.store)
-        if known_at is None:
-            for opportunity in workflow.store.journal.find(zone=zone, stages=SETTLEABLE):
-                if opportunity.award is not None or opportunity.orders:
-                    settle_opportunity(workflow, opportunity, fleets, None)
-        book = make_book(workflow.store, settings.products, fleets, first, last, zone, known_at)
+        done = _settled(workflow, fleets, _span(first, last), zone) if known_at is None else {}
+        book = make_book(workflow.store, settings.products, fleets, first, last, zone, known_at, done)
     digests = write_book(book, out)
     lacking = [] if PARQUET_FILE in digests else [f"{PARQUET_FILE}: needs pip install 'flexloop[parquet]'"]
     body = {"rows": len(book.rows), "totals": book.totals, "files": digests, "not_written": lacking}
@@ -93,6 +92,15 @@ def settle_command(
         f" {book.totals['instructed_kwh']} kWh, GBP {book.totals['amount_gbp']:.2f}; see {out}/statement.html"
     )
     shared.answer(body, "\n".join([text, *(f"not written: {one}" for one in lacking)]))
+
+
+def _settled(workflow: Workflow, fleets: Fleets, span: Interval, zone: str | None) -> dict[str, Worked]:
+    """Settle what was delivered in a span, and return the statements by opportunity, without registers."""
+    found = workflow.store.journal.find(zone=zone, stages=SETTLEABLE, overlapping=span)
+    names = [one.opportunity_id for one in found if one.award is not None or one.orders]
+    console = Console(stderr=True)
+    bar = track(names, "settling", console=console, transient=True, disable=not console.is_terminal)
+    return {name: replace(settle_named(workflow, fleets, name), readings={}) for name in bar}
 
 
 @group.command("explain")
@@ -230,6 +238,10 @@ def _first_of_each(odd: Sequence[Odd]) -> Iterator[str]:
         yield f"  {rule}: {count:,}"
         some = [one for one in odd if one.rule == rule][:MOST_SHOWN]
         yield from (f"    line {one.line}: {one.detail}" for one in some)
+
+
+def _span(first: date, last: date) -> Interval:
+    return Interval(local_day(first).start, local_day(last).start)
 
 
 def _day(option: str, text: str) -> date:

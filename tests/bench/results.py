@@ -18,7 +18,7 @@ KIB_PER_MIB = 1024
 
 NOTES = """\
 Bids' budgets stand beside table and LP; the base plans before them are a row of their own and come on top.
-The month's settlement is computed, not run; its memory is not measured. A split has its cars in columns.
+The month's settlement is a run of the job. A split has its cars in columns.
 Maximum flow stands beside the split only where scipy is installed, which nothing here needs.
 
 Not measured here: PostgreSQL, calibration

@@ -1,71 +1,169 @@
-"""Settlement of one opportunity, from registers every 60 s to the statement's digest."""
+"""Settlement of one opportunity, and of a whole month: from registers every 60 s to the statement's files."""
 
+import resource
 from collections.abc import Iterator
-from datetime import timedelta
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
 
-from aggregator.model.fleet import Fleets
+from aggregator.model.fleet import Fleet, Fleets
 from aggregator.model.metering import Reading
 from aggregator.model.opportunity import (
     Approved,
     Awarded,
+    DeliveryEnded,
+    DeliveryStarted,
     Instructed,
-    Opportunity,
     Proposed,
     Received,
+    Submitted,
     replay,
 )
-from aggregator.settling import work_out
-from aggregator.store import Store
+from aggregator.model.time import HALF_HOUR, Interval
+from aggregator.reports import write_book
+from aggregator.settling import make_book, settle_opportunity, work_out
+from aggregator.store import Store, open_store
+from aggregator.workflow import Desk, Workflow, fleets_of
 from tests.bench.measure import Row, median_ms
 from tests.builders import (
-    EVENING,
-    NOON,
-    SLOTS,
+    PRODUCT,
+    ZONE,
+    a_car,
+    a_charger,
     a_draft,
     a_fleet,
     a_nomination,
     a_product,
     a_requirement,
+    a_site,
     an_award,
+    an_event_key,
     an_instruction,
+    some_steps,
 )
+from tests.fakes.clock import FakeClock
 
 CARS = 45
-OPPORTUNITIES_A_MONTH = 3 * 30
-"""135 cars in three zones of 45, an event in each on every day."""
-
-MONTH_S = 20.0
-LEAD, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+ZONES = ("EAST", "NORTH", "WEST")
+MONTH = date(2025, 1, 1), date(2025, 2, 1)
+MONTH_S, MONTH_MIB = 20.0, 500.0
+KIB_PER_MIB = 1024
+MINUTE, ONE_DAY = timedelta(minutes=1), timedelta(days=1)
+WINDOW_FROM, WINDOW_UNTIL = timedelta(hours=17), timedelta(hours=19)
 
 
 def rows(store: Store) -> Iterator[Row]:
-    """Measure one opportunity; a month is that many times as much."""
-    fleets, opportunity = Fleets(((NOON, a_fleet(CARS)),)), _delivered()
-    minutes = (EVENING.end - EVENING.start + 2 * LEAD) // MINUTE
+    """Measure one opportunity, then the job of a month with an event in each zone on every day."""
+    yield from _one(store)
+    with TemporaryDirectory(prefix="flexloop-bench-") as folder:
+        url, out = f"sqlite:///{Path(folder) / 'month.db'}", Path(folder) / "statement"
+        count = _make_month(url)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+            seconds, mib = alone.submit(_settle_month, url, out).result()
+    days = (MONTH[1] - MONTH[0]).days
+    size = f"{CARS * len(ZONES)} cars, {days * len(ZONES)} events, {count:,} registers every 60 s, all files"
+    yield Row("settlement of a month", size, seconds, "s", 1, MONTH_S)
+    yield Row("settlement of a month, peak RSS", size, mib, "MiB", 1, MONTH_MIB)
+
+
+def _one(store: Store) -> Iterator[Row]:
+    fleets, day = Fleets(((_midnight(MONTH[0]), a_fleet(CARS)),)), MONTH[0]
     store.readings.add(
-        Reading(f"charger-{n}", at, at + timedelta(seconds=2), 100_000, 40 * minute)
-        for n in range(1, CARS + 1)
-        for minute in range(minutes)
-        for at in (EVENING.start - LEAD + minute * MINUTE,)
+        reading for number in range(1, CARS + 1) for reading in _registers(f"charger-{number}", day)
     )
-    store.nominations.freeze([a_nomination(period=slot) for slot in SLOTS])
-    size = f"{CARS} cars, {len(SLOTS)} half-hours, registers every 60 s"
-    one = median_ms(
+    store.nominations.freeze([a_nomination(period=slot) for slot in _window(day).slots(HALF_HOUR)])
+    opportunity = replay("opportunity-1", _facts(ZONE, day)[:-2])
+    size = f"{CARS} cars, 4 half-hours, registers every 60 s"
+    yield median_ms(
         "settlement of one opportunity", size, lambda: work_out(store, opportunity, a_product(), fleets)
     )
-    yield one
-    month_s = one.figure * OPPORTUNITIES_A_MONTH / 1e3
-    size = f"computed: {OPPORTUNITIES_A_MONTH} times the one above"
-    yield Row("settlement of a month, 135 cars", size, month_s, "s", one.runs, MONTH_S)
 
 
-def _delivered() -> Opportunity:
-    draft = a_draft()
-    facts = (
-        Received(NOON, a_requirement()),
-        Proposed(NOON, draft),
-        Approved(NOON, draft.digest, "bob"),
-        Awarded(NOON, an_award()),
-        Instructed(NOON, an_instruction()),
+def _make_month(url: str) -> int:
+    """Fill a store with a month of registers, nominations and events; return how many registers."""
+    cars = tuple(
+        a_car(
+            car_id=f"car-{zone}-{number}",
+            charger=a_charger(charger_id=f"charger-{zone}-{number}"),
+            site=a_site(site_id=f"home-{zone}-{number}", zone=zone),
+        )
+        for zone in ZONES
+        for number in range(CARS)
     )
-    return replay("opportunity-1", facts)
+    with open_store(url, create=True) as store:
+        store.fleet.replace(Fleet(cars, "f" * 64), _midnight(MONTH[0]) - ONE_DAY, "bench.toml")
+        day, count = MONTH[0], 0
+        while day < MONTH[1]:
+            count += store.readings.add(
+                reading for car in cars for reading in _registers(car.charger.charger_id, day)
+            )
+            for zone in ZONES:
+                facts = _facts(zone, day)
+                for version, fact in enumerate(facts):
+                    store.journal.append(
+                        f"{zone} {day}", fact, expected_version=version, by="bench", recorded_at=fact.at
+                    )
+                frozen_at = _window(day).start - ONE_DAY
+                slots = _window(day).slots(HALF_HOUR)
+                store.nominations.freeze(
+                    [a_nomination(zone=zone, period=slot, frozen_at=frozen_at) for slot in slots]
+                )
+            day += ONE_DAY
+    return count
+
+
+def _settle_month(url: str, out: Path) -> tuple[float, float]:
+    """Do the job in this process; return the wall seconds, and the most memory that was held. [s, MiB]"""
+    began = perf_counter()
+    with open_store(url, create=False) as store:
+        products, fleets = {PRODUCT: a_product()}, fleets_of(store)
+        clock = FakeClock(_midnight(MONTH[1]))
+        flow = Workflow(store, clock, products, Desk(True, frozenset(), frozenset(), ()))
+        done = {}
+        for opportunity in store.journal.find():
+            worked = work_out(store, opportunity, products[PRODUCT], fleets)
+            settle_opportunity(flow, opportunity, fleets, None, worked)
+            done[opportunity.opportunity_id] = replace(worked, readings={})
+        write_book(make_book(store, products, fleets, *MONTH, worked_out=done), out)
+    return perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
+
+
+def _facts(zone: str, day: date) -> tuple:
+    window, draft = _window(day), a_draft()
+    said = {"zone": zone, "window": window}
+    gate = window.start - ONE_DAY
+    order = an_instruction(
+        key=an_event_key(event_id=f"order {zone} {day}"),
+        zone=zone,
+        issued_at=gate,
+        steps=some_steps(30, 50, 50, 20, slots=window.slots(HALF_HOUR)),
+    )
+    return (
+        Received(gate, a_requirement(key=an_event_key(event_id=f"need {zone} {day}"), **said)),
+        Proposed(gate, draft),
+        Approved(gate, draft.digest, "bob"),
+        Submitted(gate, draft.report_id),
+        Awarded(gate, an_award(key=an_event_key(event_id=f"award {zone} {day}"), **said)),
+        Instructed(gate, order),
+        DeliveryStarted(window.start),
+        DeliveryEnded(window.end),
+    )
+
+
+def _registers(charger: str, day: date) -> Iterator[Reading]:
+    begins, days = _midnight(day), (day - MONTH[0]).days
+    for minute in range(24 * 60):
+        at = begins + minute * MINUTE
+        yield Reading(charger, at, at + MINUTE / 30, 100_000, 30 * (days * 24 * 60 + minute))
+
+
+def _window(day: date) -> Interval:
+    return Interval(_midnight(day) + WINDOW_FROM, _midnight(day) + WINDOW_UNTIL)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

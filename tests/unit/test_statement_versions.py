@@ -1,14 +1,17 @@
 """A late reading makes a new version that says why and what changed; each version comes out again."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from threading import Barrier
 
 import pytest
 
 from aggregator.explaining import explain
 from aggregator.reports import to_html, to_json
-from aggregator.settling import baseline_behind, settle_opportunity, work_out
+from aggregator.settling import baseline_behind, settle_named, settle_opportunity, work_out
+from aggregator.store import open_store
 from aggregator.workflow import fleets_of
 from tests.builders import EVENING, PRODUCT, SLOTS, a_product, a_reading
 from tests.fakes.clock import FakeClock
@@ -109,3 +112,19 @@ def test_a_register_between_readings_is_told_as_such(store):
 def readings_of(store):
     product, fleets = a_product(product_id=PRODUCT), fleets_of(store)
     return work_out(store, store.journal.opportunity("one"), product, fleets).readings["charger-1"]
+
+
+def test_two_runs_at_once_make_one_version(store, tmp_path):
+    """Each has a store of its own, as two processes would."""
+    ready = Barrier(2)
+
+    def run(_):
+        with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=False) as own:
+            flow, fleets = a_flow(own, FakeClock(SETTLED_AT)), fleets_of(own)
+            ready.wait(timeout=60)
+            return settle_named(flow, fleets, "one").digest
+
+    with ThreadPoolExecutor(2) as both:
+        assert len(set(both.map(run, range(2)))) == 1
+    assert [one.version for one in store.statements.all("one")] == [1]
+    assert store.journal.opportunity("one").statement_version == 1
