@@ -4,7 +4,7 @@ import numpy as np
 
 from aggregator.bidding.answer import BadScenario, Offer, Tranche
 from aggregator.bidding.problem import KW_PER_MW, FloatArray, Problem
-from aggregator.bidding.value import Bids, expected, margins_gbp, missing_kw, percentile, unmet_kw
+from aggregator.bidding.value import Bids, expected, margins_gbp, missing_kw, percentile
 
 TRANCHES = 4
 
@@ -48,14 +48,20 @@ def offers_of(
 
 
 def _tranches(problem: Problem, offered: Bids, q: int) -> tuple[Tranche, ...]:
-    """Return the marginal cost of a bid's parts, equal ones where ticks allow, the others' bids unchanged."""
+    """Return what a called MWh of each part of a bid must be paid so that the part earns nothing.
+
+    Parts are equal ones where ticks allow; the others' bids are unchanged. All that the margin counts is in
+    it: recharge and wear, export income, what is held back, what bad scenarios miss.
+    """
     line, top_kw = problem.lines[q], float(offered.bid_kw[q].max(initial=0.0))
     if top_kw <= 0.0:
         return ()
     levels = np.unique(np.ceil(np.linspace(0.0, top_kw, TRANCHES + 1) / line.tick_kw - _TIGHT) * line.tick_kw)
-    costs = [_cost_gbp(problem, _cut_to(offered, q, float(level))) for level in levels]
-    energy = [problem.slot_hours / KW_PER_MW * np.minimum(offered.bid_kw[q], level).sum() for level in levels]
-    marginal = np.diff(costs) / np.maximum(np.diff(energy), 1e-12)
+    cuts = [_cut_to(offered, q, float(level)) for level in levels]
+    margins = [expected(problem, margins_gbp(problem, cut)) for cut in cuts]
+    called_mwh = [line.award_probability * _mwh(problem, cut, q) for cut in cuts]
+    paid = line.utilisation_gbp_per_mwh + line.availability_gbp_per_mw_h
+    marginal = paid - np.diff(margins) / np.maximum(np.diff(called_mwh), 1e-12)
     return tuple(
         Tranche(min(float(level), top_kw), float(price))
         for level, price in zip(levels[1:], marginal, strict=True)
@@ -72,18 +78,8 @@ def _cut_to(offered: Bids, q: int, level_kw: float) -> Bids:
     return Bids(bid_kw, held_kw)
 
 
-def _cost_gbp(problem: Problem, bids: Bids) -> float:
-    """Return what delivering bids costs if all are called, the mean over scenarios. [GBP]"""
-    unmet = unmet_kw(problem, bids)
-    penalties = np.array([line.penalty_gbp_per_mwh for line in problem.lines])
-    delivered_kw = bids.bid_kw.sum() - unmet.sum(axis=1)
-    held = float((np.maximum(problem.base_gbp_per_mwh, 0.0) * bids.held_kw.sum(axis=0)).sum())
-    cost = problem.energy_cost_gbp_per_mwh * delivered_kw + unmet @ penalties + held
-    given_kw = problem.giving_kw(bids.held_kw.sum(axis=0)) + bids.bid_kw.sum(axis=0)
-    for tier in problem.tiers:
-        used_kwh = tier.reach.most_kwh(problem.slot_hours * given_kw)
-        cost = cost - tier.saving_gbp_per_mwh * used_kwh / problem.slot_hours
-    return problem.slot_hours / KW_PER_MW * float(problem.probability @ cost)
+def _mwh(problem: Problem, bids: Bids, q: int) -> float:
+    return problem.slot_hours / KW_PER_MW * float(bids.bid_kw[q].sum())
 
 
 def _binding(problem: Problem, relaxed: Bids, q: int) -> tuple[str, ...]:

@@ -165,10 +165,13 @@ class Problem:
         return tuple(int(q) for q in np.argsort(weight, kind="stable"))
 
     def unmet_gbp_per_mwh(self, line: Line) -> float:
-        """What an undelivered MWh of a called bid costs: what it would have earned at best, and penalty."""
+        """What an undelivered MWh of a called bid costs: what it would have earned at best, and penalty.
+
+        Where delivering loses more than the penalty is, it costs nothing: nobody misses a bid on purpose.
+        """
         spread = self.spread_gbp_per_mwh[line.bid_slots].max(initial=-np.inf)
         dearest = float(spread) if np.isfinite(spread) else 0.0
-        return line.utilisation_gbp_per_mwh + dearest + line.penalty_gbp_per_mwh
+        return max(0.0, line.utilisation_gbp_per_mwh + dearest + line.penalty_gbp_per_mwh)
 
     def held_gbp_per_mwh(self, line: Line) -> FloatArray:
         """What a MWh of base discharge held back for a line costs, shape (slots,).
@@ -240,10 +243,11 @@ def _why_not_line(problem: Problem, line: Line) -> str | None:
     if line.tick_kw <= 0.0 or line.min_kw < 0.0 or not 0.0 < line.factor <= 1.0:
         return "the tick must be above 0, the minimum at least 0, the factor above 0 and at most 1"
     at_stake = line.award_probability * line.penalty_gbp_per_mwh
-    if problem.cvar is None and at_stake <= line.availability_gbp_per_mw_h:
+    held_gbp = line.availability_gbp_per_mw_h
+    if problem.cvar is None and held_gbp > 0.0 and at_stake <= held_gbp:
         return (
             f"the penalty is too low: {at_stake:g} GBP/MWh expected for not delivering does not exceed "
-            f"{line.availability_gbp_per_mw_h:g} GBP/MW/h for holding, so that bidding more than there is "
+            f"{held_gbp:g} GBP/MW/h for holding, so that bidding more than there is "
             "would pay; raise penalty_gbp_per_mwh or set a CVaR limit"
         )
     return None

@@ -153,8 +153,37 @@ def test_renamed_energy_earns_the_price_instead_of_the_spread():
     assert worth_it.offered_kw.tolist() == [6.0]
     assert worth_it.kept_kw.tolist() == [0.0]
     assert worth_it.expected_margin_gbp == pytest.approx(0.003 * (30.0 - 20.0))
-    assert worth_it.offers[0].marginal_cost_gbp_per_mwh == pytest.approx(150.0)
+    assert worth_it.offers[0].marginal_cost_gbp_per_mwh == pytest.approx(20.0)
     assert proposed(a_problem(fleet, utilisation_gbp_per_mwh=19.0, **common)).is_zero
+
+
+@pytest.mark.parametrize("penalty", [0.0, 50.0])
+@pytest.mark.parametrize("spread", [-500.0, -320.0, -100.0])
+def test_where_delivering_loses_more_than_the_penalty_a_miss_earns_nothing(spread, penalty):
+    """Energy that must be bought back dearly: no bid, or one that earns; never a bid without end."""
+    fleet = a_fleet(3, cars=4, slots=2, scenarios=3)
+    terms = {"penalty_gbp_per_mwh": penalty, "availability_gbp_per_mw_h": 0.0}
+    bid = proposed(a_problem(fleet, spread_gbp_per_mwh=np.full(2, spread), **terms))
+    assert bid.is_zero == (300.0 + spread <= 0.0)
+    assert bid.expected_margin_gbp >= 0.0
+
+
+@FEW
+@given(seeds, st.booleans())
+def test_a_part_paid_its_marginal_cost_earns_nothing(seed, hold_back):
+    fleet = a_fleet(seed, cars=5, slots=3, scenarios=3)
+    base_kw = np.minimum(4.0, fleet.table[:, [1, 2, 4]].min(axis=0) / HOURS)
+    problem = a_problem(fleet, base_kw=base_kw, hold_back=hold_back, bid_shape=BidShape.FLAT, tick_kw=1.0)
+    bid = proposed(problem)
+    if bid.is_zero:
+        return
+    bids, line = Bids(bid.offers[0].offered_kw[None], bid.offers[0].held_kw[None]), problem.lines[0]
+    called_mwh = line.award_probability * HOURS * bids.bid_kw.sum() / 1000.0
+    costs = [tranche.marginal_gbp_per_mwh for tranche in bid.offers[0].tranches]
+    parts = np.diff([0.0, *(tranche.up_to_kw for tranche in bid.offers[0].tranches)])
+    mean = float(np.array(costs) @ parts) / parts.sum()
+    paid = line.utilisation_gbp_per_mwh + line.availability_gbp_per_mw_h
+    assert (paid - mean) * called_mwh == pytest.approx(bid.expected_margin_gbp, abs=1e-6)
 
 
 @pytest.mark.parametrize("shape", list(BidShape))
