@@ -68,17 +68,21 @@ def policy_figures(stories: Sequence[Story], policy: str) -> dict[str, object]:
     bids = [result for result in results if result.committed_kwh > 0.0]
     kept = Share(sum(result.ratio >= ENOUGH for result in bids), len(bids))
     whole = Share(sum(result.ratio >= WHOLE for result in bids), len(bids))
+    money = {
+        "revenue_gbp": _sum(results, lambda one: one.revenue_gbp),
+        "penalty_gbp": _sum(results, lambda one: one.penalty_gbp),
+        "energy_gbp": _sum(results, lambda one: one.energy_gbp),
+        "wear_gbp": _sum(results, lambda one: one.wear_gbp),
+    }
+    paid = money["penalty_gbp"] + money["energy_gbp"] + money["wear_gbp"]
     return {
         "bid_on": len(bids),
         "committed_kwh": _sum(results, lambda one: one.committed_kwh),
         "delivered_kwh": _sum(results, lambda one: one.delivered_kwh),
         "coverage_95": kept.body(),
         "coverage_100": whole.body(),
-        "revenue_gbp": _sum(results, lambda one: one.revenue_gbp),
-        "penalty_gbp": _sum(results, lambda one: one.penalty_gbp),
-        "energy_gbp": _sum(results, lambda one: one.energy_gbp),
-        "wear_gbp": _sum(results, lambda one: one.wear_gbp),
-        "net_gbp": _sum(results, lambda one: one.net_gbp),
+        **money,
+        "net_gbp": round(money["revenue_gbp"] - paid, 2) + 0.0,
     }
 
 

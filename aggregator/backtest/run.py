@@ -26,7 +26,7 @@ from aggregator.backtest.offers import Rules
 from aggregator.backtest.prices import Prices, read_prices
 from aggregator.backtest.sessions import SESSIONS, Record, read_record, sessions_file, users_file
 from aggregator.backtest.story import POLICIES, Fan, Lived, Story
-from aggregator.backtest.tables import LeftOut
+from aggregator.backtest.tables import MOST_TOLD, LeftOut
 from aggregator.backtest.world import World, make_world
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import LONDON
@@ -170,6 +170,7 @@ def _body(
             one.file: {"rows": sum(one.counts.values()), "why": dict(sorted(one.counts.items()))}
             for one in left_out
         },
+        "most_rows_told": MOST_TOLD,
         "left_out_rows": [row for one in left_out for row in one.told],
         "zones": {
             name: {"sites": list(world.locations[name]), "cars": len(world.drivers[name])}

@@ -146,7 +146,13 @@ def _capacities(path: Path, left_out: LeftOut) -> dict[str, float]:
     if not path.exists():
         return {}
 
+    seen: set[str] = set()
+
     def read(row: Row) -> tuple[str, float]:
-        return row.text("user_id"), row.number("battery_capacity", 0, LARGEST_KWH)
+        user = row.text("user_id")
+        if user in seen:
+            raise Unusable("user_id", user, "one row a user; the first one counts")
+        seen.add(user)
+        return user, row.number("battery_capacity", 0, LARGEST_KWH)
 
     return dict(usable(rows(path, USER_COLUMNS, left_out), read, left_out))
