@@ -132,22 +132,25 @@ def p3_boost(evidence: Evidence) -> Finding:
     checked, breaches = 0, []
     for car_id, states in evidence.states.items():
         known = list(boosts(evidence, car_id, states))
-        for now, before in zip(known[1:], known, strict=False):
+        for n, (before, now) in enumerate(itertools.pairwise(known), start=2):
             fleet = evidence.fleets.at(now.at)
             if not now.on or before.on or not now.judged or car_id not in fleet.by_id:
                 continue
             checked += 1
-            off_at = next((one.at for one in known if one.at > now.at and not one.on), None)
+            off_at = next((one.at for one in known[n:] if not one.on), None)
             during = [
                 point
                 for point in by_car[car_id]
                 if point.issued_at > now.at - cycle and (off_at is None or point.issued_at < off_at)
             ]
+            standing = [point for point in by_car[car_id] if point.issued_at <= now.at < point.expires_at][
+                -1:
+            ]
             obeyed = any(
                 point.purpose is Purpose.BOOST
                 and point.issued_at <= now.at + cycle
                 and -point.export_w >= _full_w(fleet, car_id)
-                for point in during
+                for point in standing + during
             )
             if not obeyed:
                 breaches.append(f"{car_id} was boosted at {utc_text(now.at)}, no full power within a cycle")

@@ -51,7 +51,7 @@ class Boosted:
     Attributes:
         at: When it was known: a report's arrival, or a word at the door.
         on: Whether it is boosted, and plugged in.
-        judged: Whether a car could be told within a cycle: it had been heard of lately, and stayed.
+        judged: Whether a car could be told within a cycle: it was heard of before and after, and stayed.
         at_door: Whether a word at the door made it so.
     """
 
@@ -78,7 +78,8 @@ def boosts(evidence: Evidence, car_id: str, states: Sequence[CarState]) -> Itera
         known_at = what.told_at if isinstance(what, Word) else what.received_at
         wish = wish_of(evidence.told.of(car_id, instant), charger, ANYTIME, instant)
         stays = not any(instant < at <= known_at + cycle for at in left_at)
-        judged = stays and instant - last.measured_at <= fresh
+        in_touch = any(known_at < state.received_at <= known_at + fresh for state in states)
+        judged = stays and instant - last.measured_at <= fresh and (in_touch or not at_door)
         yield Boosted(known_at, last.plugged and wish.boost, judged, at_door)
 
 

@@ -17,6 +17,9 @@ from aggregator.model.errors import BadMessage, Fault
 
 log = structlog.get_logger()
 
+LINGER_S = 1.0
+"""So long what is left of a body is read on after it was answered."""
+
 QUIET = logging.Logger("drivers' door")
 QUIET.disabled = True
 """What HTTP makes of a garbled request may quote it, and a token with it."""
@@ -58,7 +61,7 @@ async def serving_door(
     listener: socket.socket, door: Door, tls: ssl.SSLContext | None
 ) -> AsyncIterator[None]:
     """Answer on a socket while the context lasts; the socket is closed with it."""
-    runner = web.AppRunner(door.app(), access_log=None, logger=QUIET)
+    runner = web.AppRunner(door.app(), access_log=None, logger=QUIET, lingering_time=LINGER_S)
     await runner.setup()
     try:
         await web.SockSite(runner, listener, ssl_context=tls).start()
