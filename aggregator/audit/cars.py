@@ -147,9 +147,7 @@ def p3_boost(evidence: Evidence) -> Finding:
                 -1:
             ]
             obeyed = any(
-                point.purpose is Purpose.BOOST
-                and point.issued_at <= now.at + cycle
-                and -point.export_w >= _full_w(fleet, car_id)
+                point.issued_at <= now.at + cycle and -point.export_w >= _full_w(fleet, car_id)
                 for point in standing + during
             )
             if not obeyed:
