@@ -11,6 +11,8 @@ from datetime import timedelta
 import structlog
 
 from aggregator.config import Settings
+from aggregator.drivers.door import Door
+from aggregator.drivers.serving import door_listener, serving_door, tls_of
 from aggregator.gateway import Gateway
 from aggregator.health import http_listener, serving_health
 from aggregator.link import link_settings
@@ -37,6 +39,7 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
     """
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(socket) if (socket := http_listener(settings)) else None
+        door = stack.enter_context(socket) if (socket := door_listener(settings)) else None
         gateway = Gateway(settings, store, clock)
         remember_settings(store, settings)
         await asyncio.to_thread(gateway.book.refresh, clock.now())
@@ -50,6 +53,8 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
             gateway.prices,
             record,
             loop_settings(settings),
+            gateway.said.words,
+            await asyncio.to_thread(store.car_history.charger_words, gateway.said.words().keys()),
         )
         vens = {
             market.vtn.vtn_id: await stack.enter_async_context(ven_of(settings, market, store, clock))
@@ -58,6 +63,10 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
         if listener is not None:
             watched = Watched(settings, store, clock, controller, gateway.recorder, vens)
             await stack.enter_async_context(serving_health(listener, watched, stop))
+        if door is not None:
+            await stack.enter_async_context(
+                serving_door(door, Door(gateway, controller), tls_of(settings.drivers))
+            )
         async with asyncio.TaskGroup() as keepers:  # where a worker crashes, these keep what it leaves
             recording = keepers.create_task(gateway.recorder.run(), name="record")
             listening = keepers.create_task(controller.listen(), name="listen")

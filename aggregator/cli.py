@@ -31,6 +31,7 @@ MODULE_OF = {
     "check-config": "setup",
     "db": "setup",
     "fleet": "setup",
+    "drivers": "drivers",
     "bids": "bids",
     "stop": "halts",
     "restart": "halts",

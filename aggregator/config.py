@@ -26,7 +26,6 @@ from aggregator.files.inputs import (
     Finite,
     Fraction,
     HttpUrl,
-    Listen,
     LocalTime,
     Name,
     NotNegative,
@@ -43,6 +42,7 @@ from aggregator.files.inputs import (
     validate,
 )
 from aggregator.forecast import ENGLAND, Calendar
+from aggregator.listening import DriversSettings, HttpSettings
 from aggregator.market_file import MarketFile, read_market
 from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.market import Product
@@ -57,12 +57,6 @@ class StoreSettings(Row):
     """``[store]``."""
 
     url: Name = "sqlite:///flexloop.db"
-
-
-class HttpSettings(Row):
-    """``[http]``: where health and metrics are told; nowhere where ``listen`` is empty."""
-
-    listen: Listen = ""
 
 
 class FleetSettings(Row):
@@ -210,6 +204,7 @@ class Settings(BaseSettings):
 
     store: StoreSettings = StoreSettings()
     http: HttpSettings = HttpSettings()
+    drivers: DriversSettings = DriversSettings()
     fleet: FleetSettings
     link: LinkSettings
     dispatch: DispatchSettings = DispatchSettings()
@@ -382,6 +377,7 @@ def _texts(names: object) -> list[str]:
 def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
     return settings.model_copy(
         update={
+            "drivers": _beside(settings.drivers, base, "tls_certificate", "tls_key"),
             "fleet": _beside(settings.fleet, base, "history"),
             "bidding": _beside(settings.bidding, base, "acceptance"),
             "prices": _beside(settings.prices, base, "import_csv", "export_csv"),

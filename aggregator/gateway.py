@@ -28,6 +28,7 @@ from aggregator.proposals import Proposer
 from aggregator.recorder import Recorder
 from aggregator.rehearsals import Rehearsals
 from aggregator.reporting import Reporting
+from aggregator.said import DriversSaid
 from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.standing import newest_plan
 from aggregator.store import Alarm, Store
@@ -82,7 +83,8 @@ class Gateway:
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
         history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
         past = TrackRecord(store, settings.products, Calendar(settings.fleet.holidays))
-        self.proposer = Proposer(settings, self.fleet, history, store.inbox.peaks, past)
+        self.said = DriversSaid(store, clock)
+        self.proposer = Proposer(settings, self.fleet, history, store.inbox.peaks, past, self.said.known_by)
         self.news = News(store.journal)
         self.rehearsals = Rehearsals(store)
         self._versions: dict[str, int] = {}

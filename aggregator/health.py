@@ -133,8 +133,8 @@ def platform_check(ven: Ven) -> Check:
     return Check(age_s <= most_s, says)
 
 
-def listen_on(address: str) -> socket.socket:
-    """Return a socket that listens on ``HOST:PORT``; port 0 is any free one.
+def listen_on(address: str, key: str = "http.listen") -> socket.socket:
+    """Return a socket that listens on ``HOST:PORT``; port 0 is any free one. ``key`` is the setting's name.
 
     Raises:
         BadMessage: If it is none of ours, or another program listens there.
@@ -145,7 +145,7 @@ def listen_on(address: str) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         allowed = f"an address that is free ({os.strerror(error.errno) if error.errno else error})"
-        raise BadMessage(Fault("http.listen", address, allowed)) from None
+        raise BadMessage(Fault(key, address, allowed)) from None
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from aggregator.problems import Prepared, Terms, prepared
 from aggregator.standing import NOTHING, Other, Standing, standing_now
 from aggregator.track_record import PastBids, no_past
 from aggregator.workflow import MODEL, Workflow
-from aggregator.zone_day import PeaksKnown, ZoneDay, zone_day
+from aggregator.zone_day import PeaksKnown, SaidKnown, ZoneDay, nobody_said, zone_day
 
 NOON_HOUR = 12
 
@@ -49,11 +49,13 @@ class Proposer:
         history: History,
         peaks: PeaksKnown,
         past: PastBids = no_past,
+        drivers_said: SaidKnown = nobody_said,
     ) -> None:
         self._settings = settings
         self._fleet = fleet
         self._history = history
         self._peaks = peaks
+        self._said = drivers_said
         said = settings.bidding
         self._terms = Terms(
             said,
@@ -123,7 +125,9 @@ class Proposer:
         """Return the zone's day; the needs of one pass share it."""
         key = (zone, day, now, windows)
         if self._day is None or self._day[0] != key:
-            found = zone_day(self._settings, self._fleet, self._history, self._peaks, zone, day, now, windows)
+            found = zone_day(
+                self._settings, self._fleet, self._history, self._peaks, zone, day, now, windows, self._said
+            )
             self._day = (key, found)
         return self._day[1]
 

@@ -20,7 +20,8 @@ from aggregator.energy import (
     expected_nomination,
     fleet_window,
 )
-from aggregator.forecast import Calendar, History, Scenario, StatedIntent, horizon_slots, scenarios
+from aggregator.forecast import Calendar, History, Scenario, as_stated, horizon_slots, scenarios
+from aggregator.model.drivers import Words
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import PeakWindow, Plan
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
@@ -30,6 +31,9 @@ from aggregator.wiring import prices_of
 SLOT_HOURS = HALF_HOUR / HOUR
 LEAST_GUARD_SOC = 0.02
 CHEAP_PART = 0.25
+
+SaidKnown = Callable[[datetime], Mapping[str, Words]]
+"""What drivers had said by an instant, the latest of each: the door's, for bid and audit alike."""
 
 PeaksKnown = Callable[[str, datetime], Sequence[PeakWindow]]
 """A zone's standing signals by what was received until an instant: the store's, for bid and audit alike."""
@@ -112,8 +116,9 @@ class ZoneDay:
         return after, base_plan(cars, after, self.tariff, SLOT_HOURS)
 
 
-DRIVERS_SAY: Mapping[str, StatedIntent] = {}
-"""Drivers say when they next need the car as they plug in; before that, on the day before, nobody has."""
+def nobody_said(_: datetime) -> Mapping[str, Words]:
+    """Return what is known where there is no door."""
+    return {}
 
 
 def zone_day(
@@ -125,6 +130,7 @@ def zone_day(
     day: date,
     known_at: datetime,
     bid_windows: Sequence[Interval] = (),
+    said: SaidKnown = nobody_said,
 ) -> ZoneDay | str:
     """Return a zone's day as known at an instant, or why nothing is known of it.
 
@@ -137,11 +143,13 @@ def zone_day(
         day: The local day whose noon starts it.
         known_at: Nothing learnt later is looked at.
         bid_windows: Of the day's needs: of equal prices, charging goes elsewhere first (P13).
+        said: What drivers had said at their door. What they say at the charger, as they plug in, nobody
+            knows the day before.
     """
     slots = horizon_slots(day)
-    cars = fleet.in_zone(zone)
+    cars, intents = as_stated(fleet.in_zone(zone), said(known_at), day, known_at)
     count, calendar = settings.bidding.scenarios, Calendar(settings.fleet.holidays)
-    drawn = scenarios(history, cars, day, known_at, count, DRIVERS_SAY, calendar)
+    drawn = scenarios(history, cars, day, known_at, count, intents, calendar)
     if not cars or not drawn:
         return f"no cars in {zone}" if not cars else "no history of like days to forecast from"
     prices = prices_of(settings, lambda one: peaks(one, known_at), known_at, lambda _: bid_windows)

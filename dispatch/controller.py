@@ -7,13 +7,14 @@ passes the interlock, and is recorded with what became of it. Shutting down rele
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
+from aggregator.model.drivers import ChargerWord, Words
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import CarReport, Outcome, Purpose, SetPoint
 from aggregator.model.time import HALF_HOUR, floor_half_hour
@@ -21,11 +22,12 @@ from aggregator.ports import ChargerLink, Clock, Orders, ZoneTarget
 from dispatch.fleet_view import CarView, FleetView
 from dispatch.following import Fault, Following
 from dispatch.fuse import within_fuses
-from dispatch.interlock import Interlock, Refusal
+from dispatch.interlock import NOBODY, Interlock, Refusal
 from dispatch.plan_run import PlanStep, Prices, charges_from, plan_zone
 from dispatch.ramp import RampLimit
 from dispatch.rebound import waits, within_peak
 from dispatch.records import CycleRecord, LoopSettings, Notice, Sent
+from dispatch.shortfalls import Shortfalls
 from dispatch.unserved import Unserved
 from dispatch.window_run import held_watts, less, window_step
 from dispatch.zone_meter import ZoneMeters
@@ -51,6 +53,8 @@ AFTER = timedelta(seconds=1)
 
 
 Recorder = Callable[[CycleRecord], Awaitable[None]]
+Said = Callable[[], Mapping[str, Words]]
+"""The latest words of drivers, by car."""
 
 
 class Controller:
@@ -63,6 +67,8 @@ class Controller:
         unserved: The orders that no car can do anything for.
         following: Which cars do what they are told.
         orders: What is to be followed.
+        guard_soc: Kept above floors and targets, as a fraction.
+        shortfalls: By how much drivers' targets will be missed.
     """
 
     def __init__(
@@ -74,6 +80,8 @@ class Controller:
         prices: Prices,
         record: Recorder,
         settings: LoopSettings,
+        said: Said = dict,
+        charger_words: Mapping[str, ChargerWord] = NOBODY,
     ) -> None:
         self._link = link
         self._clock = clock
@@ -82,9 +90,10 @@ class Controller:
         self._record = record
         self._settings = settings
         self._stale_after = 2 * settings.reporting_interval
-        self._guard_soc = max(LEAST_GUARD_SOC, settings.soc_resolution)
-        self.view = FleetView(fleet, self._guard_soc, HYSTERESIS_SOC)
-        self.interlock = Interlock(fleet, settings.reporting_interval)
+        self.guard_soc = max(LEAST_GUARD_SOC, settings.soc_resolution)
+        self._said = said
+        self.view = FleetView(fleet, self.guard_soc, HYSTERESIS_SOC, charger_words)
+        self.interlock = Interlock(fleet, settings.reporting_interval, charger_words)
         self._ramp = RampLimit(settings.zone_ramp_kw_per_minute, settings.total_ramp_kw_per_minute)
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
         self._cars = fleet.by_id
@@ -95,7 +104,7 @@ class Controller:
         self._replan = True
         self._planned_for: datetime | None = None
         self._fallback: dict[str, datetime] = {}
-        self._told_short: dict[str, float] = {}
+        self.shortfalls = Shortfalls()
         self.cycles = 0
         self._told: dict[str, set[str]] = defaultdict(set)
         self.following = Following(self._cars)
@@ -105,7 +114,7 @@ class Controller:
         self.cycle_s = 0.0
 
     def wake(self) -> None:
-        """Run a cycle at once: an instruction came, changed or was cancelled."""
+        """Run a cycle at once: an instruction came, changed or was cancelled, or a driver said something."""
         self._wake.set()
 
     async def listen(self) -> None:
@@ -142,6 +151,7 @@ class Controller:
         self._wake.clear()
         now, began_s = self._clock.now(), asyncio.get_running_loop().time()
         self.cycles += 1
+        self._heed(now)
         stopped = self.orders.stopped()
         targets = {one.zone: one for one in self.orders.targets(now) if one.zone not in stopped}
         ends = [target.slots[0].end for target in targets.values()]
@@ -156,6 +166,7 @@ class Controller:
         for view in willing:
             by_zone[self._zone_of[view.car.car_id]].append(view)
         points += self._let_go(by_zone, stopped, now)
+        points += self._stop_giving(by_zone, now)
         self._meters.keep(targets.keys())
         for zone, target in targets.items():
             aside = [view for view in first if self._zone_of[view.car.car_id] == zone]
@@ -168,7 +179,16 @@ class Controller:
         await self._set_fallbacks(willing, now)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
+        self.shortfalls.finish()
         self.cycled_at, self.cycle_s = now, asyncio.get_running_loop().time() - began_s
+
+    def _heed(self, now: datetime) -> None:
+        """Take what drivers said since: who said something new is planned for, and told of, anew."""
+        words = self._said()
+        self.interlock.hear(words)
+        changed = self.view.heed(words, now)
+        self._replan |= bool(changed)
+        self.shortfalls.begin(changed)
 
     def _silent_zones(self, now: datetime) -> set[str]:
         """Return the zones with a car not heard of yet, or plugged in and not heard for too long."""
@@ -184,7 +204,7 @@ class Controller:
         """Return full power for a boosted or urgent car; the charger itself stops when it is full."""
         watts = round(view.full_kw * W_PER_KW)
         if not view.is_boosted():
-            self._tell_short(view.car.car_id, view.short_kwh(now), now, notices)
+            notices += self.shortfalls.note(view.car.car_id, view.short_kwh(now), now)
         purpose = Purpose.BOOST if view.is_boosted() else Purpose.MUST_CHARGE
         return SetPoint(view.car.car_id, -watts, now, now + HALF_HOUR, purpose)
 
@@ -194,9 +214,9 @@ class Controller:
         follows = [view for view in views if self.following.follows(view.car.car_id)]
         others = [view for view in views if view not in follows]
         others_kw = sum(self.following.measured_kw(view.car.car_id) for view in others)
-        step = window_step(target, follows, others, others_kw, now, self._guard_soc, self._settings.set_point)
+        step = window_step(target, follows, others, others_kw, now, self.guard_soc, self._settings.set_point)
         for car_id, kwh in step.short_of_target_kwh.items():
-            self._tell_short(car_id, kwh, now, notices)
+            notices += self.shortfalls.note(car_id, kwh, now)
         return step.points
 
     def _let_go(
@@ -206,6 +226,21 @@ class Controller:
         held = [view for zone in stopped for view in by_zone.pop(zone, []) if view.moving_kw(now)]
         return [
             SetPoint(view.car.car_id, NOTHING_W, now, now + RELEASE_HOLDS, Purpose.RELEASE) for view in held
+        ]
+
+    def _stop_giving(self, by_zone: dict[str, list[CarView]], now: datetime) -> list[SetPoint]:
+        """Stop the cars whose drivers have just forbidden what they do; the next cycle plans for them.
+
+        Letting go is not held by the bound on power moved, as a plan of 0 W would be.
+        """
+        stopping = [view for views in by_zone.values() for view in views if view.must_stop(now)]
+        for zone, views in by_zone.items():
+            by_zone[zone] = [view for view in views if view not in stopping]
+        if stopping:
+            self._wake.set()
+        return [
+            SetPoint(view.car.car_id, NOTHING_W, now, now + RELEASE_HOLDS, Purpose.RELEASE)
+            for view in stopping
         ]
 
     def _moving_kw(self, zone: str, fresh: Iterable[CarView], now: datetime) -> dict[str, float]:
@@ -236,18 +271,19 @@ class Controller:
         rebounds = {zone: self.orders.rebound(zone, now) for zone in zones}
         for zone, views in zones.items():
             new = [view for view in views if view.car.car_id not in self._plan]
-            steps = plan_zone(zone, new, now, self._prices, self._guard_soc)
+            steps = plan_zone(zone, new, now, self._prices, self.guard_soc)
             self._plan |= within_peak(steps, new, rebounds[zone], now)
         points = []
         for zone, view in ((zone, view) for zone, views in zones.items() for view in views):
             step = self._plan[view.car.car_id]
-            self._tell_short(view.car.car_id, step.short_kwh, now, notices)
+            notices += self.shortfalls.note(view.car.car_id, step.short_kwh, now)
             watts = held_watts(step.export_kw, view.car)
             if (view.resting and watts > 0) or (watts < 0 and waits(view, rebounds[zone], now)):
                 watts = NOTHING_W
             ends_at = half_hour + HALF_HOUR
             expires = min(now + self._settings.set_point, ends_at) if watts > 0 else ends_at + OVERLAP
-            points.append(SetPoint(view.car.car_id, watts, now, expires, Purpose.PLAN))
+            purpose = Purpose.MUST_CHARGE if watts < 0 and step.must_charge else Purpose.PLAN
+            points.append(SetPoint(view.car.car_id, watts, now, expires, purpose))
         return points
 
     async def _send(self, points: Sequence[SetPoint], now: datetime, notices: list[Notice]) -> list[Sent]:
@@ -326,16 +362,6 @@ class Controller:
         if changed:
             await self._link.set_fallback(changed)
             self._fallback |= changed
-
-    def _tell_short(self, car_id: str, kwh: float, now: datetime, notices: list[Notice]) -> None:
-        """Tell driver and desk once, and again when it grows by a kWh."""
-        told = self._told_short.get(car_id, 0.0)
-        if kwh <= 0.01:  # noqa: PLR2004 - ten watt-hours are nothing to a driver
-            self._told_short.pop(car_id, None)
-        elif kwh >= told + 1.0 or told == 0.0:
-            self._told_short[car_id] = kwh
-            text = f"will miss its target by {kwh:.2f} kWh although it charges at full power"
-            notices.append(Notice(now, "short_of_target", car_id, text))
 
     async def _until(self, due: datetime) -> None:
         while (seconds := self._clock.wall_seconds_until(due)) > 0 and not self._wake.is_set():

@@ -1,9 +1,10 @@
 """The control loop's picture of the cars: what they last reported, how old that is, and what drivers want."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from aggregator.model.drivers import SILENT, ChargerWord, Wish, Words, as_wished, wish_of
 from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, SetPoint
 from aggregator.model.time import HALF_HOUR, HOUR, next_local
@@ -16,17 +17,20 @@ class CarView:
     """One car as the loop sees it.
 
     Attributes:
-        car: Its registry entry.
+        car: Its registry entry, with what its driver said at the door: a higher floor, V2G off.
         report: Its last report; None before the first.
         standing: The set-point in force; None where there is none.
         resting: Whether it has come down to its guard and may not discharge again until it has risen
             well above it, so that noise does not toggle it.
+        wish: What its driver wants by the latest words of door and charger; None where only its charger
+            says anything.
     """
 
     car: Car
     report: CarReport | None = None
     standing: SetPoint | None = None
     resting: bool = False
+    wish: Wish | None = None
 
     def is_plugged(self) -> bool:
         """Whether it is connected, by its last word."""
@@ -34,7 +38,14 @@ class CarView:
 
     def is_boosted(self) -> bool:
         """Whether its driver has switched V2G off."""
+        if self.wish is not None:
+            return self.wish.boost
         return self.report is not None and self.report.boost
+
+    def must_stop(self, now: datetime) -> bool:
+        """Whether it gives energy that its driver's word no longer allows: V2G off, or a higher floor."""
+        forbidden = self.car.charger.discharge_kw <= 0 or self.resting
+        return self.wish is not None and forbidden and self.moving_kw(now) > 0
 
     def is_stale(self, now: datetime, stale_after: timedelta) -> bool:
         """Whether it has been silent for too long: it then counts as 0 kW (P12)."""
@@ -71,7 +82,8 @@ class CarView:
 
         A driver who is late is due now: the car is kept as it was promised until it leaves or hears more.
         """
-        stated = self.report.depart_at if self.report is not None else None
+        said = self.wish if self.wish is not None else self.report
+        stated = said.depart_at if said is not None else None
         if stated is not None:
             return max(stated, now)
         return next_local(now, self.car.default_intent.depart_local)
@@ -87,16 +99,32 @@ class CarView:
 
     def target_kwh(self) -> float:
         """Return what must be stored at departure: as stated, else by the default intent. [kWh]"""
-        stated = self.report.target_soc if self.report is not None else None
+        said = self.wish if self.wish is not None else self.report
+        stated = said.target_soc if said is not None else None
         soc = stated if stated is not None else self.car.default_intent.target_soc
         return min(1.0, soc) * self.car.capacity_kwh
 
 
 class FleetView:
-    """All cars' views, updated by reports and by what was sent."""
+    """All cars' views, updated by reports, by drivers' words and by what was sent.
 
-    def __init__(self, fleet: Fleet, guard_soc: float, hysteresis_soc: float) -> None:
+    Args:
+        fleet: The cars.
+        guard_soc: Kept above the floor, as a fraction.
+        hysteresis_soc: How far a car that rests must rise above that, as a fraction.
+        charger_words: What chargers passed on before this began, of cars whose drivers use the door.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        guard_soc: float,
+        hysteresis_soc: float,
+        charger_words: Mapping[str, ChargerWord] | None = None,
+    ) -> None:
+        self._registered = fleet.by_id
         self._views = {car.car_id: CarView(car) for car in fleet.cars}
+        self._charger_words = dict(charger_words or {})
         self._guard_soc = guard_soc
         self._hysteresis_soc = hysteresis_soc
 
@@ -108,10 +136,35 @@ class FleetView:
             if view is None or (view.report is not None and view.report.measured_at > report.measured_at):
                 continue
             changed |= _will(view.report) != _will(report)
+            self._charger_words[report.car_id] = self.charger_word(report.car_id).after(report)
             self._views[report.car_id] = replace(
                 view, report=report, resting=self._must_rest(view, report.soc)
             )
         return changed
+
+    def heed(self, words: Mapping[str, Words], now: datetime) -> frozenset[str]:
+        """Take what drivers want by now; return the cars whose driver wants something else than before."""
+        new = {
+            car_id: self.wished(car_id, words[car_id], now) for car_id in words.keys() & self._views.keys()
+        }
+        changed = {car_id: view for car_id, view in new.items() if view.wish != self._views[car_id].wish}
+        self._views |= changed
+        return frozenset(changed)
+
+    def wished(self, car_id: str, words: Words, now: datetime) -> CarView:
+        """Return a car's view with what its driver wants by now, whether or not it was heeded yet."""
+        view, car = self._views[car_id], self._registered[car_id]
+        if not words:
+            return view
+        wish = wish_of(words, self.charger_word(car_id), car.default_intent, now)
+        view = replace(view, car=as_wished(car, wish), wish=wish)
+        if view.report is None:
+            return view
+        return replace(view, resting=self._must_rest(view, view.report.soc))
+
+    def charger_word(self, car_id: str) -> ChargerWord:
+        """Return what a car's charger passes on of its driver's will."""
+        return self._charger_words.get(car_id, SILENT)
 
     def sent(self, points: Iterable[SetPoint]) -> None:
         """Note set-points that chargers have taken."""

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car, ExportSource, Fleet
+from aggregator.model.drivers import ChargerWord, Words
+from aggregator.model.fleet import Car, ExportSource, Fleet
 from aggregator.model.metering import CarReport, SetPoint
-from aggregator.model.time import next_local
+from dispatch.interlock_drivers import DriversRights
 
 LONGEST_DISCHARGE = timedelta(seconds=120)
 LONGEST_CHARGE = timedelta(minutes=35)
@@ -20,6 +21,7 @@ W_PER_KW = 1000.0
 HOUR_S = 3600.0
 TOLERANCE_W = 1.0
 TOLERANCE_KWH = 1e-6
+NOBODY: Mapping[str, ChargerWord] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,21 @@ class Refusal:
 
 
 class Interlock:
-    """Checks set-points against the fleet's registry and the raw reports it saw itself."""
+    """Checks set-points against the fleet's registry, the raw reports it saw itself and drivers' raw words.
 
-    def __init__(self, fleet: Fleet, reporting_interval: timedelta) -> None:
+    Args:
+        fleet: The registry.
+        reporting_interval: How often a charger reports.
+        charger_words: What chargers passed on before this began, of cars whose drivers use the door.
+    """
+
+    def __init__(
+        self, fleet: Fleet, reporting_interval: timedelta, charger_words: Mapping[str, ChargerWord] = NOBODY
+    ) -> None:
         self._cars: Mapping[str, Car] = fleet.by_id
         self._stale_after = 2 * reporting_interval
         self._reports: dict[str, CarReport] = {}
+        self._drivers = DriversRights(charger_words)
         self._standing: dict[str, SetPoint] = {}
         self._neighbours: dict[str, list[str]] = defaultdict(list)
         for car in fleet.cars:
@@ -50,6 +61,11 @@ class Interlock:
             known = self._reports.get(report.car_id)
             if known is None or known.measured_at <= report.measured_at:
                 self._reports[report.car_id] = report
+                self._drivers.observe(report)
+
+    def hear(self, words: Mapping[str, Words]) -> None:
+        """Take the drivers' latest words, as they were told at the door."""
+        self._drivers.hear(words)
 
     def check(self, points: Sequence[SetPoint]) -> tuple[Refusal, ...]:
         """Return the refusals among ``points``; those not refused are taken as standing from now on.
@@ -93,15 +109,17 @@ class Interlock:
             )
         if point.issued_at - report.measured_at > self._stale_after:
             return Refusal(point, "P1", f"discharge of a stale car, last seen {report.measured_at}")
-        if report.boost:
-            return Refusal(point, "P3", "discharge of a boosted car")
+        forbidden = self._drivers.refusal(point.car_id, point.issued_at)
+        if forbidden is not None:
+            return Refusal(point, "P3", forbidden)
         if point.export_w > car.charger.discharge_kw * W_PER_KW + TOLERANCE_W:
             return Refusal(point, "P4", f"{point.export_w} W is above {car.charger.discharge_kw} kW rated")
         left_kwh = _energy_left_kwh(point, car, report)
-        floor_kwh = max(LOWEST_FLOOR_SOC, car.floor_soc) * car.capacity_kwh
+        floor_kwh = self._drivers.floor_kwh(car)
         if not left_kwh >= floor_kwh - TOLERANCE_KWH:  # so that a figure that is no number is refused, too
             return Refusal(point, "P1", f"would leave {left_kwh:.3f} kWh, floor {floor_kwh:.3f} kWh")
-        need_kwh = _need_kwh(point.expires_at, car, report)
+        needed = self._drivers.needed(car, report, point.issued_at)
+        need_kwh = _need_kwh(point.expires_at, car, *needed)
         if not left_kwh >= need_kwh - TOLERANCE_KWH:
             return Refusal(point, "P2", f"would leave {left_kwh:.3f} kWh, departure needs {need_kwh:.3f} kWh")
         return None
@@ -139,10 +157,8 @@ def _energy_left_kwh(point: SetPoint, car: Car, report: CarReport) -> float:
     return soc * car.capacity_kwh - point.export_w / W_PER_KW * hours / car.charger.eta_discharge
 
 
-def _need_kwh(at: datetime, car: Car, report: CarReport) -> float:
+def _need_kwh(at: datetime, car: Car, departs_at: datetime, target_soc: float) -> float:
     """Least energy at ``at`` from which full power still reaches the driver's target. [kWh]"""
-    departs_at = report.depart_at or next_local(report.measured_at, car.default_intent.depart_local)
-    target = report.target_soc if report.target_soc is not None else car.default_intent.target_soc
     hours = max(0.0, (departs_at - at).total_seconds() / HOUR_S)
     sharing = min(car.charger.charge_kw, car.site.import_limit_kw)
-    return target * car.capacity_kwh - car.charger.eta_charge * sharing * hours
+    return target_soc * car.capacity_kwh - car.charger.eta_charge * sharing * hours

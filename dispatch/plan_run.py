@@ -5,13 +5,14 @@ what the cars report: charging in the cheapest half-hours that meet floor and ta
 avoidable, discharge in the peak where it pays.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
-from aggregator.energy import CarArrays, Stay, Tariff, base_plan
+from aggregator.energy import BasePlan, CarArrays, Stay, Tariff, base_plan
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
 from dispatch.fleet_view import CarView
 
@@ -33,10 +34,13 @@ class PlanStep:
     Attributes:
         export_kw: Positive from car to grid. [kW]
         short_kwh: By how much it will miss its target even so. [kWh]
+        must_charge: Whether it has no time to lose, for its target or its floor: the bound on power moved
+            does not hold it.
     """
 
     export_kw: float
     short_kwh: float
+    must_charge: bool = False
 
 
 def plan_zone(
@@ -56,23 +60,49 @@ def plan_zone(
     slots = tuple(
         Interval(now + n * HALF_HOUR, now + (n + 1) * HALF_HOUR) for n in range(HORIZON // HALF_HOUR)
     )
-    cars = [view.car for view in views]
-    departs = [view.departs_at(now) for view in views]
-    stay = Stay(
-        np.zeros(len(views), dtype=np.int64),
-        np.array([max(1, (at - READY_BEFORE - now) // HALF_HOUR) for at in departs], dtype=np.int64),
-        np.array([min(view.energy_kwh(now), view.car.capacity_kwh) for view in views]),
-        np.array([_aim_kwh(view, guard_soc) for view in views]),
-    )
-    plan = base_plan(CarArrays.of(cars, now, now + HALF_HOUR), stay, prices(zone, slots), 0.5)
+    plan = planned(views, slots, prices(zone, slots), guard_soc, [view.energy_kwh(now) for view in views])
+    at_home = Counter(view.car.site.site_id for view in views)
     steps = {}
     for n, view in enumerate(views):
         export_kw = float(plan.discharge_kw[n, 0] - plan.charge_kw[n, 0])
+        over_kwh = _aim_kwh(view, guard_soc) - view.target_kwh()
+        short_kwh = float(plan.short_of_target_kwh[n]) - over_kwh
+        below_floor = view.energy_kwh(now) < view.car.floor_soc * view.car.capacity_kwh
+        alone = at_home[view.car.site.site_id] == 1
         steps[view.car.car_id] = PlanStep(
             export_kw=min(export_kw, 0.0) if view.resting else export_kw,
-            short_kwh=float(plan.short_of_target_kwh[n]) - (_aim_kwh(view, guard_soc) - view.target_kwh()),
+            short_kwh=min(short_kwh, view.short_kwh(now)) if alone else short_kwh,  # to the minute, not slot
+            must_charge=short_kwh > 0 or below_floor,
         )
     return steps
+
+
+def planned(
+    views: Sequence[CarView],
+    slots: Sequence[Interval],
+    tariff: Tariff,
+    guard_soc: float,
+    energy_kwh: Sequence[float],
+) -> BasePlan:
+    """Return the base plan of plugged cars.
+
+    Args:
+        views: The cars.
+        slots: Half-hours; the first begins it.
+        tariff: Of the slots.
+        guard_soc: As in ``plan_zone``.
+        energy_kwh: Stored in each car as the first slot begins. [kWh]
+    """
+    begins_at = slots[0].start
+    departs = [view.departs_at(begins_at) for view in views]
+    stay = Stay(
+        np.zeros(len(views), dtype=np.int64),
+        np.array([max(1, (at - READY_BEFORE - begins_at) // HALF_HOUR) for at in departs], dtype=np.int64),
+        np.array([min(kwh, view.car.capacity_kwh) for kwh, view in zip(energy_kwh, views, strict=True)]),
+        np.array([_aim_kwh(view, guard_soc) for view in views]),
+    )
+    cars = CarArrays.of([view.car for view in views], begins_at, slots[0].end)
+    return base_plan(cars, stay, tariff, HALF_HOUR / HOUR)
 
 
 def charges_from(view: CarView, now: datetime) -> datetime:

@@ -3,14 +3,16 @@
 import itertools
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 
+from aggregator.audit.drivers import boosts, lowest_floor_kwh, promised, without_v2g
 from aggregator.audit.evidence import Evidence, Finding
-from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car, Fleet, Fleets
+from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import Outcome, Purpose, SetPoint
-from aggregator.model.time import HOUR, next_local, utc_text
+from aggregator.model.time import HOUR, utc_text
 from aggregator.store import CarState, Halt, SentPoint
 
 LONGEST_DISCHARGE = timedelta(seconds=120)
@@ -34,7 +36,7 @@ def p1_floor(evidence: Evidence) -> Finding:
             car = evidence.fleets.car(car_id, before.at)  # under whose floor it began to give
             if gave_w > 0 and car is not None:
                 checked += 1
-                floor_kwh = max(LOWEST_FLOOR_SOC, car.floor_soc) * car.capacity_kwh
+                floor_kwh = lowest_floor_kwh(evidence, car, before.at, true.at)
                 if true.energy_kwh < floor_kwh - TOLERANCE_KWH:
                     breaches.append(
                         f"{car.car_id} gave {gave_w} W until {utc_text(true.at)} and had"
@@ -55,10 +57,11 @@ def _reported_floor(evidence: Evidence) -> tuple[int, list[str]]:
             car = evidence.fleets.car(car_id, state.measured_at)
             if state.export_w > 0 and state.soc is not None and car is not None:
                 checked += 1
-                if state.soc < max(LOWEST_FLOOR_SOC, car.floor_soc) - resolution:
-                    at = utc_text(state.measured_at)
+                at = state.measured_at
+                floor_kwh = lowest_floor_kwh(evidence, car, at, at)
+                if (state.soc + resolution) * car.capacity_kwh < floor_kwh:
                     breaches.append(
-                        f"{car.car_id} gave {state.export_w} W at {at} at {state.soc:.3f} charged"
+                        f"{car.car_id} gave {state.export_w} W at {utc_text(at)} at {state.soc:.3f} charged"
                     )
     return checked, breaches
 
@@ -68,7 +71,7 @@ def p2_departure(evidence: Evidence) -> Finding:
     checked, breaches = 0, []
     resolution = evidence.settings.dispatch.soc_resolution
     for car_id, states in evidence.states.items():
-        for promise in _promises(evidence.fleets, states):
+        for promise in _promises(evidence, states):
             car = promise.car
             hours = (promise.due_at - promise.known_at) / HOUR
             power_kw = min(car.charger.charge_kw, car.site.import_limit_kw)
@@ -101,12 +104,12 @@ class _Promise:
     soc_when_due: float
 
 
-def _promises(fleets: Fleets, states: Sequence[CarState]) -> Iterator[_Promise]:
+def _promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[_Promise]:
     """Yield each promise that fell due while the car was plugged in and not boosted."""
     usable = [state for state in states if state.soc is not None or not state.plugged]
-    for key, group in itertools.groupby(usable, key=lambda state: _word(fleets, state)):
-        said = list(group)
-        car = fleets.car(said[0].car_id, said[0].measured_at)
+    for key, group in itertools.groupby(promised(evidence, usable), key=itemgetter(1)):
+        said = [state for state, _ in group]
+        car = evidence.fleets.car(said[0].car_id, said[0].measured_at)
         if key is None or car is None:
             continue
         due_at, target = key
@@ -117,53 +120,52 @@ def _promises(fleets: Fleets, states: Sequence[CarState]) -> Iterator[_Promise]:
             yield _Promise(car, before[0].measured_at, due_at, target, before[0].soc, before[-1].soc)
 
 
-def _word(fleets: Fleets, state: CarState) -> tuple[datetime, float] | None:
-    """Return when the driver was promised the car, and how full; None while it is not plugged in, or ours."""
-    car = fleets.car(state.car_id, state.measured_at)
-    if car is None or not state.plugged:
-        return None
-    target = state.target_soc if state.target_soc is not None else car.default_intent.target_soc
-    if state.depart_at is not None:
-        return state.depart_at, target
-    return next_local(state.measured_at, car.default_intent.depart_local), target
-
-
 def p3_boost(evidence: Evidence) -> Finding:
-    """Within one cycle of the driver's word a boosted car charges at full power, and is never discharged."""
+    """Within a cycle of the driver's word a boosted car charges at full power, and is never discharged.
+
+    Nor is one whose driver has V2G off.
+    """
     cycle = timedelta(seconds=evidence.settings.dispatch.cycle_s)
     by_car: dict[str, list[SetPoint]] = defaultdict(list)
     for one in evidence.accepted:
         by_car[one.point.car_id].append(one.point)
     checked, breaches = 0, []
     for car_id, states in evidence.states.items():
-        known_at = [(state.received_at, state.boost and state.plugged) for state in states]
-        for (received_at, now_on), (_, was_on) in zip(known_at[1:], known_at, strict=False):
-            fleet = evidence.fleets.at(received_at)
-            if not now_on or was_on or car_id not in fleet.by_id:
+        known = list(boosts(evidence, car_id, states))
+        for n, (before, now) in enumerate(itertools.pairwise(known), start=2):
+            fleet = evidence.fleets.at(now.at)
+            if not now.on or before.on or not now.judged or car_id not in fleet.by_id:
                 continue
             checked += 1
-            off_at = next((at for at, on in known_at if at > received_at and not on), None)
+            off_at = next((one.at for one in known[n:] if not one.on), None)
             during = [
                 point
                 for point in by_car[car_id]
-                if point.issued_at > received_at - cycle and (off_at is None or point.issued_at < off_at)
+                if point.issued_at > now.at - cycle and (off_at is None or point.issued_at < off_at)
+            ]
+            standing = [point for point in by_car[car_id] if point.issued_at <= now.at < point.expires_at][
+                -1:
             ]
             obeyed = any(
-                point.purpose is Purpose.BOOST
-                and point.issued_at <= received_at + cycle
-                and -point.export_w >= _full_w(fleet, car_id)
-                for point in during
+                point.issued_at <= now.at + cycle and -point.export_w >= _full_w(fleet, car_id)
+                for point in standing + during
             )
             if not obeyed:
-                breaches.append(
-                    f"{car_id} was boosted at {utc_text(received_at)}, no full power within a cycle"
-                )
-            breaches += [
-                f"{car_id} was told to give {point.export_w} W at {utc_text(point.issued_at)} while boosted"
-                for point in during
-                if point.export_w > 0 and point.issued_at > received_at
-            ]
+                breaches.append(f"{car_id} was boosted at {utc_text(now.at)}, no full power within a cycle")
+            noticed_at = now.at + cycle if now.at_door else now.at
+            breaches += [f"{told} while boosted" for told in _gave(during, noticed_at, None)]
+    for car_id, points in by_car.items():
+        for off_at, on_at in without_v2g(evidence, car_id):
+            checked += 1
+            breaches += [f"{told} with V2G off" for told in _gave(points, off_at + cycle, on_at)]
     return Finding("P3 boost", "times a driver switched V2G off", checked, tuple(breaches))
+
+
+def _gave(points: Iterable[SetPoint], after: datetime, before: datetime | None) -> Iterator[str]:
+    """Yield who was told to give energy after an instant and, where there is one, before another."""
+    for point in points:
+        if point.export_w > 0 and point.issued_at > after and (before is None or point.issued_at < before):
+            yield f"{point.car_id} was told to give {point.export_w} W at {utc_text(point.issued_at)}"
 
 
 def _full_w(fleet: Fleet, car_id: str) -> float:

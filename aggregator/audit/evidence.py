@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from aggregator.config import Settings
+from aggregator.model.drivers import Told, Words, latest
 from aggregator.model.errors import RuleViolation
 from aggregator.model.fleet import Fleets
 from aggregator.model.metering import Outcome
@@ -90,6 +91,15 @@ class Evidence:
         for state in self.store.truth.between(self.fleets.car_ids, ALWAYS):
             found[state.car_id].append(state)
         return found
+
+    @cached_property
+    def told(self) -> Told:
+        """Every word of a driver's at the door."""
+        return Told(self.store.drivers.all())
+
+    def said_by(self, at: datetime) -> Mapping[str, Words]:
+        """Return the latest words of drivers that were told by an instant."""
+        return latest(self.told.words, at)
 
     @cached_property
     def journal(self) -> Mapping[str, Sequence[Recorded]]:

@@ -147,7 +147,7 @@ def _again(evidence: Evidence, history: History, need: Requirement, draft: Draft
         evidence.fleets.at(known_at),
         TrackRecord(store, products, Calendar(evidence.settings.fleet.holidays)),
     )
-    proposer = Proposer(evidence.settings, fleet, history, store.inbox.peaks, past)
+    proposer = Proposer(evidence.settings, fleet, history, store.inbox.peaks, past, evidence.said_by)
     slots = horizon_slots(delivery_day(need.window.start))
     day = Interval(slots[0].start, slots[-1].end)
     try:

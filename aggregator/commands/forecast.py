@@ -19,8 +19,9 @@ from aggregator.config import Settings
 from aggregator.energy import CarArrays
 from aggregator.files.outputs import write_files
 from aggregator.files.sessions import read_sessions
-from aggregator.forecast import Calendar, History, horizon, horizon_slots, scenarios
+from aggregator.forecast import Calendar, History, as_stated, horizon, horizon_slots, scenarios
 from aggregator.forecast.outlook import PERCENTILES, Outlook, outlook
+from aggregator.model.drivers import latest
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.fleet import Fleet
 from aggregator.model.time import HALF_HOUR, HOUR, LONDON, Interval, utc_text
@@ -149,9 +150,10 @@ def _forecast(
     known_at: datetime,
 ) -> ZoneForecast:
     """Return a zone's forecast of a day by what is known at an instant."""
-    slots, cars = horizon_slots(day), fleet.in_zone(zone)
-    calendar = Calendar(settings.fleet.holidays)
-    drawn = scenarios(history, cars, day, known_at, settings.bidding.scenarios, calendar=calendar)
+    slots, words = horizon_slots(day), latest(store.drivers.all(), known_at)
+    cars, intents = as_stated(fleet.in_zone(zone), words, day, known_at)
+    count, calendar = settings.bidding.scenarios, Calendar(settings.fleet.holidays)
+    drawn = scenarios(history, cars, day, known_at, count, intents or None, calendar)
     able = None
     if cars and drawn:
         arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end)

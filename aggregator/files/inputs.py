@@ -127,6 +127,11 @@ def host_and_port(address: str) -> tuple[str, int]:
     return str(ip), int(port)
 
 
+def is_loopback(address: str) -> bool:
+    """Whether nobody outside this machine reaches ``HOST:PORT``; so it is where there is none."""
+    return not address or ip_address(host_and_port(address)[0]).is_loopback
+
+
 def _listen(value: str) -> str:
     if value:
         host_and_port(value)

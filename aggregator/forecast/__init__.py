@@ -9,6 +9,7 @@ what a zone can count on in ``outlook``.
 from aggregator.forecast.days import ENGLAND, Calendar, horizon, horizon_slots
 from aggregator.forecast.draw import Scenario, StatedIntent, scenarios
 from aggregator.forecast.history import History, Session
+from aggregator.forecast.stated import as_stated
 
 __all__ = [
     "ENGLAND",
@@ -17,6 +18,7 @@ __all__ = [
     "Scenario",
     "Session",
     "StatedIntent",
+    "as_stated",
     "horizon",
     "horizon_slots",
     "scenarios",

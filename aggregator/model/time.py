@@ -119,11 +119,14 @@ def next_local(after: datetime, at: time, zone: ZoneInfo = LONDON) -> datetime:
     _must_be_aware(after)
     day = after.astimezone(zone).date()
     days = (day, day + timedelta(days=1))
-    return min(instant for one in days for instant in _shown(one, at, zone) if instant > after)
+    return min(instant for one in days for instant in shown_on(one, at, zone) if instant > after)
 
 
-def _shown(day: date, at: time, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Return the first and last instant of a local day at which clocks show ``at``; mostly the same."""
+def shown_on(day: date, at: time, zone: ZoneInfo = LONDON) -> tuple[datetime, datetime]:
+    """Return the first and last instant of a local day at which clocks show ``at``; mostly the same.
+
+    Where clocks skip it both are as long after the skip as it would have been after the hour skipped.
+    """
     first, last = (datetime.combine(day, at.replace(fold=fold), zone).astimezone(UTC) for fold in (0, 1))
     return first, max(first, last)
 

@@ -10,6 +10,8 @@ from types import TracebackType
 from sqlalchemy import Engine
 
 from aggregator.store import schema
+from aggregator.store.car_history import CarHistory
+from aggregator.store.drivers import DriverWords
 from aggregator.store.engine import name_of, open_engine, parse_url
 from aggregator.store.fleet import FleetStore
 from aggregator.store.halts import Halt, Halts
@@ -21,12 +23,14 @@ from aggregator.store.outbox import Outbox, OutboxEntry, SendState
 from aggregator.store.readings import Around, CarState, Readings, States
 from aggregator.store.records import Alarm, Alarms, Nominations, Plans, SentPoint, SetPoints
 from aggregator.store.statements import Statements, StoredStatement
+from aggregator.store.tokens import DriverToken, DriverTokens
 from aggregator.store.truth import TrueState, Truth
 
 __all__ = [
     "Alarm",
     "Around",
     "CarState",
+    "DriverToken",
     "Halt",
     "InboxEntry",
     "OutboxEntry",
@@ -51,12 +55,15 @@ class Store:
         memory: What a VEN must not forget.
         readings: Meter registers.
         states: Reported car states.
+        car_history: What these say over time.
         set_points: What cars were told.
         nominations: What zones were said to do.
         plans: The plans behind drafts.
         statements: What was settled.
         alarms: What people must look at.
         halts: Emergency stops.
+        drivers: What drivers said.
+        tokens: Who may say it.
         fleet: Cars, chargers and homes, now and at any time.
         truth: What simulated cars really did; for the audit only.
     """
@@ -69,12 +76,15 @@ class Store:
         self.memory = Memory(engine)
         self.readings = Readings(engine)
         self.states = States(engine)
+        self.car_history = CarHistory(engine)
         self.set_points = SetPoints(engine)
         self.nominations = Nominations(engine)
         self.plans = Plans(engine)
         self.statements = Statements(engine)
         self.alarms = Alarms(engine)
         self.halts = Halts(engine)
+        self.drivers = DriverWords(engine)
+        self.tokens = DriverTokens(engine)
         self.fleet = FleetStore(engine)
         self.truth = Truth(engine)
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
+from aggregator.model.drivers import Boost, Departure, Floor, Saying, V2g, Week
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.market import Award, Instruction, PeakWindow, Plan, Rehearsal, Requirement
 from aggregator.model.opportunity import NEXT, Fact
@@ -36,6 +37,13 @@ CONTENTS: Mapping[str, type[Content | Rehearsal]] = {
     "Rehearsal": Rehearsal,
 }
 PLANS: Mapping[str, type[Plan]] = {"Plan": Plan}
+SAYINGS: Mapping[str, type[Saying]] = {
+    "Departure": Departure,
+    "Week": Week,
+    "Boost": Boost,
+    "V2g": V2g,
+    "Floor": Floor,
+}
 REPORTS: Mapping[str, type[Report]] = {"Report": Report, "OptOut": OptOut}
 
 _ADAPTERS: dict[object, TypeAdapter[Any]] = {}

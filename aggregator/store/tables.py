@@ -2,7 +2,7 @@
 
 Instants are whole microseconds since 1970 in UTC (``UtcMicros``): they sort and compare as numbers, take
 eight bytes, and mean the same on every database. Energies are integer Wh. Facts, statements, nominations,
-readings, plans and fleets are only ever added. Nothing here is beyond PostgreSQL.
+readings, plans, drivers' words and fleets are only ever added. Nothing here is beyond PostgreSQL.
 """
 
 from datetime import UTC, datetime, time, timedelta
@@ -244,6 +244,28 @@ HALTS = Table(
     Column("first_restart_at", UtcMicros),
     Column("restarted_by", Text),
     Column("restarted_at", UtcMicros),
+)
+
+DRIVER_WORDS = Table(
+    "driver_words",
+    METADATA,
+    Column("car_id", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("told_at", UtcMicros, nullable=False),
+    Column("told_by", Text, nullable=False),
+    Column("saying", Text),
+    Column("until", UtcMicros),
+)
+
+DRIVER_TOKENS = Table(
+    "driver_tokens",
+    METADATA,
+    Column("token_id", Text, primary_key=True),
+    Column("car_id", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("made_at", UtcMicros, nullable=False),
+    Column("revoked_at", UtcMicros),
 )
 
 FLEET_IMPORTS = Table(

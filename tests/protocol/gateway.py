@@ -68,6 +68,8 @@ class Parts:
             self.gateway.prices,
             self.gateway.recorder.put,
             loop_settings(settings),
+            self.gateway.said.words,
+            store.car_history.charger_words(self.gateway.said.words()),
         )
         self.ven = ven_of(settings, settings.market[0], store, clock)
 

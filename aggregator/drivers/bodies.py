@@ -1,0 +1,254 @@
+"""What a driver may send: JSON bodies, strict; local times are London's, and refused in doubt."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated, TypeVar
+
+from pydantic import BeforeValidator, Field
+
+from aggregator.files.inputs import Name, Number, StrictRow, YesNo, shown, validate
+from aggregator.model.drivers import DAYS, Boost, Departure, Floor, Saying, Topic, V2g, Week, WeekDay
+from aggregator.model.errors import MISSING, BadMessage, Fault
+from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car
+from aggregator.model.time import LONDON, utc_text
+
+BODY = "body"
+FARTHEST = timedelta(days=14)
+LATE = timedelta(hours=1)
+"""So long a driver who is late finds the car as it was promised, where no expiry was stated."""
+
+LATEST = timedelta(days=1)
+PERCENT = 100.0
+GROUPS: Mapping[str, range] = {"weekdays": range(5), "weekend": range(5, 7), "daily": range(7)}
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?")
+_LOCAL = re.compile(r"\d\d:\d\d(:\d\d)?")
+
+Row = TypeVar("Row", bound=StrictRow)
+
+
+def london(text: str) -> datetime:
+    """Read an instant; one without a zone is what London's clocks show.
+
+    Raises:
+        ValueError: If it is none, or clocks skip it or show it twice. The text says what is allowed.
+    """
+    try:
+        read = datetime.fromisoformat(text) if _INSTANT.fullmatch(text) else None
+    except ValueError:
+        read = None
+    if read is None:
+        raise ValueError("a date and time: 2025-01-09T07:30 as London's clocks show it, or with a zone")
+    try:
+        if read.tzinfo is not None:
+            return read.astimezone(UTC)
+        first, second = (read.replace(tzinfo=LONDON, fold=fold).astimezone(UTC) for fold in (0, 1))
+    except OverflowError:
+        raise ValueError("an instant within the years 1 to 9999") from None
+    if first < second:
+        raise ValueError(
+            "a time that London's clocks show once: they go back that night and show this one twice;"
+            f" say {read.isoformat()}+01:00 for the first or {read.isoformat()}+00:00 for the second"
+        )
+    if first > second:
+        raise ValueError(
+            "a time that London's clocks show: they go forward that night and skip this one;"
+            " say an hour more, or a zone"
+        )
+    return first
+
+
+def _instant(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("a date and time in quotes")  # noqa: TRY004 - pydantic wants this
+    return london(value)
+
+
+def _local(value: object) -> object:
+    if not isinstance(value, str) or not _LOCAL.fullmatch(value):
+        raise ValueError('a local time of day, "07:30", without a zone')
+    return time.fromisoformat(value)
+
+
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+Local = Annotated[time, BeforeValidator(_local)]
+Soc = Annotated[Number, Field(ge=0, le=1, allow_inf_nan=False)]
+Percent = Annotated[Number, Field(ge=0, le=100, allow_inf_nan=False)]
+Miles = Annotated[Number, Field(ge=0, le=1000, allow_inf_nan=False)]
+MilesPerKwh = Annotated[Number, Field(ge=1, le=10, allow_inf_nan=False)]
+
+
+class Target(StrictRow):
+    """How full, in one of three units."""
+
+    target_soc: Soc | None = None
+    target_percent: Percent | None = None
+    target_miles: Miles | None = None
+    miles_per_kwh: MilesPerKwh | None = None
+
+
+class DepartureBody(Target):
+    """``PUT departure``."""
+
+    depart_at: Instant
+    expires_at: Instant | None = None
+
+
+class WeekRow(Target):
+    """One row of ``PUT week``."""
+
+    on: Annotated[tuple[Name, ...], Field(strict=False, min_length=1, max_length=7)]
+    depart_local: Local
+
+
+class WeekBody(StrictRow):
+    """``PUT week``."""
+
+    days: Annotated[tuple[WeekRow, ...], Field(strict=False, min_length=1, max_length=7)]
+
+
+class BoostBody(StrictRow):
+    """``PUT boost``."""
+
+    until: Instant | None = None
+
+
+class V2gBody(StrictRow):
+    """``PUT v2g``."""
+
+    on: YesNo
+
+
+class FloorBody(StrictRow):
+    """``PUT floor``."""
+
+    soc: Soc | None = None
+    percent: Percent | None = None
+    miles: Miles | None = None
+    miles_per_kwh: MilesPerKwh | None = None
+
+
+def read_saying(
+    topic: Topic, data: object, car: Car, miles_per_kwh: float, now: datetime
+) -> tuple[Saying, datetime | None]:
+    """Return what a body says about a topic, and until when it holds; None for until it is replaced.
+
+    Args:
+        topic: What it is about.
+        data: The body's content.
+        car: As registered.
+        miles_per_kwh: What its driver goes by who states none.
+        now: Domain instant.
+
+    Raises:
+        BadMessage: With every fault; ``where`` is the field.
+    """
+    match topic:
+        case Topic.DEPARTURE:
+            return _departure(_read(DepartureBody, data), car, miles_per_kwh, now)
+        case Topic.WEEK:
+            return _week(_read(WeekBody, data), car, miles_per_kwh), None
+        case Topic.BOOST:
+            until = _read(BoostBody, data).until
+            if until is not None:
+                _must_lie("until", until, now, now + FARTHEST)
+            return Boost(), until
+        case Topic.V2G:
+            return V2g(on=_read(V2gBody, data).on), None
+        case Topic.FLOOR:
+            return Floor(_floor(_read(FloorBody, data), car, miles_per_kwh)), None
+
+
+def _read(model: type[Row], data: object) -> Row:
+    try:
+        return validate(model, data, BODY)
+    except BadMessage as bad:
+        prefix = f"{BODY}: "
+        raise BadMessage(
+            *(Fault(one.where.removeprefix(prefix), one.value, one.allowed) for one in bad.faults)
+        ) from None
+
+
+def _departure(
+    body: DepartureBody, car: Car, miles_per_kwh: float, now: datetime
+) -> tuple[Departure, datetime]:
+    _must_lie("depart_at", body.depart_at, now, now + FARTHEST)
+    until = body.expires_at if body.expires_at is not None else body.depart_at + LATE
+    if body.expires_at is not None and not body.depart_at <= until <= body.depart_at + LATEST:
+        allowed = "from depart_at to a day after it: until then the car is kept for a driver who is late"
+        raise BadMessage(Fault("expires_at", utc_text(until), allowed))
+    return Departure(body.depart_at, _target(body, "", car, miles_per_kwh)), until
+
+
+def _week(body: WeekBody, car: Car, miles_per_kwh: float) -> Week:
+    found: dict[int, WeekDay] = {}
+    for number, row in enumerate(body.days):
+        where = f"days[{number}]"
+        target_soc = _target(row, f"{where}.", car, miles_per_kwh)
+        for name in row.on:
+            for day in _days(name, f"{where}.on"):
+                if day in found:
+                    raise BadMessage(
+                        Fault(f"{where}.on", name, f"each day once; {DAYS[day]} is there already")
+                    )
+                found[day] = WeekDay(day, row.depart_local, target_soc)
+    return Week(tuple(found[day] for day in sorted(found)))
+
+
+def _days(name: str, where: str) -> Iterator[int]:
+    if name in GROUPS:
+        yield from GROUPS[name]
+    elif name in DAYS:
+        yield DAYS.index(name)
+    else:
+        raise BadMessage(Fault(where, shown(name), f"one of {', '.join((*DAYS, *GROUPS))}"))
+
+
+def _target(body: Target, prefix: str, car: Car, miles_per_kwh: float) -> float:
+    given = {
+        f"{prefix}target_soc": body.target_soc,
+        f"{prefix}target_percent": body.target_percent,
+        f"{prefix}target_miles": body.target_miles,
+    }
+    return _fraction(given, car, body.miles_per_kwh or miles_per_kwh)[1]
+
+
+def _floor(body: FloorBody, car: Car, miles_per_kwh: float) -> float:
+    per_kwh = body.miles_per_kwh or miles_per_kwh
+    given = {"soc": body.soc, "percent": body.percent, "miles": body.miles}
+    field, soc = _fraction(given, car, per_kwh)
+    least = max(LOWEST_FLOOR_SOC, car.floor_soc)
+    if soc < least:
+        miles = least * car.capacity_kwh * per_kwh
+        whose = "whatever anybody asks" if least == LOWEST_FLOOR_SOC else "as was agreed for this car"
+        allowed = (
+            f"at least {least:g} ({least * PERCENT:g}%, {miles:.1f} miles):"
+            f" the car is never discharged below that, {whose}"
+        )
+        raise BadMessage(Fault(field, shown(given[field]), allowed))
+    return soc
+
+
+def _fraction(given: Mapping[str, float | None], car: Car, miles_per_kwh: float) -> tuple[str, float]:
+    """Return which of a fraction, a percentage and miles was stated, and what fraction it is."""
+    stated = {field: value for field, value in given.items() if value is not None}
+    if len(stated) != 1:
+        first, *_ = given
+        found = ", ".join(stated) if stated else MISSING
+        raise BadMessage(Fault(first, found, f"exactly one of {', '.join(given)}"))
+    ((field, value),) = stated.items()
+    most_miles = car.capacity_kwh * miles_per_kwh
+    if field.endswith("percent"):
+        return field, value / PERCENT
+    if not field.endswith("miles"):
+        return field, value
+    if value > most_miles:
+        allowed = f"at most {most_miles:.1f}: {car.capacity_kwh:g} kWh at {miles_per_kwh:g} miles_per_kwh"
+        raise BadMessage(Fault(field, shown(value), allowed))
+    return field, value / most_miles
+
+
+def _must_lie(field: str, at: datetime, after: datetime, until: datetime) -> None:
+    if not after < at <= until:
+        allowed = f"after {utc_text(after)} (now), within {FARTHEST.days} days"
+        raise BadMessage(Fault(field, utc_text(at), allowed))

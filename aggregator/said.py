@@ -1,0 +1,48 @@
+"""What drivers said, kept in memory: a control cycle waits for no database.
+
+The store is the truth; words are told through here only, one at a time. So whoever asks what was known by an
+instant that has passed gets all of it: a word that is being stored holds the others up until it is there.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from aggregator.model.drivers import Word, Words, latest
+from aggregator.ports import EPOCH, Clock
+from aggregator.store import Store
+
+UNTOLD = EPOCH
+"""Stands for when a word is told until it is."""
+
+
+class DriversSaid:
+    """The latest words of all drivers."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._telling = threading.Lock()
+        self._words: Mapping[str, Words] = latest(store.drivers.all())
+
+    def words(self) -> Mapping[str, Words]:
+        """Return the latest words by car."""
+        return self._words
+
+    def say(self, word: Word, expected_version: int) -> Word:
+        """Store a word as told now, durably, before returning; it holds from then on.
+
+        Raises:
+            RuleViolation: If another word was told meanwhile; nothing is stored.
+        """
+        with self._telling:
+            stored = self._store.drivers.say(replace(word, told_at=self._clock.now()), expected_version)
+            mine = {**self._words.get(word.car_id, {}), word.topic: stored}
+            self._words = {**self._words, word.car_id: mine}
+        return stored
+
+    def known_by(self, at: datetime) -> Mapping[str, Words]:
+        """Return the latest words that were told by an instant that has passed."""
+        with self._telling:
+            return latest(self._store.drivers.all(), at)

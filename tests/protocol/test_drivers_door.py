@@ -1,0 +1,442 @@
+"""The drivers' door over HTTP on loopback: what it tells, takes and refuses."""
+
+import asyncio
+import itertools
+import json
+import socket
+import ssl
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from aggregator.drivers.door import Door
+from aggregator.drivers.serving import serving_door, tls_of
+from aggregator.health import listen_on
+from aggregator.listening import DriversSettings
+from aggregator.model.drivers import Topic
+from aggregator.model.time import utc_text
+from tests.protocol.gateway import MINUTE, running, until
+from tests.protocol.signing import an_identity
+from tests.protocol.vtn import PATIENCE_S, START, FakeVtn
+
+CAR = "car-1"
+JSON = {"Content-Type": "application/json"}
+PROBLEM = "application/problem+json"
+
+
+class Driver:
+    """Asks with a token."""
+
+    def __init__(self, session, base, token, car_id=CAR):
+        self._session, self._token = session, token
+        self.base, self.root = base, f"{base}/v1/cars/{car_id}"
+
+    async def ask(self, method, path="", body=None, *, raw=None, root=None, **headers):
+        sent = {"Authorization": f"Bearer {self._token}"} if self._token is not None else {}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        data = raw if raw is not None else None if body is None else json.dumps(body)
+        if data is not None:
+            sent = JSON | sent
+        url = (root or self.root) + path
+        async with self._session.request(method, url, data=data, headers=sent) as response:
+            text = await response.text()
+            is_json = response.content_type.endswith("json")
+            return response, json.loads(text) if is_json else text
+
+    async def get(self, path=""):
+        response, body = await self.ask("GET", path)
+        assert response.status == 200, body
+        return body
+
+    async def put(self, path, body=None, **headers):
+        response, found = await self.ask("PUT", path, body, **headers)
+        assert response.status == 200, found
+        return found
+
+    async def refused(self, method, path, body=None, status=422, **more):
+        response, found = await self.ask(method, path, body, **more)
+        assert (response.status, response.content_type) == (status, PROBLEM), found
+        assert found["status"] == status
+        assert found["title"]
+        return found
+
+
+@asynccontextmanager
+async def at_the_door(tmp_path, **said):
+    """Run a gateway's parts and its door, with one minute passed; yield them and a driver with a token."""
+    async with running(FakeVtn().url, tmp_path, START) as parts:
+        gateway = parts.gateway
+        drivers = DriversSettings(**{"requests_per_minute": 6000, **said})
+        gateway.settings = gateway.settings.model_copy(update={"drivers": drivers})
+        tls = tls_of(drivers)
+        listener = listen_on("127.0.0.1:0")
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+        _, token = parts.store.tokens.make(CAR, START)
+        async with (
+            serving_door(listener, Door(gateway, parts.controller), tls),
+            aiohttp.ClientSession() as session,
+        ):
+            await parts.minute()
+            yield parts, Driver(session, f"{'https' if tls else 'http'}://{host}", token)
+
+
+async def test_a_driver_is_told_how_the_car_is(tmp_path):
+    async with at_the_door(tmp_path) as (parts, driver):
+        state = await driver.get()
+        assert state["charge"] == {"soc": 0.9, "percent": 90.0, "kwh": 54.0, "miles": 179.8}
+        assert (state["age_s"], state["plugged"], state["v2g"], state["boost"]) == (0.0, True, True, False)
+        assert state["floor"]["percent"] == 30.0
+        assert state["departure"]["at"] == {
+            "utc": "2025-01-16T07:30:00Z",
+            "london": "2025-01-16T07:30:00+00:00",
+        }
+        assert state["departure"]["said"] == "default"
+        assert state["site"]["export_approved"] is True
+        assert state["health"] == {"ok": True, "says": []}
+        parts.clock.pass_by(3 * MINUTE)
+        (fault,) = (await driver.get())["health"]["says"]
+        assert "not been heard of for 3 minutes" in fault
+
+
+async def test_the_plan_runs_to_the_departure_and_says_why(tmp_path):
+    async with at_the_door(tmp_path) as (parts, driver):
+        rows = (await driver.get("/plan"))["half_hours"]
+        assert rows[0]["from"]["utc"] == utc_text(parts.clock.now())
+        assert rows[-1]["until"]["utc"] == "2025-01-16T07:30:00Z"
+        assert all(a["until"] == b["from"] for a, b in itertools.pairwise(rows))
+        assert all(row["why"] for row in rows)
+        assert any(row["export_kw"] > 0 and "gives energy" in row["why"] for row in rows)
+        cheap = [row for row in rows if row["export_kw"] < 0]
+        assert cheap
+        assert all("cheapest hours" in row["why"] for row in cheap)
+        assert all("02:00" <= row["from"]["london"][11:16] < "05:00" for row in cheap)
+        assert rows[-1]["soc_at_end"] >= 0.8
+        await driver.put("/v2g", {"on": False})
+        rows = (await driver.get("/plan"))["half_hours"]
+        assert all(row["export_kw"] <= 0 for row in rows[1:])
+        assert any("V2G is off" in row["why"] for row in rows)
+        await driver.put("/boost")
+        await parts.controller.cycle()
+        rows = (await driver.get("/plan"))["half_hours"]
+        assert rows[0]["export_kw"] == -7.4
+        assert "boost" in rows[0]["why"]
+
+
+async def test_what_is_said_is_stored_wakes_the_loop_and_is_answered_in_both_times(tmp_path):
+    async with at_the_door(tmp_path) as (parts, driver):
+        parts.controller._wake.clear()
+        body = await driver.put("/departure", {"depart_at": "2025-01-15T19:30", "target_percent": 95})
+        assert body["says"]["depart_at"] == {
+            "utc": "2025-01-15T19:30:00Z",
+            "london": "2025-01-15T19:30:00+00:00",
+        }
+        assert body["says"]["target"]["soc"] == 0.95
+        assert (body["holds"], body["until"]["utc"]) == (True, "2025-01-15T20:30:00Z")
+        assert parts.controller._wake.is_set()
+        (word,) = parts.store.drivers.all()
+        (token,) = parts.store.tokens.all()
+        assert (word.car_id, word.topic, word.told_by) == (CAR, Topic.DEPARTURE, token.token_id)
+        assert word.told_at == parts.clock.now()
+        assert (await driver.get())["departure"]["said"] == "departure"
+        response, body = await driver.ask("DELETE", "/departure")
+        assert (response.status, body["holds"], body["version"]) == (200, False, 2)
+        assert (await driver.get())["departure"]["said"] == "default"
+
+
+async def test_a_departure_out_of_reach_is_told_by_how_much_at_once_and_to_the_desk(tmp_path):
+    async with at_the_door(tmp_path) as (parts, driver):
+        assert (await driver.get("/shortfall"))["short"]["kwh"] == 0
+        await driver.put("/departure", {"depart_at": "2025-01-15T17:11", "target_soc": 1})
+        short = await driver.get("/shortfall")
+        assert short["short"]["kwh"] == pytest.approx(6 - 7.4 * 0.92 / 6, abs=0.001)
+        assert short["at_least"]["kwh"] == pytest.approx(60 - short["short"]["kwh"], abs=0.002)
+        parts.link.told.clear()
+        await parts.controller.cycle()
+        assert [point.export_w for point in parts.link.told if point.car_id == CAR] == [-7400]
+        await until(lambda: any(alarm.code == "short_of_target" for alarm in parts.store.alarms.open()))
+        assert (await driver.get())["health"]["says"] == ["your target will be missed: see shortfall"]
+
+
+async def test_putting_the_same_twice_says_it_once_and_a_stale_write_is_refused(tmp_path):
+    async with at_the_door(tmp_path) as (parts, driver):
+        response, _ = await driver.ask("GET", "/floor")
+        assert response.headers["ETag"] == '"0"'
+        for _ in range(3):
+            response, body = await driver.ask("PUT", "/floor", {"soc": 0.5})
+            assert (response.headers["ETag"], body["version"]) == ('"1"', 1)
+        assert len(parts.store.drivers.all()) == 1
+        assert (await driver.put("/floor", {"soc": 0.6}, If_Match='"1"'))["version"] == 2
+        for stale in ('"1"', '"3"', "1", 'W/"2"', "nonsense"):
+            body = await driver.refused("PUT", "/floor", {"soc": 0.7}, 412, If_Match=stale)
+            assert body["faults"][0]["field"] == "If-Match"
+        await driver.refused("DELETE", "/floor", None, 412, If_Match='"1"')
+        await driver.refused("PUT", "/week", {"days": []}, 412, If_Match="*")
+        assert (await driver.put("/floor", {"soc": 0.7}, If_Match='"9", "2"'))["version"] == 3
+        assert (await driver.put("/floor", {"soc": 0.8}, If_Match="*"))["version"] == 4
+        for _ in range(2):
+            response, _ = await driver.ask("DELETE", "/floor")
+            assert response.headers["ETag"] == '"5"'
+
+
+async def test_of_many_writes_at_once_each_is_a_row_and_those_with_a_version_win_once(tmp_path):
+    async with at_the_door(tmp_path) as (parts, driver):
+        levels = [0.4 + n / 50 for n in range(12)]
+        answers = await asyncio.gather(
+            *(driver.ask("PUT", "/floor", {"soc": soc}, If_Match='"0"') for soc in levels)
+        )
+        assert sorted(response.status for response, _ in answers) == [200] + [412] * 11
+        (word,) = parts.store.drivers.all()
+        (won,) = [body for response, body in answers if response.status == 200]
+        assert won["says"]["soc"] == pytest.approx(word.saying.soc)
+
+
+@pytest.mark.parametrize(
+    ("body", "soc"),
+    [
+        ({"soc": 0.3}, 0.3),
+        ({"percent": 30}, 0.3),
+        ({"miles": 60}, 60 / 3.33 / 60),
+        ({"miles": 100, "miles_per_kwh": 4}, 100 / 4 / 60),
+        ({"soc": 1}, 1.0),
+    ],
+)
+async def test_a_floor_in_any_unit(tmp_path, body, soc):
+    async with at_the_door(tmp_path) as (_, driver):
+        assert (await driver.put("/floor", body))["says"]["soc"] == pytest.approx(soc, abs=1e-4)
+        assert (await driver.get())["floor"]["soc"] == pytest.approx(soc, abs=1e-4)
+
+
+WRONG = [
+    ("/floor", {"soc": 0.2999}, "soc", "at least 0.3 (30%"),
+    ("/floor", {"miles": 59}, "miles", "59.9 miles"),
+    ("/floor", {"miles": 300}, "miles", "at most 199.8"),
+    ("/floor", {"percent": 101}, "percent", "less than or equal to 100"),
+    ("/floor", {"soc": 30}, "soc", "less than or equal to 1"),
+    ("/floor", {"soc": "0.5"}, "soc", "without quotes"),
+    ("/floor", {"soc": True}, "soc", "not true or false"),
+    ("/floor", {"soc": None}, "soc", "exactly one of"),
+    ("/floor", {"soc": 0.5, "percent": 50}, "soc", "exactly one of"),
+    ("/floor", {}, "soc", "exactly one of"),
+    ("/floor", {"floor": 0.5}, "floor", "unknown key; known here: miles, miles_per_kwh, percent, soc"),
+    ("/floor", {"miles": 80, "miles_per_kwh": 0}, "miles_per_kwh", "greater than or equal to 1"),
+    ("/floor", [], "body", "keys"),
+    ("/floor", 0.5, "body", "keys"),
+    ("/v2g", {}, "on", "must be stated"),
+    ("/v2g", {"on": "false"}, "on", "without quotes"),
+    ("/v2g", {"on": 0}, "on", "true or false"),
+    ("/boost", {"on": True}, "on", "unknown key"),
+    ("/boost", {"until": "2025-01-15T16:00"}, "until", "after 2025-01-15T17:01:00Z"),
+    ("/departure", {"depart_at": "2025-01-16T07:30"}, "target_soc", "exactly one of"),
+    ("/departure", {"target_soc": 0.9}, "depart_at", "must be stated"),
+    ("/departure", {"depart_at": "07:30", "target_soc": 0.9}, "depart_at", "a date and time"),
+    ("/departure", {"depart_at": "2025-01-16", "target_soc": 0.9}, "depart_at", "a date and time"),
+    ("/departure", {"depart_at": "2025-02-30T07:30", "target_soc": 0.9}, "depart_at", "a date and time"),
+    ("/departure", {"depart_at": 1737000000, "target_soc": 0.9}, "depart_at", "in quotes"),
+    ("/departure", {"depart_at": "2025-01-15T17:00", "target_soc": 0.9}, "depart_at", "(now)"),
+    ("/departure", {"depart_at": "2025-03-15T17:00", "target_soc": 0.9}, "depart_at", "within 14 days"),
+    ("/departure", {"depart_at": "0001-01-01T00:00+14:00", "target_soc": 0.9}, "depart_at", "years"),
+    ("/departure", {"depart_at": "2025-01-16T07:30", "target_percent": -1}, "target_percent", "0"),
+    (
+        "/departure",
+        {"depart_at": "2025-01-16T07:30", "target_soc": 0.9, "expires_at": "2025-01-16T07:00"},
+        "expires_at",
+        "from depart_at",
+    ),
+    ("/week", {"days": []}, "days", "at least 1"),
+    (
+        "/week",
+        {"days": [{"on": ["mon"], "depart_local": "7:30", "target_soc": 1}]},
+        "days[0].depart_local",
+        "07:30",
+    ),
+    (
+        "/week",
+        {"days": [{"on": ["mon"], "depart_local": "25:30", "target_soc": 1}]},
+        "days[0].depart_local",
+        "",
+    ),
+    (
+        "/week",
+        {"days": [{"on": ["Mon"], "depart_local": "07:30", "target_soc": 1}]},
+        "days[0].on",
+        "weekdays",
+    ),
+    ("/week", {"days": [{"on": "mon", "depart_local": "07:30", "target_soc": 1}]}, "days[0].on", "a list"),
+    (
+        "/week",
+        {
+            "days": [
+                {"on": ["weekdays"], "depart_local": "07:30", "target_soc": 1},
+                {"on": ["fri"], "depart_local": "09:30", "target_soc": 1},
+            ]
+        },
+        "days[1].on",
+        "each day once",
+    ),
+]
+
+
+async def test_what_is_wrong_is_told_with_field_value_and_what_is_allowed_and_nothing_is_stored(tmp_path):
+    async with at_the_door(tmp_path) as (parts, driver):
+        for path, body, field, allowed in WRONG:
+            found = await driver.refused("PUT", path, body)
+            fault = found["faults"][0]
+            assert fault["field"] == field, (path, body, found)
+            assert allowed in fault["allowed"], (path, body, found)
+            assert "\n" not in found["detail"]
+        assert parts.store.drivers.all() == ()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"{", b"\xff\xfe", b'{"soc": NaN', b"[" * 3000, b'{"soc": 0.5, "soc": 0.6}', b"nonsense", b'{"soc"'],
+)
+async def test_what_is_no_json_is_told_so(tmp_path, raw):
+    async with at_the_door(tmp_path) as (parts, driver):
+        await driver.refused("PUT", "/floor", status=400, raw=raw)
+        assert parts.store.drivers.all() == ()
+
+
+async def test_numbers_that_are_none_and_other_hostile_bodies(tmp_path):
+    async with at_the_door(tmp_path) as (parts, driver):
+        for raw in (
+            b'{"soc": NaN}',
+            b'{"soc": Infinity}',
+            b'{"soc": 1e999}',
+            b'{"soc": ' + b"9" * 3000 + b"}",
+        ):
+            await driver.refused("PUT", "/floor", raw=raw)
+        await driver.refused("PUT", "/floor", status=413, raw=b" " * 5000 + b"{}")
+        await driver.refused("PUT", "/floor", status=415, raw=b"soc=0.5", Content_Type="text/plain")
+        await driver.refused("PUT", "/floor?soc=0.5", {"soc": 0.5})
+        await driver.refused("GET", "/cycles?month=2025-13")
+        await driver.refused("GET", "/cycles?month=2025-02")
+        await driver.refused("GET", "/cycles?year=2025")
+        await driver.refused("POST", "/floor", {"soc": 0.5}, 405)
+        await driver.refused("DELETE", "/v2g", None, 405)
+        await driver.refused("GET", "/nothing", None, 404)
+        assert parts.store.drivers.all() == ()
+
+
+async def test_clock_changes_make_no_doubt(tmp_path):
+    async with at_the_door(tmp_path) as (parts, driver):
+        parts.clock.set(datetime(2025, 3, 29, 12, tzinfo=UTC))
+        skipped = await driver.refused(
+            "PUT", "/departure", {"depart_at": "2025-03-30T01:30", "target_soc": 0.9}
+        )
+        assert "skip this one" in skipped["detail"]
+        body = await driver.put("/departure", {"depart_at": "2025-03-30T07:30", "target_soc": 0.9})
+        assert body["says"]["depart_at"] == {
+            "utc": "2025-03-30T06:30:00Z",
+            "london": "2025-03-30T07:30:00+01:00",
+        }
+        parts.clock.set(datetime(2025, 10, 25, 12, tzinfo=UTC))
+        twice = await driver.refused(
+            "PUT", "/departure", {"depart_at": "2025-10-26T01:30", "target_soc": 0.9}
+        )
+        assert "2025-10-26T01:30:00+01:00 for the first" in twice["detail"]
+        for zone, utc in (("+01:00", "00:30"), ("+00:00", "01:30"), ("Z", "01:30")):
+            body = await driver.put("/departure", {"depart_at": f"2025-10-26T01:30{zone}", "target_soc": 0.9})
+            assert body["says"]["depart_at"]["utc"] == f"2025-10-26T{utc}:00Z"
+
+
+async def test_a_token_opens_its_own_car_only_and_a_revoked_one_nothing(tmp_path):
+    async with at_the_door(tmp_path) as (parts, driver):
+        others = [f"{driver.base}/v1/cars/{name}" for name in ("car-2", "no-such-car", "car-1%2Fplan", "%00")]
+        seen = []
+        for root in others:
+            for method, body in (("GET", None), ("PUT", {"soc": 0.5})):
+                response, found = await driver.ask(method, "/floor", body, root=root)
+                seen.append((response.status, found))
+        assert {status for status, _ in seen} == {404}
+        assert len({json.dumps(found, sort_keys=True) for _, found in seen}) == 1
+        for token in (None, "", "flx_x", "flx_" + "0" * 12 + "_" + "0" * 64, "ü" * 10):
+            stranger = Driver(driver._session, driver.base, token)
+            response, found = await stranger.ask("GET")
+            assert (response.status, response.content_type) == (401, PROBLEM)
+            assert response.headers["WWW-Authenticate"].startswith("Bearer")
+            response, _ = await stranger.ask("GET", root=others[1])
+            assert response.status == 401
+        (token,) = parts.store.tokens.all()
+        parts.store.tokens.revoke(token.token_id, parts.clock.now())
+        await driver.refused("GET", "", None, 401)
+        assert parts.store.drivers.all() == ()
+
+
+async def test_too_many_requests_wait_and_a_stranger_shuts_nobody_out(tmp_path):
+    async with at_the_door(tmp_path, requests_per_minute=12) as (_, driver):
+        for _ in range(6):
+            await driver.get()
+        response, found = await driver.ask("GET")
+        assert (response.status, found["status"]) == (429, 429)
+        assert 1 <= int(response.headers["Retry-After"]) <= 5
+    async with at_the_door(tmp_path) as (_, driver):
+        stranger = Driver(driver._session, driver.base, "wrong")
+        statuses = [(await stranger.ask("GET"))[0].status for _ in range(40)]
+        assert statuses[0] == 401
+        assert statuses[-1] == 429
+        assert await driver.get()
+
+
+async def test_no_token_reaches_the_log_whatever_is_sent(tmp_path, capfd):
+    with capture_logs() as logs:
+        async with at_the_door(tmp_path) as (parts, driver):
+            await driver.put("/boost")
+            await driver.refused("PUT", "/floor", {"soc": 0.1})
+            host, port = driver.base.removeprefix("http://").split(":")
+            for line in (
+                f"GET /v1 HTTP/1.1\r\nAuthorization: {driver._token}\x00\r\n\r\n",
+                driver._token + "\r\n\r\n",
+            ):
+                with socket.create_connection((host, int(port))) as raw:
+                    await asyncio.to_thread(raw.sendall, line.encode())
+                    await asyncio.to_thread(raw.recv, 100)
+            parts.gateway.prices = None  # a bug of ours
+            await driver.refused("GET", "/plan", None, 500)
+    said = json.dumps(logs, default=repr) + "".join(capfd.readouterr())
+    assert "driver_said" in said
+    assert "door_failed" in said
+    assert driver._token.split("_")[2] not in said
+
+
+async def test_a_body_that_does_not_come_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("aggregator.drivers.door.BODY_TIMEOUT_S", 0.2)
+    async with at_the_door(tmp_path) as (_, driver):
+        host, port = driver.base.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"PUT /v1/cars/{CAR}/floor HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {driver._token}\r\n"
+        writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{{".encode())
+        async with asyncio.timeout(PATIENCE_S):
+            assert b"408" in await reader.readline()
+        writer.close()
+
+
+async def test_with_a_certificate_it_speaks_tls_only(tmp_path):
+    cert, key = an_identity("door").files(tmp_path)
+    async with at_the_door(tmp_path, tls_certificate=cert, tls_key=key) as (_, driver):
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        async with driver._session.get(driver.root, ssl=trusting) as response:
+            assert response.status == 401
+        with pytest.raises(aiohttp.ClientError):
+            await driver._session.get(driver.root.replace("https", "http"))
+
+
+async def test_the_nights_of_the_month_are_listed_and_counted(tmp_path):
+    async with at_the_door(tmp_path) as (parts, driver):
+        report = replace(parts.controller.view.of(CAR).report, soc=0.5)
+        for day in range(1, 14):
+            evening = datetime(2025, 1, day, 17, 59, 30, tzinfo=UTC)
+            rows = [(evening, True), (evening + timedelta(hours=11, seconds=31), True)]
+            rows += [(evening + timedelta(hours=12), False)]
+            for at, plugged in rows:
+                parts.store.states.add([replace(report, measured_at=at, plugged=plugged)], at)
+        body = await driver.get("/cycles")
+        assert (body["month"], body["cycles"], body["missing"], body["credit_gbp"]) == ("2025-01", 13, 0, 30)
+        assert body["nights"] == [f"2025-01-{day:02}" for day in range(1, 14)]
+        body = await driver.get("/cycles?month=2024-12")
+        assert (body["cycles"], body["missing"], body["credit_gbp"]) == (0, 12, 0)
