@@ -64,7 +64,8 @@ def plan_zone(
         np.array([min(view.energy_kwh(now), view.car.capacity_kwh) for view in views]),
         np.array([_aim_kwh(view, guard_soc) for view in views]),
     )
-    plan = base_plan(CarArrays.of(cars, now, now + HALF_HOUR), stay, prices(zone, slots), 0.5)
+    arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end)
+    plan = base_plan(arrays, stay, prices(zone, slots), 0.5)
     steps = {}
     for n, view in enumerate(views):
         export_kw = float(plan.discharge_kw[n, 0] - plan.charge_kw[n, 0])

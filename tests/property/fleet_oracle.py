@@ -162,7 +162,7 @@ class Oracle:
 
 def some_of(case: Case, keep: np.ndarray) -> Case:
     """Return the case of the cars ``keep`` only."""
-    rooms = {"export_room_kw": case.cars.export_room_kw, "import_room_kw": case.cars.import_room_kw}
-    per_car = {name: getattr(case.cars, name)[keep] for name in CarArrays.__slots__ if name not in rooms}
+    of_sites = {"export_room_kw", "import_room_kw", "house_kw"}
+    per_car = {name: getattr(case.cars, name)[keep] for name in CarArrays.__slots__ if name not in of_sites}
     stay = Stay(*(getattr(case.stay, name)[keep] for name in Stay.__slots__))
-    return replace(case, cars=CarArrays(**per_car, **rooms), stay=stay)
+    return replace(case, cars=replace(case.cars, **per_car), stay=stay)
