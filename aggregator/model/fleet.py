@@ -4,6 +4,7 @@ Powers are on the AC side of the charger, in kW, each a magnitude; energies in k
 """
 
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from enum import StrEnum
@@ -74,6 +75,20 @@ class Site:
         if self.export_source is ExportSource.NONE or self.approval is not Approval.GRANTED:
             return False
         return self.approved_from is None or at.astimezone(LONDON).date() >= self.approved_from
+
+    def bar_to_discharge(self, at: datetime) -> str | None:
+        """Return in a few words why no car may discharge here at ``at``; None where one may."""
+        if self.export_source is ExportSource.NONE and self.approval in (Approval.GRANTED, Approval.NONE):
+            return "no export approval"
+        if self.approval is not Approval.GRANTED:
+            return f"approval {self.approval.value}"
+        if not self.may_discharge(at):
+            return f"approved from {self.approved_from}"
+        dark_hours = self.dark_from is not None
+        most_kw = self.export_limit_kw - (0.0 if dark_hours else self.solar_kw)
+        if most_kw <= 0 and not self.boundary_meter:
+            return "panels may take all of the export limit" if self.export_limit_kw else "export limit 0"
+        return None
 
     def solar_most_kw(self, at: datetime) -> float:
         """Return what the panels may give at ``at`` as far as is known: nothing in the dark hours. [kW]"""
@@ -196,6 +211,12 @@ class Fleet:
     def zones(self) -> tuple[str, ...]:
         """The zones that the fleet's homes lie in, sorted."""
         return tuple(sorted({car.site.zone for car in self.cars}))
+
+    def bars_to_discharge(self, at: datetime) -> dict[str, int]:
+        """Return at how many homes no car may discharge at ``at``, by why not."""
+        sites = {car.site.site_id: car.site for car in self.cars}
+        bars = (site.bar_to_discharge(at) for site in sites.values())
+        return dict(sorted(Counter(bar for bar in bars if bar is not None).items()))
 
     def in_zone(self, zone: str) -> tuple[Car, ...]:
         """Return the cars at home in ``zone``, in file order."""
