@@ -81,7 +81,7 @@ class HomeRooms:
         """Return what the cars of a home may do from ``now`` on."""
         measured = self._measured.get(site.site_id)
         if measured is None or now - measured.at > self._stale_after:
-            return cautious_room(site, Interval(now, now + self._holds))
+            return cautious_room(site, Interval(now, now + self._holds + AFTER))
         house_kw = max(0.0, -measured.beside_kw)
         export_kw = site.export_limit_kw - measured.beside_kw if site.may_discharge(now) else 0.0
         return Room(max(0.0, export_kw), max(0.0, site.import_limit_kw - house_kw), house_kw)
