@@ -275,7 +275,7 @@ def _must_be_owed(workflow: Workflow, order: Instruction, opportunity: Opportuni
     if opportunity.stage is Stage.NEW and (product is None or not product.standing_contract):
         raise RuleViolation("no bid, award or standing contract is behind this instruction")
     exports = product is None or product.direction is Direction.UP
-    if not workflow.store.fleet.may_deliver(order.zone, exports=exports):
+    if not workflow.store.fleet.may_deliver(order.zone, order.window.end, exports=exports):
         raise RuleViolation(f"no car of {order.zone} may deliver anything")
     if product is not None and award is not None:
         since = order.window.start - timedelta(seconds=order.delay_s)

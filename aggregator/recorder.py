@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from aggregator.model.fleet import Fleet
-from aggregator.model.metering import Outcome, Reading
+from aggregator.model.metering import CarReport, Outcome, Reading
 from aggregator.ports import Clock
 from aggregator.store import Alarm, SentPoint, Store
 from dispatch.records import CycleRecord
@@ -52,6 +52,9 @@ class Recorder:
         self._heard_at: datetime | None = None
         self._in_touch_since: datetime | None = None
         self._charger_of = {car.car_id: car.charger.charger_id for car in fleet.cars}
+        self._metered_home_of = {
+            car.car_id: car.site.site_id for car in fleet.cars if car.site.boundary_meter
+        }
         self._waiting: asyncio.Queue[CycleRecord] = asyncio.Queue(MOST_WAITING)
         self.stored_until: datetime | None = None
         self.recorded_until: datetime | None = None
@@ -104,6 +107,7 @@ class Recorder:
                 )
                 for report in known
             )
+            self._store.boundary_readings.add(_boundary_readings(known, self._metered_home_of, record.at))
             self._store.states.add(known, received_at=record.at)
         sent = [one for record in records for one in record.sent]
         self._store.set_points.add([SentPoint(one.point, one.outcome, one.reason) for one in sent])
@@ -128,3 +132,16 @@ class Recorder:
             self.recorded_until = at
         elif at - PATIENCE >= (self.recorded_until or self._first_at):
             self.recorded_until = at - PATIENCE
+
+
+def _boundary_readings(
+    reports: Iterable[CarReport], home_of: Mapping[str, str], received_at: datetime
+) -> Iterator[Reading]:
+    """Yield what boundary meters showed, once for each home and instant: all its chargers read the same."""
+    seen: set[tuple[str, datetime]] = set()
+    for report in reports:
+        home, meter = home_of.get(report.car_id), report.boundary
+        if home is None or meter is None or (home, report.measured_at) in seen:
+            continue
+        seen.add((home, report.measured_at))
+        yield Reading(home, report.measured_at, received_at, meter.import_wh, meter.export_wh)

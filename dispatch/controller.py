@@ -21,7 +21,7 @@ from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import ChargerLink, Clock, Orders, ZoneTarget
 from dispatch.fleet_view import CarView, FleetView
 from dispatch.following import Fault, Following
-from dispatch.fuse import within_fuses
+from dispatch.home_rooms import HomeRooms, Room, within_rooms
 from dispatch.interlock import NOBODY, Interlock, Refusal
 from dispatch.plan_run import PlanStep, Prices, charges_from, plan_zone
 from dispatch.ramp import RampLimit
@@ -29,7 +29,7 @@ from dispatch.rebound import waits, within_peak
 from dispatch.records import CycleRecord, LoopSettings, Notice, Sent
 from dispatch.shortfalls import Shortfalls
 from dispatch.unserved import Unserved
-from dispatch.window_run import held_watts, less, window_step
+from dispatch.window_run import Limits, held_watts, less, window_step
 from dispatch.zone_meter import ZoneMeters
 
 log = structlog.get_logger()
@@ -97,6 +97,7 @@ class Controller:
         self._ramp = RampLimit(settings.zone_ramp_kw_per_minute, settings.total_ramp_kw_per_minute)
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
         self._cars = fleet.by_id
+        self._rooms = HomeRooms(fleet, self._stale_after, settings.set_point)
         self._boundary = clock.now()
         self._wake = asyncio.Event()
         self._reports: list[CarReport] = []
@@ -128,8 +129,11 @@ class Controller:
         self.following.observe(reports)
         self._meters.observe(reports)
         self._reports.extend(reports)
+        measured = self._rooms.observe(reports)
         if self.view.observe(reports):
             self._replan = True
+            self._wake.set()
+        if measured and not measured.isdisjoint(self._homes_above_room(self._clock.now())):
             self._wake.set()
 
     async def run(self) -> None:
@@ -157,7 +161,9 @@ class Controller:
         ends = [target.slots[0].end for target in targets.values()]
         views = [view for view in self.view.all() if view.is_plugged()]
         fresh = [view for view in views if not view.is_stale(now, self._stale_after)]
-        self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends, *self._stale_at(fresh, now)])
+        stale_at = [*self._stale_at(fresh, now), *self._rooms.stale_at(now)]
+        self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends, *stale_at])
+        rooms = {view.car.site.site_id: self._rooms.room(view.car.site, now) for view in fresh}
         first = [view for view in fresh if view.is_boosted() or view.is_urgent(now)]
         willing = [view for view in fresh if view not in first]
         notices = [_fault_notice(fault, now) for fault in self.following.new_faults()]
@@ -172,10 +178,12 @@ class Controller:
             aside = [view for view in first if self._zone_of[view.car.car_id] == zone]
             made_up_kw = self._meters.made_up_kw(target, now, self._moving_kw(zone, fresh, now))
             owed = replace(target, export_kw=(target.export_kw[0] + made_up_kw, *target.export_kw[1:]))
-            points += self._window_points(less(owed, aside), by_zone.pop(zone, []), now, notices)
+            points += self._window_points(less(owed, aside), by_zone.pop(zone, []), rooms, now, notices)
         points += self._plan_points(by_zone, now, notices)
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
-        sent = await self._send(within_fuses(points, self._cars), now, notices)
+        told = {point.car_id for point in points}
+        standing = [point for point in self._standing(now) if point.car_id not in told]
+        sent = await self._send(within_rooms(points, standing, self._cars, rooms), now, notices)
         await self._set_fallbacks(willing, now)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
@@ -189,6 +197,23 @@ class Controller:
         changed = self.view.heed(words, now)
         self._replan |= bool(changed)
         self.shortfalls.begin(changed)
+
+    def _standing(self, now: datetime) -> list[SetPoint]:
+        """Return the set-points in force."""
+        points = [view.standing for view in self.view.all() if view.standing is not None]
+        return [point for point in points if point.expires_at > now]
+
+    def _homes_above_room(self, now: datetime) -> set[str]:
+        """Return the homes whose cars were told to give more than there is room for now."""
+        given_w: dict[str, int] = defaultdict(int)
+        for point in self._standing(now):
+            given_w[self._cars[point.car_id].site.site_id] += max(0, point.export_w)
+        sites = {car.site.site_id: car.site for car in self._cars.values() if given_w.get(car.site.site_id)}
+        return {
+            name
+            for name, site in sites.items()
+            if given_w[name] > self._rooms.room(site, now).export_kw * W_PER_KW
+        }
 
     def _silent_zones(self, now: datetime) -> set[str]:
         """Return the zones with a car not heard of yet, or plugged in and not heard for too long."""
@@ -209,12 +234,18 @@ class Controller:
         return SetPoint(view.car.car_id, -watts, now, now + HALF_HOUR, purpose)
 
     def _window_points(
-        self, target: ZoneTarget, views: Sequence[CarView], now: datetime, notices: list[Notice]
+        self,
+        target: ZoneTarget,
+        views: Sequence[CarView],
+        rooms: Mapping[str, Room],
+        now: datetime,
+        notices: list[Notice],
     ) -> Sequence[SetPoint]:
         follows = [view for view in views if self.following.follows(view.car.car_id)]
         others = [view for view in views if view not in follows]
         others_kw = sum(self.following.measured_kw(view.car.car_id) for view in others)
-        step = window_step(target, follows, others, others_kw, now, self.guard_soc, self._settings.set_point)
+        limits = Limits(rooms, self.guard_soc, self._settings.set_point)
+        step = window_step(target, follows, others, others_kw, now, limits)
         for car_id, kwh in step.short_of_target_kwh.items():
             notices += self.shortfalls.note(car_id, kwh, now)
         return step.points
@@ -288,11 +319,7 @@ class Controller:
 
     async def _send(self, points: Sequence[SetPoint], now: datetime, notices: list[Notice]) -> list[Sent]:
         due = [point for point in points if self._is_due(point, now)]
-        standing = {
-            view.car.car_id: view.standing.export_w
-            for view in self.view.all()
-            if view.standing is not None and view.standing.expires_at > now
-        }
+        standing = {point.car_id: point.export_w for point in self._standing(now)}
         held = self._ramp.hold(due, standing, self._zone_of, now)
         if new := self._news("ramp_held", held, due):
             text = f"{len(held)} cars hold: the power moved in a minute is bounded"
@@ -372,9 +399,8 @@ class Controller:
         """Let go of every car: each falls back to its charger's own safe default."""
         now = self._clock.now()
         points = [
-            SetPoint(view.car.car_id, NOTHING_W, now, now + RELEASE_HOLDS, Purpose.RELEASE)
-            for view in self.view.all()
-            if view.standing is not None and view.standing.expires_at > now
+            SetPoint(point.car_id, NOTHING_W, now, now + RELEASE_HOLDS, Purpose.RELEASE)
+            for point in self._standing(now)
         ]
         if not points:
             return

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aggregator.model.drivers import ChargerWord, Words
-from aggregator.model.fleet import Car, ExportSource, Fleet
+from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, SetPoint
 from dispatch.interlock_drivers import DriversRights
+from dispatch.interlock_homes import Homes, approved
 
 LONGEST_DISCHARGE = timedelta(seconds=120)
 LONGEST_CHARGE = timedelta(minutes=35)
@@ -50,6 +51,7 @@ class Interlock:
         self._reports: dict[str, CarReport] = {}
         self._drivers = DriversRights(charger_words)
         self._standing: dict[str, SetPoint] = {}
+        self._homes = Homes(fleet.cars, self._stale_after)
         self._neighbours: dict[str, list[str]] = defaultdict(list)
         for car in fleet.cars:
             self._neighbours[car.site.site_id].append(car.car_id)
@@ -62,6 +64,7 @@ class Interlock:
             if known is None or known.measured_at <= report.measured_at:
                 self._reports[report.car_id] = report
                 self._drivers.observe(report)
+                self._homes.observe(report, self._reports)
 
     def hear(self, words: Mapping[str, Words]) -> None:
         """Take the drivers' latest words, as they were told at the door."""
@@ -126,7 +129,7 @@ class Interlock:
 
     def _site_refusal(self, point: SetPoint, car: Car) -> Refusal | None:
         site = car.site
-        if point.export_w > 0 and (site.export_source is ExportSource.NONE or site.export_limit_kw <= 0):
+        if point.export_w > 0 and not approved(site, point.issued_at):
             return Refusal(point, "P4", f"home {site.site_id} has no export approval")
         others_w = [
             self._standing[name].export_w
@@ -138,14 +141,16 @@ class Interlock:
         # a neighbour may stop at any moment: what relieves this set-point is not counted on
         export_w = point.export_w + sum(w for w in others_w if w > 0)
         import_w = -point.export_w - sum(w for w in others_w if w < 0)
-        room_w = min(map(site.export_room_kw, (point.issued_at, point.expires_at))) * W_PER_KW
-        if point.export_w > 0 and export_w > room_w + TOLERANCE_W:
-            return Refusal(point, "P4", f"home {site.site_id} would export {export_w} W, room {room_w:.0f} W")
-        if point.export_w < 0 and import_w > site.import_limit_kw * W_PER_KW + TOLERANCE_W:
-            limit_w = site.import_limit_kw * W_PER_KW
-            return Refusal(
-                point, "P4", f"home {site.site_id} would import {import_w} W, fuse {limit_w:.0f} W"
-            )
+        if point.export_w > 0:
+            room_w = self._homes.export_w(site, point.issued_at, point.expires_at)
+            if export_w > room_w + TOLERANCE_W:
+                told = f"home {site.site_id} would export {export_w} W, room {room_w:.0f} W"
+                return Refusal(point, "P4", told)
+        if point.export_w < 0:
+            fuse_w = self._homes.import_w(site, point.issued_at)
+            if import_w > fuse_w + TOLERANCE_W:
+                told = f"home {site.site_id} would import {import_w} W, fuse {fuse_w:.0f} W"
+                return Refusal(point, "P4", told)
         return None
 
 

@@ -101,7 +101,7 @@ def planned(
         np.array([min(kwh, view.car.capacity_kwh) for kwh, view in zip(energy_kwh, views, strict=True)]),
         np.array([_aim_kwh(view, guard_soc) for view in views]),
     )
-    cars = CarArrays.of([view.car for view in views], begins_at, slots[0].end)
+    cars = CarArrays.of([view.car for view in views], *(slot.start for slot in slots), slots[-1].end)
     return base_plan(cars, stay, tariff, HALF_HOUR / HOUR)
 
 

@@ -61,11 +61,13 @@ class SplitSite:
         export_limit_kw: At the boundary, at least 0.
         import_limit_kw: At the boundary, at least 0.
         base_load_kw: House load per slot, negative for generation; empty for none.
+        export_limits_kw: The export limit slot by slot, where it changes; empty where it does not.
     """
 
     export_limit_kw: float
     import_limit_kw: float
     base_load_kw: tuple[float, ...] = ()
+    export_limits_kw: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +140,7 @@ class Sites:
 
     Attributes:
         names: Of the sites, each once.
-        export_limit_kw: Shape (sites,).
+        export_limit_kw: Shape (sites,), or (sites, slots) where approvals or dark hours change it.
         import_limit_kw: Shape (sites,).
         base_load_kw: Shape (sites, slots); None where no house load is known.
     """
@@ -150,7 +152,9 @@ class Sites:
 
     def __post_init__(self) -> None:
         for limit in (self.export_limit_kw, self.import_limit_kw):
-            if limit.shape != (self.count,) or not ((limit >= 0) & (limit < np.inf)).all():
+            by_slot = limit is self.export_limit_kw and limit.ndim == 2  # noqa: PLR2004
+            shaped = limit.shape == (self.count,) or (by_slot and len(limit) == self.count)
+            if not shaped or not ((limit >= 0) & (limit < np.inf)).all():
                 raise ValueError(f"{self.count} sites need as many finite limits of 0 or more, not {limit}")
         base = self.base_load_kw
         if base is not None and (base.ndim != 2 or len(base) != self.count or not np.isfinite(base).all()):  # noqa: PLR2004
@@ -173,6 +177,12 @@ class Sites:
             if any(len(load) != slots for load in loads):
                 raise ValueError(f"a base load does not have {slots} slots")
             base = np.array(loads, float)
+        if any(site.export_limits_kw for site in rows.values()):
+            by_slot = [site.export_limits_kw or (site.export_limit_kw,) * slots for site in rows.values()]
+            if any(len(limit) != slots for limit in by_slot):
+                raise ValueError(f"an export limit by slot does not have {slots} slots")
+            changing = np.array(by_slot, float)
+            export_kw = changing if np.ptp(changing, axis=1).any() else changing[:, 0]
         return cls(tuple(rows), export_kw, import_kw, base)
 
 

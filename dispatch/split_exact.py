@@ -14,7 +14,7 @@ from dispatch.split_cars import FloatArray, IntArray
 from dispatch.split_duty import stored_after
 from dispatch.split_fleet import Fleet, fleet_of
 from dispatch.split_level import level_backwards, now_first
-from dispatch.split_lp import best_flows
+from dispatch.split_lp import Rooms, best_flows
 from dispatch.split_pool import Pool, poolable, pooled_units, pools_of
 from dispatch.split_problem import MET_WITHIN_KWH, Split, SplitProblem, named
 from dispatch.split_sites import charge_first, reach
@@ -48,7 +48,8 @@ def _with_targets(units: Units, fleet: Fleet, *, up: bool) -> Units:
 
     Taking more can only serve where it soaks up generation above a limit, makes room for what another
     charger can't give less of, or is what is asked for; elsewhere the total is fixed. A car that can't
-    have all it owes takes what its site's room allows in every slot, no more in one for less in another.
+    have all it owes takes what its site's room allows in every slot, no more in one for less in another:
+    there no export relieves what must-charge cars share.
     """
     total = reach(fleet, units)
     short = fleet.must & (total < fleet.owed_kwh - MET_WITHIN_KWH)
@@ -89,7 +90,10 @@ def _solved(
     for pool in pools:
         few = few.joined(pooled_units(pool, float(units.sign[pool.cars[0]]), fleet.hours))
         bounds.append(few.sign.size)
-    flows = best_flows(few, (fleet.import_room_kwh, fleet.export_room_kwh), wanted_kwh, up=up)
+    short = fleet.must & (units.total_low_kwh < fleet.owed_kwh - MET_WITHIN_KWH)
+    unrelieved = np.bincount(fleet.site, short, len(fleet.import_room_kwh)) > 0
+    rooms = Rooms(fleet.import_room_kwh, fleet.export_room_kwh, unrelieved)
+    flows = best_flows(few, rooms, wanted_kwh, up=up)
     moved = np.zeros_like(units.high_kwh)
     moved[single] = flows[: single.size]
     for pool, first, last in zip(pools, bounds, bounds[1:], strict=False):

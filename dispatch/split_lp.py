@@ -16,8 +16,21 @@ from dispatch.split_cars import BoolArray, FloatArray, IntArray
 from dispatch.split_least import Costs, chosen
 from dispatch.split_units import FREE, Units
 
-Rooms = tuple[FloatArray, FloatArray]
-"""What the sites may import and export in each slot, both (sites, slots). [kWh]"""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rooms:
+    """What the sites may carry.
+
+    Attributes:
+        import_kwh: In each slot, shape (sites, slots).
+        export_kwh: In each slot, shape (sites, slots); below 0 where the site generates too much.
+        unrelieved: Sites where what some export makes no room for others' charging, shape (sites,).
+    """
+
+    import_kwh: FloatArray
+    export_kwh: FloatArray
+    unrelieved: BoolArray
+
 
 _MOVED_COST = 1e-3
 _LATE_COST = 1e-5
@@ -84,14 +97,20 @@ def best_flows(units: Units, rooms: Rooms, wanted_kwh: FloatArray, *, up: bool) 
 
 
 def _flows(units: Units, rooms: Rooms) -> _Flows:
-    """Return the columns, each unit's total and each site's limits, with slack where one is lost already."""
+    """Return the columns, each unit's total and each site's limits, with slack where one is lost already.
+
+    Where charging is not relieved, a row more for what a site's takers draw in a slot.
+    """
     unit, slot = np.nonzero(units.high_kwh > 0)
     sign, site = units.sign[unit], units.site[unit]
     column, units_n, slots_n = np.arange(unit.size), units.sign.size, units.high_kwh.shape[1]
     at_site = site != FREE
     place, site_row = np.unique(site[at_site] * slots_n + slot[at_site], return_inverse=True)
-    import_room, export_room = rooms[0].reshape(-1)[place], rooms[1].reshape(-1)[place]
+    import_room, export_room = rooms.import_kwh.reshape(-1)[place], rooms.export_kwh.reshape(-1)[place]
     lost = np.flatnonzero(export_room < 0)
+    takes = at_site & (sign < 0) & rooms.unrelieved[site]
+    held, held_row = np.unique(site[takes] * slots_n + slot[takes], return_inverse=True)
+    last_n = units_n + place.size
     low, high = units.low_kwh[unit, slot], units.high_kwh[unit, slot]
     least = units.least_kwh[unit, slot]
     semi = (least > 0) & (low == 0)
@@ -99,11 +118,11 @@ def _flows(units: Units, rooms: Rooms) -> _Flows:
         cost=np.concatenate((np.zeros(unit.size), np.full(lost.size, _BREACH_COST))),
         low=np.concatenate((np.where(semi, least, np.maximum(low, least)), np.zeros(lost.size))),
         high=np.concatenate((high, -export_room[lost])),
-        row=np.concatenate((unit, units_n + site_row, units_n + lost)),
-        column=np.concatenate((column, column[at_site], unit.size + np.arange(lost.size))),
-        value=np.concatenate((np.ones(unit.size), sign[at_site], np.full(lost.size, -1.0))),
-        row_low=np.concatenate((units.total_low_kwh, -import_room)),
-        row_high=np.concatenate((units.total_high_kwh, export_room)),
+        row=np.concatenate((unit, units_n + site_row, units_n + lost, last_n + held_row)),
+        column=np.concatenate((column, column[at_site], unit.size + np.arange(lost.size), column[takes])),
+        value=np.concatenate((np.ones(unit.size), sign[at_site], np.full(lost.size, -1.0), -sign[takes])),
+        row_low=np.concatenate((units.total_low_kwh, -import_room, np.full(held.size, -np.inf))),
+        row_high=np.concatenate((units.total_high_kwh, export_room, rooms.import_kwh.reshape(-1)[held])),
         semi=np.concatenate((semi, np.zeros(lost.size, bool))),
     )
     return _Flows(unit=unit, slot=slot, semi=semi, program=program)

@@ -54,6 +54,9 @@ class SplitProblem:
         base = self.sites.base_load_kw
         if base is not None and base.shape[1] != slots:
             raise ValueError(f"{self.id}: base loads of {base.shape[1]} slots, not {slots}")
+        limit = self.sites.export_limit_kw
+        if limit.ndim == 2 and limit.shape[1] != slots:  # noqa: PLR2004
+            raise ValueError(f"{self.id}: export limits of {limit.shape[1]} slots, not {slots}")
         if self.cars.count and self.cars.site.max() >= self.sites.count:
             raise ValueError(f"{self.id}: site {self.cars.site.max()} of {self.sites.count}")
 
@@ -70,13 +73,13 @@ class SplitProblem:
     def export_room_kw(self, sites: IntArray | slice = _ALL) -> FloatArray:
         """Return the most that each site's cars may export, below 0 where it generates too much.
 
-        Shape (sites, slots), or (sites, 1) where no house load is known. [kW]
+        Shape (sites, slots), or (sites, 1) where it is the same in all slots. [kW]
         """
-        limit: FloatArray = self.sites.export_limit_kw[sites, None]
-        return limit + self._base_load_kw(sites)
+        limit: FloatArray = self.sites.export_limit_kw[sites]
+        return (limit if limit.ndim == 2 else limit[:, None]) + self._base_load_kw(sites)  # noqa: PLR2004
 
     def import_room_kw(self, sites: IntArray | slice = _ALL) -> FloatArray:
-        """Return the most that each site's cars may import, at least 0, in the same shape. [kW]"""
+        """Return the most that each site's cars may import, at least 0, shaped alike. [kW]"""
         limit: FloatArray = self.sites.import_limit_kw[sites, None]
         return np.maximum(0.0, limit - self._base_load_kw(sites))
 

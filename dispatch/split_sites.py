@@ -11,7 +11,7 @@ import numpy as np
 
 from dispatch.split_cars import FloatArray, IntArray
 from dispatch.split_fleet import Fleet
-from dispatch.split_lp import most_for
+from dispatch.split_lp import Rooms, most_for
 from dispatch.split_problem import MET_WITHIN_KWH
 from dispatch.split_units import Units, import_bound
 
@@ -52,9 +52,10 @@ def reach(fleet: Fleet, units: Units) -> FloatArray:
 
 
 def _share(fleet: Fleet, units: Units, cars: IntArray, wish_kwh: FloatArray) -> FloatArray:
-    rooms = (fleet.import_room_kwh, fleet.export_room_kwh)
+    nobody_gives = np.zeros(len(fleet.import_room_kwh), bool)
+    rooms = Rooms(fleet.import_room_kwh, fleet.export_room_kwh, nobody_gives)
     in_turn = np.argsort(fleet.rank[cars])
-    sunny = (rooms[1][units.site] < 0).any()
+    sunny = (fleet.export_room_kwh[units.site] < 0).any()
     all_kwh = replace(units, total_low_kwh=wish_kwh)
     if not sunny and most_for(all_kwh, rooms, in_turn[0]) is not None:
         return wish_kwh

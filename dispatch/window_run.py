@@ -7,7 +7,6 @@ whether it follows again.
 """
 
 import itertools
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,7 +15,8 @@ from aggregator.model.fleet import Car
 from aggregator.model.metering import Purpose, SetPoint
 from aggregator.ports import ZoneTarget
 from dispatch.fleet_view import CarView
-from dispatch.zone_split import Beside, split_zone
+from dispatch.home_rooms import Room
+from dispatch.zone_split import split_zone
 
 W_PER_KW = 1000.0
 PROBE_KW = 1.0
@@ -36,14 +36,28 @@ class WindowStep:
     short_of_target_kwh: Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What every set-point of a cycle keeps to.
+
+    Attributes:
+        rooms: Of the cars' homes now, by id.
+        guard_soc: Kept above floor and need, as a fraction of capacity.
+        most: Most that a set-point holds.
+    """
+
+    rooms: Mapping[str, Room]
+    guard_soc: float
+    most: timedelta
+
+
 def window_step(
     target: ZoneTarget,
     following: Sequence[CarView],
     others: Sequence[CarView],
     others_kw: float,
     now: datetime,
-    guard_soc: float,
-    most: timedelta,
+    limits: Limits,
 ) -> WindowStep:
     """Return what each car of a zone is told.
 
@@ -53,20 +67,21 @@ def window_step(
         others: Those that do not do what they are told.
         others_kw: What those move, by their meters. [kW, export positive]
         now: Domain instant.
-        guard_soc: Kept above floor and need, as a fraction of capacity.
-        most: Most that a set-point holds.
+        limits: Of homes, cars and set-points.
     """
+    guard_soc, rooms = limits.guard_soc, limits.rooms
     rest = replace(target, export_kw=tuple(kw - others_kw for kw in target.export_kw))
-    served = split_zone(rest, following, now, guard_soc)
+    served = split_zone(rest, following, now, guard_soc, rooms)
     probe_kw = {view.car.car_id: max(PROBE_KW, view.car.charger.min_kw) for view in others}
     asked_kw = target.direction.sign * sum(probe_kw.values())
     probe = replace(target, export_kw=(asked_kw,) * len(target.slots))
-    probed = split_zone(probe, others, now, guard_soc, probe_kw, _beside(served.export_kw, following))
+    left = _left(rooms, served.export_kw, following)
+    probed = split_zone(probe, others, now, guard_soc, left, probe_kw)
     serving = target.opportunity_ids[0]
     same = itertools.takewhile(
         lambda one: one[1] == serving, zip(target.slots, target.opportunity_ids, strict=True)
     )
-    expires = min(now + most, max(slot.end for slot, _ in same))
+    expires = min(now + limits.most, max(slot.end for slot, _ in same))
     cars = {view.car.car_id: view.car for view in (*following, *others)}
     points = []
     for car_id, kw in (served.export_kw | probed.export_kw).items():
@@ -92,12 +107,16 @@ def held_watts(kw: float, car: Car) -> int:
     return int(-max(-kw, least_kw) * W_PER_KW) if kw < 0 else int(kw * W_PER_KW)
 
 
-def _beside(export_kw: Mapping[str, float], views: Sequence[CarView]) -> dict[str, Beside]:
-    """Return what cars move at each of their homes."""
-    given: dict[str, float] = defaultdict(float)
-    drawn: dict[str, float] = defaultdict(float)
+def _left(
+    rooms: Mapping[str, Room], export_kw: Mapping[str, float], views: Sequence[CarView]
+) -> Mapping[str, Room]:
+    """Return what cars leave of their homes' rooms: neither way does one relieve another."""
+    left = dict(rooms)
     for view in views:
-        kw = export_kw[view.car.car_id]
-        given[view.car.site.site_id] += max(0.0, kw)
-        drawn[view.car.site.site_id] += max(0.0, -kw)
-    return {site: Beside(given[site], drawn[site]) for site in given}
+        kw, room = export_kw[view.car.car_id], left[view.car.site.site_id]
+        left[view.car.site.site_id] = replace(
+            room,
+            export_kw=max(0.0, room.export_kw - max(0.0, kw)),
+            import_kw=max(0.0, room.import_kw - max(0.0, -kw)),
+        )
+    return left

@@ -1,7 +1,8 @@
 """One zone in one window: from its target and its cars to a set-point for every car in the running slot."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aggregator.model.fleet import Site
@@ -9,20 +10,11 @@ from aggregator.model.market import Direction
 from aggregator.model.time import HOUR
 from aggregator.ports import ZoneTarget
 from dispatch.fleet_view import CarView
+from dispatch.home_rooms import Room, cautious_room
 from dispatch.split import Cars, Sites, SplitCar, SplitProblem, SplitSite, split
 
 SETTLED_KWH = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What other cars move at a home: neither relieves this split. [kW, at least 0]"""
-
-    given_kw: float = 0.0
-    drawn_kw: float = 0.0
-
-
-NOBODY = Beside()
+UNMEASURED: Mapping[str, Room] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +37,8 @@ def split_zone(
     views: Sequence[CarView],
     now: datetime,
     guard_soc: float,
+    rooms: Mapping[str, Room] = UNMEASURED,
     most_kw: Mapping[str, float] | None = None,
-    beside: Mapping[str, Beside] | None = None,
 ) -> ZoneSplit:
     """Split a zone's target over its plugged, fresh, unboosted cars.
 
@@ -56,8 +48,9 @@ def split_zone(
         views: The cars that take part, all plugged in.
         now: Domain instant; the first slot starts here.
         guard_soc: Kept above the floor and above what departure needs, as a fraction of capacity.
+        rooms: What the cars' homes leave to them in the running slot, by site; what nothing is known of
+            goes by the cautious rule.
         most_kw: Most that a car is asked to give, for cars of which less is asked than they can. [kW]
-        beside: What cars outside this split move, by site; None where there are none.
     """
     if not views:
         missing = sum(
@@ -65,23 +58,17 @@ def split_zone(
             for kw, slot in zip(target.export_kw, target.slots, strict=True)
         )
         return ZoneSplit({}, missing, {})
-    rows = {
-        site.site_id: _split_site(site, target, (beside or {}).get(site.site_id, NOBODY))
-        for site in (view.car.site for view in views)
-    }
-    sites = Sites.of(rows, len(target.slots))
+    rows = {view.car.site.site_id: view.car.site for view in views}
+    now_kw = {name: rooms.get(name) or cautious_room(site, target.slots[0]) for name, site in rows.items()}
+    homes = {name: _split_site(site, target, now_kw[name]) for name, site in rows.items()}
+    cars = [_split_car(view, target, now, guard_soc, (most_kw or {}).get(view.car.car_id)) for view in views]
+    sites = Sites.of(homes, len(target.slots))
     problem = SplitProblem(
         id=target.zone,
         slot_hours=tuple(slot.hours for slot in target.slots),
         eta_charge=min(view.car.charger.eta_charge for view in views),
         eta_discharge=min(view.car.charger.eta_discharge for view in views),
-        cars=Cars.of(
-            (
-                _split_car(view, target, now, guard_soc, (most_kw or {}).get(view.car.car_id))
-                for view in views
-            ),
-            sites,
-        ),
+        cars=Cars.of(_without_netting(cars, homes), sites),
         sites=sites,
         request_kw=target.export_kw,
         direction=target.direction,
@@ -132,10 +119,22 @@ def _split_car(
     )
 
 
-def _split_site(site: Site, target: ZoneTarget, beside: Beside) -> SplitSite:
-    instants = [bound for slot in target.slots for bound in (slot.start, slot.end)]
-    room = min(site.export_room_kw(at) for at in instants)
-    return SplitSite(
-        export_limit_kw=max(0.0, room - beside.given_kw),
-        import_limit_kw=max(0.0, site.import_limit_kw - beside.drawn_kw),
-    )
+def _split_site(site: Site, target: ZoneTarget, room: Room) -> SplitSite:
+    """Return the home's limits: as it is in the running slot, by what plans count on in the later ones."""
+    later = [site.planned_room_kw(slot) for slot in target.slots[1:]]
+    return SplitSite(room.export_kw, room.import_kw, export_limits_kw=(room.export_kw, *later))
+
+
+def _without_netting(cars: Sequence[SplitCar], homes: Mapping[str, SplitSite]) -> list[SplitCar]:
+    """Return the cars so that those of a home keep within its room even if one that charges there stops.
+
+    Pro rata, and only where a car must charge: the split itself would let one car feed the other (P4).
+    """
+    must = [car.energy_kwh < max(car.floor_kwh, car.target_kwh) - SETTLED_KWH for car in cars]
+    charging = {car.site for car, charges in zip(cars, must, strict=True) if charges}
+    asked: dict[str, float] = defaultdict(float)
+    for car, charges in zip(cars, must, strict=True):
+        asked[car.site] += 0.0 if charges else car.discharge_kw
+    over = {site for site in charging if asked[site] > homes[site].export_limit_kw}
+    share = {site: homes[site].export_limit_kw / asked[site] for site in over}
+    return [replace(car, discharge_kw=car.discharge_kw * share.get(car.site, 1.0)) for car in cars]

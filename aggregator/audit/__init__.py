@@ -7,14 +7,14 @@ as kept. Where a simulation's true energies are stored, energy promises are judg
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from aggregator.audit import cars, messages, money, plans
+from aggregator.audit import cars, homes, messages, money, plans
 from aggregator.audit.evidence import Evidence, Finding
 
 CHECKS: tuple[Callable[[Evidence], Finding], ...] = (
     cars.p1_floor,
     cars.p2_departure,
     cars.p3_boost,
-    cars.p4_sites,
+    homes.p4_sites,
     cars.p5_expiry,
     cars.p6_interlock,
     messages.p7_approval,

@@ -1,4 +1,4 @@
-"""The promises to drivers and homes: floor, departure, boost, site, expiry, interlock, stale cars, ramp."""
+"""The promises to drivers: floor, departure, boost, expiry, interlock, stale cars, ramp."""
 
 import itertools
 from bisect import bisect_right
@@ -173,31 +173,6 @@ def _full_w(fleet: Fleet, car_id: str) -> float:
     car = fleet.by_id[car_id]
     at_home = sum(other.site.site_id == car.site.site_id for other in fleet.cars)
     return ALMOST * W_PER_KW * min(car.charger.charge_kw, car.site.import_limit_kw / at_home)
-
-
-def p4_sites(evidence: Evidence) -> Finding:
-    """What a home's cars are told together keeps within its export approval and its fuse."""
-    standing: dict[str, dict[str, SetPoint]] = defaultdict(dict)
-    breaches = []
-    for issued_at, batch in itertools.groupby(evidence.accepted, key=lambda one: one.point.issued_at):
-        touched = {}
-        cars = evidence.fleets.at(issued_at).by_id
-        for one in batch:
-            car = cars.get(one.point.car_id)
-            if car is None:
-                breaches.append(f"{one.point.car_id} was not in the fleet at {utc_text(issued_at)}")
-            else:
-                standing[car.site.site_id][one.point.car_id] = one.point
-                touched[car.site.site_id] = car.site
-        for site_id, site in touched.items():
-            live = [point.export_w for point in standing[site_id].values() if point.expires_at > issued_at]
-            export_w, import_w = sum(w for w in live if w > 0), -sum(w for w in live if w < 0)
-            room_w, fuse_w = site.export_room_kw(issued_at) * W_PER_KW, site.import_limit_kw * W_PER_KW
-            if export_w > room_w + TOLERANCE_W or import_w > fuse_w + TOLERANCE_W:
-                breaches.append(f"home {site_id} at {utc_text(issued_at)}: {export_w} W out, {import_w} W in")
-    unchecked = "house load and solar at the boundary: no boundary meter yet"
-    checked = len(evidence.accepted)
-    return Finding("P4 sites", "accepted set-points, home by home", checked, tuple(breaches), unchecked)
 
 
 def p5_expiry(evidence: Evidence) -> Finding:

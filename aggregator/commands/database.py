@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy.exc import ArgumentError
 
 from aggregator.model.errors import BadMessage, Fault, Unavailable
+from aggregator.model.fleet import Fleet
 from aggregator.store import Store, open_store, upgrade
 from aggregator.store.engine import parse_url
 
@@ -36,6 +37,15 @@ def upgraded(url: str) -> tuple[str | None, str]:
     """
     with _usable(url):
         return upgrade(url)
+
+
+def imported_fleet(url: str) -> Fleet | None:
+    """Return the fleet imported last; None where there is none, or no store of this version that answers."""
+    try:
+        with opened(url, create=False) as store:
+            return store.fleet.load()
+    except (BadMessage, Unavailable):
+        return None
 
 
 def check_url(url: str) -> None:

@@ -1,17 +1,19 @@
 """``flexloop check-config``, ``fleet import`` and ``db upgrade``: what comes before ``serve``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from aggregator.commands.context import Context
-from aggregator.commands.database import check_url, upgraded
+from aggregator.commands.database import check_url, imported_fleet, upgraded
 from aggregator.config import Settings
 from aggregator.files.cleared import read_cleared
 from aggregator.files.fleet import read_fleet
 from aggregator.files.sessions import read_sessions
 from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.fleet import Fleet
 from aggregator.problems import solver_choice
 from aggregator.solver import must_solve
 from aggregator.wiring import prices_of
@@ -43,9 +45,19 @@ def fleet_import(context: typer.Context, file: File) -> None:
     with shared.store(create=True) as store, store.held():
         store.fleet.replace(fleet, imported_at=shared.clock().now(), source=file.name)
     zones = {zone: len(fleet.in_zone(zone)) for zone in fleet.zones}
-    body = {"cars": len(fleet.cars), "zones": zones, "digest": fleet.digest}
+    bars = fleet.bars_to_discharge(shared.clock().now())
+    body = {"cars": len(fleet.cars), "zones": zones, "digest": fleet.digest, "no_discharge": bars}
     told = ", ".join(f"{zone}: {count}" for zone, count in zones.items())
-    shared.answer(body, f"{len(fleet.cars)} cars imported ({told})")
+    shared.answer(body, "\n".join([f"{len(fleet.cars)} cars imported ({told})", *_told_bars(fleet, bars)]))
+
+
+def _told_bars(fleet: Fleet, bars: Mapping[str, int]) -> list[str]:
+    """Return the line that tells at which homes no car may discharge, and why; none where any may."""
+    if not bars:
+        return []
+    homes = len({car.site.site_id for car in fleet.cars})
+    why = ", ".join(f"{bar}: {count}" for bar, count in bars.items())
+    return [f"no discharge at {sum(bars.values())} of {homes} homes ({why})"]
 
 
 def check_config(context: typer.Context) -> None:
@@ -61,11 +73,14 @@ def check_config(context: typer.Context) -> None:
     prices_of(settings, lambda _: ())
     must_solve(solver_choice(settings.bidding))
     platforms = [str(market.vtn.url) for market in settings.market]
+    fleet = imported_fleet(settings.store.url)
+    bars = {} if fleet is None else fleet.bars_to_discharge(shared.clock().now())
     body = {
         "zones": settings.fleet.zones,
         "products": sorted(settings.products),
         "platforms": platforms,
         "rules": [rule.rule_id for rule in settings.desk.rule],
+        "no_discharge": bars,
     }
     text = "\n".join(
         (
@@ -73,6 +88,7 @@ def check_config(context: typer.Context) -> None:
             f"zones: {', '.join(settings.fleet.zones)}",
             f"products: {', '.join(sorted(settings.products))}",
             f"platforms: {', '.join(platforms)}",
+            *([] if fleet is None else _told_bars(fleet, bars)),
         )
     )
     shared.answer(body, text)

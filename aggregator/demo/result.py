@@ -94,6 +94,7 @@ def load_truth(store: Store, path: Path) -> None:
                 plugged=row["plugged"] == "true",
                 energy_kwh=float(row["true_energy_kwh"]),
                 export_w=int(row["export_w"]),
+                boundary_w=int(row["boundary_w"]),
             )
             for row in csv.DictReader(file)
         )

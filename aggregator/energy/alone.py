@@ -15,6 +15,7 @@ from aggregator.energy.cars import (
     first_slots_kwh,
     guard_kwh,
 )
+from aggregator.energy.rooms import by_slot
 from aggregator.energy.tariff import Tariff
 from aggregator.energy.trades import Batteries, best_trades
 
@@ -39,10 +40,7 @@ class Scene:
 
     def at(self, rows: IntArray) -> "Scene":
         """Return the scene of the cars ``rows`` only, and of their sites."""
-        sites, site = np.unique(self.cars.site[rows], return_inverse=True)
-        room = {name: getattr(self.cars, name)[sites] for name in ("export_room_kw", "import_room_kw")}
-        cars = replace(_cars_at(self.cars, rows), site=site.astype(np.int64), **room)
-        return replace(self, cars=cars, stay=_stay_at(self.stay, rows))
+        return replace(self, cars=self.cars.at(rows), stay=_stay_at(self.stay, rows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +49,18 @@ class Bounds:
 
     charge_kwh: FloatArray
     discharge_kwh: FloatArray
+
+
+def home_use_kwh(scene: Scene, bounds: Bounds) -> FloatArray | None:
+    """Return what of each car's discharge its own house would use, (cars, slots); None for none. [kWh AC]
+
+    The cars of a site have equal parts of its house's load.
+    """
+    cars = scene.cars
+    if cars.house_kw is None:
+        return None
+    share_kw = cars.house_kw / np.maximum(np.bincount(cars.site, minlength=len(cars.house_kw)), 1)[:, None]
+    return np.minimum(bounds.discharge_kwh, share_kw[cars.site] * scene.slot_hours)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,10 +77,9 @@ def full_power(scene: Scene) -> Bounds:
     cars = scene.cars
     plugged = scene.stay.plugged(0, scene.tariff.slots)
     charge_kw = np.minimum(cars.charge_kw, cars.import_room_kw[cars.site])
-    discharge_kw = np.minimum(cars.discharge_kw, cars.export_room_kw[cars.site])
+    discharge_kw = np.minimum(cars.discharge_kw[:, None], by_slot(cars.export_room_kw)[cars.site])
     return Bounds(
-        plugged * (charge_kw * scene.slot_hours)[:, None],
-        plugged * (discharge_kw * scene.slot_hours)[:, None],
+        plugged * (charge_kw * scene.slot_hours)[:, None], plugged * (discharge_kw * scene.slot_hours)
     )
 
 
@@ -82,8 +91,12 @@ def alone(scene: Scene, bounds: Bounds) -> Trades:
     late = stay.present & (reach_kwh < due_kwh - TINY_KWH)
     forced_kwh = np.where(late[:, None], bounds.charge_kwh, until_floor(scene, bounds))
     start_kwh = stay.energy_kwh + cars.eta_charge * forced_kwh.sum(axis=1)
-    both = in_one_slot(cars, tariff) | (forced_kwh > 0.0) | late[:, None]
-    free = Bounds(bounds.charge_kwh - forced_kwh, np.where(both, 0.0, bounds.discharge_kwh))
+    forced = (forced_kwh > 0.0) | late[:, None]
+    home_kwh = home_use_kwh(scene, bounds)
+    export_kwh = bounds.discharge_kwh if home_kwh is None else bounds.discharge_kwh - home_kwh
+    free = Bounds(
+        bounds.charge_kwh - forced_kwh, np.where(in_one_slot(cars, tariff) | forced, 0.0, export_kwh)
+    )
     batteries = Batteries(
         start_kwh=start_kwh,
         lowest_kwh=np.repeat(np.minimum(start_kwh, cars.floor_kwh)[:, None], tariff.slots + 1, axis=1),
@@ -92,10 +105,11 @@ def alone(scene: Scene, bounds: Bounds) -> Trades:
         wanted_kwh=wanted_kwh,
         charge_kwh=free.charge_kwh,
         discharge_kwh=free.discharge_kwh,
+        home_kwh=None if home_kwh is None else np.where(forced, 0.0, home_kwh),
     )
     batteries = _above_guard(scene, batteries)
-    drawn_kwh, given_kwh = best_trades(cars, batteries, tariff)
-    given_kwh = _levelled(drawn_kwh, given_kwh, batteries.discharge_kwh, tariff)
+    drawn_kwh, given_kwh, used_kwh = best_trades(cars, batteries, tariff)
+    given_kwh = _levelled(drawn_kwh + used_kwh, given_kwh, batteries.discharge_kwh, tariff) + used_kwh
     drawn_kwh += forced_kwh
     end_kwh = stay.energy_kwh + (
         drawn_kwh * cars.eta_charge[:, None] - given_kwh / cars.eta_discharge[:, None]
@@ -138,18 +152,21 @@ def _above_guard(scene: Scene, batteries: Batteries) -> Batteries:
     cars, tariff = scene.cars, scene.tariff
     guarded_kwh = cars.floor_kwh + guard_kwh(cars.capacity_kwh, scene.soc_resolution)
     lowest_kwh = np.repeat(guarded_kwh[:, None], tariff.slots + 1, axis=1)
-    discharge_kwh = batteries.discharge_kwh.copy()
+    discharge_kwh, home_kwh = batteries.discharge_kwh.copy(), batteries.home_kwh
     low = np.flatnonzero(batteries.start_kwh < guarded_kwh)
     if low.size:
-        part = Batteries(*(getattr(batteries, name)[low] for name in Batteries.__slots__))
-        part_cars = _cars_at(cars, low)
-        held = replace(part, discharge_kwh=np.zeros_like(part.discharge_kwh))
-        drawn_kwh, _ = best_trades(part_cars, held, tariff)
+        part, part_cars = batteries.at(low), cars.at(low)
+        held = replace(part, discharge_kwh=np.zeros_like(part.discharge_kwh), home_kwh=None)
+        drawn_kwh, *_ = best_trades(part_cars, held, tariff)
         rise_kwh = np.cumsum(drawn_kwh * part_cars.eta_charge[:, None], axis=1)
         path_kwh = np.hstack([part.start_kwh[:, None], part.start_kwh[:, None] + rise_kwh])
         lowest_kwh[low] = np.minimum(path_kwh, guarded_kwh[low, None])
-        discharge_kwh[low] *= path_kwh[:, :-1] >= guarded_kwh[low, None]
-    return replace(batteries, lowest_kwh=lowest_kwh, discharge_kwh=discharge_kwh)
+        may = path_kwh[:, :-1] >= guarded_kwh[low, None]
+        discharge_kwh[low] *= may
+        if home_kwh is not None:
+            home_kwh = home_kwh.copy()
+            home_kwh[low] *= may
+    return replace(batteries, lowest_kwh=lowest_kwh, discharge_kwh=discharge_kwh, home_kwh=home_kwh)
 
 
 def _levelled(
@@ -175,13 +192,6 @@ def _levelled(
     levelled_kwh = given_kwh.copy()
     levelled_kwh[rows] = spread.reshape(barrier.shape)
     return levelled_kwh
-
-
-def _cars_at(cars: CarArrays, rows: IntArray) -> CarArrays:
-    per_car = {
-        name: getattr(cars, name)[rows] for name in CarArrays.__slots__ if not name.endswith("room_kw")
-    }
-    return CarArrays(**per_car, export_room_kw=cars.export_room_kw, import_room_kw=cars.import_room_kw)
 
 
 def _stay_at(stay: Stay, rows: IntArray) -> Stay:

@@ -31,6 +31,7 @@ from aggregator.energy.classes import (
     run_over_sets,
     with_lead,
 )
+from aggregator.energy.rooms import by_slot
 from aggregator.energy.sharing import CELLS, bound_by_site, bunches, by_shares, cut_to_room, together
 from aggregator.energy.window import FleetWindow
 
@@ -116,12 +117,13 @@ def _table_kwh(window: FleetWindow, slot_hours: float, *, up: bool) -> FloatArra
 
 
 def _mixed(window: FleetWindow, bound: BoolArray, *, up: bool) -> BoolArray:
-    """Return the cars of bound sites whose cars come and go, or charge at once, shape (cars,)."""
+    """Return the cars of bound sites whose cars come and go, or charge at once, or whose room changes."""
     sites = len(window.export_room_kw)
     at_once = (window.first_kwh if up else window.below_floor_kwh) > TINY_KWH
     rows = np.flatnonzero(bound)
     same = together(window.arrive[rows], window.depart[rows], window.site[rows], sites)
     mixed = np.bincount(window.site[rows], at_once[rows] | ~same, sites) > 0.0
+    mixed |= up & window.changing
     return np.asarray(bound & mixed[window.site])
 
 
@@ -139,7 +141,10 @@ def _bound(window: FleetWindow, *, up: bool) -> BoolArray:
         return bound_by_site(window.site, window.present, window.charge_kw, window.import_room_kw)
     gives = window.exportable_kwh > 0.0
     power_kw = np.where(gives, window.discharge_kw, 0.0)
-    bound = bound_by_site(window.site, window.present, power_kw, window.export_room_kw)
+    least_kw = by_slot(window.export_room_kw).min(axis=1)
+    bound = bound_by_site(window.site, window.present, power_kw, least_kw)
+    giving = np.bincount(window.site, gives, len(least_kw)) > 0.0
+    bound |= window.present & (window.changing & giving)[window.site]
     return bound & (gives | window.must_charge)
 
 
@@ -193,7 +198,8 @@ def _alike_classes(window: FleetWindow, rows: IntArray, *, up: bool) -> FloatArr
             able[must] = forced_over_counts(_must(window, each[must], up=True)[1], slots)
         site = np.add.reduceat(able, begins, axis=0)
         first = each[begins]
-        np.minimum(site, room_kwh[window.site[first], None] * np.arange(slots + 1), out=site)
+        own_kwh = by_slot(room_kwh)[window.site[first], :1]  # the same in all slots: no site of these changes
+        np.minimum(site, own_kwh * np.arange(slots + 1), out=site)
         np.add.at(table, (window.arrive[first], window.depart[first]), site)
     return table
 

@@ -4,18 +4,21 @@ Powers are magnitudes on the AC side of the charger, energies are in the battery
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.model.fleet import Car
+from aggregator.model.time import Interval
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
+INSTANT = timedelta(microseconds=1)
 LEAST_GUARD_SOC = 0.02
 TINY_KWH = 1e-9
 """Energies closer than this are the same: sums of half-hours are not exact to the last bit."""
@@ -33,8 +36,11 @@ class CarArrays:
         eta_charge: One-way efficiency from AC to battery, shape (cars,).
         eta_discharge: One-way efficiency from battery to AC, shape (cars,).
         site: Index into the room arrays, shape (cars,).
-        export_room_kw: Most that the cars of a site may export together, shape (sites,). [kW]
+        export_room_kw: Most that the cars of a site may export together, shape (sites,), or (sites, slots)
+            where approvals, dark hours or a house's load change it within the horizon. [kW]
         import_room_kw: Most that the cars of a site may draw together, shape (sites,). [kW]
+        house_kw: What the houses are taken to draw, as stated, shape (sites, slots) or (sites, 1); None
+            where no site states any. [kW]
     """
 
     capacity_kwh: FloatArray
@@ -46,6 +52,7 @@ class CarArrays:
     site: IntArray
     export_room_kw: FloatArray
     import_room_kw: FloatArray
+    house_kw: FloatArray | None = None
 
     @classmethod
     def of(cls, cars: Sequence[Car], *at: datetime) -> "CarArrays":
@@ -53,8 +60,8 @@ class CarArrays:
 
         Args:
             cars: The cars; sites are numbered as they first appear.
-            at: Instants for which the export room must hold: the least of them counts (P4). For a span,
-                every slot's start and the last one's end, as a home with panels has more room in the dark.
+            at: The bounds of the slots: every slot's start and the last one's end. A site's room in a slot
+                is the least that it has in it (P4). One instant alone stands for all slots.
 
         Raises:
             ValueError: If no instant is given.
@@ -63,6 +70,12 @@ class CarArrays:
             raise ValueError("the export room of a site is known only for an instant: none was given")
         sites = {car.site.site_id: car.site for car in cars}
         index = {site_id: position for position, site_id in enumerate(sites)}
+        spans = [Interval(*both) for both in pairwise(at if len(at) > 1 else (*at, at[0] + INSTANT))]
+        like = {site_id: replace(site, site_id="", zone="") for site_id, site in sites.items()}
+        room = {site: [site.planned_room_kw(span) for span in spans] for site in set(like.values())}
+        house = {site: [site.least_house_load_kw(span) for span in spans] for site in room}
+        export_kw = np.array([room[like[site_id]] for site_id in sites]).reshape(len(sites), len(spans))
+        house_kw = np.array([house[like[site_id]] for site_id in sites]).reshape(len(sites), len(spans))
         return cls(
             capacity_kwh=_floats(car.capacity_kwh for car in cars),
             floor_kwh=_floats(car.capacity_kwh * car.floor_soc for car in cars),
@@ -71,9 +84,18 @@ class CarArrays:
             eta_charge=_floats(car.charger.eta_charge for car in cars),
             eta_discharge=_floats(car.charger.eta_discharge for car in cars),
             site=np.array([index[car.site.site_id] for car in cars], dtype=np.int64),
-            export_room_kw=_floats(min(map(site.export_room_kw, at)) for site in sites.values()),
+            export_room_kw=export_kw if np.ptp(export_kw, axis=1).any() else export_kw[:, 0],
             import_room_kw=_floats(site.import_limit_kw for site in sites.values()),
+            house_kw=house_kw if house_kw.any() else None,
         )
+
+    def at(self, rows: IntArray | BoolArray) -> "CarArrays":
+        """Return some of the cars, and only the sites that they are at."""
+        sites, site = np.unique(self.site[rows], return_inverse=True)
+        here = {name: getattr(self, name)[sites] for name in ("export_room_kw", "import_room_kw")}
+        own = {name: getattr(self, name)[rows] for name in _PER_CAR}
+        house_kw = None if self.house_kw is None else self.house_kw[sites]
+        return CarArrays(**own, site=site.reshape(-1).astype(np.int64), **here, house_kw=house_kw)
 
     @property
     def count(self) -> int:
@@ -93,6 +115,9 @@ class CarArrays:
         asked_kw = np.bincount(self.site, charge_kw, len(self.import_room_kw))
         share = np.minimum(1.0, self.import_room_kw / np.maximum(asked_kw, TINY_KWH))
         return charge_kw * share[self.site]
+
+
+_PER_CAR = ("capacity_kwh", "floor_kwh", "charge_kw", "discharge_kw", "eta_charge", "eta_discharge")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from aggregator.energy.alone import Scene, due, full_power, in_one_slot
 from aggregator.energy.cars import FloatArray, IntArray, guard_kwh
 from aggregator.energy.program import Program, solve
-from aggregator.energy.rooms import by_site
+from aggregator.energy.rooms import by_site, by_slot
 from aggregator.energy.tariff import Tariff
 from aggregator.energy.trades import Batteries
 
@@ -151,10 +151,10 @@ def _program(
     )
     place, sites = cars.site[car] * tariff.slots + slot, len(cars.import_room_kw)
     import_kwh = (cars.import_room_kw * scene.slot_hours)[:, None] - by_site(urgent_kwh, cars.site, sites)
-    export_kwh = np.repeat(cars.export_room_kw * scene.slot_hours, tariff.slots)
+    export_kw = np.broadcast_to(by_slot(cars.export_room_kw), (sites, tariff.slots))
     most = batteries.charge_kwh[car, slot], batteries.discharge_kwh[car, slot]
     rows.add_room(place, draws, most[0], np.maximum(0.0, import_kwh).ravel())
-    rows.add_room(place, gives, most[1], export_kwh)
+    rows.add_room(place, gives, most[1], (export_kw * scene.slot_hours).ravel())
     paid, earned, largest = _prices(tariff)
     worth = -tariff.buy_back_gbp_per_kwh / cars.eta_charge[ends]
     lowest_kwh, highest_kwh = batteries.lowest_kwh[car, slot], batteries.highest_kwh[car]

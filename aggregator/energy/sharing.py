@@ -11,6 +11,7 @@ import numpy as np
 
 from aggregator.energy.cars import TINY_KWH, BoolArray, FloatArray, IntArray
 from aggregator.energy.classes import Runs
+from aggregator.energy.rooms import by_slot
 
 CELLS = 1 << 20
 """Numbers held at once where cars are looked at one by one."""
@@ -58,15 +59,14 @@ def cut_to_room(per_car: FloatArray, begins: IntArray, room_kwh: FloatArray) -> 
     Args:
         per_car: What each car can do in every set of slots, shape (cars, 2**slots). [kWh AC]
         begins: First car of each site.
-        room_kwh: Room of each site in a slot. [kWh AC]
+        room_kwh: Room of each site in a slot, shape (sites,) or (sites, slots). [kWh AC]
     """
     table = np.add.reduceat(per_car, begins, axis=0)
-    room = room_kwh[:, None, None]
-    half = 1
-    while half < table.shape[1]:
-        pairs = table.reshape(len(table), -1, 2, half)
-        np.minimum(pairs[:, :, 1], pairs[:, :, 0] + room, out=pairs[:, :, 1])
-        half *= 2
+    slots = table.shape[1].bit_length() - 1
+    room = np.broadcast_to(by_slot(room_kwh), (len(table), slots))
+    for slot in range(slots):
+        pairs = table.reshape(len(table), -1, 2, 1 << slot)
+        np.minimum(pairs[:, :, 1], pairs[:, :, 0] + room[:, slot, None, None], out=pairs[:, :, 1])
     return np.asarray(table.sum(axis=0))
 
 
@@ -79,7 +79,7 @@ def by_shares(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> R
     Args:
         runs: The cars.
         site: Index of each car's site.
-        room_kwh: Room of each site in a slot. [kWh AC]
+        room_kwh: Room of each site in a slot, shape (sites,) or (sites, slots). [kWh AC]
         slots: Length of the window.
     """
     found = [runs.at(np.arange(0)), *_in_rounds(runs, site, room_kwh, slots)]
@@ -92,7 +92,7 @@ def _in_rounds(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> 
         cars = runs.at(rows)
         number = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(rows)))
         there = (cars.start[:, None] <= slot) & (slot < cars.stop[:, None])
-        left = np.repeat(room_kwh[site[rows[begins]]][:, None], slots, axis=1)
+        left = np.broadcast_to(by_slot(room_kwh)[site[rows[begins]]], (len(begins), slots)).copy()
         moved = np.zeros(there.shape)
         parts = []
         for _ in range(ROUNDS):

@@ -11,6 +11,7 @@ Ties: buying goes to slots outside bid windows, of them to the later; nothing is
 sales red slots come first.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +34,9 @@ class Batteries:
         due_kwh: Least at the end, shape (cars,). [kWh]
         wanted_kwh: Up to this, energy at the end is bought back later anyway, shape (cars,). [kWh]
         charge_kwh: Most drawn in each slot, shape (cars, slots). [kWh AC]
-        discharge_kwh: Most given in each slot, shape (cars, slots). [kWh AC]
+        discharge_kwh: Most given in each slot at the export price, shape (cars, slots). [kWh AC]
+        home_kwh: Most given beside it to the house, each kWh one less bought at the slot's import price,
+            shape (cars, slots); None for none. [kWh AC]
     """
 
     start_kwh: FloatArray
@@ -43,6 +46,13 @@ class Batteries:
     wanted_kwh: FloatArray
     charge_kwh: FloatArray
     discharge_kwh: FloatArray
+    home_kwh: FloatArray | None = None
+
+    def at(self, rows: IntArray) -> "Batteries":
+        """Return some of the batteries."""
+        names = [name for name in self.__slots__ if name != "home_kwh"]
+        home_kwh = None if self.home_kwh is None else self.home_kwh[rows]
+        return Batteries(**{name: getattr(self, name)[rows] for name in names}, home_kwh=home_kwh)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,34 +65,53 @@ class Bins:
         buy: Column of each slot's buying price, shape (slots,).
         sell: Column of each slot's selling price, shape (slots,).
         surplus: Column of energy beyond what is wanted; the next one is energy without worth.
+        home: Column of what a kWh used by the house is worth in each slot, shape (slots,).
     """
 
     place: IntArray
     buy: IntArray
     sell: IntArray
     surplus: int
+    home: IntArray
 
 
-def best_trades(cars: CarArrays, batteries: Batteries, tariff: Tariff) -> tuple[FloatArray, FloatArray]:
+def best_trades(
+    cars: CarArrays, batteries: Batteries, tariff: Tariff
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return what each car draws and gives in each slot at the least cost, each of shape (cars, slots).
 
     A slot in which a kWh could be drawn and sold at a profit must not allow both directions.
 
     Returns:
-        Drawn and given energy. [kWh AC]
+        Drawn energy, energy given at the export price, and energy given to the house. [kWh AC]
     """
     can_buy_kwh = batteries.charge_kwh * cars.eta_charge[:, None]
     can_sell_kwh = batteries.discharge_kwh / cars.eta_discharge[:, None]
-    bins = _bins(cars.eta_charge, cars.eta_discharge, tariff)
-    bought_kwh, sold_kwh = _trade(batteries, bins, can_buy_kwh, can_sell_kwh)
-    return bought_kwh / cars.eta_charge[:, None], sold_kwh * cars.eta_discharge[:, None]
+    bins = _bins(cars, tariff, homes=batteries.home_kwh is not None)
+    sales = [_Sale(can_sell_kwh, bins.sell)]
+    if batteries.home_kwh is not None:
+        sales.append(_Sale(batteries.home_kwh / cars.eta_discharge[:, None], bins.home))
+    bought_kwh, sold_kwh = _trade(batteries, bins, can_buy_kwh, sales)
+    given_kwh = [kwh * cars.eta_discharge[:, None] for kwh in sold_kwh]
+    used_kwh = given_kwh[1] if batteries.home_kwh is not None else np.zeros_like(bought_kwh)
+    return bought_kwh / cars.eta_charge[:, None], given_kwh[0], used_kwh
 
 
-def _bins(eta_charge: FloatArray, eta_discharge: FloatArray, tariff: Tariff) -> Bins:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sale:
+    """One way to give energy: how much in each slot, (cars, slots) [kWh stored], and each slot's column."""
+
+    can_kwh: FloatArray
+    column: IntArray
+
+
+def _bins(cars: CarArrays, tariff: Tariff, *, homes: bool) -> Bins:
     """Sort the distinct prices by their worth per stored kWh, dearest first; the column order breaks ties."""
+    eta_charge, eta_discharge = cars.eta_charge, cars.eta_discharge
     earned = tariff.export_gbp_per_kwh - tariff.wear_gbp_per_kwh
     buying, buy = _distinct(tariff.asked_gbp_per_kwh[None, :])
-    selling, sell = _distinct(np.stack([~tariff.red, earned]))
+    saved = tariff.import_gbp_per_kwh - tariff.wear_gbp_per_kwh if homes else earned
+    selling, both = _distinct(np.stack([np.tile(~tariff.red, 2), np.concatenate([earned, saved])]))
     bought_back = (tariff.buy_back_gbp_per_kwh / eta_charge)[:, None]
     slopes = np.concatenate(
         [
@@ -98,7 +127,8 @@ def _bins(eta_charge: FloatArray, eta_discharge: FloatArray, tariff: Tariff) -> 
     place = np.empty_like(order)
     np.put_along_axis(place, order, np.arange(slopes.shape[1])[None, :], axis=1)
     surplus = 1 + len(buying)
-    return Bins(place, 1 + buy, surplus + 2 + sell, surplus)
+    sell, home = np.split(surplus + 2 + both, 2)
+    return Bins(place, 1 + buy, sell, surplus, home)
 
 
 def _distinct(prices: FloatArray) -> tuple[FloatArray, IntArray]:
@@ -108,35 +138,43 @@ def _distinct(prices: FloatArray) -> tuple[FloatArray, IntArray]:
 
 
 def _trade(
-    batteries: Batteries, bins: Bins, can_buy_kwh: FloatArray, can_sell_kwh: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return what is bought and sold, in stored kWh, each of shape (cars, slots)."""
-    buy_to_kwh, sell_to_kwh = _levels(batteries, bins, can_buy_kwh, can_sell_kwh)
-    bought_kwh, sold_kwh = np.zeros_like(can_buy_kwh), np.zeros_like(can_buy_kwh)
+    batteries: Batteries, bins: Bins, can_buy_kwh: FloatArray, sales: Sequence[_Sale]
+) -> tuple[FloatArray, list[FloatArray]]:
+    """Return what is bought, and sold in each way, in stored kWh, each of shape (cars, slots)."""
+    buy_to_kwh, sell_to_kwh = _levels(batteries, bins, can_buy_kwh, sales)
+    bought_kwh = np.zeros_like(can_buy_kwh)
+    sold_kwh = [np.zeros_like(can_buy_kwh) for _ in sales]
     stored_kwh = batteries.start_kwh.copy()
     for slot in range(can_buy_kwh.shape[1]):
         bought_kwh[:, slot] = np.clip(buy_to_kwh[:, slot] - stored_kwh, 0.0, can_buy_kwh[:, slot])
-        sold_kwh[:, slot] = np.clip(stored_kwh - sell_to_kwh[:, slot], 0.0, can_sell_kwh[:, slot])
-        stored_kwh += bought_kwh[:, slot] - sold_kwh[:, slot]
-    bought_kwh[bought_kwh < DUST_KWH] = 0.0
-    sold_kwh[sold_kwh < DUST_KWH] = 0.0
+        stored_kwh += bought_kwh[:, slot]
+        for n in sorted(range(len(sales)), key=lambda n: -sales[n].column[slot]):  # the dearer one first
+            left_kwh = stored_kwh - sell_to_kwh[n][:, slot]
+            sold_kwh[n][:, slot] = np.clip(left_kwh, 0.0, sales[n].can_kwh[:, slot])
+            stored_kwh -= sold_kwh[n][:, slot]
+    for moved in (bought_kwh, *sold_kwh):
+        moved[moved < DUST_KWH] = 0.0
     return bought_kwh, sold_kwh
 
 
 def _levels(
-    batteries: Batteries, bins: Bins, can_buy_kwh: FloatArray, can_sell_kwh: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return up to which energy it pays to buy, and down to which to sell, each of shape (cars, slots)."""
+    batteries: Batteries, bins: Bins, can_buy_kwh: FloatArray, sales: Sequence[_Sale]
+) -> tuple[FloatArray, list[FloatArray]]:
+    """Return up to which energy it pays to buy, and down to which to sell each way, (cars, slots) each."""
     breakpoints = _at_the_end(batteries, bins)
     rows, columns = np.arange(len(breakpoints)), np.arange(breakpoints.shape[1])
-    buy_to_kwh, sell_to_kwh = np.empty_like(can_buy_kwh), np.empty_like(can_buy_kwh)
+    buy_to_kwh = np.empty_like(can_buy_kwh)
+    sell_to_kwh = [np.empty_like(can_buy_kwh) for _ in sales]
     highest_kwh = batteries.highest_kwh[:, None]
     for slot in reversed(range(can_buy_kwh.shape[1])):
-        buy, sell = bins.place[:, bins.buy[slot]], bins.place[:, bins.sell[slot]]
+        buy = bins.place[:, bins.buy[slot]]
+        sells = [bins.place[:, sale.column[slot]] for sale in sales]
         buy_to_kwh[:, slot] = breakpoints[rows, buy]
-        sell_to_kwh[:, slot] = breakpoints[rows, sell + 1]
+        for to_kwh, sell in zip(sell_to_kwh, sells, strict=True):
+            to_kwh[:, slot] = breakpoints[rows, sell + 1]
         breakpoints -= can_buy_kwh[:, slot, None] * (columns <= buy[:, None])
-        breakpoints += can_sell_kwh[:, slot, None] * (columns > sell[:, None])
+        for sale, sell in zip(sales, sells, strict=True):
+            breakpoints += sale.can_kwh[:, slot, None] * (columns > sell[:, None])
         np.clip(breakpoints, batteries.lowest_kwh[:, slot, None], highest_kwh, out=breakpoints)
     return buy_to_kwh, sell_to_kwh
 

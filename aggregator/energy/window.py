@@ -26,6 +26,7 @@ from aggregator.energy.cars import (
 )
 from aggregator.energy.classes import Lead
 from aggregator.energy.planning import BasePlan
+from aggregator.energy.rooms import by_slot, in_slots
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +42,7 @@ class FleetWindow:
         need_kwh: To be held at the window's end, or on leaving in it, shape (cars,). [kWh]
         must_charge: Whether the car only charges, shape (cars,).
         exportable_kwh: E, 0 for must-charge cars, shape (cars,). [kWh AC]
-        discharge_kw: p, at most the site's export room for a car alone there, shape (cars,). [kW AC]
+        discharge_kw: p, at most the site's largest export room for a car alone there, shape (cars,). [kW AC]
         must_kw: Power at which a must-charge car draws, 0 for others, shape (cars,). [kW AC]
         first_kwh: What it draws at that power at once: until its floor, or all in a strained site,
             shape (cars,). [kWh AC]
@@ -50,7 +51,7 @@ class FleetWindow:
         fillable_kwh: What fits in until full, shape (cars,). [kWh AC]
         charge_kw: Most that a car alone on its site could draw, shape (cars,). [kW AC]
         site: Index into the rooms, shape (cars,).
-        export_room_kw: Shape (sites,). [kW]
+        export_room_kw: Shape (sites,), or (sites, slots) where it changes within the window. [kW]
         import_room_kw: Shape (sites,). [kW]
         slots: Number of slots.
     """
@@ -101,6 +102,11 @@ class FleetWindow:
         there = np.bincount(self.site[self.present], minlength=len(self.export_room_kw))
         return np.asarray(there[self.site] <= 1)
 
+    @property
+    def changing(self) -> BoolArray:
+        """Whether a site's export room changes within the window, shape (sites,)."""
+        return np.asarray(np.ptp(by_slot(self.export_room_kw), axis=1) > 0.0)
+
 
 def fleet_window(
     cars: CarArrays,
@@ -143,6 +149,9 @@ def fleet_window(
     first_kwh = np.where(strained, all_kwh, np.minimum(below_kwh, all_kwh))
     guard = guard_kwh(cars.capacity_kwh, soc_resolution)
     free_kwh = exportable_kwh(stored_kwh, need, cars.floor_kwh, guard, cars.eta_discharge)
+    room_kw = in_slots(cars.export_room_kw, first_slot, first_slot + n_slots)
+    if not np.ptp(by_slot(room_kw), axis=1).any():
+        room_kw = by_slot(room_kw)[:, 0]
     window = FleetWindow(
         slot_hours=slot_hours,
         arrive=arrive,
@@ -161,12 +170,12 @@ def fleet_window(
         ),
         charge_kw=np.minimum(cars.charge_kw, cars.import_room_kw[cars.site]),
         site=cars.site,
-        export_room_kw=cars.export_room_kw,
+        export_room_kw=room_kw,
         import_room_kw=cars.import_room_kw,
         slots=n_slots,
     )
-    room_kw = np.where(window.alone, cars.export_room_kw[cars.site], np.inf)
-    return replace(window, discharge_kw=np.minimum(cars.discharge_kw, room_kw))
+    own_kw = np.where(window.alone, by_slot(room_kw).max(axis=1)[cars.site], np.inf)
+    return replace(window, discharge_kw=np.minimum(cars.discharge_kw, own_kw))
 
 
 def _must_charge_kw(

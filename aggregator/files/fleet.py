@@ -15,19 +15,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from aggregator.files.inputs import (
     Clash,
     Efficiency,
     Fraction,
+    LocalDate,
     LocalTime,
     Name,
     NotNegative,
     Number,
     Positive,
     Row,
+    Text,
     Whole,
+    YesNo,
     as_text,
     read_text,
     read_toml,
@@ -35,13 +38,35 @@ from aggregator.files.inputs import (
     validate_with,
 )
 from aggregator.model.errors import MISSING, BadMessage, Fault
-from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car, Charger, ExportSource, Fleet, Intent, Site
+from aggregator.model.fleet import (
+    HOURS_PER_DAY,
+    LOWEST_FLOOR_SOC,
+    Approval,
+    Car,
+    Charger,
+    ExportSource,
+    Fleet,
+    Intent,
+    Site,
+)
 
 G98_KW_PER_PHASE = 3.68
 """What a G98 notice covers: 16 A at 230 V. [kW]"""
 
 LARGEST_KWH = 1000.0
 """No car's battery is larger. [kWh]"""
+
+
+def _by_hours(value: object) -> object:
+    """Return one figure, or the 24 of a day, as a list; in CSV they stand in one field, with spaces."""
+    figures = value
+    if isinstance(value, Text):
+        figures = [Text(part) for part in value.split()]
+    elif not isinstance(value, list | tuple):
+        figures = [value]
+    if isinstance(figures, list | tuple) and len(figures) not in (0, 1, HOURS_PER_DAY):
+        raise ValueError(f"one figure, or {HOURS_PER_DAY}: one for each local hour")
+    return figures
 
 
 class SiteRow(Row):
@@ -56,9 +81,21 @@ class SiteRow(Row):
     solar_kw: NotNegative = 0.0
     dark_from: LocalTime | None = None
     dark_until: LocalTime | None = None
+    approval: Approval | None = None
+    approved_from: LocalDate | None = None
+    boundary_meter: YesNo = False
+    house_load_kw: Annotated[tuple[NotNegative, ...], BeforeValidator(_by_hours)] = ()
+
+    @property
+    def standing(self) -> Approval:
+        """Where the application stands; one that names its source and says no more is granted."""
+        if self.approval is not None:
+            return self.approval
+        return Approval.NONE if self.export_source is ExportSource.NONE else Approval.GRANTED
 
     @model_validator(mode="after")
     def _consistent(self) -> "SiteRow":
+        self._must_be_approved_by_something()
         if self.export_source is ExportSource.NONE and self.export_limit_kw > 0:
             raise Clash("export_limit_kw", f"{self.export_limit_kw:g}", "0 where export_source is none")
         most_kw = self.phases * G98_KW_PER_PHASE
@@ -69,6 +106,19 @@ class SiteRow(Row):
             field = "dark_from" if self.dark_from is None else "dark_until"
             raise Clash(field, MISSING, "a local time: dark_from and dark_until go together")
         return self
+
+    def _must_be_approved_by_something(self) -> None:
+        source = self.export_source
+        if source is ExportSource.NONE and self.approval is Approval.GRANTED:
+            raise Clash(
+                "approval", self.approval.value, "none, applied or refused where export_source is none"
+            )
+        if source is not ExportSource.NONE and self.approval is Approval.NONE:
+            allowed = f"granted, applied or refused where export_source is {source.value}"
+            raise Clash("approval", self.approval.value, allowed)
+        if self.approved_from is not None and self.approval is not Approval.GRANTED:
+            value = MISSING if self.approval is None else self.approval.value
+            raise Clash("approval", value, "granted where approved_from is stated")
 
 
 class CarRow(Row):
@@ -231,7 +281,10 @@ def _number(said: object) -> float:
 
 
 def _to_fleet(rows: FleetFile) -> Fleet:
-    sites = {row.site_id: Site(**row.model_dump(exclude={"phases"})) for row in rows.site}
+    sites = {
+        row.site_id: Site(**row.model_dump(exclude={"phases", "approval"}), approval=row.standing)
+        for row in rows.site
+    }
     cars = tuple(
         Car(
             car_id=row.car_id,

@@ -12,7 +12,7 @@ import re
 import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import time
+from datetime import date, datetime, time
 from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
@@ -108,6 +108,13 @@ def _local_time(value: object) -> object:
     return value
 
 
+def _local_date(value: object) -> object:
+    plain = isinstance(value, date) and not isinstance(value, datetime)
+    if not plain and not (isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value)):
+        raise ValueError("a local date, 2025-01-15")
+    return value
+
+
 def host_and_port(address: str) -> tuple[str, int]:
     """Return the host and port of ``HOST:PORT``, the host as an IP address.
 
@@ -149,6 +156,7 @@ Fraction = Annotated[Number, Field(ge=0, le=1, allow_inf_nan=False)]
 Efficiency = Annotated[Number, Field(gt=0, le=1, allow_inf_nan=False)]
 Money = Annotated[Decimal, BeforeValidator(_number), Field(allow_inf_nan=False), Bounded]
 LocalTime = Annotated[time, BeforeValidator(_local_time)]
+LocalDate = Annotated[date, BeforeValidator(_local_date)]
 HttpUrl = Annotated[AnyHttpUrl, UrlConstraints(allowed_schemes=["http", "https"])]
 Name = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
 Listen = Annotated[str, AfterValidator(_listen)]

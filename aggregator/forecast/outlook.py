@@ -21,7 +21,7 @@ from aggregator.energy import (
     guard_kwh,
     need_kwh,
 )
-from aggregator.energy.rooms import by_site
+from aggregator.energy.rooms import by_site, by_slot
 from aggregator.forecast.draw import Scenario
 
 PERCENTILES = (10, 50, 90)
@@ -90,8 +90,9 @@ def _able(cars: CarArrays, stay: Stay, plan: BasePlan, slot_hours: float, guard:
         ],
         axis=1,
     )
-    spare_kwh = np.where(plugged & (cars.export_room_kw[cars.site] > 0.0)[:, None], spare_kwh, 0.0)
+    room_kw = by_slot(cars.export_room_kw)
+    spare_kwh = np.where(plugged & (room_kw[cars.site] > 0.0), spare_kwh, 0.0)
     power_kw = np.minimum(cars.discharge_kw[:, None], spare_kwh / slot_hours)
     at_site_kw = by_site(power_kw, cars.site, len(cars.export_room_kw))
-    total_kw = np.minimum(at_site_kw, cars.export_room_kw[:, None]).sum(axis=0)
+    total_kw = np.minimum(at_site_kw, room_kw).sum(axis=0)
     return np.stack([plugged.sum(axis=0), total_kw, spare_kwh.sum(axis=0)])

@@ -4,15 +4,18 @@ Powers are on the AC side of the charger, in kW, each a magnitude; energies in k
 """
 
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import date, datetime, time
 from enum import StrEnum
 from operator import itemgetter
 
-from aggregator.model.time import LONDON
+from aggregator.model.time import LONDON, Interval, half_hours, next_local
 
 LOWEST_FLOOR_SOC = 0.30
 """No car is discharged below this in V2G mode, whatever anybody asks (P1)."""
+
+HOURS_PER_DAY = 24
 
 
 class ExportSource(StrEnum):
@@ -24,6 +27,15 @@ class ExportSource(StrEnum):
     NONE = "none"
 
 
+class Approval(StrEnum):
+    """Where a home's application to export stands; all but ``granted`` mean no discharge (P4)."""
+
+    GRANTED = "granted"
+    APPLIED = "applied"
+    REFUSED = "refused"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A home's connection to the grid.
@@ -31,12 +43,18 @@ class Site:
     Attributes:
         site_id: Opaque id.
         zone: The DNO's constraint area it lies in.
-        export_limit_kw: Most the home may export at its boundary. [kW]
+        export_limit_kw: Most the home may export at its boundary: what the approval says, or, with a G100
+            scheme, what the scheme is set to. The scheme is a second line: nothing is counted on it. [kW]
         export_source: What says so; ``none`` means no discharge at all.
         import_limit_kw: What its fuse carries. [kW]
         solar_kw: Rating of a solar inverter on the same connection, 0 without one. [kW]
         dark_from: Local time from which the panels surely give nothing; with ``dark_until``.
         dark_until: Local time until which they surely give nothing.
+        approval: Where the application stands.
+        approved_from: Local date from whose midnight on an approval holds; None where it always has.
+        boundary_meter: Whether a meter at the boundary is read, by the home's charger.
+        house_load_kw: What the house itself is taken to draw, stated: one figure, or one for each local hour
+            of a day; empty where nothing is stated. [kW]
     """
 
     site_id: str
@@ -47,16 +65,77 @@ class Site:
     solar_kw: float = 0.0
     dark_from: time | None = None
     dark_until: time | None = None
+    approval: Approval = Approval.GRANTED
+    approved_from: date | None = None
+    boundary_meter: bool = False
+    house_load_kw: tuple[float, ...] = ()
+
+    def may_discharge(self, at: datetime) -> bool:
+        """Whether an approval is in force at ``at``: from the first instant of its local day on."""
+        if self.export_source is ExportSource.NONE or self.approval is not Approval.GRANTED:
+            return False
+        return self.approved_from is None or at.astimezone(LONDON).date() >= self.approved_from
+
+    def bar_to_discharge(self, at: datetime) -> str | None:
+        """Return in a few words why no car may discharge here at ``at``; None where one may."""
+        if self.export_source is ExportSource.NONE and self.approval in (Approval.GRANTED, Approval.NONE):
+            return "no export approval"
+        if self.approval is not Approval.GRANTED:
+            return f"approval {self.approval.value}"
+        if not self.may_discharge(at):
+            return f"approved from {self.approved_from}"
+        dark_hours = self.dark_from is not None
+        most_kw = self.export_limit_kw - (0.0 if dark_hours else self.solar_kw)
+        if most_kw <= 0 and not self.boundary_meter:
+            return "panels may take all of the export limit" if self.export_limit_kw else "export limit 0"
+        return None
+
+    def solar_most_kw(self, at: datetime) -> float:
+        """Return what the panels may give at ``at`` as far as is known: nothing in the dark hours. [kW]"""
+        return 0.0 if self._is_dark(at) else self.solar_kw
 
     def export_room_kw(self, at: datetime) -> float:
         """Return what cars may export here at ``at`` without a boundary meter (P4). [kW]
 
         The house's own load is counted as 0 and its panels as at full power, but in the stated dark hours.
         """
-        if self.export_source is ExportSource.NONE:
+        return self._room_kw(at, 0.0)
+
+    def least_export_room_kw(self, span: Interval) -> float:
+        """Return the export room that holds all through ``span``: approvals begin, dark hours end. [kW]"""
+        return self._least_room_kw(span, 0.0)
+
+    def planned_room_kw(self, span: Interval) -> float:
+        """Return the export room that plans for ``span`` count on. [kW]
+
+        A boundary meter will show what the house draws: what is stated of it makes room then.
+        """
+        return self._least_room_kw(span, self.least_house_load_kw(span) if self.boundary_meter else 0.0)
+
+    def _least_room_kw(self, span: Interval, house_kw: float) -> float:
+        instants = [span.start]
+        if self.solar_kw and self.dark_until is not None:
+            sunrise = next_local(span.start, self.dark_until)
+            instants += [sunrise] if sunrise < span.end else []
+        return min(self._room_kw(at, house_kw) for at in instants)
+
+    def _room_kw(self, at: datetime, house_kw: float) -> float:
+        if not self.may_discharge(at):
             return 0.0
-        solar_kw = 0.0 if self._is_dark(at) else self.solar_kw
-        return max(0.0, self.export_limit_kw - solar_kw)
+        return max(0.0, self.export_limit_kw + house_kw - self.solar_most_kw(at))
+
+    def least_house_load_kw(self, span: Interval) -> float:
+        """Return the least that the house is taken to draw in ``span``, 0 where nothing is stated. [kW]"""
+        if not self.house_load_kw:
+            return 0.0
+        return min(self.house_kw(half_hour.start) for half_hour in half_hours(span))
+
+    def house_kw(self, at: datetime) -> float:
+        """Return what the house is taken to draw at ``at``, 0 where nothing is stated. [kW]"""
+        if not self.house_load_kw:
+            return 0.0
+        hour = at.astimezone(LONDON).hour
+        return self.house_load_kw[hour * len(self.house_load_kw) // HOURS_PER_DAY]
 
     def _is_dark(self, at: datetime) -> bool:
         if self.dark_from is None or self.dark_until is None:
@@ -132,6 +211,12 @@ class Fleet:
     def zones(self) -> tuple[str, ...]:
         """The zones that the fleet's homes lie in, sorted."""
         return tuple(sorted({car.site.zone for car in self.cars}))
+
+    def bars_to_discharge(self, at: datetime) -> dict[str, int]:
+        """Return at how many homes no car may discharge at ``at``, by why not."""
+        sites = {car.site.site_id: car.site for car in self.cars}
+        bars = (site.bar_to_discharge(at) for site in sites.values())
+        return dict(sorted(Counter(bar for bar in bars if bar is not None).items()))
 
     def in_zone(self, zone: str) -> tuple[Car, ...]:
         """Return the cars at home in ``zone``, in file order."""

@@ -25,6 +25,21 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Boundary:
+    """What the meter at a home's boundary shows: house, panels and cars together.
+
+    Attributes:
+        export_w: Power now, positive from the home to the grid. [W]
+        import_wh: Import register. [Wh]
+        export_wh: Export register. [Wh]
+    """
+
+    export_w: int
+    import_wh: int
+    export_wh: int
+
+
+@dataclass(frozen=True, slots=True)
 class CarReport:
     """A car's state as its charger reports it: noisy, coarse, maybe late.
 
@@ -39,6 +54,7 @@ class CarReport:
         boost: Whether the driver has switched V2G off.
         depart_at: When the driver said the car is next needed; None for the default intent.
         target_soc: How full the driver said it must be; None for the default intent.
+        boundary: What its home's boundary meter showed then; None where its charger reads none.
     """
 
     car_id: str
@@ -51,6 +67,7 @@ class CarReport:
     boost: bool = False
     depart_at: datetime | None = None
     target_soc: float | None = None
+    boundary: Boundary | None = None
 
 
 class Purpose(StrEnum):

@@ -23,6 +23,7 @@ from aggregator.store.outbox import Outbox, OutboxEntry, SendState
 from aggregator.store.readings import Around, CarState, Readings, States
 from aggregator.store.records import Alarm, Alarms, Nominations, Plans, SentPoint, SetPoints
 from aggregator.store.statements import Statements, StoredStatement
+from aggregator.store.tables import BOUNDARY_READINGS
 from aggregator.store.tokens import DriverToken, DriverTokens
 from aggregator.store.truth import TrueState, Truth
 
@@ -53,7 +54,8 @@ class Store:
         inbox: Event versions received, and what we decided.
         outbox: Reports to be sent.
         memory: What a VEN must not forget.
-        readings: Meter registers.
+        readings: Meter registers of chargers.
+        boundary_readings: Meter registers of homes, by site id.
         states: Reported car states.
         car_history: What these say over time.
         set_points: What cars were told.
@@ -75,6 +77,7 @@ class Store:
         self.outbox = Outbox(engine)
         self.memory = Memory(engine)
         self.readings = Readings(engine)
+        self.boundary_readings = Readings(engine, BOUNDARY_READINGS)
         self.states = States(engine)
         self.car_history = CarHistory(engine)
         self.set_points = SetPoints(engine)

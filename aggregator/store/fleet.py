@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, exists, func, insert, or_, select, update
 
 from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.fleet import Car, Charger, ExportSource, Fleet, Fleets, Intent, Site
+from aggregator.model.fleet import Approval, Car, Charger, ExportSource, Fleet, Fleets, Intent, Site
+from aggregator.model.time import LONDON
 from aggregator.store.engine import AnyRow, reading, writing
-from aggregator.store.tables import CARS, CHARGERS, FLEET_IMPORTS, SITES
+from aggregator.store.tables import CARS, CHARGERS, FLEET_IMPORTS, MICROSECOND, SITES
 
 
 class FleetStore:
@@ -88,12 +89,19 @@ class FleetStore:
                 update(FLEET_IMPORTS).where(columns.import_id == last, earlier).values(served_from=instant)
             )
 
-    def may_deliver(self, zone: str, *, exports: bool) -> bool:
-        """Return whether a zone has a car that may ever export, or any at all; so it is before any import."""
+    def may_deliver(self, zone: str, by: datetime, *, exports: bool) -> bool:
+        """Return whether a zone has a car that may export before ``by``, or any at all.
+
+        So it is before any import.
+        """
         query = select(CARS.c.car_id).join(SITES).join(CHARGERS).where(SITES.c.zone == zone)
         if exports:
-            approved = SITES.c.export_source != ExportSource.NONE.value
-            query = query.where(approved, SITES.c.export_limit_kw > 0, CHARGERS.c.discharge_kw > 0)
+            granted = SITES.c.approval == Approval.GRANTED.value
+            sourced = SITES.c.export_source != ExportSource.NONE.value
+            last_day = (by - MICROSECOND).astimezone(LONDON).date()
+            begun = or_(SITES.c.approved_from.is_(None), SITES.c.approved_from <= last_day)
+            room = or_(SITES.c.export_limit_kw > 0, SITES.c.boundary_meter)
+            query = query.where(granted, sourced, begun, room, CHARGERS.c.discharge_kw > 0)
         imported = select(FLEET_IMPORTS.c.import_id)
         with reading(self._engine) as connection:
             if connection.scalar(imported.limit(1)) is None:
@@ -136,11 +144,16 @@ def _site_row(site: Site) -> dict[str, Any]:
         "solar_kw": site.solar_kw,
         "dark_from": site.dark_from,
         "dark_until": site.dark_until,
+        "approval": site.approval.value,
+        "approved_from": site.approved_from,
+        "boundary_meter": site.boundary_meter,
+        "house_load_kw": site.house_load_kw,
     }
 
 
 def _site(row: AnyRow) -> Site:
-    return Site(**{**_said(row), "export_source": ExportSource(row.export_source)})
+    words = {"export_source": ExportSource(row.export_source), "approval": Approval(row.approval)}
+    return Site(**(_said(row) | words))
 
 
 def _charger_row(charger: Charger) -> dict[str, Any]:

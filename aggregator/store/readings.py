@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Text, column, func, select, true, values
+from sqlalchemy import Connection, Engine, Select, Table, Text, column, func, select, true, values
 
 from aggregator.model.metering import CarReport, Reading
 from aggregator.model.time import Interval
@@ -51,10 +51,16 @@ class CarState:
 
 
 class Readings:
-    """The meter registers of all chargers."""
+    """The registers of one kind of meters: those of all chargers, or those at the boundaries of all homes.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: Of the database.
+        table: Which kind; its first column says whose: of a home, its site's id stands as ``charger_id``.
+    """
+
+    def __init__(self, engine: Engine, table: Table = READINGS) -> None:
         self._engine = engine
+        self._table = table
 
     def add(self, readings: Iterable[Reading]) -> int:
         """Store readings that say something new; return how many did.
@@ -63,7 +69,7 @@ class Readings:
         """
         rows = [
             {
-                "charger_id": found.charger_id,
+                self._table.columns[0].name: found.charger_id,
                 "measured_at": found.measured_at,
                 "received_at": found.received_at,
                 "import_wh": found.import_wh,
@@ -72,7 +78,7 @@ class Readings:
             for found in readings
         ]
         with writing(self._engine) as connection:
-            return add_versions(connection, READINGS, rows)
+            return add_versions(connection, self._table, rows)
 
     def between(
         self, charger_ids: Sequence[str], interval: Interval, as_known_at: datetime | None = None
@@ -85,7 +91,7 @@ class Readings:
             as_known_at: Only what was learnt by then; None for all.
         """
         with reading(self._engine) as connection:
-            rows = newest(connection, READINGS, charger_ids, interval, as_known_at)
+            rows = newest(connection, self._table, charger_ids, interval, as_known_at)
             return tuple(Reading(*row) for row in rows)
 
     def at_or_around(
@@ -108,7 +114,7 @@ class Readings:
         with reading(self._engine) as connection:
             for things in chunks(sorted(set(charger_ids)), _CHARGERS):
                 for chunk in chunks(sorted(set(instants)), _INSTANTS):
-                    found |= _around(connection, things, chunk, as_known_at)
+                    found |= _around(connection, self._table, things, chunk, as_known_at)
         return found
 
     def last_before(
@@ -121,7 +127,7 @@ class Readings:
     def first(self) -> datetime | None:
         """Return when the earliest reading was measured; None where there is none."""
         with reading(self._engine) as connection:
-            found: datetime | None = connection.scalar(select(func.min(READINGS.c.measured_at)))
+            found: datetime | None = connection.scalar(select(func.min(self._table.c.measured_at)))
         return found
 
     def newest_at(self, charger_ids: Sequence[str]) -> datetime | None:
@@ -132,7 +138,7 @@ class Readings:
     def count(self) -> int:
         """Return how many readings are stored, corrections included."""
         with reading(self._engine) as connection:
-            return connection.scalar(select(func.count()).select_from(READINGS)) or 0
+            return connection.scalar(select(func.count()).select_from(self._table)) or 0
 
 
 class States:
@@ -173,18 +179,19 @@ def _state_row(report: CarReport, received_at: datetime) -> dict[str, object]:
 
 def _around(
     connection: Connection,
+    table: Table,
     charger_ids: Sequence[str],
     instants: Sequence[datetime],
     as_known_at: datetime | None,
 ) -> dict[tuple[str, datetime], Around]:
-    sides = connection.execute(_sides(charger_ids, instants, as_known_at)).all()
+    sides = connection.execute(_sides(table, charger_ids, instants, as_known_at)).all()
     wanted: dict[str, set[datetime]] = {}
     for charger_id, _, *found in sides:
         wanted.setdefault(charger_id, set()).update(at for at in found if at is not None)
     there = {
         (reading.charger_id, reading.measured_at): reading
         for charger_id, measured in wanted.items()
-        for reading in _at(connection, charger_id, measured, as_known_at)
+        for reading in _at(connection, table, charger_id, measured, as_known_at)
     }
     return {
         (charger_id, instant): Around(there.get((charger_id, before)), there.get((charger_id, after)))
@@ -193,28 +200,32 @@ def _around(
 
 
 def _sides(
-    charger_ids: Sequence[str], instants: Sequence[datetime], as_known_at: datetime | None
+    table: Table, charger_ids: Sequence[str], instants: Sequence[datetime], as_known_at: datetime | None
 ) -> Select[Any]:
     """Return the query for the instants of the readings on both sides of each: two index seeks a pair."""
-    columns = READINGS.c
+    whose, measured_at, received_at = table.primary_key.columns
     who = (
         values(column("charger_id", Text), name="who_values").data([(one,) for one in charger_ids]).cte("who")
     )
     when = (
         values(column("instant", UtcMicros), name="when_values").data([(at,) for at in instants]).cte("when_")
     )
-    theirs = (columns.charger_id == who.c.charger_id, *known_by(columns.received_at, as_known_at))
-    before = select(func.max(columns.measured_at)).where(*theirs, columns.measured_at <= when.c.instant)
-    after = select(func.min(columns.measured_at)).where(*theirs, columns.measured_at >= when.c.instant)
+    theirs = (whose == who.c.charger_id, *known_by(received_at, as_known_at))
+    before = select(func.max(measured_at)).where(*theirs, measured_at <= when.c.instant)
+    after = select(func.min(measured_at)).where(*theirs, measured_at >= when.c.instant)
     pairs = select(who.c.charger_id, when.c.instant, before.scalar_subquery(), after.scalar_subquery())
     return pairs.select_from(who.join(when, true()))
 
 
 def _at(
-    connection: Connection, charger_id: str, instants: Iterable[datetime], as_known_at: datetime | None
+    connection: Connection,
+    table: Table,
+    charger_id: str,
+    instants: Iterable[datetime],
+    as_known_at: datetime | None,
 ) -> Iterable[Reading]:
     """Yield the readings at given instants, older versions before newer ones."""
-    columns = READINGS.c
-    mine = (columns.charger_id == charger_id, columns.measured_at.in_(list(instants)))
-    query = select(READINGS).where(*mine, *known_by(columns.received_at, as_known_at))
-    return (Reading(*row) for row in connection.execute(query.order_by(columns.received_at)))
+    whose, measured_at, received_at = table.primary_key.columns
+    mine = (whose == charger_id, measured_at.in_(list(instants)))
+    query = select(table).where(*mine, *known_by(received_at, as_known_at))
+    return (Reading(*row) for row in connection.execute(query.order_by(received_at)))

@@ -5,7 +5,7 @@ eight bytes, and mean the same on every database. Energies are integer Wh. Facts
 readings, plans, drivers' words and fleets are only ever added. Nothing here is beyond PostgreSQL.
 """
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from sqlalchemy import (
     BigInteger,
@@ -60,6 +60,36 @@ class LocalTime(TypeDecorator[time]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> time | None:
         """Turn text into a time of day."""
         return None if value is None else time.fromisoformat(value)
+
+
+class LocalDate(TypeDecorator[date]):
+    """A local calendar date, stored as ISO text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: date | None, dialect: Dialect) -> str | None:
+        """Turn a date into text."""
+        return None if value is None else value.isoformat()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> date | None:
+        """Turn text into a date."""
+        return None if value is None else date.fromisoformat(value)
+
+
+class Figures(TypeDecorator[tuple[float, ...]]):
+    """Some figures in their order, stored as text with spaces between them."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[float, ...] | None, dialect: Dialect) -> str:
+        """Turn figures into text, each as exact as it is."""
+        return " ".join(map(repr, value or ()))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[float, ...]:
+        """Turn text into figures."""
+        return tuple(map(float, (value or "").split()))
 
 
 SERIAL = BigInteger().with_variant(Integer(), "sqlite")
@@ -148,6 +178,17 @@ READINGS = Table(
     sqlite_with_rowid=False,
 )
 
+BOUNDARY_READINGS = Table(
+    "boundary_readings",
+    METADATA,
+    Column("site_id", Text, primary_key=True),
+    Column("measured_at", UtcMicros, primary_key=True, autoincrement=False),
+    Column("received_at", UtcMicros, primary_key=True, autoincrement=False),
+    Column("import_wh", BigInteger, nullable=False),
+    Column("export_wh", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 CAR_STATES = Table(
     "car_states",
     METADATA,
@@ -171,6 +212,7 @@ TRUE_STATES = Table(
     Column("plugged", Boolean, nullable=False),
     Column("energy_kwh", Float, nullable=False),
     Column("export_w", BigInteger, nullable=False),
+    Column("boundary_w", BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -298,6 +340,10 @@ SITES = Table(
     Column("solar_kw", Float, nullable=False),
     Column("dark_from", LocalTime),
     Column("dark_until", LocalTime),
+    Column("approval", Text, nullable=False),
+    Column("approved_from", LocalDate),
+    Column("boundary_meter", Boolean, nullable=False),
+    Column("house_load_kw", Figures, nullable=False),
 )
 
 CHARGERS = Table(

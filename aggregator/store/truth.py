@@ -23,6 +23,8 @@ class TrueState:
         plugged: Whether it is connected.
         energy_kwh: Energy in the battery. [kWh]
         export_w: Power, positive from car to grid. [W]
+        boundary_w: Power at its home's boundary, house and panels included, positive from home to grid; None
+            where that is not known. [W]
     """
 
     car_id: str
@@ -30,6 +32,7 @@ class TrueState:
     plugged: bool
     energy_kwh: float
     export_w: int
+    boundary_w: int | None = None
 
 
 class Truth:

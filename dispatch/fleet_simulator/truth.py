@@ -13,18 +13,22 @@ import numpy as np
 from aggregator.model.time import utc_text
 from dispatch.fleet_simulator.physics import BoolArray, FloatArray
 
-COLUMNS = ("car_id", "at", "plugged", "true_energy_kwh", "export_w")
+COLUMNS = ("car_id", "at", "plugged", "true_energy_kwh", "export_w", "boundary_w")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A car at an instant: its stored energy, its metered power. At a departure ``plugged`` is false."""
+    """A car at an instant: its stored energy, its metered power, and the power at its home's boundary.
+
+    At a departure ``plugged`` is false.
+    """
 
     car_id: str
     at: datetime
     plugged: bool
     energy_kwh: float
     export_w: int
+    boundary_w: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,8 @@ class TruthLog:
             self._last[row.car_id] = row.at
             plugged = "true" if row.plugged else "false"
             energy = f"{row.energy_kwh:.6f}"
-            self._writer.writerow((row.car_id, utc_text(row.at), plugged, energy, row.export_w))
+            powers = row.export_w, row.boundary_w
+            self._writer.writerow((row.car_id, utc_text(row.at), plugged, energy, *powers))
 
     def flush(self) -> None:
         """Hand what was written to the operating system."""

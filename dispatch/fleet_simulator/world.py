@@ -7,6 +7,7 @@ its driver's default target or the state it came with, whichever is more.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,6 +15,7 @@ from structlog import get_logger
 
 from aggregator.model.fleet import Car
 from aggregator.model.metering import CarReport, Outcome
+from dispatch.fleet_simulator.houses import Houses
 from dispatch.fleet_simulator.orders import Orders
 from dispatch.fleet_simulator.physics import (
     SECONDS_PER_HOUR,
@@ -65,6 +67,7 @@ class World:
         self._car_ids = tuple(car.car_id for car in cars)
         self._index = {car_id: n for n, car_id in enumerate(self._car_ids)}
         self._plant = plant_of(cars, traits or Traits())
+        self._houses = Houses(cars, seed)
         self._seed, self._interval_s, self._truth = seed, interval_s, truth
         self._started_at = starts_at
         self._now_s = starts_at.timestamp()
@@ -131,9 +134,14 @@ class World:
         return min(minute_s, self._next_report_s, happens_s, self._orders.next_change_s(self._now_s))
 
     def _step_to(self, stop_s: float) -> None:
-        before_wh = self._state.export_wh
+        before, before_wh = self._state, self._state.export_wh
         seconds = stop_s - self._now_s
         self._state = step(self._plant, self._state, self._wanted_kw, self._orders.plugged, seconds)
+        drawn_wh, given_wh = (
+            self._state.import_wh - before.import_wh,
+            self._state.export_wh - before.export_wh,
+        )
+        self._houses.moved(given_wh - drawn_wh, self._now_s, seconds)
         self._now_s = stop_s
         self._tally.discharged(self._state.export_wh > before_wh, self._true_soc())
 
@@ -151,6 +159,8 @@ class World:
             touched.update(range(len(self._cars)))
         elif due:
             touched.update(self._orders.here())
+        if self._now_s % MINUTE_S == 0:
+            self._log_truth(self._houses.watched(self._orders.here()))
         kept = half_hour or happened
         return [Batch(self.now, self._report(sorted(touched)), kept)] if touched else []
 
@@ -237,13 +247,24 @@ class World:
 
     def _report(self, cars: Iterable[int]) -> tuple[CarReport, ...]:
         at_s, seed = self._now_s, self._seed
-        return reports(cars, self._car_ids, self._plant, self._state, self._orders, self._visits, at_s, seed)
+        told = reports(cars, self._car_ids, self._plant, self._state, self._orders, self._visits, at_s, seed)
+        meters = self._houses.meters(self._boundary_w())
+        of_car = self._houses.of_car
+        return tuple(
+            replace(one, boundary=meters[of_car[self._index[one.car_id]]]) if any(meters) else one
+            for one in told
+        )
+
+    def _boundary_w(self) -> FloatArray:
+        cars_w = metered_w(self._state, self._orders.plugged, self._plant.traits)
+        return self._houses.boundary_w(cars_w.astype(np.float64), self._now_s)
 
     def _log_truth(self, cars: Sequence[int]) -> None:
         if not cars:
             return
         at = self.now
         export_w = metered_w(self._state, self._orders.plugged, self._plant.traits)
+        boundary_w = self._boundary_w()[self._houses.of_car]
         self._truth.write(
             Row(
                 car_id=self._car_ids[car],
@@ -251,6 +272,7 @@ class World:
                 plugged=bool(self._orders.plugged[car]),
                 energy_kwh=float(self._state.energy_kwh[car]),
                 export_w=int(export_w[car]),
+                boundary_w=int(boundary_w[car]),
             )
             for car in cars
         )

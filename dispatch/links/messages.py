@@ -20,7 +20,7 @@ from pydantic import (
     ValidationError,
 )
 
-from aggregator.model.metering import CarReport, Outcome, SetPoint
+from aggregator.model.metering import Boundary, CarReport, Outcome, SetPoint
 from aggregator.model.time import parse_instant, utc_text
 
 T = TypeVar("T")
@@ -89,6 +89,14 @@ class Ack(Wire):
     outcomes: tuple[Outcome, ...]
 
 
+class BoundaryRow(Wire):
+    """A home's boundary meter, checked."""
+
+    export_w: Watts
+    import_wh: WattHours
+    export_wh: WattHours
+
+
 class ReportRow(Wire):
     """One car's report, checked."""
 
@@ -102,6 +110,7 @@ class ReportRow(Wire):
     boost: Flag = False
     depart_at: Instant | None = None
     target_soc: Annotated[Fraction, Field(strict=True)] | None = None
+    boundary: BoundaryRow | None = None
 
 
 class Reports(Wire):
@@ -163,7 +172,9 @@ def read_report(row: object) -> CarReport:
         ValueError: If a field is missing, unknown, not finite or out of range.
     """
     try:
-        return CarReport(**vars(ReportRow.model_validate(row)))
+        said = vars(ReportRow.model_validate(row))
+        boundary = None if said["boundary"] is None else Boundary(**vars(said["boundary"]))
+        return CarReport(**(said | {"boundary": boundary}))
     except ValidationError as error:
         raise ValueError(_faults(error)) from None
 

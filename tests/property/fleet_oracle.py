@@ -113,8 +113,10 @@ class Oracle:
             for slot, var, sign in self._moves(lp, car, up=up, both_ways=both_ways):
                 net[slot][var] = sign if up else -sign
                 at_site.setdefault((int(cars.site[car]), slot), {})[var] = sign
-        for (site, _), terms in at_site.items():
-            room_kwh = cars.export_room_kw[site] * SLOT_HOURS
+        for (site, slot), terms in at_site.items():
+            of_slots = cars.export_room_kw.ndim > 1
+            room_kw = cars.export_room_kw[site, self.first + slot] if of_slots else cars.export_room_kw[site]
+            room_kwh = room_kw * SLOT_HOURS
             lp.row(terms, low=-cars.import_room_kw[site] * SLOT_HOURS, high=room_kwh)
         return lp, net
 
@@ -162,7 +164,7 @@ class Oracle:
 
 def some_of(case: Case, keep: np.ndarray) -> Case:
     """Return the case of the cars ``keep`` only."""
-    rooms = {"export_room_kw": case.cars.export_room_kw, "import_room_kw": case.cars.import_room_kw}
-    per_car = {name: getattr(case.cars, name)[keep] for name in CarArrays.__slots__ if name not in rooms}
+    of_sites = {"export_room_kw", "import_room_kw", "house_kw"}
+    per_car = {name: getattr(case.cars, name)[keep] for name in CarArrays.__slots__ if name not in of_sites}
     stay = Stay(*(getattr(case.stay, name)[keep] for name in Stay.__slots__))
-    return replace(case, cars=CarArrays(**per_car, **rooms), stay=stay)
+    return replace(case, cars=replace(case.cars, **per_car), stay=stay)

@@ -34,7 +34,8 @@ least powers, a request for import, a first slot that has begun, slots of any le
 above their limit."""
 
 
-def a_large_fleet(seed: int, count: int, slots: int, kind: str) -> SplitProblem:
+def a_large_fleet(seed: int, count: int, slots: int, kind: str, *, per_home: int = 2) -> SplitProblem:
+    """Draw a fleet of a kind; ``per_home`` cars live in each home of one whose cars share homes."""
     draw = np.random.default_rng(seed)
     has = set(kind.split())
     capacity = draw.choice([24.0, 40.0, 62.0], count)
@@ -42,7 +43,7 @@ def a_large_fleet(seed: int, count: int, slots: int, kind: str) -> SplitProblem:
     arrive = draw.choice([0, 0, 0, 1, 2, slots + 1], count) if "arrive" in has else np.zeros(count, np.intp)
     high = capacity * draw.choice([0.5, 0.7, 0.9], count)
     target = np.where(draw.random(count) < 0.4, high, 0.3 * capacity)
-    per_home = 2 if "share" in has else 1
+    per_home = per_home if "share" in has else 1
     homes = -(-count // per_home)
     binds = has & {"homes", "share"}
     importing = draw.choice([7.4, 10.0, 18.4], homes) if binds else np.full(homes, 25.0)

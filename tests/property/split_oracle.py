@@ -110,6 +110,11 @@ class Oracle:
                 continue
             site, base = self.raw["sites"][name], load(self.raw, name, slot)
             self.model.addConstr(total >= base - site["import_limit_kw"])
+            takers = [car for car in self.raw["cars"] if car["site"] == name and must_charge(self.raw, car)]
+            if any(self.missed.get(car["id"], 0.0) > 1e-6 for car in takers):
+                drawn = [self.power[car["id"], slot] for car in takers if (car["id"], slot) in self.power]
+                if drawn:  # what another exports must not move what is owed to who is short anyway
+                    self.model.addConstr(sum(drawn) >= min(0.0, base - site["import_limit_kw"]))
             allowed = site["export_limit_kw"] + base
             if allowed >= 0:
                 self.model.addConstr(total <= allowed)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from aggregator.audit import run_audit
-from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p4_sites, p12_stale, p14_ramp
+from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p12_stale, p14_ramp
 from aggregator.audit.evidence import Evidence
+from aggregator.audit.homes import p4_sites
 from aggregator.audit.money import p9_registers
 from aggregator.config import read_settings
 from aggregator.model.fleet import Fleet

@@ -76,11 +76,13 @@ def test_a_home_without_approval_discharges_nothing() -> None:
     assert not base_plan(cars, a_stay(36.0, 12.0, 4), tariff, 0.5).discharge_kw.any()
 
 
-def test_the_least_export_room_of_all_instants_counts() -> None:
+def test_the_least_export_room_of_each_slot_counts() -> None:
     home = Site("home", "z1", 7.4, ExportSource.G99, 18.4, 4.0, time(17), time(6))
     noon = datetime(2024, 12, 11, 12, tzinfo=UTC)
     assert CarArrays.of([a_car(site=home)], EVENING).export_room_kw[0] == pytest.approx(7.4)
-    assert CarArrays.of([a_car(site=home)], EVENING, noon).export_room_kw[0] == pytest.approx(3.4)
+    dawn = [datetime(2024, 12, 11, hour, tzinfo=UTC) for hour in (5, 6, 7)]
+    assert CarArrays.of([a_car(site=home)], *dawn).export_room_kw[0] == pytest.approx([7.4, 3.4])
+    assert CarArrays.of([a_car(site=home)], dawn[0], noon).export_room_kw[0] == pytest.approx(3.4)
     with pytest.raises(ValueError, match="instant"):
         CarArrays.of([a_car()])
 

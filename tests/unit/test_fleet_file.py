@@ -1,13 +1,13 @@
 """The fleet file: what protects a driver or a grid must be stated, and every fault is told at once."""
 
-from datetime import time
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import pytest
 
 from aggregator.files.fleet import read_fleet
 from aggregator.model.errors import BadMessage
-from aggregator.model.fleet import ExportSource
+from aggregator.model.fleet import Approval, ExportSource
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "fleet.example.toml"
 ZONES = ("Canvey", "Hendon Way")
@@ -238,3 +238,110 @@ def test_a_home_must_be_stated_alike_on_each_line_and_every_clash_is_told(tmp_pa
     assert "line 3.export_limit_kw: '7.36'" in lines[0]
     assert "the same home as on line 2, '3.68'" in lines[0]
     assert "line 4.export_limit_kw" in lines[1]
+
+
+# approvals, boundary meters, house loads
+
+
+def test_a_source_that_says_no_more_is_granted_and_none_is_none(tmp_path):
+    none = LINES[1].replace("h-1", "h-2").replace("3.68,g98", "0,none")
+    sites = [car.site for car in read_fleet(a_csv(tmp_path, LINES[0], none)).cars]
+    assert [site.approval for site in sites] == [Approval.GRANTED, Approval.NONE]
+    assert not any(site.boundary_meter or site.house_load_kw for site in sites)
+
+
+@pytest.mark.parametrize("form", ["toml", "csv"])
+def test_an_approval_has_a_state_and_a_date_in_either_form(tmp_path, form):
+    if form == "toml":
+        path = a_file(
+            tmp_path,
+            ('# approval = "granted"', 'approval = "granted" #'),
+            ("# approved_from", "approved_from"),
+        )
+    else:
+        header = HEADER + ",approval,approved_from"
+        path = a_csv(tmp_path, LINES[0] + ",granted,2025-02-01", header=header)
+    site = read_fleet(path).cars[0].site
+    assert (site.approval, site.approved_from) == (Approval.GRANTED, date(2025, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "where", "value", "allowed"),
+    [
+        ("approval", "none", "line 2.approval", "none", "granted, applied or refused"),
+        ("approval", "pending", "line 2.approval", "pending", "'applied'"),
+        ("approval,approved_from", "applied,2025-02-01", "line 2.approval", "applied", "granted where"),
+        ("approved_from", "2025-02-01", "line 2.approval", "(missing)", "granted where"),
+        (
+            "approval,approved_from",
+            "granted,1738368000",
+            "line 2.approved_from",
+            "1738368000",
+            "a local date",
+        ),
+        ("approval,approved_from", "granted,2025-02-30", "line 2.approved_from", "2025-02-30", "date"),
+        ("boundary_meter", "perhaps", "line 2.boundary_meter", "perhaps", "true or false"),
+        ("house_load_kw", "0.3 0.4", "line 2.house_load_kw", "0.3 0.4", "one figure, or 24"),
+        ("house_load_kw", "-1", "line 2.house_load_kw[0]", "-1", "greater than or equal to 0"),
+        ("house_load_kw", "nan", "line 2.house_load_kw[0]", "nan", "a finite number"),
+    ],
+)
+def test_what_is_wrong_about_a_home_is_one_line(tmp_path, columns, values, where, value, allowed):
+    (line,) = faults_of(a_csv(tmp_path, f"{LINES[0]},{values}", header=f"{HEADER},{columns}"))
+    assert line.startswith(f"fleet.csv: {where}: {value!r}")
+    assert allowed in line
+
+
+def test_nothing_can_be_granted_by_nobody(tmp_path):
+    line = LINES[0].replace("3.68,g98", "0,none") + ",granted"
+    (fault,) = faults_of(a_csv(tmp_path, line, header=f"{HEADER},approval"))
+    assert "line 2.approval: 'granted'" in fault
+    for word in ("none", "applied", "refused"):
+        read_fleet(a_csv(tmp_path, line.replace("granted", word), header=f"{HEADER},approval"))
+
+
+def test_a_house_load_is_one_figure_or_those_of_a_day_in_either_form(tmp_path):
+    by_hours = [round(0.1 * hour, 1) for hour in range(24)]
+    text = " ".join(map(str, by_hours))
+    header = f"{HEADER},boundary_meter,house_load_kw"
+    in_csv = read_fleet(a_csv(tmp_path, f"{LINES[0]},true,{text}", header=header)).cars[0].site
+    listed = a_file(tmp_path, ("# house_load_kw = 0.4", f"house_load_kw = {by_hours} #"))
+    in_toml = read_fleet(listed).cars[0].site
+    assert in_csv.house_load_kw == in_toml.house_load_kw == tuple(by_hours)
+    assert in_csv.boundary_meter
+    assert read_fleet(a_file(tmp_path, ("# house_load_kw", "house_load_kw"))).cars[0].site.house_load_kw == (
+        0.4,
+    )
+    local_six = datetime(2025, 7, 1, 5, 30, tzinfo=UTC)
+    assert in_csv.house_kw(local_six) == 0.6
+
+
+def test_why_no_car_may_discharge_is_told_in_counts(tmp_path):
+    header = f"{HEADER},approval,approved_from,solar_kw"
+    rows = []
+    for n, (source, more) in enumerate(
+        [
+            ("3.68,g98", ",,"),
+            ("0,none", ",,"),
+            ("3.68,g98", "applied,,"),
+            ("5,g99", "applied,,"),
+            ("5,g100", "refused,,"),
+            ("5,g100", "granted,2025-02-01,"),
+            ("0,g100", ",,"),
+            ("3.68,g98", ",,3.68"),
+        ]
+    ):
+        line = LINES[0].replace("007,h-1", f"{n},h-{n}").replace("q-1", f"q-{n}")
+        rows.append(f"{line.replace('3.68,g98', source)},{more}")
+    fleet = read_fleet(a_csv(tmp_path, *rows, header=header))
+    told = {
+        "approval applied": 2,
+        "approval refused": 1,
+        "approved from 2025-02-01": 1,
+        "export limit 0": 1,
+        "no export approval": 1,
+        "panels may take all of the export limit": 1,
+    }
+    assert fleet.bars_to_discharge(datetime(2025, 1, 31, 23, 59, 59, tzinfo=UTC)) == told
+    del told["approved from 2025-02-01"]
+    assert fleet.bars_to_discharge(datetime(2025, 2, 1, tzinfo=UTC)) == told

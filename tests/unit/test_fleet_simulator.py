@@ -310,9 +310,9 @@ def test_a_run_ends_by_itself_and_leaves_truth_and_summary(tmp_path):
     assert summary["ended_at"] == "2025-01-09T08:00:00Z"
     assert [left["true_soc"] for left in summary["departures"]] == [1.0]
     truth = (out / "truth.csv").read_text().splitlines()
-    assert truth[0] == "car_id,at,plugged,true_energy_kwh,export_w"
-    assert truth[1] == "leaf-1,2025-01-08T17:00:00Z,true,20.000000,-8"
-    assert truth[-1] == "leaf-1,2025-01-09T07:00:00Z,false,40.000000,0"
+    assert truth[0] == "car_id,at,plugged,true_energy_kwh,export_w,boundary_w"
+    assert truth[1] == "leaf-1,2025-01-08T17:00:00Z,true,20.000000,-8,-8"
+    assert truth[-1] == "leaf-1,2025-01-09T07:00:00Z,false,40.000000,0,0"
 
 
 def test_wrong_arguments_are_told_together_and_nothing_is_written(tmp_path):

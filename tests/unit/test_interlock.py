@@ -1,12 +1,12 @@
 """What the interlock refuses, promise by promise, and that it says why with the figures."""
 
 from dataclasses import replace
-from datetime import time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from aggregator.model.fleet import ExportSource, Fleet
-from aggregator.model.metering import Purpose
+from aggregator.model.fleet import Approval, ExportSource, Fleet
+from aggregator.model.metering import Boundary, Purpose
 from dispatch.interlock import Interlock
 from tests.builders import EVENING, a_car, a_car_report, a_charger, a_fleet, a_set_point, a_site, an_intent
 
@@ -153,10 +153,103 @@ def test_p3_a_boosted_car_may_charge():
 
 
 @pytest.mark.parametrize(
-    "change", [{"export_source": ExportSource.NONE}, {"export_limit_kw": 0.0}], ids=["no source", "no limit"]
+    "change",
+    [
+        {"export_source": ExportSource.NONE},
+        {"approval": Approval.APPLIED},
+        {"approval": Approval.REFUSED},
+        {"approval": Approval.NONE},
+        {"approved_from": date(2025, 1, 16)},
+    ],
+    ids=["no source", "applied", "refused", "none", "tomorrow"],
 )
 def test_p4_a_home_without_approval_does_not_export(change):
     assert refused(an_interlock(site=a_site(**change))) == ("P4", "home home-1 has no export approval")
+
+
+def test_p4_an_approval_of_nothing_leaves_no_room():
+    assert refused(an_interlock(site=a_site(export_limit_kw=0.0)))[1].endswith(
+        "would export 6000 W, room 0 W"
+    )
+
+
+@pytest.mark.parametrize(
+    ("day", "midnight"),
+    [
+        (date(2025, 1, 10), datetime(2025, 1, 10, tzinfo=UTC)),
+        (date(2025, 7, 10), datetime(2025, 7, 9, 23, tzinfo=UTC)),
+    ],
+    ids=["winter", "summer"],
+)
+def test_p4_an_approval_begins_with_its_local_day_and_not_a_second_before(day, midnight):
+    for seconds, through in ((-1, False), (0, True), (1, True)):
+        issued_at = midnight + timedelta(seconds=seconds)
+        interlock = an_interlock(a_report_now(measured_at=issued_at), site=a_site(approved_from=day))
+        point = a_set_point(issued_at=issued_at, expires_at=issued_at + timedelta(seconds=120))
+        assert passes(interlock, point) is through
+
+
+def metered(boundary_w, *, at=START, **report):
+    """A report of a home with a boundary meter, by which it gives ``boundary_w`` in all."""
+    return a_report_now(measured_at=at, boundary=Boundary(boundary_w, 0, 0), **report)
+
+
+def test_p4_a_boundary_meter_makes_room_by_what_the_house_draws():
+    site = a_site(export_limit_kw=3.68, boundary_meter=True)
+    assert passes(
+        an_interlock(metered(-2400), site=site)
+    )  # the house draws 2.4 kW: 6.08 kW may leave the car
+    assert (
+        refused(an_interlock(metered(-2300), site=site))[1] == "home home-1 would export 6000 W, room 5980 W"
+    )
+
+
+def test_p4_a_boundary_meter_takes_room_by_what_panels_give():
+    dark = {"dark_from": time(16), "dark_until": time(7)}
+    site = a_site(solar_kw=2.0, boundary_meter=True, **dark)
+    assert (
+        refused(an_interlock(metered(1400), site=site))[1] == "home home-1 would export 6000 W, room 5960 W"
+    )
+
+
+def test_p4_what_the_car_gives_itself_is_no_house_load():
+    site = a_site(export_limit_kw=3.68, boundary_meter=True)
+    reading = metered(2600, export_w=5000)  # 5 kW of the car, 2.4 kW into the house
+    assert passes(an_interlock(reading, site=site))
+
+
+def test_p4_a_stale_boundary_reading_is_no_reading():
+    site, seen_at = a_site(export_limit_kw=3.68, boundary_meter=True), START - 2 * REPORTING
+    fresh = a_report_now(measured_at=START)
+    for seconds, through in ((0, True), (1, False)):
+        reading = metered(-4000, at=seen_at - timedelta(seconds=seconds))
+        assert passes(an_interlock(reading, fresh, site=site)) is through
+
+
+def test_p4_a_meter_that_the_registry_does_not_know_is_not_believed():
+    assert refused(an_interlock(metered(-4000), site=a_site(export_limit_kw=3.68)))[0] == "P4"
+
+
+def test_p4_a_boundary_reading_without_the_neighbour_s_car_is_not_believed():
+    site = {"export_limit_kw": 3.68, "boundary_meter": True}
+    interlock = two_at_home(**site)
+    later = START + timedelta(seconds=30)
+    interlock.observe([metered(-9000, at=later, car_id="car-1")])  # what car-2 does just then nobody knows
+    assert (
+        refused(interlock, car_id="car-1", issued_at=later, expires_at=later + timedelta(seconds=60))[0]
+        == "P4"
+    )
+    interlock.observe([metered(-9000, at=later, car_id="car-2")])
+    assert passes(interlock, a_set_point(issued_at=later, expires_at=later + timedelta(seconds=60)))
+
+
+def test_p4_the_house_takes_its_part_of_the_fuse():
+    site = a_site(import_limit_kw=10.0, boundary_meter=True)
+    reading = metered(-2700)
+    assert refused(an_interlock(reading, site=site), export_w=-7400)[1].endswith("import 7400 W, fuse 7300 W")
+    assert passes(an_interlock(metered(-2600), site=site), a_set_point(export_w=-7400))
+    sunny = an_interlock(metered(5000), site=a_site(import_limit_kw=7.0, boundary_meter=True))
+    assert refused(sunny, export_w=-7400)[1].endswith("fuse 7000 W")
 
 
 def test_p4_export_above_the_approval_is_refused_with_the_figures():

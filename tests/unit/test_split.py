@@ -225,3 +225,26 @@ def test_cars_that_cannot_be_are_refused(cars, fault):
 def test_homes_that_cannot_be_are_refused(home):
     with pytest.raises(ValueError, match=r"sites need|base load"):
         a_problem(CAR, home=home)
+
+
+def test_who_is_short_takes_what_its_home_has_in_each_slot_whatever_a_neighbour_exports():
+    """The fuse leaves 3.8 kW beside the first car for three slots, then all: 13.1 of 15 kWh, in one way."""
+    home = SplitSite(export_limit_kw=7.4, import_limit_kw=7.4)
+    columns = {"site": "home", "capacity_kwh": 62.0, "floor_kwh": 18.0, "max_kwh": 62.0}
+    rows = [
+        SplitCar(
+            "first", energy_kwh=20, charge_kw=3.6, discharge_kw=0, depart_slot=3, target_kwh=40, **columns
+        ),
+        SplitCar(
+            "giver", energy_kwh=60, charge_kw=0, discharge_kw=7.4, depart_slot=9, target_kwh=0, **columns
+        ),
+        SplitCar(
+            "last", energy_kwh=20, charge_kw=11, discharge_kw=0, depart_slot=5, target_kwh=33.8, **columns
+        ),
+    ]
+    sites = Sites.of({"home": home}, 6)
+    for wanted in ((9.0,) * 6, (9.0, 0.0, 9.0, 0.0, 9.0, 0.0), (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)):
+        problem = SplitProblem("p", (0.5,) * 6, 0.92, 0.91, Cars.of(rows, sites), sites, wanted)
+        kw = split(problem).export_kw
+        assert -kw[0] == pytest.approx([3.6, 3.6, 3.6, 0, 0, 0])
+        assert -kw[2] == pytest.approx([3.8, 3.8, 3.8, 7.4, 7.4, 0])

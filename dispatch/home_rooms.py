@@ -1,0 +1,176 @@
+"""What each home's cars may give and draw now (P4): by a fresh boundary meter, or else cautiously.
+
+What a home does beside its cars is what its boundary meter shows less what its chargers show at the same
+instant. It counts until the reading is stale: then, at once, the house counts as drawing nothing and the
+panels as giving all they can. What one car draws makes no room for another's export, nor the other way
+round: a car may stop at any moment, and its neighbour's set-point would stand. Nor do panels make room for
+charging: there are clouds.
+
+A house's load makes room for export only as it is measured, and a kettle may be done before the next
+reading: rooms are looked at with each report, and a home above its own is told at once.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from aggregator.model.fleet import Car, Fleet, Site
+from aggregator.model.metering import Boundary, CarReport, Purpose, SetPoint
+from aggregator.model.time import Interval
+
+W_PER_KW = 1000.0
+RANK = {Purpose.BOOST: 0, Purpose.MUST_CHARGE: 1}
+LAST = 2
+AFTER = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a home's cars together may do now. [kW, at least 0]
+
+    Attributes:
+        export_kw: Most that they may give.
+        import_kw: Most that they may draw.
+        house_kw: What the house draws beyond what its panels give, as measured; None where that is not known.
+    """
+
+    export_kw: float
+    import_kw: float
+    house_kw: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What a home gave beside its cars at an instant. [kW, export positive]"""
+
+    at: datetime
+    beside_kw: float
+
+
+class HomeRooms:
+    """Keeps what is known of every home's boundary.
+
+    Args:
+        fleet: The cars and their homes.
+        stale_after: A reading counts until it is so old.
+        holds: What is said of a room holds for so long: no set-point that discharges lasts longer.
+    """
+
+    def __init__(self, fleet: Fleet, stale_after: timedelta, holds: timedelta) -> None:
+        self._stale_after, self._holds = stale_after, holds
+        self._cars = fleet.by_id
+        self._at_home: dict[str, list[str]] = defaultdict(list)
+        for car in fleet.cars:
+            self._at_home[car.site.site_id].append(car.car_id)
+        self._reports: dict[str, CarReport] = {}
+        self._measured: dict[str, _Measured] = {}
+
+    def observe(self, reports: Iterable[CarReport]) -> frozenset[str]:
+        """Take reports in; return the homes of which something new was measured at the boundary."""
+        found: set[str] = set()
+        for report in reports:
+            car, before = self._cars.get(report.car_id), self._reports.get(report.car_id)
+            if car is None or (before is not None and before.measured_at > report.measured_at):
+                continue
+            self._reports[report.car_id] = report
+            if report.boundary is not None and car.site.boundary_meter:
+                found |= self._measure(car.site.site_id, report, report.boundary)
+        return frozenset(found)
+
+    def room(self, site: Site, now: datetime) -> Room:
+        """Return what the cars of a home may do from ``now`` on."""
+        measured = self._measured.get(site.site_id)
+        if measured is None or now - measured.at > self._stale_after:
+            return cautious_room(site, Interval(now, now + self._holds + AFTER))
+        house_kw = max(0.0, -measured.beside_kw)
+        export_kw = site.export_limit_kw - measured.beside_kw if site.may_discharge(now) else 0.0
+        return Room(max(0.0, export_kw), max(0.0, site.import_limit_kw - house_kw), house_kw)
+
+    def stale_at(self, now: datetime) -> list[datetime]:
+        """Return when the readings that count now will be stale, so that the cautious rule holds at once."""
+        ends = (measured.at + self._stale_after + AFTER for measured in self._measured.values())
+        return [end for end in ends if end > now]
+
+    def _measure(self, site_id: str, report: CarReport, boundary: Boundary) -> set[str]:
+        """Note what a home gives beside its cars, if all that are plugged in were heard at that instant.
+
+        Returns:
+            The home, if it was noted.
+        """
+        known = [self._reports.get(car_id) for car_id in self._at_home[site_id]]
+        cars = [one for one in known if one is not None]
+        heard = [one.measured_at == report.measured_at for one in cars if one.plugged]
+        if len(cars) < len(known) or not all(heard):
+            return set()
+        given_w = sum(one.export_w for one in cars if one.measured_at == report.measured_at)
+        beside_kw = (boundary.export_w - given_w) / W_PER_KW
+        self._measured[site_id] = _Measured(report.measured_at, beside_kw)
+        return {site_id}
+
+
+def cautious_room(site: Site, span: Interval) -> Room:
+    """Return what the cars of a home may do all through ``span`` where nothing is measured."""
+    return Room(site.least_export_room_kw(span), site.import_limit_kw)
+
+
+def within_rooms(
+    points: Sequence[SetPoint],
+    standing: Iterable[SetPoint],
+    cars: Mapping[str, Car],
+    rooms: Mapping[str, Room],
+) -> list[SetPoint]:
+    """Return the set-points cut so that no home draws or gives more than its room (P4).
+
+    Boosted cars share what may be drawn, pro rata (P3 before P1 and P2), those that must charge the rest of
+    it, and the others the rest of that.
+    A plan that only meant to serve the house (V2H) gives no more than the house is measured to draw.
+
+    Args:
+        points: What cars are to be told, at most one each.
+        standing: What other cars were told and may still do; it takes its part of their homes' rooms.
+        cars: All cars, by id.
+        rooms: Of their homes, by id.
+    """
+    by_site: dict[str, list[SetPoint]] = defaultdict(list)
+    for point in points:
+        by_site[cars[point.car_id].site.site_id].append(point)
+    given_w, drawn_w = dict.fromkeys(by_site, 0), dict.fromkeys(by_site, 0)
+    for point in standing:
+        site_id = cars[point.car_id].site.site_id
+        if site_id in by_site:
+            given_w[site_id] += max(0, point.export_w)
+            drawn_w[site_id] += max(0, -point.export_w)
+    cut: dict[str, SetPoint] = {}
+    for site_id, together in by_site.items():
+        room = rooms[site_id]
+        left_w = room.import_kw * W_PER_KW - drawn_w[site_id]
+        drawing = [point for point in together if point.export_w < 0]
+        for rank in range(LAST + 1):
+            group = [point for point in drawing if RANK.get(point.purpose, LAST) == rank]
+            taken = _cut(group, left_w)
+            left_w += sum(point.export_w for point in taken)
+            cut |= {point.car_id: point for point in taken}
+        giving = [point for point in together if point.export_w > 0]
+        most_w = _most_given_w(giving, cars, room) - given_w[site_id]
+        cut |= {point.car_id: point for point in _cut(giving, most_w)}
+    return [cut.get(point.car_id, point) for point in points]
+
+
+def _most_given_w(giving: Sequence[SetPoint], cars: Mapping[str, Car], room: Room) -> float:
+    """Return what a home's cars may give: its room, or what its house draws if that is all they are for."""
+    most_w = room.export_kw * W_PER_KW
+    if not giving or room.house_kw is None or any(point.purpose is not Purpose.PLAN for point in giving):
+        return most_w
+    stated_w = cars[giving[0].car_id].site.house_kw(giving[0].issued_at) * W_PER_KW
+    only_house = 0.0 < sum(point.export_w for point in giving) <= stated_w
+    return min(most_w, room.house_kw * W_PER_KW) if only_house else most_w
+
+
+def _cut(points: Sequence[SetPoint], most_w: float) -> list[SetPoint]:
+    """Return set-points of one direction, in whole watts, cut pro rata to no more than ``most_w`` in all."""
+    total_w = sum(abs(point.export_w) for point in points)
+    if total_w <= most_w:
+        return list(points)
+    share = max(0.0, most_w) / total_w
+    return [replace(point, export_w=int(point.export_w * share)) for point in points]

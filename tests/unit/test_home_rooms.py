@@ -1,0 +1,168 @@
+"""What homes leave to their cars, as the control loop acts on it: approvals, boundary meters, neighbours."""
+
+from dataclasses import replace
+from datetime import date, time, timedelta
+
+import numpy as np
+import pytest
+
+from aggregator.energy import Tariff
+from aggregator.model.fleet import Approval, Fleet
+from aggregator.model.metering import Boundary
+from aggregator.model.time import HALF_HOUR, Interval
+from tests.builders import a_car, a_charger, a_site
+from tests.unit.test_controller import NOW, Loop, seen, wanted
+
+MINUTE = timedelta(minutes=1)
+
+
+def a_home(cars=1, **site):
+    home = a_site(**{"export_limit_kw": 3.68, **site})
+    return Fleet(
+        tuple(
+            a_car(car_id=f"car-{n}", charger=a_charger(charger_id=f"charger-{n}"), site=home)
+            for n in range(1, cars + 1)
+        ),
+        digest="h" * 64,
+    )
+
+
+def metered(boundary_w, **changes):
+    return seen(**{"boundary": Boundary(boundary_w, 0, 0), **changes})
+
+
+def refusals(loop):
+    return [notice for record in loop.records for notice in record.notices if notice.code == "interlock"]
+
+
+def later(report, by):
+    return replace(report, measured_at=report.measured_at + by)
+
+
+@pytest.mark.parametrize(
+    "site",
+    [{"approval": Approval.APPLIED}, {"approval": Approval.REFUSED}, {"approved_from": date(2025, 1, 16)}],
+    ids=["applied", "refused", "tomorrow"],
+)
+async def test_without_an_approval_in_force_nothing_is_discharged_and_the_interlock_is_not_needed(site):
+    loop = Loop(a_home(**site, boundary_meter=True), wanted(3.0))
+    told = await loop.cycle(metered(-3000))
+    assert told["car-1"].export_w == 0
+    assert refusals(loop) == []
+
+
+async def test_a_car_discharges_from_the_approval_s_midnight_on_and_not_a_second_before():
+    midnight = NOW.replace(hour=0) + timedelta(days=1)
+    loop = Loop(a_home(approved_from=midnight.date()))
+    spans = [(midnight - HALF_HOUR, midnight), (midnight, midnight + HALF_HOUR)]
+    target = replace(
+        wanted(3.0, 3.0), slots=tuple(Interval(*span) for span in spans)
+    )  # a window that spans the date
+    for before, given_w in ((timedelta(seconds=1), 0), (timedelta(0), 3000)):
+        now = midnight - before
+        loop.clock.set(now)
+        left = [slot for slot in target.slots if slot.end > now]
+        slots = (Interval(now, left[0].end), *left[1:])
+        loop.now_targets = (replace(wanted(*[3.0] * len(slots)), slots=slots),)
+        told = await loop.cycle(replace(seen(), measured_at=now))
+        assert told["car-1"].export_w == given_w
+        assert refusals(loop) == []
+
+
+async def test_a_boundary_meter_makes_and_takes_room():
+    for boundary_w, given_w in ((-1000, 4680), (0, 3680), (1000, 2680), (4000, 0)):
+        loop = Loop(a_home(boundary_meter=True), wanted(6.0))
+        told = await loop.cycle(metered(boundary_w))
+        assert told["car-1"].export_w == pytest.approx(given_w, abs=1)
+        assert refusals(loop) == []
+
+
+async def test_a_stale_boundary_reading_falls_back_to_the_cautious_rule_at_once():
+    loop = Loop(a_home(boundary_meter=True, solar_kw=1.0), wanted(6.0))
+    told = await loop.cycle(metered(-1000))
+    assert told["car-1"].export_w == pytest.approx(4680, abs=1)
+    assert loop.controller._boundary <= NOW + 2 * MINUTE + timedelta(seconds=1)
+    loop.clock.set(NOW + 2 * MINUTE + timedelta(seconds=1))
+    told = await loop.cycle(later(seen(), by=2 * MINUTE))  # the car is heard, its meter is not
+    assert told["car-1"].export_w == pytest.approx(2680, abs=1)
+
+
+async def test_a_house_that_draws_less_wakes_the_loop():
+    loop = Loop(a_home(boundary_meter=True), wanted(6.0))
+    await loop.cycle(metered(-2000))
+    loop.controller.observe([later(metered(-1900 + 5680, export_w=5680), by=MINUTE / 2)])
+    assert loop.controller._wake.is_set()
+    loop.controller._wake.clear()
+    loop.controller.observe([later(metered(-2100 + 5680, export_w=5680), by=MINUTE)])
+    assert not loop.controller._wake.is_set()
+
+
+async def test_a_house_takes_its_part_of_the_fuse_from_a_boosted_car():
+    loop = Loop(a_home(boundary_meter=True, import_limit_kw=9.0))
+    told = await loop.cycle(metered(-3000, boost=True))
+    assert told["car-1"].export_w == -6000
+    assert refusals(loop) == []
+
+
+async def test_a_car_is_not_asked_to_feed_its_neighbour():
+    """Both may run together, but the one that charges may stop at any moment (P4)."""
+    loop = Loop(a_home(cars=2), wanted(6.0))
+    told = await loop.cycle(seen("car-1", soc=0.2), seen("car-2"))
+    assert told["car-1"].export_w == -7400
+    assert told["car-2"].export_w == pytest.approx(3680, abs=1)
+    assert refusals(loop) == []
+
+
+async def test_a_silent_neighbour_s_set_point_keeps_its_part_of_the_room():
+    loop = Loop(a_home(cars=2), wanted(6.0))
+    told = await loop.cycle(seen("car-1"), seen("car-2"))
+    kept_w = told["car-2"].export_w
+    assert kept_w > 0
+    loop.controller.view._views["car-2"] = replace(
+        loop.controller.view.of("car-2"), report=later(seen("car-2"), by=-5 * MINUTE)
+    )
+    loop.clock.set(NOW + MINUTE)
+    told = await loop.cycle(later(seen("car-1"), by=MINUTE))
+    assert "car-2" not in told
+    assert told["car-1"].export_w + kept_w <= 3680
+    assert refusals(loop) == []
+
+
+def dear_evening(zone, slots):
+    price = np.full(len(slots), 0.10)
+    price[:4] = 0.40
+    return Tariff(price, np.full(len(slots), 0.05), np.zeros(len(slots), dtype=bool), wear_gbp_per_kwh=0.03)
+
+
+@pytest.mark.parametrize(
+    ("house_w", "given_w"), [(1500, 1000), (600, 600), (0, 0)], ids=["as stated", "less", "nothing"]
+)
+async def test_a_plan_for_the_house_gives_no_more_than_the_house_is_measured_to_draw(house_w, given_w):
+    fleet = a_home(export_limit_kw=3.68, boundary_meter=True, house_load_kw=(1.0,))
+    loop = Loop(fleet, prices=dear_evening)
+    told = await loop.cycle(metered(-house_w))
+    assert told["car-1"].export_w == pytest.approx(given_w, abs=1)
+    assert refusals(loop) == []
+
+
+async def test_nothing_is_given_to_a_house_without_an_approval():
+    fleet = a_home(export_limit_kw=3.68, boundary_meter=True, house_load_kw=(1.0,), approval=Approval.APPLIED)
+    told = await Loop(fleet, prices=dear_evening).cycle(metered(-1500))
+    assert told["car-1"].export_w == 0
+
+
+async def test_a_home_that_may_export_nothing_can_still_serve_its_house():
+    fleet = a_home(export_limit_kw=0.0, boundary_meter=True, house_load_kw=(1.0,))
+    told = await Loop(fleet, prices=dear_evening).cycle(metered(-800))
+    assert told["car-1"].export_w == pytest.approx(800, abs=1)
+
+
+async def test_panels_leave_room_in_the_dark_hours_only():
+    fleet = a_home(solar_kw=2.0, dark_from=time(17, 10), dark_until=time(6))
+    for minutes, given_w in ((9, 1680), (10, 3680)):
+        loop = Loop(fleet, wanted(6.0))
+        now = NOW + minutes * MINUTE
+        loop.clock.set(now)
+        loop.now_targets = (replace(wanted(6.0), slots=(Interval(now, NOW + HALF_HOUR),)),)
+        told = await loop.cycle(replace(seen(), measured_at=now))
+        assert told["car-1"].export_w == pytest.approx(given_w, abs=1)
