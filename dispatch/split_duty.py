@@ -68,7 +68,7 @@ def duty_of(problem: SplitProblem) -> Duty:
 
 
 def due_kwh(problem: SplitProblem, rows: IntArray | slice = ALL) -> FloatArray:
-    """Return what must be stored at the end, or at departure, for full power to reach the target yet. [kWh]"""
+    """Return what must be stored at the end, or at departure, for full power to reach the target. [kWh]"""
     return np.asarray(problem.cars.target_kwh[rows] - later_charge_kwh(problem, rows))
 
 
