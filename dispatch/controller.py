@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from aggregator.model.fleet import Fleet
+from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, Outcome, Purpose, SetPoint
 from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import ChargerLink, Clock, Orders, ZoneTarget
@@ -83,7 +83,7 @@ class Controller:
         self._settings = settings
         self._stale_after = 2 * settings.reporting_interval
         self._guard_soc = max(LEAST_GUARD_SOC, settings.soc_resolution)
-        self.view = FleetView(fleet, self._guard_soc, HYSTERESIS_SOC)
+        self.view = FleetView(fleet, self._guard_soc, HYSTERESIS_SOC, settings.soc_resolution)
         self.interlock = Interlock(fleet, settings.reporting_interval)
         self._ramp = RampLimit(settings.zone_ramp_kw_per_minute, settings.total_ramp_kw_per_minute)
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
@@ -151,6 +151,7 @@ class Controller:
         first = [view for view in fresh if view.is_boosted() or view.is_urgent(now)]
         willing = [view for view in fresh if view not in first]
         notices = [_fault_notice(fault, now) for fault in self.following.new_faults()]
+        notices += [_capacity_notice(car, self._cars[car.car_id], now) for car in self.view.new_capacities()]
         points = [self._full_power(view, now, notices) for view in first]
         by_zone: dict[str, list[CarView]] = defaultdict(list)
         for view in willing:
@@ -366,6 +367,13 @@ class Controller:
 def _interlock_notice(refusal: Refusal, now: datetime) -> Notice:
     text = f"{refusal.promise}: {refusal.reason}; refused {refusal.point}"
     return Notice(now, "interlock", refusal.point.car_id, text)
+
+
+def _capacity_notice(learnt: Car, registered: Car, now: datetime) -> Notice:
+    told = f"registry {registered.capacity_kwh:.1f} kWh, by its registers {learnt.capacity_kwh:.1f} kWh"
+    return Notice(
+        now, "capacity_differs", learnt.car_id, f"{told}: the latter is used until the registry is right"
+    )
 
 
 def _fault_notice(fault: Fault, now: datetime) -> Notice:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, SetPoint
 from aggregator.model.time import HALF_HOUR, HOUR, next_local
+from dispatch.battery import Battery
 
 W_PER_KW = 1000.0
 
@@ -17,16 +18,19 @@ class CarView:
 
     Attributes:
         car: Its registry entry.
-        report: Its last report; None before the first.
+        report: Its last report; None before the first. Its state of charge is what it and the registers come
+            to (``battery``), at the instant of the registers.
         standing: The set-point in force; None where there is none.
         resting: Whether it has come down to its guard and may not discharge again until it has risen
             well above it, so that noise does not toggle it.
+        doubt_soc: How far its state of charge may be off either way.
     """
 
     car: Car
     report: CarReport | None = None
     standing: SetPoint | None = None
     resting: bool = False
+    doubt_soc: float = 0.0
 
     def is_plugged(self) -> bool:
         """Whether it is connected, by its last word."""
@@ -95,8 +99,10 @@ class CarView:
 class FleetView:
     """All cars' views, updated by reports and by what was sent."""
 
-    def __init__(self, fleet: Fleet, guard_soc: float, hysteresis_soc: float) -> None:
+    def __init__(self, fleet: Fleet, guard_soc: float, hysteresis_soc: float, soc_step: float) -> None:
         self._views = {car.car_id: CarView(car) for car in fleet.cars}
+        self._batteries = {car.car_id: Battery(car, soc_step) for car in fleet.cars}
+        self._odd: set[str] = set()
         self._guard_soc = guard_soc
         self._hysteresis_soc = hysteresis_soc
 
@@ -108,10 +114,22 @@ class FleetView:
             if view is None or (view.report is not None and view.report.measured_at > report.measured_at):
                 continue
             changed |= _will(view.report) != _will(report)
-            self._views[report.car_id] = replace(
-                view, report=report, resting=self._must_rest(view, report.soc)
+            battery = self._batteries[report.car_id]
+            battery.observe(report)
+            view = replace(
+                view,
+                car=replace(view.car, capacity_kwh=battery.capacity_kwh),
+                report=replace(report, soc=battery.soc, soc_at=None),
+                doubt_soc=battery.doubt,
             )
+            self._views[report.car_id] = replace(view, resting=self._must_rest(view, battery.soc))
         return changed
+
+    def new_capacities(self) -> tuple[Car, ...]:
+        """Return the cars of whose capacity the registers now tell another story, each once, as learnt."""
+        found = {name for name, battery in self._batteries.items() if battery.is_odd} - self._odd
+        self._odd |= found
+        return tuple(self._views[name].car for name in sorted(found))
 
     def sent(self, points: Iterable[SetPoint]) -> None:
         """Note set-points that chargers have taken."""
@@ -129,7 +147,7 @@ class FleetView:
     def _must_rest(self, view: CarView, soc: float | None) -> bool:
         if soc is None:
             return True
-        lowest = view.car.floor_soc + self._guard_soc
+        lowest = view.car.floor_soc + max(self._guard_soc, view.doubt_soc)
         return soc < lowest + (self._hysteresis_soc if view.resting else 0.0)
 
 

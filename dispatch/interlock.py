@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car, ExportSource, Fleet
 from aggregator.model.metering import CarReport, SetPoint
 from aggregator.model.time import next_local
+from dispatch.interlock_energy import Reckoning
 
 LONGEST_DISCHARGE = timedelta(seconds=120)
 LONGEST_CHARGE = timedelta(minutes=35)
@@ -38,6 +39,7 @@ class Interlock:
         self._cars: Mapping[str, Car] = fleet.by_id
         self._stale_after = 2 * reporting_interval
         self._reports: dict[str, CarReport] = {}
+        self._reckoning = Reckoning()
         self._standing: dict[str, SetPoint] = {}
         self._neighbours: dict[str, list[str]] = defaultdict(list)
         for car in fleet.cars:
@@ -49,7 +51,8 @@ class Interlock:
         for report in reports:
             known = self._reports.get(report.car_id)
             if known is None or known.measured_at <= report.measured_at:
-                self._reports[report.car_id] = report
+                car = self._cars.get(report.car_id)
+                self._reports[report.car_id] = self._reckoning.at_registers(car, report) if car else report
 
     def check(self, points: Sequence[SetPoint]) -> tuple[Refusal, ...]:
         """Return the refusals among ``points``; those not refused are taken as standing from now on.

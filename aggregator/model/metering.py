@@ -26,7 +26,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class CarReport:
-    """A car's state as its charger reports it: noisy, coarse, maybe late.
+    """A car's state as its charger reports it: noisy, coarse, its state of charge maybe late.
 
     Attributes:
         car_id: Which car.
@@ -39,6 +39,7 @@ class CarReport:
         boost: Whether the driver has switched V2G off.
         depart_at: When the driver said the car is next needed; None for the default intent.
         target_soc: How full the driver said it must be; None for the default intent.
+        soc_at: When the state of charge was so, if that is not ``measured_at`` but before it.
     """
 
     car_id: str
@@ -51,6 +52,7 @@ class CarReport:
     boost: bool = False
     depart_at: datetime | None = None
     target_soc: float | None = None
+    soc_at: datetime | None = None
 
 
 class Purpose(StrEnum):
