@@ -7,9 +7,10 @@ else the more, the less sure we were. The doubt grows with the energy that was m
 never less than a step of the report or its noise.
 
 Registers against swings of the state of charge tell how large a battery is, over some days and stays. They
-can't tell a larger battery from a better charger: what lies within ``LOSSES`` of the registry is left as it
-is, and of what lies beyond only the part beyond counts. A car that never moves teaches nothing, a state of
-charge that is old but says it is new can't be known for what it is, and a restart begins from the registry.
+can't tell a larger battery from a better charger: what lies within ``LOSSES`` of the registry, or within what
+noise could make of it, is left as it is, and of what lies beyond only the part beyond counts. A car that
+never moves teaches nothing, a state of charge that is old but says it is new can't be known for what it is,
+and a restart begins from the registry.
 """
 
 from bisect import bisect_right
@@ -37,6 +38,9 @@ MOST_WRONG = 0.25
 DRIFT_PER_HOUR = 0.002
 LEAST_GAIN = 0.1
 FIRST_NOISE, LEAST_NOISE = 0.005, 0.002
+NOISES = 3.0
+"""What lies further off than so many times the noise is no longer taken for noise."""
+
 FORGETS = 0.05
 JUMP, JUMP_NOISES = 0.05, 4.0
 """What lies further off is no noise: the car has found out better, and is believed at once."""
@@ -47,23 +51,37 @@ SPACING = 0.005
 
 @dataclass(slots=True)
 class _Swings:
-    """Sums of what was reported against what was stored, each stay about its own mean."""
+    """Sums of what was reported against what was stored, each swing about its own mean.
+
+    A swing goes one way: over a turn a wrong efficiency would add up, and look like a wrong capacity.
+    """
 
     kwh_kwh: float = 0.0
     kwh_soc: float = 0.0
     count: int = 0
     mean_kwh: float = 0.0
     mean_soc: float = 0.0
-    last_kwh: float | None = None
+    last: tuple[float, float] | None = None
+    way: float = 0.0
 
     def begin(self) -> None:
-        """A new stay: how full the car came says nothing of what it moves."""
-        self.count, self.mean_kwh, self.mean_soc, self.last_kwh = 0, 0.0, 0.0, None
+        """Start a swing: how full the car then was says nothing of what it moves."""
+        self.count, self.mean_kwh, self.mean_soc, self.last, self.way = 0, 0.0, 0.0, None, 0.0
 
     def add(self, stored_kwh: float, soc: float, spacing_kwh: float) -> None:
-        if self.last_kwh is not None and abs(stored_kwh - self.last_kwh) < spacing_kwh:
-            return
-        self.last_kwh = stored_kwh
+        """Take a report of a state of charge in, with what was stored by then since the car came."""
+        last, moved_kwh = self.last, stored_kwh - self.last[0] if self.last else 0.0
+        if last is not None:
+            if abs(moved_kwh) < spacing_kwh:
+                return
+            if moved_kwh * self.way < 0:
+                self.begin()
+                self._weigh(*last)
+        self._weigh(stored_kwh, soc)
+        self.way = copysign(1.0, moved_kwh) if last is not None else 0.0
+
+    def _weigh(self, stored_kwh: float, soc: float) -> None:
+        self.last = stored_kwh, soc
         self.count += 1
         off_kwh = stored_kwh - self.mean_kwh
         self.mean_kwh += off_kwh / self.count
@@ -98,7 +116,7 @@ class Battery:
     @property
     def doubt(self) -> float:
         """How far ``soc`` may be off either way. [-]"""
-        return max(self._step, self._noise, self._spread)
+        return max(self._step, NOISES * self._noise, self._spread)
 
     @property
     def is_odd(self) -> bool:
@@ -156,12 +174,12 @@ class Battery:
 
     def _correct(self, said: float) -> None:
         if self.soc is None:
-            self.soc, self._spread = said, max(self._step, self._noise)
+            self.soc, self._spread = said, self._step
             return
         miss = said - self.soc
         beyond = copysign(max(0.0, abs(miss) - self._step / 2), miss)
         if abs(beyond) > max(JUMP, JUMP_NOISES * self._noise, self._spread):
-            self.soc, self._spread = said, max(self._step, self._noise)
+            self.soc, self._spread = said, self._step
             self._swings.begin()
             return
         self._noise = max(LEAST_NOISE, sqrt((1 - FORGETS) * self._noise**2 + FORGETS * beyond**2))
@@ -173,14 +191,14 @@ class Battery:
         """Weigh the slope of the state of charge over the stored energy against the registry's."""
         registry_kwh = self._car.capacity_kwh
         self._swings.add(stored_kwh, soc, SPACING * registry_kwh)
-        error = (self._noise**2 + self._step**2 / 12) * max(1.0, self._step / SPACING)
+        error = (self._noise + self._step / 2) ** 2 * max(1.0, (self._noise + self._step) / SPACING)
         known = (registry_kwh / WRONG) ** 2
         weight = self._swings.kwh_kwh / error + known
         per_kwh = (self._swings.kwh_soc / error + known / registry_kwh) / weight
         off = 1 / (max(per_kwh, 1e-9) * registry_kwh) - 1
-        off = copysign(max(0.0, min(abs(off), MOST_WRONG) - LOSSES), off)
-        self.capacity_kwh = registry_kwh * (1 + off)
         self.wrong = max(LOSSES, sqrt(1 / weight) * registry_kwh)
+        off = copysign(max(0.0, min(abs(off), MOST_WRONG) - self.wrong), off)
+        self.capacity_kwh = registry_kwh * (1 + off)
 
 
 def _was_reset(before: CarReport, report: CarReport) -> bool:

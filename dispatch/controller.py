@@ -161,7 +161,8 @@ class Controller:
         for zone, target in targets.items():
             aside = [view for view in first if self._zone_of[view.car.car_id] == zone]
             made_up_kw = self._meters.made_up_kw(target, now, self._moving_kw(zone, fresh, now))
-            owed = replace(target, export_kw=(target.export_kw[0] + made_up_kw, *target.export_kw[1:]))
+            now_kw = target.export_kw[0] + made_up_kw - self._idle_kw(zone, fresh, now)
+            owed = replace(target, export_kw=(now_kw, *target.export_kw[1:]))
             points += self._window_points(less(owed, aside), by_zone.pop(zone, []), now, notices)
         points += self._plan_points(by_zone, now, notices)
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
@@ -213,11 +214,16 @@ class Controller:
         """Return what each fresh car of a zone is taken to move: as told, or as metered."""
         names = [view.car.car_id for view in fresh if self._zone_of[view.car.car_id] == zone]
         return {
-            name: self.view.of(name).moving_kw(now)
+            name: self.view.of(name).moving_kw(now) + self.following.idle_kw(name)
             if self.following.follows(name)
             else self.following.measured_kw(name)
             for name in names
         }
+
+    def _idle_kw(self, zone: str, fresh: Iterable[CarView], now: datetime) -> float:
+        """Return by how much less the cars of a zone draw than they are told to: others give less for it."""
+        charging = [view.car.car_id for view in fresh if view.moving_kw(now) < 0]
+        return sum(self.following.idle_kw(name) for name in charging if self._zone_of[name] == zone)
 
     def _stale_at(self, fresh: Iterable[CarView], now: datetime) -> list[datetime]:
         """Return when cars that give energy will be stale, so that others step in at once."""
@@ -265,7 +271,9 @@ class Controller:
         due = [point for point in due if point.car_id not in held]
         refusals = self.interlock.check(due)
         refused = {refusal.point.car_id: refusal for refusal in refusals}
-        notices += [_interlock_notice(refused[name], now) for name in self._news("interlock", refused, due)]
+        stopped = self._news("interlock", refused, due)
+        notices += [_interlock_notice(refused[name], now) for name in stopped]
+        self._serve_without(stopped)
         passed = [point for point in due if point.car_id not in refused]
         outcomes = await self._link.apply(passed) if passed else ()
         sent = [Sent(point, outcome) for point, outcome in zip(passed, outcomes, strict=True)]
@@ -291,10 +299,15 @@ class Controller:
         new = self._news("not_taken", lost, [one.point for one in sent])
         if not new:
             return []
-        self.following.not_taken(new)
-        self._wake.set()
+        self._serve_without(new)
         text = "a set-point was not taken" if len(new) == 1 else f"{len(new)} set-points were not taken"
         return [Notice(now, "not_taken", ", ".join(new), text)]
+
+    def _serve_without(self, cars: Collection[str]) -> None:
+        """Share the part of cars that were not told theirs out among the others, at once."""
+        self.following.not_taken(cars)
+        if cars:
+            self._wake.set()
 
     def _news(self, code: str, faulty: Collection[str], points: Iterable[SetPoint]) -> list[str]:
         """Return the cars whose fault is new: one that lasts from cycle to cycle is told once.

@@ -1,8 +1,8 @@
 """The interlock's own reckoning of a state of charge that is late or missing: a few blunt sums.
 
-From the last one that was told, all that the export register counted since is taken off, a tenth more, and of
-what the import register counted nine tenths are added: a capacity in the registry that is a tenth too large
-can't hide a floor. It shares nothing with the control loop's own estimate.
+From the last one that was told, all that the export register counted since is taken off, an eighth more, and
+of what the import register counted nine tenths are added: a capacity in the registry that is a tenth too
+large can't hide a floor. It shares nothing with the control loop's own estimate.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ from aggregator.model.fleet import Car
 from aggregator.model.metering import CarReport
 
 WH_PER_KWH = 1000.0
-MORE, LESS = 1.1, 0.9
+MORE, LESS = 1.12, 0.9
 LATEST = timedelta(minutes=30)
 
 
@@ -49,6 +49,8 @@ class Reckoning:
         past.append(report)
         while past[0].measured_at < report.measured_at - LATEST:
             past.popleft()
+        if report.soc is not None and not 0 <= report.soc <= 1:
+            return report
         if report.soc is not None and report.soc_at is None:
             told = _Told(report.soc, report.measured_at, report.import_wh, report.export_wh)
             self._told[car.car_id] = told
