@@ -16,6 +16,7 @@ from rich.table import Table
 from aggregator.store import Store, open_store
 from tests.bench import (
     bidding,
+    days,
     demo,
     messages,
     planning,
@@ -35,6 +36,8 @@ ON_STORE: dict[str, Callable[[Store], Iterator[Row]]] = {
 }
 SUBJECTS: dict[str, Callable[[], Iterator[Row]]] = {
     "split": splitting.rows,
+    "surprises": days.surprise_rows,
+    "day": days.rows,
     "forecast": planning.draw_rows,
     "base plan": planning.rows,
     "plan": planning.file_rows,
