@@ -163,8 +163,8 @@ class PlayedDay:
 
     def departures(self) -> tuple[int, list[str]]:
         """Return how many departures were promised and possible, and which fell short."""
-        checked, missed = 0, []
-        for left in self.world.summary()["departures"]:
+        checked, missed, summary = 0, [], self.world.summary()
+        for left in summary["departures"]:
             car = self.fleet.by_id[left["car_id"]]
             came = max(datetime.fromisoformat(left["plugged_in_at"]), self.way.starts_at)
             at = datetime.fromisoformat(left["at"])
@@ -173,8 +173,7 @@ class PlayedDay:
                 continue
             known = came + day.SPEAKS_AFTER
             gained = TAPER_ALLOWANCE * car.charger.eta_charge * car.charger.charge_kw * ((due - known) / HOUR)
-            capacity = self._true_kwh(car.car_id)
-            if left["arrival_soc"] + gained / capacity < left["target_soc"]:
+            if left["arrival_soc"] + gained / summary["true_capacity_kwh"][car.car_id] < left["target_soc"]:
                 continue
             checked += 1
             if left["true_soc"] < left["target_soc"] - 0.02:
@@ -246,9 +245,6 @@ class PlayedDay:
 
     def _net_wh(self) -> np.ndarray:
         return self.world._state.export_wh - self.world._state.import_wh
-
-    def _true_kwh(self, car_id: str) -> float:
-        return float(self.world._plant.capacity_kwh[self.world._index[car_id]])
 
     def _watch_boosts(self, now: datetime) -> None:
         for act in self.acts:

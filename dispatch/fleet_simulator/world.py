@@ -136,7 +136,11 @@ class World:
 
     def summary(self) -> dict[str, object]:
         """Return what ``summary.json`` says."""
-        return self._tally.as_json(self._started_at, self.now, self._car_ids)
+        capacity_kwh = np.round(self._plant.capacity_kwh, 6).tolist()
+        return {
+            **self._tally.as_json(self._started_at, self.now, self._car_ids),
+            "true_capacity_kwh": dict(zip(self._car_ids, capacity_kwh, strict=True)),
+        }
 
     def _next_stop_s(self) -> float:
         happens_s = self._script[-1][0].timestamp() if self._script else np.inf

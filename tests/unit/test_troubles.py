@@ -94,6 +94,7 @@ def test_a_battery_is_smaller_or_larger_than_the_registry_says(by):
     watched = at_home({"kind": "capacity", "car_id": "leaf-1", "by": by})
     assert watched.energy_kwh(FIVE_PM) == pytest.approx(0.7 * 40 * (1 + by))
     assert watched.now().soc == pytest.approx(0.7, abs=0.03)
+    assert watched.world.summary()["true_capacity_kwh"] == {"leaf-1": pytest.approx(40 * (1 + by))}
 
 
 def test_a_state_of_charge_comes_in_coarse_steps_or_noisier():
