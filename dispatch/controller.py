@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from aggregator.model.drivers import ChargerWord, Words
-from aggregator.model.fleet import Fleet
+from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, Outcome, Purpose, SetPoint
 from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import ChargerLink, Clock, Orders, ZoneTarget
@@ -92,7 +92,7 @@ class Controller:
         self._stale_after = 2 * settings.reporting_interval
         self.guard_soc = max(LEAST_GUARD_SOC, settings.soc_resolution)
         self._said = said
-        self.view = FleetView(fleet, self.guard_soc, HYSTERESIS_SOC, charger_words)
+        self.view = FleetView(fleet, self.guard_soc, HYSTERESIS_SOC, settings.soc_resolution, charger_words)
         self.interlock = Interlock(fleet, settings.reporting_interval, charger_words)
         self._ramp = RampLimit(settings.zone_ramp_kw_per_minute, settings.total_ramp_kw_per_minute)
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
@@ -167,6 +167,7 @@ class Controller:
         first = [view for view in fresh if view.is_boosted() or view.is_urgent(now)]
         willing = [view for view in fresh if view not in first]
         notices = [_fault_notice(fault, now) for fault in self.following.new_faults()]
+        notices += [_capacity_notice(car, self._cars[car.car_id], now) for car in self.view.new_capacities()]
         points = [self._full_power(view, now, notices) for view in first]
         by_zone: dict[str, list[CarView]] = defaultdict(list)
         for view in willing:
@@ -177,7 +178,8 @@ class Controller:
         for zone, target in targets.items():
             aside = [view for view in first if self._zone_of[view.car.car_id] == zone]
             made_up_kw = self._meters.made_up_kw(target, now, self._moving_kw(zone, fresh, now))
-            owed = replace(target, export_kw=(target.export_kw[0] + made_up_kw, *target.export_kw[1:]))
+            now_kw = target.export_kw[0] + made_up_kw - self._idle_kw(zone, fresh, now)
+            owed = replace(target, export_kw=(now_kw, *target.export_kw[1:]))
             points += self._window_points(less(owed, aside), by_zone.pop(zone, []), rooms, now, notices)
         points += self._plan_points(by_zone, now, notices)
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
@@ -278,11 +280,16 @@ class Controller:
         """Return what each fresh car of a zone is taken to move: as told, or as metered."""
         names = [view.car.car_id for view in fresh if self._zone_of[view.car.car_id] == zone]
         return {
-            name: self.view.of(name).moving_kw(now)
+            name: self.view.of(name).moving_kw(now) + self.following.idle_kw(name)
             if self.following.follows(name)
             else self.following.measured_kw(name)
             for name in names
         }
+
+    def _idle_kw(self, zone: str, fresh: Iterable[CarView], now: datetime) -> float:
+        """Return by how much less the cars of a zone draw than they are told to: others give less for it."""
+        charging = [view.car.car_id for view in fresh if view.moving_kw(now) < 0]
+        return sum(self.following.idle_kw(name) for name in charging if self._zone_of[name] == zone)
 
     def _stale_at(self, fresh: Iterable[CarView], now: datetime) -> list[datetime]:
         """Return when cars that give energy will be stale, so that others step in at once."""
@@ -327,7 +334,9 @@ class Controller:
         due = [point for point in due if point.car_id not in held]
         refusals = self.interlock.check(due)
         refused = {refusal.point.car_id: refusal for refusal in refusals}
-        notices += [_interlock_notice(refused[name], now) for name in self._news("interlock", refused, due)]
+        stopped = self._news("interlock", refused, due)
+        notices += [_interlock_notice(refused[name], now) for name in stopped]
+        self._serve_without(stopped)
         passed = [point for point in due if point.car_id not in refused]
         outcomes = await self._link.apply(passed) if passed else ()
         sent = [Sent(point, outcome) for point, outcome in zip(passed, outcomes, strict=True)]
@@ -353,10 +362,15 @@ class Controller:
         new = self._news("not_taken", lost, [one.point for one in sent])
         if not new:
             return []
-        self.following.not_taken(new)
-        self._wake.set()
+        self._serve_without(new)
         text = "a set-point was not taken" if len(new) == 1 else f"{len(new)} set-points were not taken"
         return [Notice(now, "not_taken", ", ".join(new), text)]
+
+    def _serve_without(self, cars: Collection[str]) -> None:
+        """Share the part of cars that were not told theirs out among the others, at once."""
+        self.following.not_taken(cars)
+        if cars:
+            self._wake.set()
 
     def _news(self, code: str, faulty: Collection[str], points: Iterable[SetPoint]) -> list[str]:
         """Return the cars whose fault is new: one that lasts from cycle to cycle is told once.
@@ -418,6 +432,13 @@ class Controller:
 def _interlock_notice(refusal: Refusal, now: datetime) -> Notice:
     text = f"{refusal.promise}: {refusal.reason}; refused {refusal.point}"
     return Notice(now, "interlock", refusal.point.car_id, text)
+
+
+def _capacity_notice(learnt: Car, registered: Car, now: datetime) -> Notice:
+    told = f"registry {registered.capacity_kwh:.1f} kWh, by its registers {learnt.capacity_kwh:.1f} kWh"
+    return Notice(
+        now, "capacity_differs", learnt.car_id, f"{told}: the latter is used until the registry is right"
+    )
 
 
 def _fault_notice(fault: Fault, now: datetime) -> Notice:

@@ -8,6 +8,7 @@ from aggregator.model.drivers import SILENT, ChargerWord, Wish, Words, as_wished
 from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, SetPoint
 from aggregator.model.time import HALF_HOUR, HOUR, next_local
+from dispatch.battery import Battery
 
 W_PER_KW = 1000.0
 
@@ -17,11 +18,14 @@ class CarView:
     """One car as the loop sees it.
 
     Attributes:
-        car: Its registry entry, with what its driver said at the door: a higher floor, V2G off.
-        report: Its last report; None before the first.
+        car: Its registry entry, with the capacity learnt and what its driver said at the door: a higher
+            floor, V2G off.
+        report: Its last report; None before the first. Its state of charge is what it and the registers come
+            to (``battery``), at the instant of the registers.
         standing: The set-point in force; None where there is none.
         resting: Whether it has come down to its guard and may not discharge again until it has risen
             well above it, so that noise does not toggle it.
+        doubt_soc: How far its state of charge may be off either way.
         wish: What its driver wants by the latest words of door and charger; None where only its charger
             says anything.
     """
@@ -30,6 +34,7 @@ class CarView:
     report: CarReport | None = None
     standing: SetPoint | None = None
     resting: bool = False
+    doubt_soc: float = 0.0
     wish: Wish | None = None
 
     def is_plugged(self) -> bool:
@@ -112,6 +117,7 @@ class FleetView:
         fleet: The cars.
         guard_soc: Kept above the floor, as a fraction.
         hysteresis_soc: How far a car that rests must rise above that, as a fraction.
+        soc_step: In which cars report their state of charge, as a fraction.
         charger_words: What chargers passed on before this began, of cars whose drivers use the door.
     """
 
@@ -120,10 +126,13 @@ class FleetView:
         fleet: Fleet,
         guard_soc: float,
         hysteresis_soc: float,
+        soc_step: float,
         charger_words: Mapping[str, ChargerWord] | None = None,
     ) -> None:
         self._registered = fleet.by_id
         self._views = {car.car_id: CarView(car) for car in fleet.cars}
+        self._batteries = {car.car_id: Battery(car, soc_step) for car in fleet.cars}
+        self._odd: set[str] = set()
         self._charger_words = dict(charger_words or {})
         self._guard_soc = guard_soc
         self._hysteresis_soc = hysteresis_soc
@@ -137,9 +146,15 @@ class FleetView:
                 continue
             changed |= _will(view.report) != _will(report)
             self._charger_words[report.car_id] = self.charger_word(report.car_id).after(report)
-            self._views[report.car_id] = replace(
-                view, report=report, resting=self._must_rest(view, report.soc)
+            battery = self._batteries[report.car_id]
+            battery.observe(report)
+            view = replace(
+                view,
+                car=replace(view.car, capacity_kwh=battery.capacity_kwh),
+                report=replace(report, soc=battery.soc, soc_at=None),
+                doubt_soc=battery.doubt,
             )
+            self._views[report.car_id] = replace(view, resting=self._must_rest(view, battery.soc))
         return changed
 
     def heed(self, words: Mapping[str, Words], now: datetime) -> frozenset[str]:
@@ -153,7 +168,8 @@ class FleetView:
 
     def wished(self, car_id: str, words: Words, now: datetime) -> CarView:
         """Return a car's view with what its driver wants by now, whether or not it was heeded yet."""
-        view, car = self._views[car_id], self._registered[car_id]
+        view = self._views[car_id]
+        car = replace(self._registered[car_id], capacity_kwh=view.car.capacity_kwh)
         if not words:
             return view
         wish = wish_of(words, self.charger_word(car_id), car.default_intent, now)
@@ -165,6 +181,12 @@ class FleetView:
     def charger_word(self, car_id: str) -> ChargerWord:
         """Return what a car's charger passes on of its driver's will."""
         return self._charger_words.get(car_id, SILENT)
+
+    def new_capacities(self) -> tuple[Car, ...]:
+        """Return the cars of whose capacity the registers now tell another story, each once, as learnt."""
+        found = {name for name, battery in self._batteries.items() if battery.is_odd} - self._odd
+        self._odd |= found
+        return tuple(self._views[name].car for name in sorted(found))
 
     def sent(self, points: Iterable[SetPoint]) -> None:
         """Note set-points that chargers have taken."""
@@ -182,7 +204,7 @@ class FleetView:
     def _must_rest(self, view: CarView, soc: float | None) -> bool:
         if soc is None:
             return True
-        lowest = view.car.floor_soc + self._guard_soc
+        lowest = view.car.floor_soc + max(self._guard_soc, view.doubt_soc)
         return soc < lowest + (self._hysteresis_soc if view.resting else 0.0)
 
 

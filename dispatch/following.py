@@ -2,9 +2,11 @@
 
 A car is judged over each span between two of its reports, by the power its registers show, against all that
 it was told to do in that span and shortly before: within those bounds and a tolerance it follows. Charging
-less than told is no fault of a battery that is nearly full. After two faults in a row, or a set-point that
+less than told is no fault of a battery that is nearly full, but what it really takes is what the others must
+make up for. After two faults in a row, or a set-point that
 its charger did not take, a car is not counted on: others serve in its place, what it really moves is taken
-off what they must do, and it is only asked for a little, to find out when it follows again.
+off what they must do, and it is only asked for a little, to find out when it follows again: when it does as
+it is told, and that is something else than it did all along.
 """
 
 from collections import deque
@@ -21,12 +23,12 @@ SETTLES = timedelta(seconds=20)
 """How long a charger may take to follow a new set-point."""
 
 LEAST_SPAN = timedelta(seconds=20)
-"""Over less, whole watt-hours tell too little of a power."""
+"""Over less, whole watt-hours tell too little of a power: reports that come faster are taken together."""
 
 TOLERANCE_KW = 0.3
 TOLERANCE = 0.1
 TAPERS_ABOVE_SOC = 0.8
-REMEMBERED = 8
+REMEMBERED = 32
 """Set-points kept per car: those of the longest span between two reports of a car that is not stale."""
 
 
@@ -47,9 +49,13 @@ class Fault:
 
 @dataclass(slots=True)
 class _Record:
+    since: CarReport | None = None
     report: CarReport | None = None
     measured_kw: float = 0.0
+    idle_kw: float = 0.0
     strikes: int = 0
+    refused: bool = False
+    fault_kw: float | None = None
     told: deque[SetPoint] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
 
@@ -64,11 +70,14 @@ class Following:
         """Note set-points that chargers have taken."""
         for point in points:
             self._records[point.car_id].told.append(point)
+            self._records[point.car_id].refused = False
 
     def not_taken(self, car_ids: Iterable[str]) -> None:
-        """Count no more on cars whose chargers did not take a set-point."""
+        """Count no more on cars that were not told what they should be, until they are and follow it."""
         for car_id in car_ids:
-            self._records[car_id].strikes = max(STRIKES, self._records[car_id].strikes)
+            record = self._records[car_id]
+            record.strikes, record.refused = max(STRIKES, record.strikes), True
+            record.fault_kw = None
 
     def observe(self, reports: Iterable[CarReport]) -> None:
         """Take reports in, each car's in order."""
@@ -78,9 +87,13 @@ class Following:
                 continue
             before, record.report = record.report, report
             if not report.plugged or before is None or not before.plugged:
-                record.strikes, record.measured_kw = 0, 0.0
+                record.strikes, record.measured_kw, record.idle_kw = 0, 0.0, 0.0
+                record.since, record.refused = report, False
                 continue
-            self._judge(record, before, report)
+            since = record.since or before
+            if report.measured_at - since.measured_at >= LEAST_SPAN:
+                self._judge(record, since, report)
+                record.since = report
 
     def follows(self, car_id: str) -> bool:
         """Whether a car is counted on."""
@@ -89,6 +102,10 @@ class Following:
     def measured_kw(self, car_id: str) -> float:
         """Return what a car last moved, by its registers. [kW, export positive]"""
         return self._records[car_id].measured_kw
+
+    def idle_kw(self, car_id: str) -> float:
+        """Return how much less than told a car last drew, by its registers: as it tapers, or is full. [kW]"""
+        return self._records[car_id].idle_kw
 
     def new_faults(self) -> tuple[Fault, ...]:
         """Return the cars found since the last time that do not do what they are told, each once."""
@@ -99,21 +116,24 @@ class Following:
         span = report.measured_at - before.measured_at
         moved_wh = (report.export_wh - before.export_wh) - (report.import_wh - before.import_wh)
         was_reset = report.export_wh < before.export_wh or report.import_wh < before.import_wh
-        if span < LEAST_SPAN or was_reset:
+        if was_reset:
             return
         record.measured_kw = moved_wh / W_PER_KW / (span / HOUR)
         bounds = _bounds_kw(record.told, before.measured_at - SETTLES, report.measured_at)
+        record.idle_kw = max(0.0, record.measured_kw - bounds[1]) if bounds and bounds[1] < 0 else 0.0
         if bounds is None or report.boost or before.boost:
-            record.strikes = 0 if bounds is None else record.strikes
+            record.strikes = record.strikes if record.strikes >= STRIKES or bounds else 0
             return
         low, high = bounds
         if min(report.soc or 0.0, before.soc or 0.0) >= TAPERS_ABOVE_SOC or report.soc is None:
             high = max(high, 0.0)
         told_kw = min(max(record.measured_kw, low), high)
         if abs(record.measured_kw - told_kw) <= TOLERANCE_KW + TOLERANCE * abs(told_kw):
-            record.strikes = 0
+            stuck = record.fault_kw is not None and abs(record.measured_kw - record.fault_kw) <= TOLERANCE_KW
+            if not record.refused and not (record.strikes >= STRIKES and stuck):
+                record.strikes = 0
             return
-        record.strikes += 1
+        record.strikes, record.fault_kw = record.strikes + 1, record.measured_kw
         if record.strikes == STRIKES:
             self._faults.append(Fault(report.car_id, told_kw, record.measured_kw))
 

@@ -14,6 +14,7 @@ from aggregator.model.drivers import ChargerWord, Words
 from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, SetPoint
 from dispatch.interlock_drivers import DriversRights
+from dispatch.interlock_energy import Reckoning
 from dispatch.interlock_homes import Homes, approved
 
 LONGEST_DISCHARGE = timedelta(seconds=120)
@@ -50,6 +51,7 @@ class Interlock:
         self._stale_after = 2 * reporting_interval
         self._reports: dict[str, CarReport] = {}
         self._drivers = DriversRights(charger_words)
+        self._reckoning = Reckoning()
         self._standing: dict[str, SetPoint] = {}
         self._homes = Homes(fleet.cars, self._stale_after)
         self._neighbours: dict[str, list[str]] = defaultdict(list)
@@ -62,7 +64,8 @@ class Interlock:
         for report in reports:
             known = self._reports.get(report.car_id)
             if known is None or known.measured_at <= report.measured_at:
-                self._reports[report.car_id] = report
+                car = self._cars.get(report.car_id)
+                self._reports[report.car_id] = self._reckoning.at_registers(car, report) if car else report
                 self._drivers.observe(report)
                 self._homes.observe(report, self._reports)
 

@@ -45,9 +45,11 @@ def sharing_of(problem: SplitProblem, duty: Duty) -> Sharing:
     least_kwh = cars.min_kw * min(problem.slot_hours) if up else 0.0
     gives = here & ~duty.must & (energy > 0) & (energy >= least_kwh)
     rated_kw = cars.discharge_kw if up else cars.charge_kw
-    free_kw = np.where(gives & (rated_kw > _NOTHING_KW), rated_kw, 0.0)
+    free_kw = rated_kw * (gives & (rated_kw > _NOTHING_KW))
     beside_kw = np.zeros(problem.sites.count)
-    must_kw = takes_kw = np.where(duty.must & (cars.charge_kw > _NOTHING_KW), cars.charge_kw, 0.0)
+    must_kw = takes_kw = np.zeros(cars.count)
+    few = np.flatnonzero(duty.must & (cars.charge_kw > _NOTHING_KW))
+    takes_kw[few] = cars.charge_kw[few]
     bound_must = np.zeros(0, np.intp)
     import_kw = problem.import_room_kw() if not up or duty.must.any() else beside_kw[:, None]
     if duty.must.any():

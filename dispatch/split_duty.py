@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dispatch.split_cars import BoolArray, FloatArray, IntArray
+from dispatch.split_cars import BoolArray, FloatArray, IntArray, blocks_of
 from dispatch.split_problem import SplitProblem
+
+ALL = slice(None)
 
 SAME_KWH = 1e-9
 """Energies nearer than this are equal: sums of floats differ by as much."""
@@ -23,7 +25,6 @@ class Duty:
         owed_kwh: What a must-charge car has to take; 0 for others.
         gap_kwh: What a car below its floor takes to reach it; 0 for others.
         headroom_kwh: What a car may take until it is full.
-        due_kwh: To be stored at the end, or at departure, for full power to reach the target yet. [kWh]
     """
 
     start: IntArray
@@ -33,7 +34,6 @@ class Duty:
     owed_kwh: FloatArray
     gap_kwh: FloatArray
     headroom_kwh: FloatArray
-    due_kwh: FloatArray
 
 
 def duty_of(problem: SplitProblem) -> Duty:
@@ -42,28 +42,41 @@ def duty_of(problem: SplitProblem) -> Duty:
     A car must charge when it stores less than it needs at the end of the event, or at its departure
     if that is earlier: its floor, or its target less what full power would still add afterwards.
     """
-    cars, slots = problem.cars, len(problem.request_kw)
-    start = np.minimum(cars.arrive_slot, slots)
-    end = np.maximum(start, np.minimum(cars.depart_slot, slots))
-    due = cars.target_kwh - later_charge_kwh(problem)
-    need = np.maximum(cars.floor_kwh, due)
-    must = (cars.energy_kwh < need - SAME_KWH) & (end > start)
-    free_kwh = cars.energy_kwh - np.maximum(need, cars.floor_kwh + cars.guard_kwh)
-    exportable = np.maximum(0.0, problem.eta_discharge * free_kwh)
-    headroom = np.maximum(0.0, (cars.max_kwh - cars.energy_kwh) / problem.eta_charge)
-    exportable[must] = 0.0
-    owed, gap = np.zeros(cars.count), np.zeros(cars.count)
+    cars, slots, count = problem.cars, len(problem.request_kw), problem.cars.count
+    start, end, must = (
+        np.minimum(cars.arrive_slot, slots),
+        np.empty(count, np.intp),
+        np.empty(count, np.bool_),
+    )
+    exportable, headroom = np.empty((2, count))
+    for block in blocks_of(count):
+        energy, floor = cars.energy_kwh[block], cars.floor_kwh[block]
+        end[block] = np.maximum(start[block], np.minimum(cars.depart_slot[block], slots))
+        need = np.maximum(floor, due_kwh(problem, block))
+        must[block] = (energy < need - SAME_KWH) & (end[block] > start[block])
+        free_kwh = energy - np.maximum(need, floor + cars.guard_kwh[block])
+        exportable[block] = np.maximum(0.0, problem.eta_discharge * free_kwh)
+        headroom[block] = np.maximum(0.0, (cars.max_kwh[block] - energy) / problem.eta_charge)
     few = np.flatnonzero(must)
-    owed[few] = np.minimum(headroom[few], (need[few] - cars.energy_kwh[few]) / problem.eta_charge)
-    gap[few] = np.maximum(0.0, cars.floor_kwh[few] - cars.energy_kwh[few]) / problem.eta_charge
-    return Duty(start, end, must, exportable, owed, gap, headroom, due)
+    exportable[few] = 0.0
+    owed, gap = np.zeros(count), np.zeros(count)
+    energy, floor = cars.energy_kwh[few], cars.floor_kwh[few]
+    missing = np.maximum(floor, due_kwh(problem, few)) - energy
+    owed[few] = np.minimum(headroom[few], missing / problem.eta_charge)
+    gap[few] = np.maximum(0.0, floor - energy) / problem.eta_charge
+    return Duty(start, end, must, exportable, owed, gap, headroom)
 
 
-def later_charge_kwh(problem: SplitProblem) -> FloatArray:
+def due_kwh(problem: SplitProblem, rows: IntArray | slice = ALL) -> FloatArray:
+    """Return what must be stored at the end, or at departure, for full power to reach the target. [kWh]"""
+    return np.asarray(problem.cars.target_kwh[rows] - later_charge_kwh(problem, rows))
+
+
+def later_charge_kwh(problem: SplitProblem, rows: IntArray | slice = ALL) -> FloatArray:
     """Return what full power would add to each battery between the event and departure. [kWh stored]"""
     cars, slots = problem.cars, len(problem.request_kw)
-    rest = np.maximum(0, cars.depart_slot - np.maximum(slots, cars.arrive_slot))
-    return np.asarray(rest * cars.charge_kw * (problem.after_hours * problem.eta_charge))
+    rest = np.maximum(0, cars.depart_slot[rows] - np.maximum(slots, cars.arrive_slot[rows]))
+    return np.asarray(rest * cars.charge_kw[rows] * (problem.after_hours * problem.eta_charge))
 
 
 def stored_after(problem: SplitProblem, export_kwh: FloatArray) -> FloatArray:

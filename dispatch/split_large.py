@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dispatch.split_bound import charged_at_bound_sites
-from dispatch.split_cars import FloatArray, IntArray
+from dispatch.split_cars import FloatArray, IntArray, blocks_of
+from dispatch.split_duty import due_kwh
 from dispatch.split_exact import split_exactly
 from dispatch.split_must import Takers, charging_levels, taken_kwh, takers_of
 from dispatch.split_parts import LargeFleet, Moves
@@ -190,15 +191,17 @@ def _answer(fleet: LargeFleet, moves: Moves, method: str) -> Split:
     wanted = problem.way * np.asarray(problem.request_kw) * fleet.hours
     served = np.minimum(wanted, problem.way * export_kw.sum(axis=1) * fleet.hours)
     missing = float((wanted - served).sum())
-    stored = problem.cars.energy_kwh.copy()
-    stored[moves.takers] += problem.eta_charge * moves.taken.sum(axis=0)
+    short = np.empty(problem.cars.count)
+    for block in blocks_of(short.size):
+        short[block] = due_kwh(problem, block) - problem.cars.energy_kwh[block]
+    short[moves.takers] -= problem.eta_charge * moves.taken.sum(axis=0)
     return Split(
         car_ids=problem.cars.ids,
         export_kw=export_kw.T,
         delivered_kwh=float(served.sum()),
         shortfall_kwh=missing,
         feasible=missing <= MET_WITHIN_KWH and _keeps_rules(fleet, export_kw),
-        short_of_target_kwh=named(problem.cars.ids, fleet.duty.due_kwh - stored),
+        short_of_target_kwh=named(problem.cars.ids, short),
         method=method,
     )
 

@@ -86,9 +86,11 @@ class LargeFleet:
         """Return the free cars that nothing else bounds."""
         edges, power = edges_of(self.hours), self.sharing.free_kw
         to_go = np.divide(self.energy_kwh, power, out=np.zeros_like(power), where=power > 0)
-        start_h, end_h = edges[self.duty.start], edges[self.duty.end]
-        from_h = start_h if start_h.any() else None
-        return Movers(power, np.minimum(to_go, end_h - start_h), from_h, self.duty.end)
+        stays_h, from_h = edges[self.duty.end], None
+        if self.duty.start.any():
+            from_h = edges[self.duty.start]
+            stays_h -= from_h
+        return Movers(power, np.minimum(to_go, stays_h, out=to_go), from_h, self.duty.end)
 
     def bound_part(self, taken_kw: FloatArray) -> Bound:
         """Return the free cars that share a room, which others' charging makes larger or smaller.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dispatch.split_cars import FloatArray, IntArray, summed
+from dispatch.split_cars import FloatArray, IntArray, blocks_of, summed
 
 BINS_PER_SLOT = 64
 MOST_BINS = 1536
@@ -89,18 +89,22 @@ def table_of(movers: Movers, hours: FloatArray) -> Table:
     if width < hours[-1]:
         width = float(hours[-1]) / int(hours[-1] / width * (1 + 1e-9))
     bins = int(np.ceil(edges[-1] / width)) + 2
-    at = movers.to_go_h * (1 / width)
-    below = np.minimum(at.astype(np.int32), bins - 2)
-    above_part = at - below
-    cell = (np.maximum(movers.end, 1) - 1) * bins + below
-    first = np.zeros(1, np.intp)
+    first, group = np.zeros(1, np.intp), None
     if movers.from_h is not None:
         slot = np.minimum(np.searchsorted(edges, movers.from_h, side="right") - 1, hours.size - 1)
         first, group = np.unique(slot, return_inverse=True)
-        cell += group.reshape(-1) * (hours.size * bins)
+        group = group.reshape(-1)
     size = max(1, first.size) * hours.size * bins
-    above_kw = summed(cell, movers.power_kw * above_part, size)
-    power = summed(cell, movers.power_kw, size) - above_kw
+    power, above_kw = np.zeros(size), np.zeros(size)
+    for block in blocks_of(movers.end.size):
+        at = movers.to_go_h[block] * (1 / width)
+        below = np.minimum(at.astype(np.int32), bins - 2)
+        cell = (np.maximum(movers.end[block], 1) - 1) * bins + below
+        if group is not None:
+            cell += group[block] * (hours.size * bins)
+        above_kw += summed(cell, movers.power_kw[block] * (at - below), size)
+        power += summed(cell, movers.power_kw[block], size)
+    power -= above_kw
     power[1:] += above_kw[:-1]
     return Table(edges, width, first, power.reshape(-1, hours.size, bins)[: first.size])
 

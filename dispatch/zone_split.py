@@ -96,7 +96,7 @@ def _split_car(
     energy = min(view.energy_kwh(now), car.capacity_kwh)
     floor = car.floor_soc * car.capacity_kwh
     need = max(floor, view.target_kwh() - charger.eta_charge * charge_kw * hours_after)
-    guard = guard_soc * car.capacity_kwh
+    guard = max(guard_soc, view.doubt_soc) * car.capacity_kwh
     can_export = not view.resting
     # the guard keeps a margin over both floor and need, but is never a reason to charge
     margin = max(0.0, min(guard, energy - need)) if energy - need > SETTLED_KWH else 0.0

@@ -55,6 +55,7 @@ def fleet(
     ends_at: Annotated[str | None, typer.Option(help="Domain instant to end at.")] = None,
     seed: Annotated[int, typer.Option(help="For noise.")] = 1,
     interval_s: Annotated[float, typer.Option(help="Reporting interval, domain seconds.")] = 60.0,
+    troubles: Annotated[Path | None, typer.Option(help="What is wrong with them (TOML).")] = None,
 ) -> int:
     """Play chargers and cars behind the gateway's link."""
     shared: Context = context.obj
@@ -68,6 +69,7 @@ def fleet(
         ends_at=_instant(ends_at, "--ends-at") if ends_at is not None else None,
         seed=seed,
         interval_s=interval_s,
+        troubles=troubles,
     )
 
 

@@ -41,7 +41,7 @@ class Boundary:
 
 @dataclass(frozen=True, slots=True)
 class CarReport:
-    """A car's state as its charger reports it: noisy, coarse, maybe late.
+    """A car's state as its charger reports it: noisy, coarse, its state of charge maybe late.
 
     Attributes:
         car_id: Which car.
@@ -55,6 +55,7 @@ class CarReport:
         depart_at: When the driver said the car is next needed; None for the default intent.
         target_soc: How full the driver said it must be; None for the default intent.
         boundary: What its home's boundary meter showed then; None where its charger reads none.
+        soc_at: When the state of charge was so, if that is not ``measured_at`` but before it.
     """
 
     car_id: str
@@ -68,6 +69,7 @@ class CarReport:
     depart_at: datetime | None = None
     target_soc: float | None = None
     boundary: Boundary | None = None
+    soc_at: datetime | None = None
 
 
 class Purpose(StrEnum):

@@ -180,16 +180,30 @@ def register_wh(exact_wh: FloatArray) -> NDArray[np.int64]:
     return np.floor(exact_wh + REGISTER_SLACK_WH).astype(np.int64)
 
 
-def reported_soc(plant: Plant, energy_kwh: FloatArray, at_s: float, seed: int) -> FloatArray:
+def reported_soc(
+    plant: Plant,
+    energy_kwh: FloatArray,
+    at_s: float,
+    seed: int,
+    sigma: FloatArray | float,
+    step: FloatArray | float,
+) -> FloatArray:
     """Return the state of charge as cars report it: with an error, in coarse steps. [-]
 
     The error is drawn per car and minute from ``seed`` alone, so that it is the same whoever asks how often.
+
+    Args:
+        plant: The cars.
+        energy_kwh: What is truly stored.
+        at_s: When. [s since 1970]
+        seed: Of the errors.
+        sigma: Their standard deviation, of all or of each.
+        step: In which it is reported, of all or of each.
     """
     noise = np.random.Generator(np.random.Philox(key=seed, counter=int(at_s // 60)))
-    traits = plant.traits
-    soc = energy_kwh / plant.capacity_kwh + traits.soc_sigma * noise.standard_normal(energy_kwh.shape)
-    steps = np.rint(np.clip(soc, 0.0, 1.0) / traits.soc_resolution)
-    return np.clip(np.round(steps * traits.soc_resolution, 6), 0.0, 1.0)
+    soc = energy_kwh / plant.capacity_kwh + sigma * noise.standard_normal(energy_kwh.shape)
+    steps = np.rint(np.clip(soc, 0.0, 1.0) / step)
+    return np.clip(np.round(steps * step, 6), 0.0, 1.0)
 
 
 def unplugged(state: State, car: int) -> State:

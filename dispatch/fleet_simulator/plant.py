@@ -5,16 +5,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from aggregator.model.fleet import Car
-from dispatch.fleet_simulator.physics import Plant, State, Traits
+from dispatch.fleet_simulator.physics import FloatArray, Plant, State, Traits
 
 OLDEST_REGISTER_WH = 5_000_000
 """Meters are not new: registers start anywhere below this. [Wh]"""
 
 
-def plant_of(cars: Sequence[Car], traits: Traits) -> Plant:
-    """Return what does not change about ``cars``, in their order."""
+def plant_of(cars: Sequence[Car], traits: Traits, capacity_off: FloatArray | float = 0.0) -> Plant:
+    """Return what does not change about ``cars``, in their order.
+
+    Args:
+        cars: As the registry has them.
+        traits: What they have in common.
+        capacity_off: How much larger their true capacities are, in parts of the registry's.
+    """
     return Plant(
-        capacity_kwh=np.array([car.capacity_kwh for car in cars], dtype=np.float64),
+        capacity_kwh=np.array([car.capacity_kwh for car in cars], dtype=np.float64) * (1.0 + capacity_off),
         charge_kw=np.array([car.charger.charge_kw for car in cars], dtype=np.float64),
         discharge_kw=np.array([car.charger.discharge_kw for car in cars], dtype=np.float64),
         min_kw=np.array([car.charger.min_kw for car in cars], dtype=np.float64),

@@ -15,6 +15,7 @@ from aggregator.model.fleet import Car
 from aggregator.ports import Clock
 from dispatch.fleet_simulator.script import read_acts, read_stays
 from dispatch.fleet_simulator.server import FleetServer, listen_on, serving
+from dispatch.fleet_simulator.troubles import read_troubles
 from dispatch.fleet_simulator.truth import TruthLog, write_summary
 from dispatch.fleet_simulator.world import World
 
@@ -36,6 +37,7 @@ def run(
     ends_at: datetime | None,
     seed: int,
     interval_s: float,
+    troubles: Path | None = None,
 ) -> int:
     """Play the fleet until ``ends_at`` or a signal to stop; leave ``truth.csv`` and ``summary.json``.
 
@@ -49,6 +51,7 @@ def run(
         ends_at: Domain instant; None to go on until stopped.
         seed: Of all chance, at least 0.
         interval_s: Between two reports of a plugged-in car. [s]
+        troubles: TOML of what is wrong with cars and chargers; None for nothing.
 
     Returns:
         0.
@@ -56,10 +59,11 @@ def run(
     Raises:
         BadMessage: With every fault of the arguments and files, or if the port is in use. Nothing was played.
     """
-    car_ids = {car.car_id for car in fleet}
+    car_ids = [car.car_id for car in fleet]
     faults: list[Fault] = []
     stays = _gather(faults, lambda: read_stays(sessions, car_ids))
     deeds = _gather(faults, lambda: read_acts(acts, car_ids))
+    wrong = _gather(faults, lambda: read_troubles(troubles, car_ids))
     if not SHORTEST_INTERVAL_S <= interval_s <= LONGEST_INTERVAL_S:
         allowed = f"a number of seconds from {SHORTEST_INTERVAL_S:g} to {LONGEST_INTERVAL_S:g}"
         faults.append(Fault("interval_s", str(interval_s), allowed))
@@ -68,14 +72,21 @@ def run(
     if not fleet:
         faults.append(Fault("fleet", "no car", "at least one car"))
     listener = _gather(faults, lambda: listen_on(listen))
-    if faults or stays is None or deeds is None or listener is None:
+    if faults or stays is None or deeds is None or wrong is None or listener is None:
         if listener is not None:
             listener.close()
         raise BadMessage(*faults)
     with listener, _truth_file(out) as file:
         truth = TruthLog(file)
         world = World(
-            fleet, stays, deeds, starts_at=clock.now(), seed=seed, interval_s=interval_s, truth=truth
+            fleet,
+            stays,
+            deeds,
+            starts_at=clock.now(),
+            seed=seed,
+            interval_s=interval_s,
+            truth=truth,
+            troubles=wrong,
         )
         asyncio.run(_play(world, clock, listener, ends_at))
     write_summary(out / "summary.json", world.summary())

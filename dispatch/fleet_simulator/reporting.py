@@ -1,4 +1,4 @@
-"""What chargers tell: measured power and registers, a noisy state of charge, and what the driver said."""
+"""What chargers tell: measured power and registers, a state of charge, and what the driver said."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from aggregator.model.metering import CarReport
 from dispatch.fleet_simulator.orders import Orders
-from dispatch.fleet_simulator.physics import Plant, State, metered_w, register_wh, reported_soc
+from dispatch.fleet_simulator.physics import State, Traits, metered_w, register_wh
 from dispatch.fleet_simulator.script import Act, Stay
 
 
@@ -46,18 +46,20 @@ class Visit:
 def reports(
     cars: Iterable[int],
     car_ids: Sequence[str],
-    plant: Plant,
+    traits: Traits,
     state: State,
     orders: Orders,
     visits: Mapping[int, Visit],
     at_s: float,
-    seed: int,
+    charge: Sequence[tuple[float | None, datetime | None]],
 ) -> tuple[CarReport, ...]:
-    """Return the reports of ``cars``, given by their places in the arrays, at ``at_s``. [s since 1970]"""
+    """Return the reports of ``cars``, given by their places in the arrays, at ``at_s``. [s since 1970]
+
+    ``charge`` is what every car tells of its state of charge, and when that was so if not now.
+    """
     at = datetime.fromtimestamp(at_s, UTC)
     boost = orders.boost.tolist()
-    soc = reported_soc(plant, state.energy_kwh, at_s, seed).tolist()
-    export_w = metered_w(state, orders.plugged, plant.traits).tolist()
+    export_w = metered_w(state, orders.plugged, traits).tolist()
     drawn_wh = register_wh(state.import_wh).tolist()
     given_wh = register_wh(state.export_wh).tolist()
 
@@ -67,13 +69,14 @@ def reports(
             car_id=car_ids[car],
             measured_at=at,
             plugged=visit is not None,
-            soc=None if visit is None else soc[car],
+            soc=charge[car][0],
             export_w=export_w[car],
             import_wh=drawn_wh[car],
             export_wh=given_wh[car],
             boost=boost[car],
             depart_at=None if visit is None else visit.depart_at,
             target_soc=None if visit is None else visit.target_soc,
+            soc_at=charge[car][1],
         )
 
     return tuple(report(car) for car in cars)

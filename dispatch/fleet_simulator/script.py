@@ -25,7 +25,7 @@ OUR_WORDS = {
     "missing": "a value must be stated, there is no default",
     "extra_forbidden": "a key that is known here",
     "float_parsing": "a number",
-    "tuple_type": "a list of tables, [[act]]",
+    "tuple_type": "a list of tables, [[act]] or [[trouble]]",
     "model_type": "a table",
 }
 """What pydantic says in the words of a program, said in those of a file."""
@@ -40,11 +40,13 @@ class Kind(StrEnum):
     INTENT = "intent"
 
 
-class _Row(BaseModel):
+class Row(BaseModel):
+    """A table of a script: frozen, and a key nobody knows is a fault."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Stay(_Row):
+class Stay(Row):
     """A car plugged in from one instant to another, with the state of charge it comes home with."""
 
     car_id: Name
@@ -60,7 +62,7 @@ class Stay(_Row):
         return self
 
 
-class Act(_Row):
+class Act(Row):
     """Something a driver does at an instant."""
 
     car_id: Name
@@ -77,7 +79,7 @@ class Act(_Row):
         return self
 
 
-class _Acts(_Row):
+class _Acts(Row):
     act: tuple[Act, ...] = ()
 
 
@@ -87,7 +89,7 @@ def read_stays(path: Path, car_ids: Collection[str]) -> tuple[Stay, ...]:
     Raises:
         BadMessage: With every fault: unknown cars, naive or reversed times, sessions of one car that overlap.
     """
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(text_of(path), newline=""), strict=True)
     columns = tuple(Stay.model_fields)
     stays: list[Stay] = []
     faults: list[Fault] = []
@@ -99,7 +101,7 @@ def read_stays(path: Path, car_ids: Collection[str]) -> tuple[Stay, ...]:
             try:
                 stays.append(Stay.model_validate(row))
             except ValidationError as error:
-                faults.extend(_faults(error, f"{path.name}: line {reader.line_num}."))
+                faults.extend(faults_of(error, f"{path.name}: line {reader.line_num}."))
     except csv.Error as error:
         raise BadMessage(Fault(f"{path.name}: line {reader.line_num}", str(error), "CSV")) from None
     faults += _strangers(stays, car_ids, path.name)
@@ -118,9 +120,9 @@ def read_acts(path: Path | None, car_ids: Collection[str]) -> tuple[Act, ...]:
     if path is None:
         return ()
     try:
-        acts = _Acts.model_validate(tomllib.loads(_text(path))).act
+        acts = _Acts.model_validate(tomllib.loads(text_of(path))).act
     except ValidationError as error:
-        raise BadMessage(*_faults(error, f"{path.name}: ")) from None
+        raise BadMessage(*faults_of(error, f"{path.name}: ")) from None
     except (ValueError, RecursionError) as error:
         raise BadMessage(Fault(path.name, str(error), "TOML")) from None
     if faults := tuple(_strangers(acts, car_ids, path.name)):
@@ -153,7 +155,12 @@ def _overlaps(stays: Iterable[Stay], source: str) -> Iterator[Fault]:
             yield Fault(where, second.plugged_in_at.isoformat(), allowed)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return what a file says.
+
+    Raises:
+        BadMessage: If it can't be read, or is no UTF-8 text.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -161,7 +168,8 @@ def _text(path: Path) -> str:
         raise BadMessage(Fault(str(path), reason, "a readable UTF-8 text file")) from None
 
 
-def _faults(error: ValidationError, where: str) -> Iterator[Fault]:
+def faults_of(error: ValidationError, where: str) -> Iterator[Fault]:
+    """Yield what is wrong with a file, in the words of a file."""
     for fault in error.errors(include_url=False):
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
         allowed = OUR_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))

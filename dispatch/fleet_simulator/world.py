@@ -6,15 +6,18 @@ the simulation starts is taken to have charged at full power, at its worst effic
 its driver's default target or the state it came with, whichever is more.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from heapq import heappop, heappush
 
 import numpy as np
 from structlog import get_logger
 
 from aggregator.model.fleet import Car
 from aggregator.model.metering import CarReport, Outcome
+from dispatch.fleet_simulator.charge_told import ChargeTold
 from dispatch.fleet_simulator.houses import Houses
 from dispatch.fleet_simulator.orders import Orders
 from dispatch.fleet_simulator.physics import (
@@ -28,7 +31,9 @@ from dispatch.fleet_simulator.physics import (
 )
 from dispatch.fleet_simulator.plant import first_state, plant_of
 from dispatch.fleet_simulator.reporting import Batch, Visit, reports
-from dispatch.fleet_simulator.script import Act, Kind, Stay, by_instant
+from dispatch.fleet_simulator.script import Act, Stay, by_instant
+from dispatch.fleet_simulator.script import Kind as ActKind
+from dispatch.fleet_simulator.troubles import Kind, Trouble, Troubles
 from dispatch.fleet_simulator.truth import Departure, Row, Tally, TruthLog
 from dispatch.links.messages import PointRow
 
@@ -49,6 +54,7 @@ class World:
         interval_s: Time between two reports of a plugged-in car. [s]
         truth: Where true states go.
         traits: What all cars have in common.
+        troubles: What is wrong with some of them.
     """
 
     def __init__(
@@ -62,13 +68,19 @@ class World:
         interval_s: float,
         truth: TruthLog,
         traits: Traits | None = None,
+        troubles: Sequence[Trouble] = (),
     ) -> None:
         self._cars = tuple(cars)
         self._car_ids = tuple(car.car_id for car in cars)
         self._index = {car_id: n for n, car_id in enumerate(self._car_ids)}
-        self._plant = plant_of(cars, traits or Traits())
+        self._troubles = Troubles(troubles, self._car_ids, seed)
+        capacity_off = self._troubles.amount(Kind.CAPACITY, starts_at, 0.0)
+        self._plant = plant_of(cars, traits or Traits(), capacity_off)
+        self._charge = ChargeTold(self._plant, self._troubles, seed)
         self._houses = Houses(cars, seed)
-        self._seed, self._interval_s, self._truth = seed, interval_s, truth
+        self._interval_s, self._truth = interval_s, truth
+        self._late: list[tuple[float, int, int, PointRow]] = []
+        self._asked = itertools.count()
         self._started_at = starts_at
         self._now_s = starts_at.timestamp()
         self._next_report_s = _next_multiple(self._now_s, interval_s)
@@ -111,27 +123,34 @@ class World:
 
     def set_fallback(self, charge_from: Mapping[str, datetime]) -> tuple[Outcome, ...]:
         """Tell chargers, with a car or without, from when to charge by themselves."""
-        outcomes = []
+        outcomes, lost = [], self._troubles.those(Kind.LOST, self.now)
         for car_id, at in charge_from.items():
             car = self._index.get(car_id)
-            if car is not None:
+            if car is not None and not lost[car]:
                 self._orders.charge_from_s[car] = at.timestamp()
-            outcomes.append(Outcome.REFUSED if car is None else Outcome.ACCEPTED)
+            reached = Outcome.ACCEPTED if car is None or not lost[car] else Outcome.UNREACHABLE
+            outcomes.append(Outcome.REFUSED if car is None else reached)
         self._turn_to_wanted()
         return tuple(outcomes)
 
     def snapshot(self) -> tuple[CarReport, ...]:
-        """Return a report of every charger, with a car or without, as it is now."""
+        """Return a report of every charger that is reached, with a car or without, as it is now."""
         return self._report(range(len(self._cars)))
 
     def summary(self) -> dict[str, object]:
         """Return what ``summary.json`` says."""
-        return self._tally.as_json(self._started_at, self.now, self._car_ids)
+        capacity_kwh = np.round(self._plant.capacity_kwh, 6).tolist()
+        return {
+            **self._tally.as_json(self._started_at, self.now, self._car_ids),
+            "true_capacity_kwh": dict(zip(self._car_ids, capacity_kwh, strict=True)),
+        }
 
     def _next_stop_s(self) -> float:
         happens_s = self._script[-1][0].timestamp() if self._script else np.inf
         minute_s = _next_multiple(self._now_s, MINUTE_S)
-        return min(minute_s, self._next_report_s, happens_s, self._orders.next_change_s(self._now_s))
+        obeyed_s = self._late[0][0] if self._late else np.inf
+        changes_s = self._orders.next_change_s(self._now_s)
+        return min(minute_s, self._next_report_s, happens_s, obeyed_s, changes_s)
 
     def _step_to(self, stop_s: float) -> None:
         before, before_wh = self._state, self._state.export_wh
@@ -148,6 +167,7 @@ class World:
     def _stop(self) -> list[Batch]:
         touched = self._play_script()
         happened = bool(touched)
+        self._obey_late()
         self._turn_to_wanted()
         half_hour = self._now_s % HALF_HOUR_S == 0
         due = self._now_s >= self._next_report_s
@@ -211,6 +231,7 @@ class World:
             )
         )
         self._orders.unplug(car)
+        self._late = sorted(one for one in self._late if one[2] != car)
         self._state = unplugged(self._state, car)
         self._log_truth([car])
 
@@ -220,11 +241,11 @@ class World:
             LOG.warning("act_without_car", car_id=act.car_id, kind=act.kind, at=act.at.isoformat())
             return
         match act.kind:
-            case Kind.BOOST | Kind.BOOST_OFF:
-                self._orders.press_boost(car, on=act.kind is Kind.BOOST)
-            case Kind.LEAVE:
+            case ActKind.BOOST | ActKind.BOOST_OFF:
+                self._orders.press_boost(car, on=act.kind is ActKind.BOOST)
+            case ActKind.LEAVE:
                 self._depart(car, early=True)
-            case Kind.INTENT:
+            case ActKind.INTENT:
                 self._visits[car] = visit.saying(act)
 
     def _take(self, point: PointRow) -> Outcome:
@@ -232,9 +253,27 @@ class World:
         expires_s = point.expires_at.timestamp()
         if car is None or not self._orders.obeys(car, point.export_w, expires_s, self._now_s):
             return Outcome.REFUSED
-        self._orders.set_kw[car] = point.export_w / 1000
-        self._orders.expires_s[car] = expires_s
+        if self._troubles.those(Kind.LOST, self.now)[car]:
+            return Outcome.UNREACHABLE
+        for kind, outcome in ((Kind.UNANSWERED, Outcome.UNREACHABLE), (Kind.SLOW, Outcome.ACCEPTED)):
+            late_s = float(self._troubles.amount(kind, self.now, 0.0)[car])
+            if late_s > 0:
+                heappush(self._late, (self._now_s + late_s, next(self._asked), car, point))
+                return outcome
+        if not self._troubles.those(Kind.DEAF, self.now)[car]:
+            self._obey(car, point)
         return Outcome.ACCEPTED
+
+    def _obey(self, car: int, point: PointRow) -> None:
+        self._orders.set_kw[car] = point.export_w / 1000
+        self._orders.expires_s[car] = point.expires_at.timestamp()
+
+    def _obey_late(self) -> None:
+        """Let chargers that are slow follow what they were told a while ago, if it still holds."""
+        while self._late and self._late[0][0] <= self._now_s:
+            *_, car, point = heappop(self._late)
+            if self._orders.obeys(car, point.export_w, point.expires_at.timestamp(), self._now_s):
+                self._obey(car, point)
 
     def _turn_to_wanted(self) -> None:
         wanted_kw = self._orders.wanted_kw(self._now_s, self._plant.charge_kw)
@@ -246,8 +285,11 @@ class World:
         return self._state.energy_kwh / self._plant.capacity_kwh
 
     def _report(self, cars: Iterable[int]) -> tuple[CarReport, ...]:
-        at_s, seed = self._now_s, self._seed
-        told = reports(cars, self._car_ids, self._plant, self._state, self._orders, self._visits, at_s, seed)
+        charge = self._charge.tell(self._now_s, self._state.energy_kwh, self._visits)
+        lost = self._troubles.those(Kind.LOST, self.now)
+        heard = [car for car in cars if not lost[car]]
+        of_cars = (self._plant.traits, self._state, self._orders, self._visits, self._now_s, charge)
+        told = reports(heard, self._car_ids, *of_cars)
         meters = self._houses.meters(self._boundary_w())
         of_car = self._houses.of_car
         return tuple(

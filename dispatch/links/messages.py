@@ -18,6 +18,7 @@ from pydantic import (
     PlainSerializer,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 
 from aggregator.model.metering import Boundary, CarReport, Outcome, SetPoint
@@ -111,6 +112,13 @@ class ReportRow(Wire):
     depart_at: Instant | None = None
     target_soc: Annotated[Fraction, Field(strict=True)] | None = None
     boundary: BoundaryRow | None = None
+    soc_at: Instant | None = None
+
+    @model_validator(mode="after")
+    def _soc_is_known_by_then(self) -> "ReportRow":
+        if self.soc_at is not None and self.soc_at > self.measured_at:
+            raise ValueError("soc_at not after measured_at")
+        return self
 
 
 class Reports(Wire):

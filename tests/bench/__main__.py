@@ -17,6 +17,7 @@ from aggregator.store import Store, open_store
 from tests.bench import (
     beside_flexmeasures,
     bidding,
+    days,
     demo,
     messages,
     planning,
@@ -36,6 +37,8 @@ ON_STORE: dict[str, Callable[[Store], Iterator[Row]]] = {
 }
 SUBJECTS: dict[str, Callable[[], Iterator[Row]]] = {
     "split": splitting.rows,
+    "surprises": days.surprise_rows,
+    "day": days.rows,
     "forecast": planning.draw_rows,
     "base plan": planning.rows,
     "base plan, flexmeasures": beside_flexmeasures.rows,

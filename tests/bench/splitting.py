@@ -3,8 +3,9 @@
 import importlib
 import math
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import highspy
 import numpy as np
 
 from dispatch.split import SplitProblem, set_points, split, thresholds_of
@@ -64,12 +65,46 @@ def _side_by_side(problem: SplitProblem) -> Iterator[Row]:
     """The same fleet by the split, by a program over classes, by one over cars, and by maximum flow."""
     yield _row("side by side: split", problem)
     yield median_ms("side by side: exact", f"{_size(problem)}, pooled", lambda: split_exactly(problem))
+    yield median_ms("side by side: LP over cars, HiGHS", _size(problem), _program_over_cars(problem))
     best_kwh = split_exactly(problem).delivered_kwh
     share = 100 * split(problem).delivered_kwh / best_kwh
     yield Row("side by side: delivered by the split", _size(problem), share, "% of optimum", 1, 99.9, True)
     flow = _maximum_flow(problem)
     if flow is not None:
         yield median_ms("side by side: maximum flow, scipy", _size(problem), flow)
+
+
+def _program_over_cars(problem: SplitProblem) -> Callable[[], float]:
+    """Return the work of an LP with a variable for each car and slot; for fleets where none must charge."""
+    slots, hours = len(problem.request_kw), np.asarray(problem.slot_hours)
+
+    def work() -> float:
+        duty = duty_of(problem)
+        there = (duty.start[:, None] <= np.arange(slots)) & (np.arange(slots) < duty.end[:, None])
+        car, at = np.nonzero(there)
+        room_kw = problem.export_room_kw()[problem.cars.site, 0]
+        most_kwh = np.minimum(problem.cars.discharge_kw, room_kw)[car] * hours[at]
+        moves, cars = car.size, problem.cars.count
+        model = highspy.Highs()
+        model.setOptionValue("output_flag", False)
+        served_kwh = np.maximum(0.0, np.asarray(problem.request_kw) * hours)
+        upper = np.concatenate((most_kwh, served_kwh))
+        model.addVars(moves + slots, np.zeros(upper.size), upper)
+        columns = np.arange(moves, moves + slots, dtype=np.int32)
+        model.changeColsCost(slots, columns, np.full(slots, -1.0))
+        by_slot = np.argsort(at, kind="stable").astype(np.int32)
+        index = np.concatenate((np.arange(moves, dtype=np.int32), by_slot, columns))
+        row = np.concatenate((car, cars + at[by_slot], cars + np.arange(slots)))
+        value = np.concatenate((np.ones(moves), np.full(moves, -1.0), np.ones(slots)))
+        order = np.argsort(row, kind="stable")
+        starts = np.searchsorted(row[order], np.arange(cars + slots)).astype(np.int32)
+        most = np.concatenate((duty.exportable_kwh, np.zeros(slots)))
+        least = np.full(most.size, -highspy.kHighsInf)
+        model.addRows(most.size, least, most, index.size, starts, index[order], value[order])
+        model.run()
+        return -float(model.getInfo().objective_function_value)
+
+    return work
 
 
 def _maximum_flow(problem):

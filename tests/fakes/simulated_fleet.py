@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 
 from aggregator.model.fleet import Car, Charger, ExportSource, Intent, Site
@@ -9,6 +10,7 @@ from aggregator.model.metering import CarReport
 from aggregator.model.time import utc_text
 from dispatch.fleet_simulator.physics import Traits
 from dispatch.fleet_simulator.script import Act, Stay
+from dispatch.fleet_simulator.troubles import Trouble
 from dispatch.fleet_simulator.truth import TruthLog
 from dispatch.fleet_simulator.world import World
 
@@ -52,6 +54,7 @@ class Watched:
         interval_s: float = 60.0,
         seed: int = 1,
         traits: Traits | None = None,
+        troubles: Sequence[Trouble] = (),
     ) -> None:
         self.log = io.StringIO()
         self.world = World(
@@ -63,6 +66,7 @@ class Watched:
             interval_s=interval_s,
             truth=TruthLog(self.log),
             traits=traits,
+            troubles=troubles,
         )
 
     def truth(self, car_id: str = "leaf-1") -> list[dict[str, str]]:

@@ -94,7 +94,7 @@ def test_a_ramp_holds_the_net_energy_and_overshoots_nothing(
 @given(st.floats(0, 1), st.integers(0, 2**31), st.integers(0, 2**31))
 def test_a_reported_state_of_charge_is_a_whole_percent_near_the_truth(soc: float, seed: int, at: int) -> None:
     plant = Plant(*(np.full(8, value) for value in (40.0, 7.4, 7.4, 0.0, 0.9, 0.9)), traits=Traits())
-    said = reported_soc(plant, np.full(8, soc * 40), float(at), seed)
+    said = reported_soc(plant, np.full(8, soc * 40), float(at), seed, 0.005, 0.01)
     assert np.all((said >= 0) & (said <= 1))
     assert np.allclose(said * 100, np.rint(said * 100), atol=1e-6)
     assert np.all(np.abs(said - soc) < 6.5 * 0.005 + 0.005)

@@ -195,3 +195,14 @@ async def test_restarts_after_an_event_are_spread_over_ten_minutes():
     assert begun == sorted(begun)
     assert len(set(begun)) >= 5
     assert begun[-1] == 12
+
+
+async def test_a_charger_that_goes_on_refusing_is_made_up_for_until_it_takes_one():
+    world = World([Charger(refuses=n == 0) for n in range(4)], 12.0)
+    assert await half_hours(world) == pytest.approx([6.0, 6.0], rel=0.01)
+    assert len(world.notices("not_taken")) == 1
+    world = World([Charger(refuses=n == 0) for n in range(4)], 12.0)
+    await world.minutes(10)
+    world.chargers[world.names[0]].refuses = False
+    await world.minutes(8)
+    assert world.chargers[world.names[0]].told_w > 2000

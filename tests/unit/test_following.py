@@ -75,6 +75,15 @@ def test_a_car_that_follows_again_is_counted_on_again():
     assert following.follows("car-1")
 
 
+def test_a_car_that_does_nothing_is_not_believed_when_nothing_is_what_it_is_told():
+    following = run([6000] * 4, [0] * 4)
+    run([0] * 4, [0] * 4, following=following, since=5)
+    assert not following.follows("car-1")
+    run([1000] * 3, [1000] * 3, following=following, since=10)
+    assert following.follows("car-1")
+    assert len(following.new_faults()) == 1
+
+
 def test_a_charger_that_did_not_take_a_set_point_is_not_counted_on():
     following = run([6000] * 3, [6000] * 3)
     following.not_taken(["car-1"])
@@ -96,3 +105,23 @@ def test_a_register_that_is_reset_tells_nothing():
     for n in range(3, 5):
         following.observe([replace(report, measured_at=NOON + n * MINUTE + MINUTE)])
     assert following.follows("car-1")
+
+
+def test_reports_that_come_every_few_seconds_are_judged_together():
+    following, report, exported = Following(["car-1"]), a_car_report(soc=0.6, export_wh=10**6), 0.0
+    for n in range(12):
+        at = NOON + n * timedelta(seconds=10)
+        following.told([a_set_point(export_w=6000, issued_at=at, expires_at=at + 2 * MINUTE)])
+        following.observe([replace(report, measured_at=at, export_wh=10**6 + round(exported))])
+        exported += 3000 / 360
+    assert not following.follows("car-1")
+    assert following.measured_kw("car-1") == pytest.approx(3.0, abs=0.2)
+    assert len(following.new_faults()) == 1
+
+
+def test_what_a_battery_takes_less_than_told_is_known():
+    following = run([-7000] * 4, [-3000] * 4, soc=0.85)
+    assert following.idle_kw("car-1") == pytest.approx(4.0, abs=0.1)
+    run([-7000] * 3, [-7000] * 3, soc=0.85, following=following, since=5)
+    assert following.idle_kw("car-1") == pytest.approx(0.0, abs=0.1)
+    assert run([6000] * 4, [0] * 4).idle_kw("car-1") == 0.0

@@ -77,6 +77,41 @@ def test_p1_a_car_whose_state_is_not_known_is_not_discharged(change):
     assert "state is not known" in reason
 
 
+def run_of_reports(minutes, kw, **last):
+    """Return reports a minute apart up to now: the first with a state of charge, the last as it is said."""
+    first = a_report_now(soc=0.5, export_wh=10**6)
+    found = []
+    for n in range(minutes + 1):
+        at, wh = START - (minutes - n) * timedelta(minutes=1), 10**6 + round(kw * 1000 * n / 60)
+        found.append(replace(first, measured_at=at, export_wh=wh, soc=0.5 if n == 0 else None))
+    return [*found[:-1], replace(found[-1], **last)]
+
+
+def test_p1_a_state_of_charge_that_is_missing_is_reckoned_by_the_export_register_with_a_margin():
+    assert passes(an_interlock(*run_of_reports(20, 6.0)))
+    promise, reason = refused(an_interlock(*run_of_reports(120, 6.0)))
+    left_kwh = 30 - 1.12 * 12 / 0.91 - 0.2 / 0.91
+    assert (promise, reason) == ("P1", f"would leave {left_kwh:.3f} kWh, floor 18.000 kWh")
+
+
+def test_p1_a_late_state_of_charge_is_taken_for_what_it_was_when_it_was_measured():
+    late = {"soc": 0.33, "soc_at": START - timedelta(minutes=19)}
+    assert refused(an_interlock(*run_of_reports(20, 6.0, **late)))[0] == "P1"
+    assert passes(an_interlock(*run_of_reports(20, 0.0, **late)))
+
+
+def test_p1_what_was_told_before_a_car_left_says_nothing_of_the_next():
+    away = a_report_now(measured_at=START - timedelta(seconds=90), plugged=False, soc=None)
+    before = a_report_now(measured_at=START - timedelta(minutes=3))
+    promise, reason = refused(an_interlock(before, away, a_report_now(soc=None)))
+    assert (promise, "state is not known" in reason) == ("P1", True)
+
+
+def test_p1_a_figure_that_is_none_is_not_reckoned_on():
+    odd = a_report_now(measured_at=START - timedelta(minutes=1), soc=float("nan"))
+    assert refused(an_interlock(odd, a_report_now(soc=None)))[0] == "P1"
+
+
 def test_p1_a_car_nobody_has_heard_of_yet_is_not_discharged():
     interlock = an_interlock(a_report_now(car_id="car-2"), fleet=a_fleet(2))
     assert refused(interlock)[0] == "P1"

@@ -137,9 +137,9 @@ def test_registers_show_whole_watt_hours_rounded_down():
 def test_reported_state_of_charge_is_coarse_noisy_and_the_same_for_one_seed():
     plant = Plant(*(np.full(2000, value) for value in (40.0, 7.4, 7.4, 0.0, 0.9, 0.9)), traits=INSTANT)
     energy_kwh = np.full(2000, 0.634 * 40.0)
-    said = reported_soc(plant, energy_kwh, 1e9, seed=3)
-    assert np.array_equal(said, reported_soc(plant, energy_kwh, 1e9 + 10, seed=3))
-    assert not np.array_equal(said, reported_soc(plant, energy_kwh, 1e9 + 60, seed=3))
+    said = reported_soc(plant, energy_kwh, 1e9, 3, 0.005, 0.01)
+    assert np.array_equal(said, reported_soc(plant, energy_kwh, 1e9 + 10, 3, 0.005, 0.01))
+    assert not np.array_equal(said, reported_soc(plant, energy_kwh, 1e9 + 60, 3, 0.005, 0.01))
     assert said * 100 == pytest.approx(np.rint(said * 100))
     assert np.mean(said) == pytest.approx(0.634, abs=0.001)
     assert 0.004 < np.std(said) < 0.008

@@ -1,0 +1,76 @@
+"""The interlock's own reckoning of a state of charge that is late or missing: a few blunt sums.
+
+From the last one that was told, all that the export register counted since is taken off, an eighth more, and
+of what the import register counted nine tenths are added: a capacity in the registry that is a tenth too
+large can't hide a floor. It shares nothing with the control loop's own estimate.
+"""
+
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from aggregator.model.fleet import Car
+from aggregator.model.metering import CarReport
+
+WH_PER_KWH = 1000.0
+MORE, LESS = 1.12, 0.9
+LATEST = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A state of charge, and the registers then: of exports those before it, of imports those after it."""
+
+    soc: float
+    at: datetime
+    import_wh: int
+    export_wh: int
+
+
+class Reckoning:
+    """Keeps each car's last told state of charge for as long as the car stays plugged in."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, _Told] = {}
+        self._past: dict[str, deque[CarReport]] = {}
+
+    def at_registers(self, car: Car, report: CarReport) -> CarReport:
+        """Return a report with the state of charge at the instant of its registers; None where unknown."""
+        past = self._past.setdefault(car.car_id, deque())
+        if past and (
+            not report.plugged
+            or report.import_wh < past[-1].import_wh
+            or report.export_wh < past[-1].export_wh
+        ):
+            past.clear()
+            self._told.pop(car.car_id, None)
+        if not report.plugged:
+            return replace(report, soc=None)
+        past.append(report)
+        while past[0].measured_at < report.measured_at - LATEST:
+            past.popleft()
+        if report.soc is not None and not 0 <= report.soc <= 1:
+            return report
+        if report.soc is not None and report.soc_at is None:
+            told = _Told(report.soc, report.measured_at, report.import_wh, report.export_wh)
+            self._told[car.car_id] = told
+            return report
+        self._hear_late(car.car_id, report, past)
+        return replace(report, soc=self._now(car, report), soc_at=None)
+
+    def _hear_late(self, car_id: str, report: CarReport, past: deque[CarReport]) -> None:
+        at, known = report.soc_at, self._told.get(car_id)
+        if report.soc is None or at is None or (known is not None and at <= known.at):
+            return
+        before = [one for one in past if one.measured_at <= at]
+        after = next(one for one in past if one.measured_at >= at)
+        if before:
+            self._told[car_id] = _Told(report.soc, at, after.import_wh, before[-1].export_wh)
+
+    def _now(self, car: Car, report: CarReport) -> float | None:
+        told = self._told.get(car.car_id)
+        if told is None:
+            return None
+        given_kwh = (report.export_wh - told.export_wh) / WH_PER_KWH / car.charger.eta_discharge
+        taken_kwh = max(0, report.import_wh - told.import_wh) / WH_PER_KWH * car.charger.eta_charge
+        return min(1.0, told.soc + (LESS * taken_kwh - MORE * given_kwh) / car.capacity_kwh)
