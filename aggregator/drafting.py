@@ -98,7 +98,7 @@ def drafted(
         beside=grounds.beside,
         change=_change(opportunity.draft, offer, price, grounds.inputs),
         hope_gbp=grounds.level.hope_gbp if grounds.level else 0.0,
-        miss=grounds.level.miss if grounds.level else 0.0,
+        miss=offer.missed,
         miss_gbp=grounds.level.miss_gbp if grounds.level else 0.0,
     )
     return Draft(

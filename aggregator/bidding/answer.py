@@ -52,6 +52,7 @@ class Offer:
         tranches: Marginal cost of its parts.
         binding: What stops it from being larger, in words.
         bad_scenarios: Where it falls short, worst first.
+        missed: Share of the scenarios that miss more than a twentieth of it. [-]
         factor: As applied.
         lost_to: The line that bids in the same slots instead; None where there is none.
     """
@@ -67,6 +68,7 @@ class Offer:
     tranches: tuple[Tranche, ...]
     binding: tuple[str, ...]
     bad_scenarios: tuple[BadScenario, ...]
+    missed: float
     factor: float
     lost_to: str | None = None
 

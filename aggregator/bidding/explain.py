@@ -4,7 +4,7 @@ import numpy as np
 
 from aggregator.bidding.answer import BadScenario, Offer, Tranche
 from aggregator.bidding.problem import KW_PER_MW, FloatArray, Problem
-from aggregator.bidding.value import Bids, expected, margins_gbp, missing_kw, percentile, unmet_kw
+from aggregator.bidding.value import Bids, expected, margins_gbp, missed, missing_kw, percentile, unmet_kw
 
 TRANCHES = 4
 
@@ -26,7 +26,7 @@ def offers_of(
         lost_to: Which line bids instead of each.
     """
     margins = margins_gbp(problem, offered, unmet)
-    hours = problem.slot_hours
+    hours, misses = problem.slot_hours, missed(problem, offered, unmet)
     return tuple(
         Offer(
             name=line.name,
@@ -40,6 +40,7 @@ def offers_of(
             tranches=_tranches(problem, offered, q),
             binding=_binding(problem, relaxed, q),
             bad_scenarios=_bad_scenarios(problem, hours * unmet[:, q]),
+            missed=float(misses[q]),
             factor=line.factor,
             lost_to=lost_to[q],
         )
@@ -100,9 +101,9 @@ def _binding(problem: Problem, relaxed: Bids, q: int) -> tuple[str, ...]:
     demand_kw = problem.standing_kw(held_kw) + more
     asked_kwh = np.tile(problem.slot_hours * demand_kw, (len(problem.probability), 1))
     members, _ = problem.reach.tightest(asked_kwh)
-    missed = missing_kw(problem, demand_kw) > missing_kw(problem, demand_kw - more) + _TIGHT
+    short = missing_kw(problem, demand_kw) > missing_kw(problem, demand_kw - more) + _TIGHT
     for w in np.argsort(-problem.probability, kind="stable").tolist():
-        if missed[w] and members[w].any():
+        if short[w] and members[w].any():
             words.append(f"{problem.words(members[w])} on {problem.scenario_labels[w]}")
     return tuple(words[:_MAX_WORDS])
 

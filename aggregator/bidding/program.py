@@ -22,8 +22,9 @@ import numpy as np
 import pyomo.environ as pyo
 
 from aggregator.bidding.cuts import Cut, Tangent, broken_cuts, first_cuts
-from aggregator.bidding.problem import FloatArray, Line, Problem
-from aggregator.bidding.value import Bids, called_probability, expected, margins_gbp
+from aggregator.bidding.problem import KW_PER_MW, FloatArray, Line, Problem
+from aggregator.bidding.value import Bids, called_probability, expected, margin_gbp, unmet_kw
+from aggregator.energy.capability import MOST_SLOTS
 from aggregator.model.market import BidShape, Direction
 from aggregator.solver import SolverChoice, SolverRun, solve
 
@@ -34,6 +35,8 @@ TIE_GBP_PER_MWH = 1e-3
 _MAX_ROUNDS = 40
 _MAX_TANGENTS = 3
 _CLOSE = 1e-6
+_SMALL = 2e-5
+"""In a long window the search ends when more rows would lower the value by no more than this part."""
 _MILP_GAP = 1e-3
 _GBP_NOISE = 1e-9
 _SAME_KW = 1e-6
@@ -85,17 +88,28 @@ def can_hold_kw(problem: Problem) -> FloatArray:
     )
 
 
+def must_hold_kw(problem: Problem) -> FloatArray:
+    """Return what is held back at least for each line that bids, shape (lines, slots). [kW]"""
+    return np.asarray(can_hold_kw(problem) * np.array([[line.least_held] for line in problem.lines]))
+
+
+def is_torn(problem: Problem) -> bool:
+    """Whether what standing promises miss depends on what is held back: the optimum may then be elsewhere."""
+    if not can_hold_kw(problem).any():
+        return False
+    return Tangent.of(problem, must_hold_kw(problem).sum(axis=0)).matters
+
+
 def optimise(problem: Problem, search: Search | None = None) -> Optimum:
     """Find the best bids; where it depends on where one starts, the best of a few starts."""
     asked = search or Search()
-    can_hold = can_hold_kw(problem)
-    nothing_held = np.zeros(len(problem.slots))
-    best = _solve_at(problem, asked, nothing_held)
-    if not best.run.solved or not can_hold.any() or not Tangent.of(problem, nothing_held).matters:
+    least_held = must_hold_kw(problem).sum(axis=0)
+    best = _solve_at(problem, asked, least_held)
+    if not best.run.solved or not is_torn(problem):
         return best
-    all_held = np.minimum(problem.base_kw, can_hold.sum(axis=0))
+    all_held = np.minimum(problem.base_kw, can_hold_kw(problem).sum(axis=0))
     other = _solve_at(problem, replace(asked, cuts=best.cuts), all_held)
-    ends = (_followed(problem, asked, best, nothing_held), _followed(problem, asked, other, all_held))
+    ends = (_followed(problem, asked, best, least_held), _followed(problem, asked, other, all_held))
     return max(ends, key=lambda one: _value(problem, one))
 
 
@@ -117,7 +131,7 @@ def _followed(problem: Problem, asked: Search, start: Optimum, at_kw: FloatArray
 def _value(problem: Problem, found: Optimum) -> float:
     if not found.run.solved:
         return -np.inf
-    return expected(problem, margins_gbp(problem, found.bids))
+    return margin_gbp(problem, found.bids)
 
 
 def _solve_at(problem: Problem, asked: Search, held_kw: FloatArray) -> Optimum:
@@ -131,7 +145,12 @@ def _solve_at(problem: Problem, asked: Search, held_kw: FloatArray) -> Optimum:
     for _ in range(_MAX_ROUNDS):
         if not best.run.solved:
             break
-        new = broken_cuts(problem, best.bids, program.unmet_kw()) - cuts
+        unmet = program.unmet_kw()
+        if len(problem.slots) > MOST_SLOTS and _taken_for_met_gbp(problem, best.bids, unmet) <= _SMALL * abs(
+            margin_gbp(problem, best.bids)
+        ):
+            break
+        new = broken_cuts(problem, best.bids, unmet) - cuts
         tighter = program.bound_savings(best.bids)
         if not new and not tighter:
             break
@@ -139,6 +158,13 @@ def _solve_at(problem: Problem, asked: Search, held_kw: FloatArray) -> Optimum:
         program.add(new)
         best = program.solve()
     return replace(best, cuts=frozenset(cuts))
+
+
+def _taken_for_met_gbp(problem: Problem, bids: Bids, unmet: FloatArray) -> float:
+    """Return what is missed of bids beyond what the programme knows of, at its price: what a bid may gain."""
+    prices = np.array([line.award_probability * problem.unmet_gbp_per_mwh(line) for line in problem.lines])
+    beyond_kw = np.maximum(unmet_kw(problem, bids) - unmet, 0.0)
+    return problem.slot_hours / KW_PER_MW * expected(problem, beyond_kw * prices)
 
 
 class _Program:
@@ -152,9 +178,9 @@ class _Program:
         self._model = model = pyo.ConcreteModel()
         lines = [(q, line) for q, line in enumerate(problem.lines) if line.bid_slots.any()]
         self._levels = {q: self._add_levels(q, line) for q, line in lines}
-        hold = can_hold_kw(problem)
+        hold, least = can_hold_kw(problem), must_hold_kw(problem) * self._bidding()
         places = [(q, t) for q, t in np.argwhere(hold > 0.0).tolist()]
-        model.held = pyo.Var(places, bounds=lambda _, q, t: (0.0, float(hold[q, t])))
+        model.held = pyo.Var(places, bounds=lambda _, q, t: (float(least[q, t]), float(hold[q, t])))
         self._places = places
         shared = [t for t in range(len(problem.slots)) if sum(1 for _, slot in places if slot == t) > 1]
         model.once = pyo.Constraint(
@@ -173,6 +199,14 @@ class _Program:
         if problem.cvar is not None:
             self._add_cvar()
         model.earned = pyo.Objective(expr=self._objective(), sense=pyo.maximize)
+
+    def _bidding(self) -> FloatArray:
+        """Return 1 for each line that is taken to bid, 0 for one that may not, shape (lines, 1)."""
+        if self._asked.exclusive:
+            return np.zeros((len(self._problem.lines), 1))
+        if self._asked.fixed_kw is None:
+            return np.ones((len(self._problem.lines), 1))
+        return np.asarray(self._asked.fixed_kw.any(axis=1, keepdims=True), dtype=np.float64)
 
     # variables
 

@@ -36,27 +36,25 @@ def test_blocks_and_minima(seed, shape, tick_kw, min_kw, limited):
     assert share_of_best(a_problem(fleet, line, cvar=cvar), fleet) >= 0.99
 
 
-def test_hold_back_is_as_good_as_the_best_of_all_but_for_a_few_coarse_ticks():
-    draw = np.random.default_rng(17)
-    shares = []
-    for seed in range(60):
-        fleet = a_fleet(seed, cars=3, slots=3, scenarios=3)
-        base_kw = np.round(draw.uniform(0.0, 8.0, 3) * draw.integers(0, 2, 3), 1)
-        line = a_line(
-            3,
-            bid_shape=list(BidShape)[seed % 2],
-            hold_back=True,
-            tick_kw=1.0,
-            bid_slots=np.array([False, True, True]),
-            needed_kw=np.array([0.0, 8.0, 12.0]),
-            utilisation_gbp_per_mwh=draw.uniform(20.0, 500.0),
-        )
-        spread = np.full(3, draw.uniform(0.0, 200.0))
-        cvar = Cvar(0.6, 0.1) if seed % 3 == 0 else None
-        problem = a_problem(fleet, line, base_kw=base_kw, spread_gbp_per_mwh=spread, cvar=cvar)
-        shares.append(share_of_best(problem, fleet))
-    assert np.mean(np.array(shares) >= 0.99) >= 0.95
-    assert min(shares) >= 0.9
+@pytest.mark.parametrize("seed", [*range(20), 323, 767, 1000, 1001])
+def test_hold_back_is_as_good_as_the_best_of_all(seed):
+    """On 323 and 767 the best bid is one that no single step from the programme's leads to."""
+    draw = np.random.default_rng([17, seed])
+    fleet = a_fleet(seed, cars=3, slots=3, scenarios=3)
+    base_kw = np.round(draw.uniform(0.0, 8.0, 3) * draw.integers(0, 2, 3), 1)
+    line = a_line(
+        3,
+        bid_shape=list(BidShape)[seed % 2],
+        hold_back=True,
+        tick_kw=1.0,
+        bid_slots=np.array([False, True, True]),
+        needed_kw=np.array([0.0, 8.0, 12.0]),
+        utilisation_gbp_per_mwh=draw.uniform(20.0, 500.0),
+    )
+    spread = np.full(3, draw.uniform(0.0, 200.0))
+    cvar = Cvar(0.6, 0.1) if seed % 3 == 0 else None
+    problem = a_problem(fleet, line, base_kw=base_kw, spread_gbp_per_mwh=spread, cvar=cvar)
+    assert share_of_best(problem, fleet) >= 0.99
 
 
 @FEW
