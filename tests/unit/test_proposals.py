@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from aggregator.bidding import propose
 from aggregator.forecast import History
 from aggregator.model.market import Direction
 from aggregator.model.opportunity import Stage
+from aggregator.outgoing import bid_report
 from aggregator.proposals import Proposer
 from aggregator.track_record import Delivered
 from tests.bid_world import PEAK, a_need, a_past, a_world, a_zone, at
@@ -203,6 +205,38 @@ def test_where_not_all_cars_come_all_of_the_peak_is_held_back_for_what_the_fewes
     assert max(draft.kept_kw) <= 1.0
     assert min(draft.base_kw) > 40.0
     assert draft.why.miss == 0.0
+
+
+def steps_sent(folder, most):
+    """Return a draft for a platform that takes ``most`` price steps, and the rows of its report."""
+    rule = {"price_of_ceiling": 0.3, "least_margin_gbp_per_mwh": 20.0}
+    with a_world(folder, red=False, past=a_past(10, seed=3), **rule) as world:
+        product = replace(world.workflow.products["day-ahead"], price_steps=most)
+        world.workflow.products["day-ahead"] = product
+        one = world.proposed(a_need(20, 21.5))
+        return one.draft, bid_report(one.requirement, one.draft, product, at(0)).rows
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_a_bid_goes_out_in_as_many_price_steps_as_the_platform_takes(tmp_path, most):
+    # Energy is put back at night as far as there is room, then in dearer hours, and the last kW are missed on
+    # some days: every quarter of the bid costs more than the one before. The desk adds GBP 20/MWh.
+    draft, rows = steps_sent(tmp_path, most)
+    costs = [part.marginal_gbp_per_mwh for part in draft.why.parts]
+    assert costs == sorted(set(costs))
+    last_of_each = costs[4 // most - 1 :: 4 // most] if most > 1 else costs[:1]
+    assert [float(step.gbp_per_mwh) for step in draft.priced] == pytest.approx(
+        [cost + 20.0 for cost in last_of_each]
+    )
+    assert len(draft.steps) == (most if most > 1 else 0)
+    assert draft.utilisation_gbp_per_mwh == draft.priced[0].gbp_per_mwh
+    assert {row.r_id.rsplit("/", 1)[-1] for row in rows} == {str(n + 1) for n in range(most)}
+    ends = [draft.why.parts[(n + 1) * 4 // most - 1].up_to_kw for n in range(most)]
+    for slot in {row.interval for row in rows}:
+        kw = [row.value for row in rows if row.interval == slot and "/kw/" in row.r_id]
+        asked = [row.value for row in rows if row.interval == slot and "/util/" in row.r_id]
+        assert np.cumsum(kw) == pytest.approx(ends)
+        assert asked == [float(step.gbp_per_mwh) for step in draft.priced]
 
 
 def test_a_price_is_asked_by_what_was_cleared(tmp_path):
