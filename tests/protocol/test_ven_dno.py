@@ -126,7 +126,7 @@ async def test_three_price_steps_are_cleared_in_price_order_and_both_sides_pay_t
         metered = [ReportRow(f"{ZONE}/export_kwh", minute, 14.2 / 60) for minute in minutes]
         await ven.send(a_report("T-1", "RR-telemetry", "telemetry", metered))
 
-        now, row = p.clock.now(), p.row()
+        now, row = START - timedelta(hours=2), p.row()
         offered = [Received(now, need.content), Proposed(now, draft)]
         must_be_plausible(award.content, replay("bid-1", offered), START)
         one = replay(
