@@ -91,7 +91,7 @@ def drafted(
         factor=offer.factor,
         cars=proposal.cars,
         scenarios=len(problem.scenario_labels),
-        solver=f"{proposal.run.name} {proposal.run.status}, gap {proposal.run.gap:.2g}",
+        solver=_ended(proposal),
         margin_p10_gbp=offer.margin_p10_gbp,
         inputs_digest=proposal.inputs_digest,
         known_at=grounds.known_at,
@@ -119,6 +119,13 @@ def drafted(
         by=MODEL,
         steps=steps if len(steps) > 1 else (),
     ).sealed()
+
+
+def _ended(proposal: Proposal) -> str:
+    """Say how the solve ended; a bid that depends on how fast the machine was says so."""
+    run = proposal.run
+    late = "; its time ran out, more might find a better bid" if proposal.cut_short else ""
+    return f"{run.name} {run.status}, gap {run.gap:.2g}{late}"
 
 
 def is_same(draft: Draft | None, new: Draft) -> bool:

@@ -94,6 +94,7 @@ class Proposal:
         cars: Cars behind the bids.
         run: How the solve ended; its gap is that to the best bids without ticks and minimum.
         inputs_digest: Of the problem.
+        cut_short: Whether the solver ran out of time: more of it might find better bids.
     """
 
     offers: tuple[Offer, ...]
@@ -102,6 +103,7 @@ class Proposal:
     cars: int
     run: SolverRun
     inputs_digest: str
+    cut_short: bool = False
 
     @property
     def offered_kw(self) -> FloatArray:

@@ -26,7 +26,7 @@ from aggregator.bidding.problem import KW_PER_MW, FloatArray, Line, Problem
 from aggregator.bidding.value import Bids, called_probability, expected, margin_gbp, unmet_kw
 from aggregator.energy.capability import MOST_SLOTS
 from aggregator.model.market import BidShape, Direction
-from aggregator.solver import SolverChoice, SolverRun, solve
+from aggregator.solver import SolverRun, solve
 
 # A bid that earns nothing is not made, base discharge is not moved for nothing (P13's ties), and of equally
 # good slots the earlier is bid on: so every solver finds the same bids.
@@ -56,6 +56,11 @@ class Optimum:
     run: SolverRun
     cuts: frozenset[Cut]
 
+    @property
+    def finished(self) -> bool:
+        """Whether it is what the same problem always gives: the solver ended by itself, not by the clock."""
+        return self.run.solved and self.run.gap <= _MILP_GAP + _GBP_NOISE
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
@@ -67,14 +72,12 @@ class Search:
         whole: Bids in whole ticks of what is offered, 0 or at least the minimum, by integer programming.
         exclusive: At most one line bids in a slot, by integer programming.
         cuts: Rows known from a search before.
-        time_limit_s: Another limit than the problem's own. [s]
     """
 
     fixed_kw: FloatArray | None = None
     whole: bool = False
     exclusive: bool = False
     cuts: frozenset[Cut] = field(default_factory=frozenset)
-    time_limit_s: float | None = None
 
 
 def can_hold_kw(problem: Problem) -> FloatArray:
@@ -105,7 +108,7 @@ def optimise(problem: Problem, search: Search | None = None) -> Optimum:
     asked = search or Search()
     least_held = must_hold_kw(problem).sum(axis=0)
     best = _solve_at(problem, asked, least_held)
-    if not best.run.solved or not is_torn(problem):
+    if not best.finished or not is_torn(problem):
         return best
     all_held = np.minimum(problem.base_kw, can_hold_kw(problem).sum(axis=0))
     other = _solve_at(problem, replace(asked, cuts=best.cuts), all_held)
@@ -118,7 +121,7 @@ def _followed(problem: Problem, asked: Search, start: Optimum, at_kw: FloatArray
     best = start
     for _ in range(_MAX_TANGENTS):
         held_kw = best.bids.held_kw.sum(axis=0)
-        if not best.run.solved or np.abs(held_kw - at_kw).max() <= _SAME_KW:
+        if not best.finished or np.abs(held_kw - at_kw).max() <= _SAME_KW:
             return best
         at_kw = held_kw
         again = _solve_at(problem, replace(asked, cuts=best.cuts), at_kw)
@@ -143,7 +146,7 @@ def _solve_at(problem: Problem, asked: Search, held_kw: FloatArray) -> Optimum:
     program.bound_savings(Bids(np.zeros(problem.shape), np.zeros(problem.shape)))
     best = program.solve()
     for _ in range(_MAX_ROUNDS):
-        if not best.run.solved:
+        if not best.finished:
             break
         unmet = program.unmet_kw()
         if len(problem.slots) > MOST_SLOTS and _taken_for_met_gbp(problem, best.bids, unmet) <= _SMALL * abs(
@@ -173,8 +176,6 @@ class _Program:
     def __init__(self, problem: Problem, asked: Search, tangent: Tangent) -> None:
         self._problem, self._tangent = problem, tangent
         self._asked = asked
-        limit = asked.time_limit_s or problem.solver.time_limit_s
-        self._choice: SolverChoice = replace(problem.solver, time_limit_s=limit)
         self._model = model = pyo.ConcreteModel()
         lines = [(q, line) for q, line in enumerate(problem.lines) if line.bid_slots.any()]
         self._levels = {q: self._add_levels(q, line) for q, line in lines}
@@ -331,7 +332,7 @@ class _Program:
     def solve(self) -> Optimum:
         """Solve with the rows there are."""
         whole = self._asked.whole or self._asked.exclusive
-        run = solve(self._model, self._choice, relative_gap=_MILP_GAP if whole else 0.0)
+        run = solve(self._model, self._problem.solver, relative_gap=_MILP_GAP if whole else 0.0)
         if not run.solved:
             return Optimum(Bids.nothing(self._problem), run, frozenset())
         bid_kw, held_kw = np.zeros(self._problem.shape), np.zeros(self._problem.shape)

@@ -2,7 +2,8 @@
 
 Rounding down is always safe, as of what can be split every part can. From there, ticks are added, moved and
 taken off while that earns more. Where this leaves more than a little on the table and there are few enough
-integers, integer programming has a try too, within a limit of time; the better of both is kept.
+integers, integer programming has a try too; the better of both is kept. What it has found when its time runs
+out is not used: it would depend on how busy the machine is.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,6 @@ GOOD_ENOUGH, WORTH_TRYING = 2e-4, 2e-3
 """How far from the best without ticks a bid may stay before it is climbed from, and before integer
 programming is tried. [-]"""
 
-MILP_TIME_S = 5.0
 _MAX_MOVES = 200
 _QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _MAX_TRIALS, _MAX_LONG_TRIALS = 4000, 60
@@ -27,34 +27,37 @@ _MOST_SEEDS, _FEW_PLACES = 3, 6
 _SHORT = 12
 """Half-hours up to which a window has a table; looking at a bid of a longer one is a search."""
 _ROUNDING = 1e-6
-_GBP_NOISE = 1e-9
+_GBP_NOISE, _GBP_DIGITS = 1e-9, 9
 _SAME = 1e-3
 """Bids rounded by less than this part keep their hold-back."""
 
 
-def offers(problem: Problem, relaxed: Optimum) -> Bids:
+def offers(problem: Problem, relaxed: Optimum) -> tuple[Bids, bool]:
     """Return what is offered: whole ticks after the factor, within the limits, with its hold-back.
 
     Args:
         problem: No two lines want the same slot any more.
         relaxed: The programme's answer without ticks and minimum.
+
+    Returns:
+        The bids, and whether the search for them was cut short by the solver's time limit.
     """
-    best = _rounded(problem, relaxed)
+    best, cut_short = _rounded(problem, relaxed)
     held_kw = _held_for(problem, best, relaxed)
-    return _within_limits(problem, Bids(best.bid_kw, held_kw))
+    return _within_limits(problem, Bids(best.bid_kw, held_kw)), cut_short
 
 
-def _rounded(problem: Problem, relaxed: Optimum) -> Bids:
-    """Return the best offers that are found, each with the hold-back it was found with."""
+def _rounded(problem: Problem, relaxed: Optimum) -> tuple[Bids, bool]:
+    """Return the best offers that are found, with the hold-back they were found with; and if cut short."""
     bound_gbp = margin_gbp(problem, relaxed.bids)
     floor = Bids(floored(problem, relaxed.bids.bid_kw), relaxed.bids.held_kw)
     best = _within_limits(problem, floor)
     proven = not is_torn(problem)
     if proven and bound_gbp - _worth(problem, best) <= GOOD_ENOUGH * abs(bound_gbp):
-        return best
+        return best, False
     best = _climbed(problem, best)
     if proven and bound_gbp - _worth(problem, best) <= WORTH_TRYING * abs(bound_gbp):
-        return best
+        return best, False
     starts = [best]
     raised_kw = _raised(problem, relaxed.bids.bid_kw)
     if raised_kw is not None:
@@ -65,13 +68,12 @@ def _rounded(problem: Problem, relaxed: Optimum) -> Bids:
         starts += _seeds(problem, floor)
     best = max((_climbed(problem, start) for start in starts), key=lambda one: _worth(problem, one))
     if integers(problem) > MAX_INTEGERS:
-        return best
-    limit_s = min(problem.solver.time_limit_s, MILP_TIME_S)
-    whole = optimise(problem, Search(whole=True, cuts=relaxed.cuts, time_limit_s=limit_s))
-    if not whole.run.solved:
-        return best
+        return best, False
+    whole = optimise(problem, Search(whole=True, cuts=relaxed.cuts))
+    if not whole.finished:
+        return best, whole.run.status in {"feasible", "time_limit"}
     found = _within_limits(problem, Bids(floored(problem, whole.bids.bid_kw), whole.bids.held_kw))
-    return found if _worth(problem, found) > _worth(problem, best) + _GBP_NOISE else best
+    return max(best, found, key=lambda one: round(_worth(problem, one), _GBP_DIGITS)), False
 
 
 def _held_for(problem: Problem, offered: Bids, relaxed: Optimum) -> FloatArray:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from aggregator.bidding import Cvar
 from aggregator.model.market import BidShape
-from aggregator.solver import SolverChoice
+from aggregator.solver import SolverChoice, find_glpsol
 from tests.property.bid_brute_force import best_margin_gbp, margin_gbp
 from tests.property.bid_fleets import Fleet, a_fleet, a_line, a_problem, proposed
 
@@ -96,3 +96,23 @@ def test_both_solvers_earn_the_same_to_a_ten_thousandth(seed, shape, spread, lim
         for name in ("glpk", "highs")
     ]
     assert margins[0] == pytest.approx(margins[1], rel=1e-4, abs=1e-7)
+
+
+def test_what_the_clock_cut_short_is_not_used_and_is_told(tmp_path):
+    """A glpsol that gives up on integers at once: the bid is the one found without them, each time."""
+    hurried = tmp_path / "glpsol"
+    hurried.write_text(
+        f'#!/bin/sh\nfor one in "$@"; do case $one in *.lp|*.mps) model=$one;; esac; done\n'
+        f'late=""; if [ -n "$model" ] && grep -qi "^ *\\(general\\|binary\\)" "$model"; then late="--tmlim 0"; fi\n'
+        f'exec "{find_glpsol()}" "$@" $late\n'
+    )
+    hurried.chmod(0o755)
+    found = {}
+    for name, path in (("whole", None), ("hurried", hurried), ("again", hurried)):
+        fleet = a_fleet(3, cars=3, slots=3, scenarios=3)
+        line = a_line(3, tick_kw=3.0, min_kw=6.0, needed_kw=np.array([9.0, 12.0, 6.0]))
+        solver = SolverChoice("glpk", glpsol=path)
+        found[name] = proposed(a_problem(fleet, line, solver=solver, cvar=Cvar(0.6, 0.1)))
+    assert (found["whole"].cut_short, found["hurried"].cut_short) == (False, True)
+    assert (found["hurried"].offered_kw == found["again"].offered_kw).all()
+    assert found["hurried"].expected_margin_gbp <= found["whole"].expected_margin_gbp + PENNIES
