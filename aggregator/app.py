@@ -118,6 +118,7 @@ def ven_of(settings: Settings, market: MarketFile, store: Store, clock: Clock) -
         context=said.market_context,
         zones=settings.fleet.zones,
         products={row.product_id: row.direction for row in market.product},
+        price_steps={row.product_id: row.price_steps for row in market.product},
         load_sign=1 if said.load_is_positive else -1,
     )
     return Ven(link_settings(market), profile, store.memory, clock)

@@ -7,6 +7,7 @@ from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.market import Draft, Product, Requirement
 from aggregator.model.money import exact
 from aggregator.model.opportunity import NEXT, Fact, Opportunity, Stage
+from aggregator.model.steps import PriceStep, cut_to
 from aggregator.model.time import LONDON
 
 
@@ -127,6 +128,22 @@ def must_be_possible(opportunity: Opportunity, fact: type[Fact], done: str, gate
             raise RuleViolation(f"{bid} is with the DNO; it can be amended or withdrawn, not {done}")
         case stage:
             raise RuleViolation(f"{bid} is {stage.value.lower()}; nothing can be {done} any more")
+
+
+def amended_steps(draft: Draft, model: Draft, offered_kw: tuple[float, ...]) -> tuple[PriceStep, ...]:
+    """Return the price steps of a draft whose level is amended: the model's, cut to it; none with one price.
+
+    Args:
+        draft: As it stands, maybe with a price that a person put in place of the steps: it stays.
+        model: The model's own.
+        offered_kw: What is offered now, per slot. [kW]
+    """
+    as_drawn = cut_to(model.steps, draft.offered_kw)
+    one_price = len(as_drawn) > 1 and draft.steps != as_drawn
+    if one_price or draft.utilisation_gbp_per_mwh != model.utilisation_gbp_per_mwh:
+        return ()
+    steps = cut_to(model.steps, offered_kw)
+    return steps if len(steps) > 1 else ()
 
 
 def must_be_offerable(kw: float, most_kw: float, product: Product) -> None:

@@ -11,7 +11,9 @@ from aggregator.acceptance import PENNY, Asking, PriceRule
 from aggregator.bidding import Offer, Problem, Proposal
 from aggregator.model.explanation import Beside, Change, Explanation, PricedPart
 from aggregator.model.market import Draft, Product, Requirement
+from aggregator.model.money import exact
 from aggregator.model.opportunity import Opportunity
+from aggregator.model.steps import PriceStep, steps_of
 from aggregator.model.time import Interval
 from aggregator.risk import Level
 from aggregator.workflow import MODEL
@@ -58,7 +60,7 @@ class Grounds:
 
 def drafted(
     opportunity: Opportunity,
-    need: Requirement,
+    asked: Asked,
     problem: Problem,
     proposal: Proposal,
     offer: Offer,
@@ -68,16 +70,19 @@ def drafted(
 
     Args:
         opportunity: As it stands.
-        need: Its need.
+        asked: Its need and product.
         problem: What the model was asked.
         proposal: What it answered.
         offer: The part of this opportunity.
         grounds: What else is told.
     """
-    slots = problem.slots
+    need, slots = asked.need, problem.slots
     base_kw = per_need_slot(need, slots, problem.base_kw.tolist(), _mean)
     held_kw = per_need_slot(need, slots, np.round(offer.held_kw, ROUNDED_TO).tolist(), _mean)
-    price = grounds.asking.gbp_per_mwh
+    offered_kw = per_need_slot(need, slots, offer.offered_kw.tolist(), min)
+    parts = _parts(offer, need, grounds.rule)
+    steps = _steps(offered_kw, parts, grounds.asking, asked.product)
+    price = steps[0].gbp_per_mwh
     why = Explanation(
         binding=offer.binding,
         bad_scenarios=tuple(str(scenario) for scenario in offer.bad_scenarios),
@@ -86,25 +91,25 @@ def drafted(
         factor=offer.factor,
         cars=proposal.cars,
         scenarios=len(problem.scenario_labels),
-        solver=f"{proposal.run.name} {proposal.run.status}, gap {proposal.run.gap:.2g}",
+        solver=_ended(proposal),
         margin_p10_gbp=offer.margin_p10_gbp,
         inputs_digest=proposal.inputs_digest,
         known_at=grounds.known_at,
         margin_p90_gbp=offer.margin_p90_gbp,
         held_back_gbp=offer.held_back_gbp,
         accepted=grounds.asking.accepted,
-        parts=_parts(offer, need, grounds.rule),
+        parts=parts,
         inputs=tuple(sorted(grounds.inputs.items())),
         beside=grounds.beside,
         change=_change(opportunity.draft, offer, price, grounds.inputs),
         hope_gbp=grounds.level.hope_gbp if grounds.level else 0.0,
-        miss=grounds.level.miss if grounds.level else 0.0,
+        miss=offer.missed,
         miss_gbp=grounds.level.miss_gbp if grounds.level else 0.0,
     )
     return Draft(
         bid_id=opportunity.opportunity_id,
         version=opportunity.last_draft_version + 1,
-        offered_kw=per_need_slot(need, slots, offer.offered_kw.tolist(), min),
+        offered_kw=offered_kw,
         utilisation_gbp_per_mwh=price,
         availability_gbp_per_mw_h=need.availability_ceiling or Decimal(0),
         base_kw=base_kw,
@@ -112,14 +117,29 @@ def drafted(
         expected_margin_gbp=offer.expected_margin_gbp,
         why=why,
         by=MODEL,
+        steps=steps if len(steps) > 1 else (),
     ).sealed()
+
+
+def _ended(proposal: Proposal) -> str:
+    """Say how the solve ended; a bid that depends on how fast the machine was says so."""
+    run = proposal.run
+    late = "; its time ran out, more might find a better bid" if proposal.cut_short else ""
+    return f"{run.name} {run.status}, gap {run.gap:.2g}{late}"
 
 
 def is_same(draft: Draft | None, new: Draft) -> bool:
     """Whether a draft offers and nominates what a new one would: then there is no reason for another."""
     if draft is None or draft.by != MODEL:
         return False
-    said = ("offered_kw", "utilisation_gbp_per_mwh", "availability_gbp_per_mw_h", "base_kw", "kept_kw")
+    said = (
+        "offered_kw",
+        "utilisation_gbp_per_mwh",
+        "availability_gbp_per_mw_h",
+        "base_kw",
+        "kept_kw",
+        "steps",
+    )
     return all(getattr(draft, name) == getattr(new, name) for name in said)
 
 
@@ -152,6 +172,16 @@ def _parts(offer: Offer, need: Requirement, rule: PriceRule) -> tuple[PricedPart
         price = max(asked, parts[-1].price_gbp_per_mwh if parts else 0.0)
         parts.append(PricedPart(tranche.up_to_kw, round(tranche.marginal_gbp_per_mwh, 2), price))
     return tuple(parts)
+
+
+def _steps(
+    offered_kw: tuple[float, ...], parts: Sequence[PricedPart], asking: Asking, product: Product
+) -> tuple[PriceStep, ...]:
+    """Return the steps to be sent: each at its part's price, and never below the price asked for all."""
+    if product.price_steps == 1:
+        return (PriceStep(offered_kw, asking.gbp_per_mwh),)
+    priced = [(part.up_to_kw, max(asking.gbp_per_mwh, exact(part.price_gbp_per_mwh))) for part in parts]
+    return steps_of(offered_kw, priced, product.price_steps)
 
 
 def _change(before: Draft | None, offer: Offer, price: Decimal, inputs: Mapping[str, str]) -> Change | None:

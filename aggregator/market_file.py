@@ -27,6 +27,8 @@ from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.market import BidShape, Direction, Product
 from aggregator.model.rules import BaselineMethod
 
+MOST_PRICE_STEPS = 4
+
 
 def _one_word(value: str) -> str:
     if value.split() != [value]:
@@ -52,6 +54,7 @@ class ProductSettings(Row):
     export_counts: YesNo = True
     standing_contract: YesNo = False
     scheduled: YesNo = False
+    price_steps: Whole = Field(default=1, ge=1, le=MOST_PRICE_STEPS)
     cleared_as: Name | None = None
     baseline: Annotated[BaselineSettings, BeforeValidator(as_table)] = BaselineSettings(
         method=BaselineMethod.NOMINATED

@@ -19,15 +19,16 @@ def opt_out_of(key: EventKey, now: datetime) -> OptOut:
 
 
 def bid_report(need: Requirement, draft: Draft, product: Product, now: datetime) -> Report:
-    """Return the report that carries a bid: kW and prices of one price step, per interval of the need."""
+    """Return the report that carries a bid: kW and prices of each price step, per interval of the need."""
     prefix = f"{need.zone}/{need.product_id}"
     rows = [
         row
-        for slot, kw in zip(need.slots, draft.offered_kw, strict=True)
+        for at, slot in enumerate(need.slots)
+        for number, step in enumerate(draft.priced, start=1)
         for row in (
-            ReportRow(f"{prefix}/kw/1", slot, product.direction.sign * kw),
-            ReportRow(f"{prefix}/util/1", slot, float(draft.utilisation_gbp_per_mwh)),
-            ReportRow(f"{prefix}/avail/1", slot, float(draft.availability_gbp_per_mw_h)),
+            ReportRow(f"{prefix}/kw/{number}", slot, product.direction.sign * step.offered_kw[at]),
+            ReportRow(f"{prefix}/util/{number}", slot, float(step.gbp_per_mwh)),
+            ReportRow(f"{prefix}/avail/{number}", slot, float(draft.availability_gbp_per_mw_h)),
         )
     ]
     return Report(draft.report_id, need.key.vtn_id, need.key.event_id, BID, now, tuple(rows))

@@ -6,11 +6,13 @@ the year 9999 must not stop the clock's work for good, nor an order for more tha
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
+from aggregator.acceptance import PENNY
 from aggregator.model.errors import RuleViolation
 from aggregator.model.market import (
     Award,
+    Draft,
     Instruction,
     Nomination,
     OrderMode,
@@ -21,6 +23,7 @@ from aggregator.model.market import (
 )
 from aggregator.model.money import exact
 from aggregator.model.opportunity import Opportunity
+from aggregator.model.steps import cut_to, mean_price
 from aggregator.model.time import Interval, half_hours, utc_text
 from aggregator.ports import Content
 
@@ -123,10 +126,20 @@ def _within_bid(award: Award, opportunity: Opportunity | None) -> None:
         )
     if max(award.awarded_kw) > max(bid.offered_kw) + ROUNDING_KW:
         raise RuleViolation(f"awarded {max(award.awarded_kw):g} kW, bid {max(bid.offered_kw):g} kW")
-    if award.utilisation_gbp_per_mwh < bid.utilisation_gbp_per_mwh:
-        raise RuleViolation(
-            f"cleared at GBP {award.utilisation_gbp_per_mwh}/MWh, bid at {bid.utilisation_gbp_per_mwh}"
-        )
+    least = _least_price(award, bid, need)
+    if award.utilisation_gbp_per_mwh < least:
+        raise RuleViolation(f"cleared at GBP {award.utilisation_gbp_per_mwh}/MWh, bid at {least}")
+
+
+def _least_price(award: Award, bid: Draft, need: Requirement) -> Decimal:
+    """Return what the awarded part of a bid was offered for: of several price steps the mean, to the penny.
+
+    Where the award's slots are not the need's it is not known which steps they are: the cheapest counts.
+    """
+    if not bid.steps or award.slots != need.slots:
+        return bid.utilisation_gbp_per_mwh
+    taken = cut_to(bid.steps, award.awarded_kw)
+    return mean_price(taken).quantize(PENNY, ROUND_DOWN)
 
 
 def must_be_awarded(

@@ -180,9 +180,8 @@ def _prepared(
     levels = [
         _level(problem, line, before) if by_record else None for line, before in zip(lines, past, strict=True)
     ]
-    problem = replace(
-        problem, lines=tuple(_within(line, level) for line, level in zip(lines, levels, strict=True))
-    )
+    kept = (level.within(line) if level else line for line, level in zip(lines, levels, strict=True))
+    problem = replace(problem, lines=tuple(kept))
     return Prepared(
         own.need, plan, problem, tuple(free), tuple(asking), tuple(levels), inputs, {**refused, **taken}
     )
@@ -192,12 +191,6 @@ def _level(problem: Problem, line: Line, past: Sequence[Delivered]) -> Level:
     """Return how far a line may go, as if it were alone: others on the same battery only leave it less."""
     caution = caution_after((one.ratio, one.hope_gbp) for one in past)
     return best_level(replace(problem, lines=(line,)), caution)
-
-
-def _within(line: Line, level: Level | None) -> Line:
-    if level is None:
-        return line
-    return replace(line, needed_kw=np.minimum(line.needed_kw, level.most_kw))
 
 
 def solver_choice(said: BiddingSettings) -> SolverChoice:

@@ -181,7 +181,7 @@ def _answer(one: Opportunity, ready: Prepared, proposal: Proposal, number: int, 
     offer = proposal.offers[number]
     if offer.is_zero:
         return _Answer(one, None, None, why_nothing(offer))
-    draft = drafted(one, ready.asked[number].need, ready.problem, proposal, offer, grounds)
+    draft = drafted(one, ready.asked[number], ready.problem, proposal, offer, grounds)
     return _Answer(one, draft, ready.plan)
 
 

@@ -13,23 +13,24 @@ conformal inference does for a quantile (Gibbs and Candes, NeurIPS 2021, arXiv 2
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
 
-from aggregator.bidding import Bids, Problem
-from aggregator.bidding.value import expected, margins_gbp, unmet_kw
-from aggregator.model.market import BidShape, Direction
+from aggregator.bidding import Bids, Line, Problem
+from aggregator.bidding.program import can_hold_kw
+from aggregator.bidding.value import ENOUGH, expected, margins_gbp, missed, unmet_kw
+from aggregator.model.market import BidShape
 
-ENOUGH = 0.95
-"""A bid is kept if this part of it is delivered."""
 AIMED_MISS = 0.07
 """Share of bids that may be missed: one in ten is allowed, the rest is left to chance."""
 FIRST_FEAR = 0.5
 """Without a record a miss costs half of what a bid earns."""
 STEP = 1.0
 MOST_LEVELS = 48
+HELD_PARTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Of the base discharge, what holding back is weighed at: the more, the fewer days miss the bid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,49 +70,53 @@ class Level:
 
     Attributes:
         most_kw: The most that should be bid, whole ticks; 0 where no level is worth its risk. [kW]
-        miss: Share of the scenarios that miss it.
+        held: Part of the base discharge in its slots that is held back for it at least. [-]
+        miss: Share of the scenarios that miss it then.
         hope_gbp: Best expected margin of any level, at least 0. [GBP]
         miss_gbp: What a miss was taken to cost beside its penalty. [GBP]
     """
 
     most_kw: float
+    held: float
     miss: float
     hope_gbp: float
     miss_gbp: float = 0.0
+
+    def within(self, line: Line) -> Line:
+        """Return the line kept to this level: no more kW, no less held back, not missed more often."""
+        needed_kw = np.minimum(line.needed_kw, self.most_kw)
+        return replace(line, needed_kw=needed_kw, least_held=self.held, most_missed=self.miss)
 
 
 def best_level(problem: Problem, caution: Caution) -> Level:
     """Return the level with the best expected margin less the price of its misses.
 
-    Base discharge is held back for a level, as much as it takes, or stays as planned: both are looked at.
+    For every level, base discharge is held back by quarters, from none of it to all: holding back costs what
+    it would have earned, called or not, and leaves the bid more energy on days with few cars.
     Where the need has more than 48 ticks, 48 levels are looked at, then every tick around the best of them.
     """
     line = problem.lines[0]
     needed_kw = line.needed_kw[line.bid_slots]
     most_kw = needed_kw.min(initial=np.inf) if line.bid_shape is BidShape.FLAT else needed_kw.max(initial=0.0)
     ticks = int(float(most_kw) / line.tick_kw + 1e-9) if needed_kw.size else 0
-    may_hold = line.hold_back and problem.direction is Direction.UP and bool(problem.base_kw.any())
+    parts = HELD_PARTS if can_hold_kw(problem).any() else (0.0,)
 
     def prospects(first: int, last: int) -> list[_Prospect]:
         counts = np.unique(np.linspace(first, last, min(last - first + 1, MOST_LEVELS)).astype(np.int64))
-        return [
-            _prospect(problem, count * line.tick_kw, held_back=held)
-            for count in counts.tolist()
-            for held in ((False, True) if may_hold else (False,))
-        ]
+        return [_prospect(problem, count * line.tick_kw, held) for count in counts.tolist() for held in parts]
 
     tried = prospects(1, ticks) if ticks else []
     hope_gbp = max((one.margin_gbp for one in tried), default=0.0)
     if hope_gbp <= 0.0:
-        return Level(0.0, 0.0, 0.0)
+        return Level(0.0, 0.0, 0.0, 0.0)
     if ticks > MOST_LEVELS:
         step, at = ticks // MOST_LEVELS + 1, round(_best(tried, caution, hope_gbp).level_kw / line.tick_kw)
         tried += prospects(max(1, at - step), min(ticks, at + step))
         hope_gbp = max(one.margin_gbp for one in tried)
     best, price_gbp = _best(tried, caution, hope_gbp), caution.miss_gbp(hope_gbp)
     if best.margin_gbp <= price_gbp * best.miss:
-        return Level(0.0, 0.0, hope_gbp, price_gbp)
-    return Level(best.level_kw, best.miss, hope_gbp, price_gbp)
+        return Level(0.0, 0.0, 0.0, hope_gbp, price_gbp)
+    return Level(best.level_kw, best.held, best.miss, hope_gbp, price_gbp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ class _Prospect:
     """What a level earns on average, and on what share of the scenarios it is missed."""
 
     level_kw: float
+    held: float
     margin_gbp: float
     miss: float
 
@@ -128,11 +134,10 @@ def _best(tried: Iterable[_Prospect], caution: Caution, hope_gbp: float) -> _Pro
     return max(tried, key=lambda one: one.margin_gbp - price_gbp * one.miss)
 
 
-def _prospect(problem: Problem, level_kw: float, *, held_back: bool) -> _Prospect:
+def _prospect(problem: Problem, level_kw: float, held: float) -> _Prospect:
     line = problem.lines[0]
     bid_kw = np.where(line.bid_slots, np.minimum(level_kw, line.needed_kw), 0.0)[None]
-    bids = Bids(bid_kw, np.minimum(bid_kw, problem.base_kw) if held_back else np.zeros_like(bid_kw))
+    bids = Bids(bid_kw, held * can_hold_kw(problem))
     unmet = unmet_kw(problem, bids)
-    missed = unmet[:, 0] > (1.0 - ENOUGH) * bid_kw.sum() + 1e-9
     margin_gbp = expected(problem, margins_gbp(problem, bids, unmet))
-    return _Prospect(level_kw, margin_gbp, float(problem.probability @ missed))
+    return _Prospect(level_kw, held, margin_gbp, float(missed(problem, bids, unmet)[0]))

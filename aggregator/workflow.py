@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
-from aggregator.desk import Desk, must_be_offerable, must_be_possible
+from aggregator.desk import Desk, amended_steps, must_be_offerable, must_be_possible
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.fleet import Fleet, Fleets
 from aggregator.model.market import Draft, Nomination, Plan, Product, Requirement
@@ -169,6 +169,7 @@ class Workflow:
             version=opportunity.last_draft_version + 1,
             offered_kw=offered,
             utilisation_gbp_per_mwh=draft.utilisation_gbp_per_mwh if price is None else price,
+            steps=amended_steps(draft, most, offered) if price is None else (),
             by=user,
         )
         return self.record(opportunity, Proposed(self.now(), new.sealed()), by=user)
@@ -297,7 +298,7 @@ class Workflow:
         draft, version = opportunity.draft or opportunity.submitted, opportunity.last_draft_version + 1
         if need is None or draft is None:
             return self.record(opportunity, fact, by=by)
-        nothing = replace(draft, version=version, offered_kw=tuple(0.0 for _ in need.needed_kw))
+        nothing = replace(draft, version=version, offered_kw=tuple(0.0 for _ in need.needed_kw), steps=())
         report = bid_report(need, nothing, self._product(opportunity), self.now())
         return self.record(opportunity, fact, by=by, reports=[report])
 

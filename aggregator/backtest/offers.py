@@ -235,9 +235,8 @@ def model_offer(
     problem = _problem(event, outlook, slots[window], rules)
     level = None
     if caution is not None:
-        level, line = best_level(problem, caution), problem.lines[0]
-        kept_kw = np.minimum(line.needed_kw, level.most_kw)
-        problem = replace(problem, lines=(replace(line, needed_kw=kept_kw),))
+        level = best_level(problem, caution)
+        problem = replace(problem, lines=(level.within(problem.lines[0]),))
     answer = propose(problem)
     if isinstance(answer, Infeasible):
         return replace(none, why=answer.reason)

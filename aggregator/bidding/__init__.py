@@ -16,7 +16,7 @@ from aggregator.bidding.explain import offers_of
 from aggregator.bidding.problem import Cvar, Line, Problem, Tier, why_not
 from aggregator.bidding.program import optimise
 from aggregator.bidding.rounding import asked_of_cars, offers
-from aggregator.bidding.value import Bids, holds, unmet_kw, worth_gbp
+from aggregator.bidding.value import Bids, holds, margin_gbp, unmet_kw
 from aggregator.model.errors import Unavailable
 from aggregator.solver import SolverRun
 
@@ -55,14 +55,15 @@ def propose(problem: Problem) -> Proposal | Infeasible:
     relaxed = optimise(alone)
     if not relaxed.run.solved:
         raise Unavailable(f"the solver {relaxed.run.name} found no bid: {relaxed.run.status}")
-    offered = offers(alone, relaxed)
+    offered, cut_short = offers(alone, relaxed)
     if not holds(alone, offered):
         return Infeasible("no scenario can split the bid: what the fleet can do is inconsistent")
-    best_gbp = worth_gbp(alone, relaxed.bids)
-    found_gbp = worth_gbp(alone, asked_of_cars(alone, offered))
+    best_gbp = margin_gbp(alone, relaxed.bids)
+    found_gbp = margin_gbp(alone, asked_of_cars(alone, offered))
     gap = max(0.0, best_gbp - found_gbp) / max(abs(best_gbp), 1e-9) if best_gbp > 0.0 else 0.0
     run = replace(relaxed.run, gap=min(1.0, max(gap, relaxed.run.gap)))
-    return _proposal(alone, offered, run, lost_to, relaxed.bids)
+    found = _proposal(alone, offered, run, lost_to, relaxed.bids)
+    return replace(found, cut_short=cut_short or not relaxed.finished)
 
 
 def _proposal(

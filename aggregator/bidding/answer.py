@@ -52,6 +52,7 @@ class Offer:
         tranches: Marginal cost of its parts.
         binding: What stops it from being larger, in words.
         bad_scenarios: Where it falls short, worst first.
+        missed: Share of the scenarios that miss more than a twentieth of it. [-]
         factor: As applied.
         lost_to: The line that bids in the same slots instead; None where there is none.
     """
@@ -67,6 +68,7 @@ class Offer:
     tranches: tuple[Tranche, ...]
     binding: tuple[str, ...]
     bad_scenarios: tuple[BadScenario, ...]
+    missed: float
     factor: float
     lost_to: str | None = None
 
@@ -92,6 +94,7 @@ class Proposal:
         cars: Cars behind the bids.
         run: How the solve ended; its gap is that to the best bids without ticks and minimum.
         inputs_digest: Of the problem.
+        cut_short: Whether the solver ran out of time: more of it might find better bids.
     """
 
     offers: tuple[Offer, ...]
@@ -100,6 +103,7 @@ class Proposal:
     cars: int
     run: SolverRun
     inputs_digest: str
+    cut_short: bool = False
 
     @property
     def offered_kw(self) -> FloatArray:

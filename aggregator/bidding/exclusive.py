@@ -6,7 +6,7 @@ import numpy as np
 
 from aggregator.bidding.problem import BoolArray, Problem
 from aggregator.bidding.program import Search, optimise
-from aggregator.bidding.rounding import MAX_INTEGERS, MILP_TIME_S, integers
+from aggregator.bidding.rounding import MAX_INTEGERS, integers
 from aggregator.model.market import BidShape
 
 _NOTHING_KW = 1e-6
@@ -39,9 +39,8 @@ def _claims(problem: Problem) -> BoolArray:
     if integers(problem) > MAX_INTEGERS:
         return nothing
     coarse = any(line.most_kw.max(initial=0.0) < _FINE_TICKS * line.tick_kw for line in problem.lines)
-    limit_s = min(problem.solver.time_limit_s, MILP_TIME_S)
-    found = optimise(problem, Search(exclusive=True, whole=coarse, time_limit_s=limit_s))
-    return found.bids.bid_kw > _NOTHING_KW if found.run.solved else nothing
+    found = optimise(problem, Search(exclusive=True, whole=coarse))
+    return found.bids.bid_kw > _NOTHING_KW if found.finished else nothing
 
 
 def _shared_out(problem: Problem, wanted: BoolArray, claims: BoolArray) -> BoolArray:

@@ -4,7 +4,7 @@ import numpy as np
 
 from aggregator.bidding.answer import BadScenario, Offer, Tranche
 from aggregator.bidding.problem import KW_PER_MW, FloatArray, Problem
-from aggregator.bidding.value import Bids, expected, margins_gbp, missing_kw, percentile
+from aggregator.bidding.value import Bids, expected, margin_gbp, margins_gbp, missed, missing_kw, percentile
 
 TRANCHES = 4
 
@@ -26,7 +26,7 @@ def offers_of(
         lost_to: Which line bids instead of each.
     """
     margins = margins_gbp(problem, offered, unmet)
-    hours = problem.slot_hours
+    hours, misses = problem.slot_hours, missed(problem, offered, unmet)
     return tuple(
         Offer(
             name=line.name,
@@ -40,6 +40,7 @@ def offers_of(
             tranches=_tranches(problem, offered, q),
             binding=_binding(problem, relaxed, q),
             bad_scenarios=_bad_scenarios(problem, hours * unmet[:, q]),
+            missed=float(misses[q]),
             factor=line.factor,
             lost_to=lost_to[q],
         )
@@ -58,7 +59,7 @@ def _tranches(problem: Problem, offered: Bids, q: int) -> tuple[Tranche, ...]:
         return ()
     levels = np.unique(np.ceil(np.linspace(0.0, top_kw, TRANCHES + 1) / line.tick_kw - _TIGHT) * line.tick_kw)
     cuts = [_cut_to(offered, q, float(level)) for level in levels]
-    margins = [expected(problem, margins_gbp(problem, cut)) for cut in cuts]
+    margins = [margin_gbp(problem, cut) for cut in cuts]
     called_mwh = [line.award_probability * _mwh(problem, cut, q) for cut in cuts]
     paid = line.utilisation_gbp_per_mwh + line.availability_gbp_per_mw_h
     marginal = paid - np.diff(margins) / np.maximum(np.diff(called_mwh), 1e-12)
@@ -96,9 +97,9 @@ def _binding(problem: Problem, relaxed: Bids, q: int) -> tuple[str, ...]:
     demand_kw = problem.standing_kw(held_kw) + more
     asked_kwh = np.tile(problem.slot_hours * demand_kw, (len(problem.probability), 1))
     members, _ = problem.reach.tightest(asked_kwh)
-    missed = missing_kw(problem, demand_kw) > missing_kw(problem, demand_kw - more) + _TIGHT
+    short = missing_kw(problem, demand_kw) > missing_kw(problem, demand_kw - more) + _TIGHT
     for w in np.argsort(-problem.probability, kind="stable").tolist():
-        if missed[w] and members[w].any():
+        if short[w] and members[w].any():
             words.append(f"{problem.words(members[w])} on {problem.scenario_labels[w]}")
     return tuple(words[:_MAX_WORDS])
 

@@ -55,6 +55,8 @@ class Line:
         penalty_gbp_per_mwh: For each MWh of the bid not delivered.
         factor: Delivered over committed on past like days, in (0, 1]: what is offered is this part of what
             the scenarios are asked for. 1 where there is no such past. [-]
+        least_held: Part of the base discharge in bid slots that any bid holds back at least. [-]
+        most_missed: Share of the scenarios that may miss more than a twentieth of the bid. [-]
     """
 
     name: str
@@ -69,6 +71,8 @@ class Line:
     award_probability: float
     penalty_gbp_per_mwh: float
     factor: float = 1.0
+    least_held: float = 0.0
+    most_missed: float = 1.0
 
     @property
     def least_kw(self) -> float:

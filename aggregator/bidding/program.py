@@ -22,10 +22,11 @@ import numpy as np
 import pyomo.environ as pyo
 
 from aggregator.bidding.cuts import Cut, Tangent, broken_cuts, first_cuts
-from aggregator.bidding.problem import FloatArray, Line, Problem
-from aggregator.bidding.value import Bids, called_probability, expected, margins_gbp
+from aggregator.bidding.problem import KW_PER_MW, FloatArray, Line, Problem
+from aggregator.bidding.value import Bids, called_probability, expected, margin_gbp, unmet_kw
+from aggregator.energy.capability import MOST_SLOTS
 from aggregator.model.market import BidShape, Direction
-from aggregator.solver import SolverChoice, SolverRun, solve
+from aggregator.solver import SolverRun, solve
 
 # A bid that earns nothing is not made, base discharge is not moved for nothing (P13's ties), and of equally
 # good slots the earlier is bid on: so every solver finds the same bids.
@@ -34,6 +35,8 @@ TIE_GBP_PER_MWH = 1e-3
 _MAX_ROUNDS = 40
 _MAX_TANGENTS = 3
 _CLOSE = 1e-6
+_SMALL = 2e-5
+"""In a long window the search ends when more rows would lower the value by no more than this part."""
 _MILP_GAP = 1e-3
 _GBP_NOISE = 1e-9
 _SAME_KW = 1e-6
@@ -53,6 +56,11 @@ class Optimum:
     run: SolverRun
     cuts: frozenset[Cut]
 
+    @property
+    def finished(self) -> bool:
+        """Whether it is what the same problem always gives: the solver ended by itself, not by the clock."""
+        return self.run.solved and self.run.gap <= _MILP_GAP + _GBP_NOISE
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
@@ -64,14 +72,12 @@ class Search:
         whole: Bids in whole ticks of what is offered, 0 or at least the minimum, by integer programming.
         exclusive: At most one line bids in a slot, by integer programming.
         cuts: Rows known from a search before.
-        time_limit_s: Another limit than the problem's own. [s]
     """
 
     fixed_kw: FloatArray | None = None
     whole: bool = False
     exclusive: bool = False
     cuts: frozenset[Cut] = field(default_factory=frozenset)
-    time_limit_s: float | None = None
 
 
 def can_hold_kw(problem: Problem) -> FloatArray:
@@ -85,17 +91,28 @@ def can_hold_kw(problem: Problem) -> FloatArray:
     )
 
 
+def must_hold_kw(problem: Problem) -> FloatArray:
+    """Return what is held back at least for each line that bids, shape (lines, slots). [kW]"""
+    return np.asarray(can_hold_kw(problem) * np.array([[line.least_held] for line in problem.lines]))
+
+
+def is_torn(problem: Problem) -> bool:
+    """Whether what standing promises miss depends on what is held back: the optimum may then be elsewhere."""
+    if not can_hold_kw(problem).any():
+        return False
+    return Tangent.of(problem, must_hold_kw(problem).sum(axis=0)).matters
+
+
 def optimise(problem: Problem, search: Search | None = None) -> Optimum:
     """Find the best bids; where it depends on where one starts, the best of a few starts."""
     asked = search or Search()
-    can_hold = can_hold_kw(problem)
-    nothing_held = np.zeros(len(problem.slots))
-    best = _solve_at(problem, asked, nothing_held)
-    if not best.run.solved or not can_hold.any() or not Tangent.of(problem, nothing_held).matters:
+    least_held = must_hold_kw(problem).sum(axis=0)
+    best = _solve_at(problem, asked, least_held)
+    if not best.finished or not is_torn(problem):
         return best
-    all_held = np.minimum(problem.base_kw, can_hold.sum(axis=0))
+    all_held = np.minimum(problem.base_kw, can_hold_kw(problem).sum(axis=0))
     other = _solve_at(problem, replace(asked, cuts=best.cuts), all_held)
-    ends = (_followed(problem, asked, best, nothing_held), _followed(problem, asked, other, all_held))
+    ends = (_followed(problem, asked, best, least_held), _followed(problem, asked, other, all_held))
     return max(ends, key=lambda one: _value(problem, one))
 
 
@@ -104,7 +121,7 @@ def _followed(problem: Problem, asked: Search, start: Optimum, at_kw: FloatArray
     best = start
     for _ in range(_MAX_TANGENTS):
         held_kw = best.bids.held_kw.sum(axis=0)
-        if not best.run.solved or np.abs(held_kw - at_kw).max() <= _SAME_KW:
+        if not best.finished or np.abs(held_kw - at_kw).max() <= _SAME_KW:
             return best
         at_kw = held_kw
         again = _solve_at(problem, replace(asked, cuts=best.cuts), at_kw)
@@ -117,7 +134,7 @@ def _followed(problem: Problem, asked: Search, start: Optimum, at_kw: FloatArray
 def _value(problem: Problem, found: Optimum) -> float:
     if not found.run.solved:
         return -np.inf
-    return expected(problem, margins_gbp(problem, found.bids))
+    return margin_gbp(problem, found.bids)
 
 
 def _solve_at(problem: Problem, asked: Search, held_kw: FloatArray) -> Optimum:
@@ -129,9 +146,14 @@ def _solve_at(problem: Problem, asked: Search, held_kw: FloatArray) -> Optimum:
     program.bound_savings(Bids(np.zeros(problem.shape), np.zeros(problem.shape)))
     best = program.solve()
     for _ in range(_MAX_ROUNDS):
-        if not best.run.solved:
+        if not best.finished:
             break
-        new = broken_cuts(problem, best.bids, program.unmet_kw()) - cuts
+        unmet = program.unmet_kw()
+        if len(problem.slots) > MOST_SLOTS and _taken_for_met_gbp(problem, best.bids, unmet) <= _SMALL * abs(
+            margin_gbp(problem, best.bids)
+        ):
+            break
+        new = broken_cuts(problem, best.bids, unmet) - cuts
         tighter = program.bound_savings(best.bids)
         if not new and not tighter:
             break
@@ -141,20 +163,25 @@ def _solve_at(problem: Problem, asked: Search, held_kw: FloatArray) -> Optimum:
     return replace(best, cuts=frozenset(cuts))
 
 
+def _taken_for_met_gbp(problem: Problem, bids: Bids, unmet: FloatArray) -> float:
+    """Return what is missed of bids beyond what the programme knows of, at its price: what a bid may gain."""
+    prices = np.array([line.award_probability * problem.unmet_gbp_per_mwh(line) for line in problem.lines])
+    beyond_kw = np.maximum(unmet_kw(problem, bids) - unmet, 0.0)
+    return problem.slot_hours / KW_PER_MW * expected(problem, beyond_kw * prices)
+
+
 class _Program:
     """The Pyomo model of one search."""
 
     def __init__(self, problem: Problem, asked: Search, tangent: Tangent) -> None:
         self._problem, self._tangent = problem, tangent
         self._asked = asked
-        limit = asked.time_limit_s or problem.solver.time_limit_s
-        self._choice: SolverChoice = replace(problem.solver, time_limit_s=limit)
         self._model = model = pyo.ConcreteModel()
         lines = [(q, line) for q, line in enumerate(problem.lines) if line.bid_slots.any()]
         self._levels = {q: self._add_levels(q, line) for q, line in lines}
-        hold = can_hold_kw(problem)
+        hold, least = can_hold_kw(problem), must_hold_kw(problem) * self._bidding()
         places = [(q, t) for q, t in np.argwhere(hold > 0.0).tolist()]
-        model.held = pyo.Var(places, bounds=lambda _, q, t: (0.0, float(hold[q, t])))
+        model.held = pyo.Var(places, bounds=lambda _, q, t: (float(least[q, t]), float(hold[q, t])))
         self._places = places
         shared = [t for t in range(len(problem.slots)) if sum(1 for _, slot in places if slot == t) > 1]
         model.once = pyo.Constraint(
@@ -173,6 +200,14 @@ class _Program:
         if problem.cvar is not None:
             self._add_cvar()
         model.earned = pyo.Objective(expr=self._objective(), sense=pyo.maximize)
+
+    def _bidding(self) -> FloatArray:
+        """Return 1 for each line that is taken to bid, 0 for one that may not, shape (lines, 1)."""
+        if self._asked.exclusive:
+            return np.zeros((len(self._problem.lines), 1))
+        if self._asked.fixed_kw is None:
+            return np.ones((len(self._problem.lines), 1))
+        return np.asarray(self._asked.fixed_kw.any(axis=1, keepdims=True), dtype=np.float64)
 
     # variables
 
@@ -297,7 +332,7 @@ class _Program:
     def solve(self) -> Optimum:
         """Solve with the rows there are."""
         whole = self._asked.whole or self._asked.exclusive
-        run = solve(self._model, self._choice, relative_gap=_MILP_GAP if whole else 0.0)
+        run = solve(self._model, self._problem.solver, relative_gap=_MILP_GAP if whole else 0.0)
         if not run.solved:
             return Optimum(Bids.nothing(self._problem), run, frozenset())
         bid_kw, held_kw = np.zeros(self._problem.shape), np.zeros(self._problem.shape)

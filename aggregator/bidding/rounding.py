@@ -2,7 +2,8 @@
 
 Rounding down is always safe, as of what can be split every part can. From there, ticks are added, moved and
 taken off while that earns more. Where this leaves more than a little on the table and there are few enough
-integers, integer programming has a try too, within a limit of time; the better of both is kept.
+integers, integer programming has a try too; the better of both is kept. What it has found when its time runs
+out is not used: it would depend on how busy the machine is.
 """
 
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from aggregator.bidding.problem import BoolArray, FloatArray, Problem
-from aggregator.bidding.program import Optimum, Search, can_hold_kw, optimise
-from aggregator.bidding.value import Bids, keeps_cvar, unmet_kw, worth_gbp
+from aggregator.bidding.program import Optimum, Search, can_hold_kw, is_torn, must_hold_kw, optimise
+from aggregator.bidding.value import Bids, keeps_limits, margin_gbp, unmet_kw, worth_gbp
 from aggregator.model.market import BidShape
 
 MAX_INTEGERS = 16
@@ -19,55 +20,60 @@ GOOD_ENOUGH, WORTH_TRYING = 2e-4, 2e-3
 """How far from the best without ticks a bid may stay before it is climbed from, and before integer
 programming is tried. [-]"""
 
-MILP_TIME_S = 5.0
 _MAX_MOVES = 200
 _QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _MAX_TRIALS, _MAX_LONG_TRIALS = 4000, 60
+_MOST_SEEDS, _FEW_PLACES = 3, 6
 _SHORT = 12
 """Half-hours up to which a window has a table; looking at a bid of a longer one is a search."""
 _ROUNDING = 1e-6
-_GBP_NOISE = 1e-9
+_GBP_NOISE, _GBP_DIGITS = 1e-9, 9
 _SAME = 1e-3
 """Bids rounded by less than this part keep their hold-back."""
 
 
-def offers(problem: Problem, relaxed: Optimum) -> Bids:
-    """Return what is offered: whole ticks after the factor, within CVaR, with the hold-back that it needs.
+def offers(problem: Problem, relaxed: Optimum) -> tuple[Bids, bool]:
+    """Return what is offered: whole ticks after the factor, within the limits, with its hold-back.
 
     Args:
         problem: No two lines want the same slot any more.
         relaxed: The programme's answer without ticks and minimum.
+
+    Returns:
+        The bids, and whether the search for them was cut short by the solver's time limit.
     """
-    best = _rounded(problem, relaxed)
+    best, cut_short = _rounded(problem, relaxed)
     held_kw = _held_for(problem, best, relaxed)
-    return _within_cvar(problem, Bids(best.bid_kw, held_kw))
+    return _within_limits(problem, Bids(best.bid_kw, held_kw)), cut_short
 
 
-def _rounded(problem: Problem, relaxed: Optimum) -> Bids:
-    """Return the best offers that are found, each with the hold-back it was found with."""
-    bound_gbp = worth_gbp(problem, relaxed.bids)
+def _rounded(problem: Problem, relaxed: Optimum) -> tuple[Bids, bool]:
+    """Return the best offers that are found, with the hold-back they were found with; and if cut short."""
+    bound_gbp = margin_gbp(problem, relaxed.bids)
     floor = Bids(floored(problem, relaxed.bids.bid_kw), relaxed.bids.held_kw)
-    best = _within_cvar(problem, floor)
-    if bound_gbp - _worth(problem, best) <= GOOD_ENOUGH * abs(bound_gbp):
-        return best
+    best = _within_limits(problem, floor)
+    proven = not is_torn(problem)
+    if proven and bound_gbp - _worth(problem, best) <= GOOD_ENOUGH * abs(bound_gbp):
+        return best, False
     best = _climbed(problem, best)
-    if bound_gbp - _worth(problem, best) <= WORTH_TRYING * abs(bound_gbp):
-        return best
+    if proven and bound_gbp - _worth(problem, best) <= WORTH_TRYING * abs(bound_gbp):
+        return best, False
     starts = [best]
     raised_kw = _raised(problem, relaxed.bids.bid_kw)
     if raised_kw is not None:
-        starts.append(_within_cvar(problem, Bids(raised_kw, relaxed.bids.held_kw)))
+        starts.append(_within_limits(problem, Bids(raised_kw, relaxed.bids.held_kw)))
     if relaxed.bids.held_kw.any():  # one energy, two uses: where one begins, one may end
-        starts += [_within_cvar(problem, Bids(floor.bid_kw, kw)) for kw in _extreme_holds(problem)]
+        starts += [_within_limits(problem, Bids(floor.bid_kw, kw)) for kw in _extreme_holds(problem)]
+    if not proven and len(problem.slots) <= _SHORT:
+        starts += _seeds(problem, floor)
     best = max((_climbed(problem, start) for start in starts), key=lambda one: _worth(problem, one))
     if integers(problem) > MAX_INTEGERS:
-        return best
-    limit_s = min(problem.solver.time_limit_s, MILP_TIME_S)
-    whole = optimise(problem, Search(whole=True, cuts=relaxed.cuts, time_limit_s=limit_s))
-    if not whole.run.solved:
-        return best
-    found = _within_cvar(problem, Bids(floored(problem, whole.bids.bid_kw), whole.bids.held_kw))
-    return found if _worth(problem, found) > _worth(problem, best) + _GBP_NOISE else best
+        return best, False
+    whole = optimise(problem, Search(whole=True, cuts=relaxed.cuts))
+    if not whole.finished:
+        return best, whole.run.status in {"feasible", "time_limit"}
+    found = _within_limits(problem, Bids(floored(problem, whole.bids.bid_kw), whole.bids.held_kw))
+    return max(best, found, key=lambda one: round(_worth(problem, one), _GBP_DIGITS)), False
 
 
 def _held_for(problem: Problem, offered: Bids, relaxed: Optimum) -> FloatArray:
@@ -155,21 +161,73 @@ def _moves(problem: Problem, offered_kw: FloatArray) -> Iterator[FloatArray]:
 
 def _hold_moves(problem: Problem, held_kw: FloatArray) -> Iterator[FloatArray]:
     """Yield every hold-back that differs in one half-hour: by quarters of what may be held there."""
-    most_kw = can_hold_kw(problem)
+    least_kw, most_kw = must_hold_kw(problem), can_hold_kw(problem)
     others_kw = held_kw.sum(axis=0) - held_kw
     for q, slot in np.argwhere(most_kw > 0.0).tolist():
         left_kw = min(float(most_kw[q, slot]), float(problem.base_kw[slot] - others_kw[q, slot]))
         for part in _QUARTERS:
             moved = held_kw.copy()
-            moved[q, slot] = part * left_kw
+            moved[q, slot] = max(part * left_kw, float(least_kw[q, slot]))
             yield moved
 
 
+def _seeds(problem: Problem, floor: Bids) -> list[Bids]:
+    """Return the best of many bids beside some of the base discharge held back, in all half-hours or in one.
+
+    Where what was promised before cannot be kept on every day, a bid far from the programme's may earn more,
+    and no single move leads there. Beside a given hold-back, what a level earns rises up to one best.
+    """
+    found = [
+        _at_peak(problem, Bids(floor.bid_kw, held_kw), q, where)
+        for held_kw in _some_holds(problem)
+        for q in range(len(problem.lines))
+        for where in _blocks(problem, q)
+    ]
+    return sorted(found, key=lambda one: -_worth(problem, one))[:_MOST_SEEDS]
+
+
+def _some_holds(problem: Problem) -> Iterator[FloatArray]:
+    """Yield hold-back by quarters: of all that may be held, and of one half-hour where these are few."""
+    least_kw, most_kw = must_hold_kw(problem), _extreme_holds(problem)[1]
+    places = np.argwhere(most_kw > least_kw).tolist()
+    for part in _QUARTERS:
+        yield np.maximum(least_kw, part * most_kw)
+        for q, slot in places if part > 0.0 and 1 < len(places) <= _FEW_PLACES else ():
+            held_kw = least_kw.copy()
+            held_kw[q, slot] = max(held_kw[q, slot], part * most_kw[q, slot])
+            yield held_kw
+
+
+def _blocks(problem: Problem, q: int) -> list[BoolArray]:
+    """Return the sets of a line's slots that are tried at one level: all of them, and each alone."""
+    alone = list(_handles(problem, q))
+    return [problem.lines[q].bid_slots, *alone] if len(alone) > 1 else alone
+
+
+def _at_peak(problem: Problem, start: Bids, q: int, where: BoolArray) -> Bids:
+    """Return the bids with a line at its best level in some slots and nothing in others, by halving."""
+    line = problem.lines[q]
+
+    def at(ticks: int) -> Bids:
+        bid_kw = start.bid_kw.copy()
+        kw = np.where(where, np.minimum(ticks * line.tick_kw, line.most_kw), 0.0)
+        bid_kw[q] = np.where(kw < line.least_kw - _ROUNDING, 0.0, kw)
+        return Bids(bid_kw, start.held_kw)
+
+    low = max(1, round(line.least_kw / line.tick_kw))
+    high = round(float(line.most_kw[where].max(initial=0.0)) / line.tick_kw)
+    while low < high:
+        middle = (low + high) // 2
+        less, more = _worth(problem, at(middle)), _worth(problem, at(middle + 1))
+        low, high = (middle + 1, high) if more > less else (low, middle)
+    return at(low)
+
+
 def _extreme_holds(problem: Problem) -> tuple[FloatArray, FloatArray]:
-    """Return no hold-back, and all of it, the first line's first, both of shape (lines, slots)."""
+    """Return the least hold-back, and all of it, the first line's first, both of shape (lines, slots)."""
     most_kw = can_hold_kw(problem)
     taken_kw = np.minimum(np.cumsum(most_kw, axis=0), problem.base_kw)
-    return np.zeros(problem.shape), np.diff(taken_kw, axis=0, prepend=0.0)
+    return must_hold_kw(problem), np.diff(taken_kw, axis=0, prepend=0.0)
 
 
 def _handles(problem: Problem, q: int) -> Iterator[BoolArray]:
@@ -183,13 +241,13 @@ def _handles(problem: Problem, q: int) -> Iterator[BoolArray]:
         yield np.arange(len(line.bid_slots)) == slot
 
 
-def _within_cvar(problem: Problem, offered: Bids) -> Bids:
+def _within_limits(problem: Problem, offered: Bids) -> Bids:
     """Take ticks off the line that breaks the limit most until all keep it; no hold-back for nothing."""
     offered_kw = offered.bid_kw
     while offered_kw.any():
         bids = asked_of_cars(problem, Bids(offered_kw, offered.held_kw))
         unmet = unmet_kw(problem, bids)
-        if keeps_cvar(problem, bids, unmet):
+        if keeps_limits(problem, bids, unmet):
             break
         part_missed = (problem.probability @ unmet) / np.maximum(bids.bid_kw.sum(axis=1), _ROUNDING)
         q = int(part_missed.argmax())

@@ -14,8 +14,10 @@ from aggregator.bidding.problem import KW_PER_MW, FloatArray, Problem
 from aggregator.plan_value import cvar
 
 NOISE_KW = 1e-9
+SAME = 1e-9
 FEASIBLE_KWH = 1e-6
-TENTH = 0.1
+ENOUGH = 0.95
+"""A bid is kept if this part of it is delivered."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,8 +143,17 @@ def percentile(problem: Problem, values: FloatArray, part: float) -> float:
     return float(values[order][int(reached.argmax())])
 
 
-def keeps_cvar(problem: Problem, bids: Bids, unmet: FloatArray) -> bool:
-    """Whether each line's unmet energy in its bad scenarios stays within the limit, if there is one."""
+def missed(problem: Problem, bids: Bids, unmet: FloatArray) -> FloatArray:
+    """Return the share of the scenarios that miss more than a twentieth of each bid, shape (lines,). [-]"""
+    allowed_kw = (1.0 - ENOUGH) * bids.bid_kw.sum(axis=1) + NOISE_KW
+    return np.asarray(problem.probability @ (unmet > allowed_kw))
+
+
+def keeps_limits(problem: Problem, bids: Bids, unmet: FloatArray) -> bool:
+    """Whether each line is missed no more often, and on its bad days by no more, than it may be."""
+    most = np.array([line.most_missed for line in problem.lines])
+    if (missed(problem, bids, unmet) > most + SAME).any():
+        return False
     if problem.cvar is None:
         return True
     worst_kw = cvar(unmet.T, problem.probability, problem.cvar.level)
@@ -150,9 +161,14 @@ def keeps_cvar(problem: Problem, bids: Bids, unmet: FloatArray) -> bool:
     return bool((worst_kw <= allowed_kw + 1e-6).all())
 
 
+def margin_gbp(problem: Problem, bids: Bids) -> float:
+    """Return the expected margin of all lines, whatever the limits. [GBP]"""
+    return expected(problem, margins_gbp(problem, bids))
+
+
 def worth_gbp(problem: Problem, bids: Bids) -> float:
-    """Return the expected margin of all lines; minus infinity where the CVaR limit is broken. [GBP]"""
+    """Return the expected margin of all lines; minus infinity where a limit is broken. [GBP]"""
     unmet = unmet_kw(problem, bids)
-    if not keeps_cvar(problem, bids, unmet):
+    if not keeps_limits(problem, bids, unmet):
         return -np.inf
     return expected(problem, margins_gbp(problem, bids, unmet))

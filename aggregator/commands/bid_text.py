@@ -68,10 +68,9 @@ def _offer(need: Requirement, draft: Draft) -> Iterator[str]:
             f"  {slot.start.astimezone(LONDON):%H:%M}-{slot.end.astimezone(LONDON):%H:%M}  "
             f"{kw:g} of {needed:g} kW; base discharge {base:.1f} kW{held}"
         )
-    yield (
-        f"  asks GBP {draft.utilisation_gbp_per_mwh}/MWh delivered, "
-        f"{draft.availability_gbp_per_mw_h}/MW/h held ready"
-    )
+    yield f"  asks {draft.asks} delivered, {draft.availability_gbp_per_mw_h}/MW/h held ready"
+    for step in draft.steps:
+        yield f"    {max(step.offered_kw):g} kW at GBP {step.gbp_per_mwh}/MWh"
 
 
 def _parts(why: Explanation) -> Iterator[str]:

@@ -19,6 +19,7 @@ from aggregator.desk import why_closed
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.market import Draft, Instruction
 from aggregator.model.opportunity import Declined, Opportunity, SubmissionFailed, Withdrawn
+from aggregator.model.steps import PriceStep
 from aggregator.model.time import LONDON, utc_text
 from aggregator.workflow import Workflow
 
@@ -191,7 +192,7 @@ def _offer(draft: Draft | None) -> str:
     if draft is None:
         return "no draft"
     levels = _kws(list(draft.offered_kw))
-    return f"draft {draft.version} ({levels} kW at GBP {draft.utilisation_gbp_per_mwh}/MWh)"
+    return f"draft {draft.version} ({levels} kW at {draft.asks})"
 
 
 def _digest(opportunity: Opportunity, seen: str) -> str:
@@ -229,6 +230,7 @@ def _summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
         "ceiling_gbp_per_mwh": need.utilisation_ceiling if need else None,
         "offered_kw": list(draft.offered_kw) if draft else None,
         "utilisation_gbp_per_mwh": draft.utilisation_gbp_per_mwh if draft else None,
+        "price_steps": [_step(step) for step in draft.priced] if draft else None,
         "expected_margin_gbp": round(draft.expected_margin_gbp, 2) if draft else None,
         "draft": draft.digest if draft else None,
         "checked_by": one.checked_by,
@@ -237,6 +239,10 @@ def _summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
         "dno_holds_kw": list(one.submitted.offered_kw) if one.submitted and not closed else None,
         "closed_because": closed,
     }
+
+
+def _step(step: PriceStep) -> dict[str, object]:
+    return {"offered_kw": list(step.offered_kw), "gbp_per_mwh": step.gbp_per_mwh}
 
 
 def _order(order: Instruction) -> dict[str, object]:

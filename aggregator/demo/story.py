@@ -139,7 +139,7 @@ def _(fact: Received) -> str:
 def _(fact: Proposed) -> str:
     draft = fact.draft
     return (
-        f"draft {draft.version}: {max(draft.offered_kw):g} kW at GBP {draft.utilisation_gbp_per_mwh}/MWh,"
+        f"draft {draft.version}: {max(draft.offered_kw):g} kW at {draft.asks},"
         f" margin GBP {draft.expected_margin_gbp:.2f}, {draft.why.cars} cars, {draft.why.scenarios} past days"
     )
 

@@ -4,14 +4,14 @@ A short window has one number for each set of its slots; a long one is asked thr
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from aggregator.energy.capability import MOST_SLOTS, capability_kwh, classes_kwh, turn_down_kwh
 from aggregator.energy.cars import BoolArray, FloatArray
-from aggregator.energy.tightest import most_beyond
+from aggregator.energy.tightest import RunSteps, most_beyond
 from aggregator.energy.window import FleetWindow
 
 
@@ -130,9 +130,15 @@ class ClassReach:
         steps_kwh: What one more slot adds to what the cars of a run of slots can do, by how many of the
             run's slots are in the set before it: shape (scenarios, runs, slots), runs in the order of
             ``np.triu_indices(slots + 1, 1)``. [kWh AC]
+        runs: The same, scenario by scenario, without runs of no car.
     """
 
     steps_kwh: FloatArray
+    runs: tuple[RunSteps, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look once for the runs that have cars: in a small fleet these are few."""
+        object.__setattr__(self, "runs", tuple(map(RunSteps.of, self.steps_kwh)))
 
     @classmethod
     def of(cls, tables: Iterable[FloatArray]) -> "ClassReach":
@@ -165,12 +171,12 @@ class ClassReach:
     def most_kwh(self, demand_kwh: FloatArray) -> FloatArray:
         """See `Reach.most_kwh`."""
         demand = np.broadcast_to(demand_kwh, (self.scenarios, self.slots))
-        excess_kwh = [most_beyond(*one)[2] for one in zip(self.steps_kwh, demand, strict=True)]
+        excess_kwh = [most_beyond(*one)[2] for one in zip(self.runs, demand, strict=True)]
         return np.asarray(np.where(np.isneginf(demand), 0.0, demand).sum(axis=1) - excess_kwh)
 
     def tightest(self, asked_kwh: FloatArray) -> tuple[BoolArray, FloatArray]:
         """See `Reach.tightest`."""
-        found = [most_beyond(*one) for one in zip(self.steps_kwh, asked_kwh, strict=True)]
+        found = [most_beyond(*one) for one in zip(self.runs, asked_kwh, strict=True)]
         return np.array([members for members, *_ in found]), np.array([excess for _, excess, _ in found])
 
 

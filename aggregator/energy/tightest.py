@@ -11,7 +11,6 @@ Sources: Fujishige, Submodular Functions and Optimization, 2005, 7.1; Wolfe, Mat
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -26,55 +25,57 @@ MOST_ORDERS = 3_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Pairs:
-    """All pairs of a slot and a run of slots around it, slot by slot; runs as ``np.triu_indices`` has them.
+class RunSteps:
+    """What one more slot adds to each run of slots that has cars, as pairs of a slot and a run around it.
 
     Attributes:
+        slots: Number of slots.
+        steps_kwh: By run, and by how many of its slots are there already; flat. [kWh AC]
+        slot: Of each pair.
         start: Where a table of (slots, slots + 1), flat, has the slot and the run's start, of each pair.
         stop: The same for the run's stop.
-        run: Where a table of (runs, slots), flat, has the run, of each pair.
-        first: First pair of each slot.
+        run: Where ``steps_kwh`` has the run, of each pair.
     """
 
+    slots: int
+    steps_kwh: FloatArray
+    slot: IntArray
     start: IntArray
     stop: IntArray
     run: IntArray
-    first: IntArray
+
+    @classmethod
+    def of(cls, steps_kwh: FloatArray) -> "RunSteps":
+        """Return the steps of a table (runs, slots), its runs in the order of ``np.triu_indices``."""
+        slots = steps_kwh.shape[1]
+        used = np.flatnonzero(steps_kwh.any(axis=1))
+        start, stop = (bound[used] for bound in np.triu_indices(slots + 1, 1))
+        every = np.arange(slots)[:, None]
+        slot, run = np.nonzero((start <= every) & (every < stop))
+        row = slot * (slots + 1)
+        return cls(slots, steps_kwh[used].ravel(), slot, row + start[run], row + stop[run], run * slots)
+
+    def corner_kwh(self, before: BoolArray) -> FloatArray:
+        """Return what each slot adds to those that were served before it, shape (slots,). [kWh AC]
+
+        Args:
+            before: Which slots (columns) were served before each slot (rows), shape (slots, slots).
+        """
+        served = np.zeros((self.slots, self.slots + 1), dtype=np.int64)
+        np.cumsum(before, axis=1, out=served[:, 1:])
+        flat = served.ravel()
+        taken_kwh = self.steps_kwh[self.run + flat[self.stop] - flat[self.start]]
+        return np.bincount(self.slot, weights=taken_kwh, minlength=self.slots).astype(np.float64)
 
 
-@lru_cache(maxsize=8)
-def _pairs_of(slots: int) -> _Pairs:
-    start, stop = np.triu_indices(slots + 1, 1)
-    every = np.arange(slots)[:, None]
-    slot, run = np.nonzero((start <= every) & (every < stop))
-    row = slot * (slots + 1)
-    return _Pairs(row + start[run], row + stop[run], run * slots, np.searchsorted(slot, np.arange(slots)))
-
-
-def corner_kwh(steps_kwh: FloatArray, before: BoolArray) -> FloatArray:
-    """Return what each slot adds to those that were served before it, shape (slots,). [kWh AC]
-
-    Args:
-        steps_kwh: What one more slot adds to each run, by how many it has, shape (runs, slots). [kWh AC]
-        before: Which slots (columns) were served before each slot (rows), shape (slots, slots).
-    """
-    slots = len(before)
-    pairs = _pairs_of(slots)
-    served = np.zeros((slots, slots + 1), dtype=np.int64)
-    np.cumsum(before, axis=1, out=served[:, 1:])
-    flat = served.ravel()
-    taken_kwh = steps_kwh.ravel()[pairs.run + flat[pairs.stop] - flat[pairs.start]]
-    return np.asarray(np.add.reduceat(taken_kwh, pairs.first))
-
-
-def most_beyond(steps_kwh: FloatArray, asked_kwh: FloatArray) -> tuple[BoolArray, float, float]:
+def most_beyond(steps: RunSteps, asked_kwh: FloatArray) -> tuple[BoolArray, float, float]:
     """Return the set that is asked furthest beyond h, by how much, and by how much at most any set is.
 
     A slot that asks for no more than it adds to all others is in no such set: it need not be looked at,
     and then neither need others.
 
     Args:
-        steps_kwh: What one more slot adds to each run, by how many it has, shape (runs, slots). [kWh AC]
+        steps: What one more slot adds to each run.
         asked_kwh: Shape (slots,); -inf for slots that are not to be in the set. [kWh AC]
 
     Returns:
@@ -84,7 +85,7 @@ def most_beyond(steps_kwh: FloatArray, asked_kwh: FloatArray) -> tuple[BoolArray
     left = np.isfinite(asked_kwh)
     others = ~np.eye(len(left), dtype=bool)
     while left.any():
-        last_kwh = corner_kwh(steps_kwh, left & others)
+        last_kwh = steps.corner_kwh(left & others)
         keep = left & (asked_kwh > last_kwh)
         if (keep == left).all():
             break
@@ -96,7 +97,7 @@ def most_beyond(steps_kwh: FloatArray, asked_kwh: FloatArray) -> tuple[BoolArray
 
     def corner(turns: IntArray) -> FloatArray:
         rank[left] = turns
-        return corner_kwh(steps_kwh, rank < rank[:, None])[left]
+        return steps.corner_kwh(rank < rank[:, None])[left]
 
     members[left], least, bound = least_set(corner, asked_kwh[left])
     return members, -least, -bound

@@ -5,13 +5,14 @@ requirement, bid, award or instruction is a magnitude in that direction, at leas
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from aggregator.model.explanation import Explanation
 from aggregator.model.rules import IN_FULL, NOMINATION, BaselineRule, Performance
+from aggregator.model.steps import PriceStep
 from aggregator.model.time import LONDON, Interval
 
 WH_PER_KWH = 1000
@@ -58,6 +59,7 @@ class Product:
         scheduled: Whether an award is itself the order, delivered by the clock.
         baseline: What delivery is measured against.
         performance: By what factors payments are cut.
+        price_steps: Most price steps that a bid is sent in.
     """
 
     product_id: str
@@ -77,6 +79,7 @@ class Product:
     scheduled: bool = False
     baseline: BaselineRule = NOMINATION
     performance: Performance = IN_FULL
+    price_steps: int = 1
 
     def gate_closes_at(self, window: Interval) -> datetime:
         """Return when bids for ``window`` must be in."""
@@ -295,14 +298,15 @@ class Draft:
         bid_id: Opaque id, the idempotency key with ``version``.
         version: Counts up with each draft of the same bid.
         offered_kw: Per slot of the requirement, at least 0. [kW]
-        utilisation_gbp_per_mwh: Asked per MWh delivered.
+        utilisation_gbp_per_mwh: Asked per MWh delivered; where there are steps, of the cheapest.
         availability_gbp_per_mw_h: Asked per MW held for an hour.
         base_kw: b0 per slot of the requirement. [kW]
         kept_kw: b per slot: base discharge that stays beside the bid. [kW]
         expected_margin_gbp: What the model expects it to earn.
         why: The explanation shown beside it.
         by: Who made it: ``model`` or a user.
-        digest: SHA-256 over all the above.
+        digest: SHA-256 over all fields.
+        steps: Where the bid is sent in several price steps, all of them: together ``offered_kw``.
     """
 
     bid_id: str
@@ -316,6 +320,21 @@ class Draft:
     why: Explanation
     by: str
     digest: str = ""
+    # left out of the words where it says nothing: drafts from before there were steps keep their digest
+    steps: tuple[PriceStep, ...] = field(default=(), repr=False)
+
+    @property
+    def priced(self) -> tuple[PriceStep, ...]:
+        """The bid as steps, the cheapest first; one where it has one price."""
+        return self.steps or (PriceStep(self.offered_kw, self.utilisation_gbp_per_mwh),)
+
+    @property
+    def asks(self) -> str:
+        """What is asked per MWh, in words."""
+        if not self.steps:
+            return f"GBP {self.utilisation_gbp_per_mwh}/MWh"
+        first, last = self.steps[0].gbp_per_mwh, self.steps[-1].gbp_per_mwh
+        return f"GBP {first} to {last}/MWh in {len(self.steps)} steps"
 
     @property
     def is_zero(self) -> bool:
@@ -329,7 +348,7 @@ class Draft:
 
     def sealed(self) -> "Draft":
         """Return the draft with its digest, a SHA-256 over every other field."""
-        content = repr(replace(self, digest=""))
+        content = repr(replace(self, digest="")) + (repr(self.steps) if self.steps else "")
         return replace(self, digest=hashlib.sha256(content.encode()).hexdigest())
 
 

@@ -1,5 +1,6 @@
 """What a VEN has told the operator: bids, nominations, telemetry, its settlement, answers, opt-outs."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,23 @@ from .span import HALF_HOUR, Span, half_hours
 
 MINUTE = timedelta(minutes=1)
 _NO_END = datetime.max.replace(tzinfo=UTC)
+_PART = re.compile(r"(kw|util|avail)/([1-9]\d{0,2})")
 LOAD_SIGN = -1  # every kW and kWh on the wire counts load; export is counted here
+
+
+@dataclass(frozen=True, slots=True)
+class PriceStep:
+    """A part of a bid that has its own prices, on top of the steps before it.
+
+    Attributes:
+        kw: Volume of this step alone, per slot, in the product's direction.
+        utilisation_gbp_per_mwh: Asked for what is delivered, per slot.
+        availability_gbp_per_mw_h: Asked for standing by, per slot.
+    """
+
+    kw: tuple[float, ...]
+    utilisation_gbp_per_mwh: tuple[float, ...]
+    availability_gbp_per_mw_h: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +35,20 @@ class Bid:
     """One version of a bid as it was received.
 
     Attributes:
-        kw: Volume per slot in the product's direction, at least 0.
-        utilisation_gbp_per_mwh: Asked for what is delivered, per slot.
-        availability_gbp_per_mw_h: Asked for standing by, per slot.
+        steps: In the order of their numbers, at least one.
         faults: Why it cannot be taken; empty if it can.
     """
 
     report_id: str
     version: int
-    kw: tuple[float, ...]
-    utilisation_gbp_per_mwh: tuple[float, ...]
-    availability_gbp_per_mw_h: tuple[float, ...]
+    steps: tuple[PriceStep, ...]
     received_at: datetime
     faults: tuple[str, ...] = ()
+
+    @property
+    def kw(self) -> tuple[float, ...]:
+        """Volume of all steps per slot."""
+        return tuple(map(sum, zip(*(step.kw for step in self.steps), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +219,7 @@ class Book:
         same = next((known for known in bids if known.report_id == bid.report_id), None)
         if same is None:
             bids.append(bid)
-        elif (same.kw, same.utilisation_gbp_per_mwh, same.availability_gbp_per_mw_h) != (
-            bid.kw,
-            bid.utilisation_gbp_per_mwh,
-            bid.availability_gbp_per_mw_h,
-        ):
+        elif same.steps != bid.steps:
             why = f"{bid.report_id}: sent again with other content; the first one counts"
             self.refused.setdefault(requirement.id, []).append(why)
 
@@ -226,31 +240,31 @@ def _bid(requirement: Requirement, report: Report, now: datetime) -> Bid:
     _, version = split_version(report.report_id)
     prefix = f"{requirement.zone}/{requirement.product}/"
     slots = {slot.start: n for n, slot in enumerate(requirement.slots)}
-    values: dict[str, list[float | None]] = {
-        name: [None] * len(slots) for name in ("kw/1", "util/1", "avail/1")
-    }
+    values: dict[tuple[int, str], list[float | None]] = {}
     faults = []
     for reading in report.readings:
-        name = reading.r_id.removeprefix(prefix)
-        if not reading.r_id.startswith(prefix) or name not in values:
-            faults.append(f"{reading.r_id} is no part of a bid of one price step for {prefix.rstrip('/')}")
+        part = _PART.fullmatch(reading.r_id.removeprefix(prefix))
+        if not reading.r_id.startswith(prefix) or part is None:
+            faults.append(f"{reading.r_id} is no part of a bid for {prefix.rstrip('/')}")
         elif reading.start not in slots or reading.duration not in {None, requirement.slot}:
             faults.append(f"{reading.start.isoformat()} is no slot of {requirement.id}")
         else:
-            values[name][slots[reading.start]] = reading.value
+            row = values.setdefault((int(part[2]), part[1]), [None] * len(slots))
+            row[slots[reading.start]] = reading.value
     sign = -1 if requirement.direction == "up" else 1
-    kw = tuple(sign * value + 0.0 if value else 0.0 for value in values["kw/1"])
-    priced = zip(kw, values["util/1"], strict=True)
-    if any(volume and price is None for volume, price in priced):
-        faults.append("a slot with a volume has no utilisation price")
-    if min(kw) < 0:
-        faults.append(f"a volume is against the direction of the product ({requirement.direction})")
-    return Bid(
-        report_id=report.report_id,
-        version=version,
-        kw=kw,
-        utilisation_gbp_per_mwh=tuple(value or 0.0 for value in values["util/1"]),
-        availability_gbp_per_mw_h=tuple(value or 0.0 for value in values["avail/1"]),
-        received_at=now,
-        faults=tuple(dict.fromkeys(faults)),
-    )
+    steps = []
+    for number in sorted({number for number, _ in values}) or [1]:
+        volume, util, avail = (
+            values.get((number, name), [None] * len(slots)) for name in ("kw", "util", "avail")
+        )
+        step = PriceStep(
+            kw=tuple(sign * value + 0.0 if value else 0.0 for value in volume),
+            utilisation_gbp_per_mwh=tuple(value or 0.0 for value in util),
+            availability_gbp_per_mw_h=tuple(value or 0.0 for value in avail),
+        )
+        steps.append(step)
+        if any(kw and price is None for kw, price in zip(step.kw, util, strict=True)):
+            faults.append("a slot with a volume has no utilisation price")
+        if min(step.kw) < 0:
+            faults.append(f"a volume is against the direction of the product ({requirement.direction})")
+    return Bid(report.report_id, version, tuple(steps), now, tuple(dict.fromkeys(faults)))

@@ -16,6 +16,7 @@ from .settle import Order, Terms
 from .span import Span
 
 _TICK_NOISE = 1e-9
+_PENNIES = 2
 _WATTS = 3  # decimals of a kW: what is ordered is whole watts
 
 
@@ -27,11 +28,15 @@ class Clearing:
         bid: The highest version received by gate closure, taken or not.
         refused: Why bids were not taken.
         awarded_kw: Accepted volume per slot, all 0 without an award. [kW]
+        price_gbp_per_mwh: What is paid for it, per slot.
+        availability_gbp_per_mw_h: What is paid for standing by, per slot.
     """
 
     bid: Bid | None
     refused: tuple[str, ...]
     awarded_kw: tuple[float, ...]
+    price_gbp_per_mwh: tuple[float, ...]
+    availability_gbp_per_mw_h: tuple[float, ...]
 
     @property
     def awarded(self) -> bool:
@@ -43,7 +48,7 @@ def cleared(requirement: Requirement, book: Book) -> Clearing:
     """Clear one requirement, pay-as-bid.
 
     The highest version received by gate closure counts. It is refused above a ceiling, clamped to the need,
-    and accepted to ``accept_fraction`` of it, rounded down to the tick.
+    and accepted to ``accept_fraction`` of it, rounded down to the tick, the cheapest price steps first.
     """
     bids = book.bids.get(requirement.id, [])
     refused = list(book.refused.get(requirement.id, []))
@@ -56,13 +61,45 @@ def cleared(requirement: Requirement, book: Book) -> Clearing:
     bid = max(in_time, key=lambda bid: bid.version, default=None)
     nothing = (0.0,) * len(requirement.slots)
     if bid is None:
-        return Clearing(None, tuple(refused), nothing)
+        return Clearing(None, tuple(refused), nothing, nothing, nothing)
     faults = [*bid.faults, *_over_ceiling(requirement, bid)]
     refused += [f"{bid.report_id}: {fault}" for fault in faults]
     if faults:
-        return Clearing(bid, tuple(refused), nothing)
+        return Clearing(bid, tuple(refused), nothing, nothing, nothing)
     volumes = zip(bid.kw, requirement.needed_kw, strict=True)
-    return Clearing(bid, tuple(refused), tuple(_accepted_kw(requirement, kw, need) for kw, need in volumes))
+    awarded_kw = tuple(_accepted_kw(requirement, kw, need) for kw, need in volumes)
+    return Clearing(bid, tuple(refused), awarded_kw, *_paid(bid, awarded_kw))
+
+
+def _paid(bid: Bid, awarded_kw: tuple[float, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What an award pays per slot: as bid; with several price steps their mean over what is taken.
+
+    An award has one price a slot, and not every VEN can read one that changes: the mean is over all slots,
+    to the penny.
+    """
+    if len(bid.steps) == 1:
+        return bid.steps[0].utilisation_gbp_per_mwh, bid.steps[0].availability_gbp_per_mw_h
+    taken = [
+        (kw, price, standby)
+        for slot, room_kw in enumerate(awarded_kw)
+        for kw, price, standby in _in_price_order(bid, slot, room_kw)
+    ]
+    total_kw = sum(kw for kw, _, _ in taken) or 1.0
+    price = round(sum(kw * price for kw, price, _ in taken) / total_kw, _PENNIES)
+    standby = round(sum(kw * standby for kw, _, standby in taken) / total_kw, _PENNIES)
+    return (price,) * len(awarded_kw), (standby,) * len(awarded_kw)
+
+
+def _in_price_order(bid: Bid, slot: int, room_kw: float) -> Iterator[tuple[float, float, float]]:
+    """What is taken of each step in a slot, the cheapest first: kW, price, price for standing by."""
+    offered = [
+        (step.utilisation_gbp_per_mwh[slot], step.availability_gbp_per_mw_h[slot], step.kw[slot])
+        for step in bid.steps
+    ]
+    for price, standby, kw in sorted(offered):
+        taken_kw = min(kw, room_kw)
+        room_kw -= taken_kw
+        yield taken_kw, price, standby
 
 
 def orders(ordered: Ordered, book: Book, now: datetime) -> tuple[Order, ...]:
@@ -95,8 +132,7 @@ def terms(ordered: Ordered, scenario: Scenario, book: Book) -> Terms:
     if isinstance(ordered, Requirement):
         clearing = cleared(ordered, book)
         awarded_kw = clearing.awarded_kw
-        if clearing.bid is not None:
-            price, standby = clearing.bid.utilisation_gbp_per_mwh, clearing.bid.availability_gbp_per_mw_h
+        price, standby = clearing.price_gbp_per_mwh, clearing.availability_gbp_per_mw_h
     elif isinstance(ordered, Call):
         price = (ordered.price_gbp_per_mwh,) * len(ordered.slots)
     return Terms(
@@ -140,14 +176,15 @@ def wanted(scenario: Scenario, book: Book, now: datetime) -> tuple[Requirement, 
 
 
 def _over_ceiling(requirement: Requirement, bid: Bid) -> Iterator[str]:
-    for slot, kw, price, standby in zip(
-        requirement.slots, bid.kw, bid.utilisation_gbp_per_mwh, bid.availability_gbp_per_mw_h, strict=True
-    ):
-        if kw and price > requirement.ceiling_gbp_per_mwh:
-            yield f"{price} GBP/MWh at {slot.start.isoformat()} is above {requirement.ceiling_gbp_per_mwh}"
-        if kw and standby > requirement.availability_ceiling_gbp_per_mw_h:
-            ceiling = requirement.availability_ceiling_gbp_per_mw_h
-            yield f"{standby} GBP/MW/h at {slot.start.isoformat()} is above {ceiling}"
+    ceiling = requirement.ceiling_gbp_per_mwh
+    standby_ceiling = requirement.availability_ceiling_gbp_per_mw_h
+    for step in bid.steps:
+        prices = zip(step.utilisation_gbp_per_mwh, step.availability_gbp_per_mw_h, strict=True)
+        for slot, kw, (price, standby) in zip(requirement.slots, step.kw, prices, strict=True):
+            if kw and price > ceiling:
+                yield f"{price} GBP/MWh at {slot.start.isoformat()} is above {ceiling}"
+            if kw and standby > standby_ceiling:
+                yield f"{standby} GBP/MW/h at {slot.start.isoformat()} is above {standby_ceiling}"
 
 
 def _accepted_kw(requirement: Requirement, bid_kw: float, need_kw: float) -> float:

@@ -95,10 +95,9 @@ def _need(requirement: Requirement) -> tuple[Signal, ...]:
 
 
 def _award(requirement: Requirement, clearing: Clearing) -> tuple[Signal, ...]:
-    prices = clearing.bid.utilisation_gbp_per_mwh if clearing.bid else ()
     return (
         Signal("BID_LOAD", "setpoint", "cleared", _wire(requirement, clearing.awarded_kw), "kw"),
-        Signal("BID_PRICE", "price", "cleared-price", prices, "gbp_per_mwh"),
+        Signal("BID_PRICE", "price", "cleared-price", clearing.price_gbp_per_mwh, "gbp_per_mwh"),
     )
 
 

@@ -58,13 +58,19 @@ def _requirement(requirement: Requirement, scenario: Scenario, book: Book, now: 
             "id": bid.report_id,
             "version": bid.version,
             "kw": list(bid.kw),
-            "util": list(bid.utilisation_gbp_per_mwh),
-            "avail": list(bid.availability_gbp_per_mw_h),
+            "steps": [
+                {
+                    "kw": list(step.kw),
+                    "util": list(step.utilisation_gbp_per_mwh),
+                    "avail": list(step.availability_gbp_per_mw_h),
+                }
+                for step in bid.steps
+            ],
             "received_at": _time(bid.received_at),
         },
         "refused": list(clearing.refused),
         "awarded_kw": list(clearing.awarded_kw) if closed else nothing,
-        "price": list(bid.utilisation_gbp_per_mwh) if bid and closed and clearing.awarded else nothing,
+        "price": list(clearing.price_gbp_per_mwh) if closed and clearing.awarded else nothing,
     }
 
 

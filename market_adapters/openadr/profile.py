@@ -1,7 +1,7 @@
 """How a platform uses OpenADR: all of it is configuration, as no UK DNO publishes its own profile."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from aggregator.model.market import Direction
@@ -18,6 +18,7 @@ class Profile:
         context: What every market context of ours begins with, e.g. ``http://dso.example/flex``.
         zones: The groupIDs that are ours.
         products: What may follow ``requirement/``, ``award/``, ``dispatch/``, and which way it moves power.
+        price_steps: Most price steps of a bid, by product; 1 where nothing is said.
         load_sign: +1 where every kW and kWh on the wire counts load (export is negative), -1 where export.
         need_signal: kW of a requirement.
         ceiling_signal: Most paid per MWh.
@@ -33,6 +34,7 @@ class Profile:
     context: str
     zones: tuple[str, ...]
     products: Mapping[str, Direction]
+    price_steps: Mapping[str, int] = field(default_factory=dict)
     load_sign: int = 1
     need_signal: str = "LOAD_DISPATCH"
     ceiling_signal: str = "ELECTRICITY_PRICE"

@@ -63,7 +63,7 @@ QUALITY_WORDS = {
 
 def metadata(
     zones: Sequence[str],
-    products: Sequence[str],
+    products: Mapping[str, int],
     granularity: timedelta,
     created_at: datetime,
     request_id: str | None = None,
@@ -72,7 +72,7 @@ def metadata(
 
     Args:
         zones: The zones we report on.
-        products: The products we bid in.
+        products: The products we bid in, and in how many price steps at most.
         granularity: Length of a telemetry interval.
         created_at: Domain instant.
         request_id: The reportRequestID by which the platform asked for it, if it did.
@@ -93,7 +93,7 @@ def metadata(
     ]
 
 
-def offered(zones: Sequence[str], products: Sequence[str]) -> Mapping[str, frozenset[str]]:
+def offered(zones: Sequence[str], products: Mapping[str, int]) -> Mapping[str, frozenset[str]]:
     """Return the r_ids of each report that our METADATA names, by specifier."""
     return {
         specifier.value: frozenset(
@@ -104,7 +104,7 @@ def offered(zones: Sequence[str], products: Sequence[str]) -> Mapping[str, froze
 
 
 def _descriptions(
-    specifier: Specifier, zone: str, products: Sequence[str], granularity: timedelta
+    specifier: Specifier, zone: str, products: Mapping[str, int], granularity: timedelta
 ) -> Iterator[dict[str, Any]]:
     match specifier:
         case Specifier.TELEMETRY:
@@ -115,11 +115,16 @@ def _descriptions(
         case Specifier.HISTORY:
             yield _description(f"{zone}/export_kwh", "usage", "Net", _KWH, granularity)
         case Specifier.BID:
-            for product in products:
-                bid = f"{zone}/{product}"
-                yield _description(f"{bid}/kw/1", "setPoint", "Projected", _KW, HALF_HOUR)
-                yield _description(f"{bid}/util/1", "price", "x-notApplicable", _GBP_PER_MWH, HALF_HOUR)
-                yield _description(f"{bid}/avail/1", "price", "x-notApplicable", _GBP_PER_MW_H, HALF_HOUR)
+            for bid, step in (
+                (f"{zone}/{product}", step)
+                for product, steps in products.items()
+                for step in range(1, steps + 1)
+            ):
+                yield _description(f"{bid}/kw/{step}", "setPoint", "Projected", _KW, HALF_HOUR)
+                yield _description(f"{bid}/util/{step}", "price", "x-notApplicable", _GBP_PER_MWH, HALF_HOUR)
+                yield _description(
+                    f"{bid}/avail/{step}", "price", "x-notApplicable", _GBP_PER_MW_H, HALF_HOUR
+                )
         case Specifier.NOMINATION:
             yield _description(f"{zone}/nominated_kwh", "baseline", "Projected", _KWH, HALF_HOUR)
         case Specifier.SETTLEMENT:

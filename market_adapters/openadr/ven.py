@@ -82,7 +82,8 @@ class Ven:
         self._book = Book(settings.vtn_id, memory)
         self._asked = ReportBook(settings.vtn_id, memory)
         self._zones = settings.zones or profile.zones
-        self._products = settings.products or tuple(profile.products)
+        products = settings.products or tuple(profile.products)
+        self._products = {name: profile.price_steps.get(name, 1) for name in products}
         self._exchange = Exchange(settings)
         self._waiting: deque[CallBatch | ReportRequest] = deque(self._asked.standing())
         self._wake = asyncio.Event()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from openleadr.messaging import create_message, validate_xml_schema
 
-from market_adapters.dno_simulator.book import Bid, Book
+from market_adapters.dno_simulator.book import Bid, Book, PriceStep
 from market_adapters.dno_simulator.edge import checked
 from market_adapters.dno_simulator.events import as_event
 from market_adapters.dno_simulator.notices import notices
@@ -66,7 +66,10 @@ def test_an_event_is_the_published_example(name: str, event_id: str, published_b
     scenario = checked(Scenario, SCENARIO, "example")
     received_at = datetime.fromisoformat("2025-01-14T09:10:00Z")
     nothing = (0.0,) * 4
-    book = Book(scenario, bids={"REQ-0007": [Bid("B:1", 1, (30.0,) * 4, (596.0,) * 4, nothing, received_at)]})
+    book = Book(
+        scenario,
+        bids={"REQ-0007": [Bid("B:1", 1, (PriceStep((30.0,) * 4, (596.0,) * 4, nothing),), received_at)]},
+    )
     published = notices(scenario, book, datetime.fromisoformat(published_by))
     (notice,) = [notice for notice in published if notice.id == event_id]
     seen_at = datetime.fromisoformat("2025-01-15T19:10:00Z")

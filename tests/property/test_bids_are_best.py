@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from aggregator.bidding import Cvar
 from aggregator.model.market import BidShape
-from aggregator.solver import SolverChoice
+from aggregator.solver import SolverChoice, find_glpsol
 from tests.property.bid_brute_force import best_margin_gbp, margin_gbp
 from tests.property.bid_fleets import Fleet, a_fleet, a_line, a_problem, proposed
 
@@ -36,27 +36,25 @@ def test_blocks_and_minima(seed, shape, tick_kw, min_kw, limited):
     assert share_of_best(a_problem(fleet, line, cvar=cvar), fleet) >= 0.99
 
 
-def test_hold_back_is_as_good_as_the_best_of_all_but_for_a_few_coarse_ticks():
-    draw = np.random.default_rng(17)
-    shares = []
-    for seed in range(60):
-        fleet = a_fleet(seed, cars=3, slots=3, scenarios=3)
-        base_kw = np.round(draw.uniform(0.0, 8.0, 3) * draw.integers(0, 2, 3), 1)
-        line = a_line(
-            3,
-            bid_shape=list(BidShape)[seed % 2],
-            hold_back=True,
-            tick_kw=1.0,
-            bid_slots=np.array([False, True, True]),
-            needed_kw=np.array([0.0, 8.0, 12.0]),
-            utilisation_gbp_per_mwh=draw.uniform(20.0, 500.0),
-        )
-        spread = np.full(3, draw.uniform(0.0, 200.0))
-        cvar = Cvar(0.6, 0.1) if seed % 3 == 0 else None
-        problem = a_problem(fleet, line, base_kw=base_kw, spread_gbp_per_mwh=spread, cvar=cvar)
-        shares.append(share_of_best(problem, fleet))
-    assert np.mean(np.array(shares) >= 0.99) >= 0.95
-    assert min(shares) >= 0.9
+@pytest.mark.parametrize("seed", [*range(20), 323, 767, 1000, 1001])
+def test_hold_back_is_as_good_as_the_best_of_all(seed):
+    """On 323 and 767 the best bid is one that no single step from the programme's leads to."""
+    draw = np.random.default_rng([17, seed])
+    fleet = a_fleet(seed, cars=3, slots=3, scenarios=3)
+    base_kw = np.round(draw.uniform(0.0, 8.0, 3) * draw.integers(0, 2, 3), 1)
+    line = a_line(
+        3,
+        bid_shape=list(BidShape)[seed % 2],
+        hold_back=True,
+        tick_kw=1.0,
+        bid_slots=np.array([False, True, True]),
+        needed_kw=np.array([0.0, 8.0, 12.0]),
+        utilisation_gbp_per_mwh=draw.uniform(20.0, 500.0),
+    )
+    spread = np.full(3, draw.uniform(0.0, 200.0))
+    cvar = Cvar(0.6, 0.1) if seed % 3 == 0 else None
+    problem = a_problem(fleet, line, base_kw=base_kw, spread_gbp_per_mwh=spread, cvar=cvar)
+    assert share_of_best(problem, fleet) >= 0.99
 
 
 @FEW
@@ -98,3 +96,23 @@ def test_both_solvers_earn_the_same_to_a_ten_thousandth(seed, shape, spread, lim
         for name in ("glpk", "highs")
     ]
     assert margins[0] == pytest.approx(margins[1], rel=1e-4, abs=1e-7)
+
+
+def test_what_the_clock_cut_short_is_not_used_and_is_told(tmp_path):
+    """A glpsol that gives up on integers at once: the bid is the one found without them, each time."""
+    hurried = tmp_path / "glpsol"
+    hurried.write_text(
+        f'#!/bin/sh\nfor one in "$@"; do case $one in *.lp|*.mps) model=$one;; esac; done\n'
+        f'late=""; if [ -n "$model" ] && grep -qi "^ *\\(general\\|binary\\)" "$model"; then late="--tmlim 0"; fi\n'
+        f'exec "{find_glpsol()}" "$@" $late\n'
+    )
+    hurried.chmod(0o755)
+    found = {}
+    for name, path in (("whole", None), ("hurried", hurried), ("again", hurried)):
+        fleet = a_fleet(3, cars=3, slots=3, scenarios=3)
+        line = a_line(3, tick_kw=3.0, min_kw=6.0, needed_kw=np.array([9.0, 12.0, 6.0]))
+        solver = SolverChoice("glpk", glpsol=path)
+        found[name] = proposed(a_problem(fleet, line, solver=solver, cvar=Cvar(0.6, 0.1)))
+    assert (found["whole"].cut_short, found["hurried"].cut_short) == (False, True)
+    assert (found["hurried"].offered_kw == found["again"].offered_kw).all()
+    assert found["hurried"].expected_margin_gbp <= found["whole"].expected_margin_gbp + PENNIES

@@ -10,7 +10,8 @@ from pathlib import Path
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p4_sites, p5_expiry, p12_stale
+from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p5_expiry, p12_stale
+from aggregator.audit.homes import p4_sites
 from aggregator.model.drivers import Boost, Departure, Floor, Saying, Topic, V2g, Week, WeekDay
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import Outcome

@@ -66,7 +66,7 @@ class Inbox:
 
 
 @asynccontextmanager
-async def linked(vtn, memory=None, clock=None, **settings):
+async def linked(vtn, memory=None, clock=None, price_steps=1, **settings):
     """Run a VEN against a platform."""
     wanted = VenSettings(
         vtn_id=VTN_ID,
@@ -78,7 +78,8 @@ async def linked(vtn, memory=None, clock=None, **settings):
         retry_most_s=0.05,
     )
     memory = Memory() if memory is None else memory
-    async with Ven(replace(wanted, **settings), PROFILE, memory, clock or StillClock()) as ven:
+    profile = replace(PROFILE, price_steps={"day-ahead": price_steps})
+    async with Ven(replace(wanted, **settings), profile, memory, clock or StillClock()) as ven:
         inbox = Inbox(ven)
         task = asyncio.create_task(inbox.run())
         try:

@@ -3,7 +3,7 @@ from typing import get_args
 
 import pytest
 
-from market_adapters.dno_simulator.book import Bid, Book
+from market_adapters.dno_simulator.book import Bid, Book, PriceStep
 from market_adapters.dno_simulator.edge import BadFile
 from market_adapters.dno_simulator.faults import Failure
 from market_adapters.dno_simulator.main import run
@@ -68,7 +68,7 @@ def test_the_award_of_a_scheduled_need_is_its_order_and_no_dispatch_follows(tmp_
     file.write_text(HEAD + REQUIREMENT.replace(dispatch, "scheduled = true"))
     scenario = read_scenario(file)
     (need,) = scenario.requirement
-    bid = Bid("B:1", 1, (20.0,) * 4, (596.0,) * 4, (0.0,) * 4, need.publish_at)
+    bid = Bid("B:1", 1, (PriceStep((20.0,) * 4, (596.0,) * 4, (0.0,) * 4),), need.publish_at)
     book = Book(scenario, bids={need.id: [bid]})
     assert orders(need, book, need.publish_at) == ()
     (order,) = orders(need, book, need.award_at)

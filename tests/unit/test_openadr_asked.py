@@ -13,7 +13,7 @@ from market_adapters.openadr.wire import WireReportRequest
 
 NOON = datetime(2025, 1, 14, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-OFFERED = offered(("Canvey",), ("day-ahead",))
+OFFERED = offered(("Canvey",), {"day-ahead": 1})
 KWH, KW = "Canvey/export_kwh", "Canvey/export_kw"
 
 

@@ -39,9 +39,9 @@ ALL = [
     messages.request_event(HARD, HARD),
     messages.created_event(HARD, HARD, [EventAnswer(HARD, 2, 460, HARD, Opt.OUT)]),
     messages.register_report(
-        HARD, HARD, reports.metadata((HARD,), (HARD, "day-ahead"), timedelta(seconds=60), NOON)
+        HARD, HARD, reports.metadata((HARD,), {HARD: 1, "day-ahead": 2}, timedelta(seconds=60), NOON)
     ),
-    messages.register_report(HARD, HARD, reports.metadata((HARD,), (), timedelta(60), NOON, HARD), HARD),
+    messages.register_report(HARD, HARD, reports.metadata((HARD,), {}, timedelta(60), NOON, HARD), HARD),
     messages.registered_report(HARD, HARD),
     messages.created_report(HARD, HARD, [HARD], [HARD]),
     messages.canceled_report(HARD, HARD, []),
@@ -75,7 +75,7 @@ def test_a_report_carries_its_own_id_and_the_quality_of_its_values(quality, word
 
 
 def test_metadata_that_was_asked_for_names_the_request():
-    offered = reports.metadata(("Z",), ("P",), timedelta(seconds=60), NOON, "RR-M")
+    offered = reports.metadata(("Z",), {"P": 2}, timedelta(seconds=60), NOON, "RR-M")
     fields = parse(messages.render(messages.register_report("v", "1", offered, "RR-M"))).fields
     assert fields["reportRequestID"] == "RR-M"
     assert {fields[f"oadrReport[{n}].reportRequestID"] for n in range(len(offered))} == {"RR-M"}
@@ -84,10 +84,10 @@ def test_metadata_that_was_asked_for_names_the_request():
 
 
 def test_what_is_offered_is_what_the_metadata_names():
-    offered = reports.offered(("Z",), ("P",))
+    offered = reports.offered(("Z",), {"P": 2})
     described = {
         report["report_specifier_id"]: {row["r_id"] for row in report["report_descriptions"]}
-        for report in reports.metadata(("Z",), ("P",), timedelta(seconds=60), NOON)
+        for report in reports.metadata(("Z",), {"P": 2}, timedelta(seconds=60), NOON)
     }
     assert offered == described
 

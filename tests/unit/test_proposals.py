@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from aggregator.bidding import propose
 from aggregator.forecast import History
 from aggregator.model.market import Direction
 from aggregator.model.opportunity import Stage
+from aggregator.outgoing import bid_report
 from aggregator.proposals import Proposer
 from aggregator.track_record import Delivered
 from tests.bid_world import PEAK, a_need, a_past, a_world, a_zone, at
@@ -25,12 +27,14 @@ def world(tmp_path):
         yield world
 
 
-def test_at_a_high_price_a_fleet_at_its_export_limit_holds_its_peak_back_and_bids_it(world):
+@pytest.mark.parametrize("risk", ["cvar", "record"])
+def test_at_a_high_price_a_fleet_at_its_export_limit_holds_its_peak_back_and_bids_it(tmp_path, risk):
     # With the 16-19 signal all ten cars give 6 kW in every half-hour: there is no kW left for a bid but those
     # held back. One MWh held back earns 0.9 x 459 as a bid and loses 0.9 x 99.09 by its new name, where it is
     # called, and 99.09 where it is not nominated; called, it is given all the same: + 0.9 x 99.09.
     # In all 0.9 x 459 - 99.09 = 314.01 GBP/MWh, on 60 kW x 1.5 h = 0.09 MWh: GBP 28.26.
-    draft = world.proposed(a_need(17, 18.5)).draft
+    with a_world(tmp_path, risk=risk) as world:
+        draft = world.proposed(a_need(17, 18.5)).draft
     assert draft.base_kw == pytest.approx((EXPORT_KW,) * 3)
     assert draft.offered_kw == (EXPORT_KW,) * 3
     assert draft.kept_kw == pytest.approx((0.0,) * 3, abs=1e-5)
@@ -40,14 +44,16 @@ def test_at_a_high_price_a_fleet_at_its_export_limit_holds_its_peak_back_and_bid
     assert draft.why.held_back_gbp == pytest.approx(0.09 * SPREAD, abs=0.01)
 
 
-def test_at_a_low_price_the_peak_stays_and_nothing_is_bid(world):
+@pytest.mark.parametrize("risk", ["cvar", "record"])
+def test_at_a_low_price_the_peak_stays_and_nothing_is_bid(tmp_path, risk):
     # 0.9 x 37 - 99.09 < 0: what runs for the peak signal earns more than the product.
-    refused = world.proposed(a_need(17, 18.5, utilisation_ceiling=Decimal(37)))
+    with a_world(tmp_path, risk=risk) as world:
+        refused = world.proposed(a_need(17, 18.5, utilisation_ceiling=Decimal(37)))
+        prepared = world.proposer.prepare(
+            a_need(17, 18.5, utilisation_ceiling=Decimal(37)), world.workflow.products["day-ahead"], at(-12)
+        )
     assert refused.stage is Stage.CLOSED
     assert "nothing can be offered at a profit" in refused.closed_because
-    prepared = world.proposer.prepare(
-        a_need(17, 18.5, utilisation_ceiling=Decimal(37)), world.workflow.products["day-ahead"], at(-12)
-    )
     assert propose(prepared.problem).kept_kw == pytest.approx([EXPORT_KW] * 6)
 
 
@@ -180,6 +186,57 @@ def test_the_record_of_past_bids_says_how_bold_the_next_may_be(tmp_path, ratios,
     assert draft.offered_kw == (most,) * 2
     assert draft.why.miss == (0.0 if most == 31.0 else pytest.approx(1 / 3, abs=0.15))
     assert draft.why.hope_gbp >= draft.expected_margin_gbp - 1e-6
+
+
+@pytest.mark.parametrize("risk", ["cvar", "record"])
+def test_where_not_all_cars_come_all_of_the_peak_is_held_back_for_what_the_fewest_can_give(tmp_path, risk):
+    # On a third of the days five of ten cars are out, so the peak's 60 kW are 50 on average and 30 then.
+    # All held back, 30 kW are there on every day; with less held back the cars of a bad day serve the
+    # nomination first. After many misses the record, too, bids no more: 31, as 30 are 95% of it.
+    missed = [Delivered(0.5, 20.0, is_like=True)] * 9
+    history = half_of_them_out()
+    with a_world(tmp_path, past=history, risk=risk) as world:
+        past = missed if risk == "record" else ()
+        peaks = world.proposer._peaks
+        proposer = Proposer(world.settings, a_zone(10), history, peaks, lambda *_: past)
+        draft = proposer.propose(world.workflow, world.received(a_need(17, 18.5)), world.clock.now()).draft
+    assert min(draft.offered_kw) == max(draft.offered_kw)
+    assert draft.offered_kw[0] == pytest.approx(31.0, abs=1.0)
+    assert max(draft.kept_kw) <= 1.0
+    assert min(draft.base_kw) > 40.0
+    assert draft.why.miss == 0.0
+
+
+def steps_sent(folder, most):
+    """Return a draft for a platform that takes ``most`` price steps, and the rows of its report."""
+    rule = {"price_of_ceiling": 0.3, "least_margin_gbp_per_mwh": 20.0}
+    with a_world(folder, red=False, past=a_past(10, seed=3), **rule) as world:
+        product = replace(world.workflow.products["day-ahead"], price_steps=most)
+        world.workflow.products["day-ahead"] = product
+        one = world.proposed(a_need(20, 21.5))
+        return one.draft, bid_report(one.requirement, one.draft, product, at(0)).rows
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_a_bid_goes_out_in_as_many_price_steps_as_the_platform_takes(tmp_path, most):
+    # Energy is put back at night as far as there is room, then in dearer hours, and the last kW are missed on
+    # some days: every quarter of the bid costs more than the one before. The desk adds GBP 20/MWh.
+    draft, rows = steps_sent(tmp_path, most)
+    costs = [part.marginal_gbp_per_mwh for part in draft.why.parts]
+    assert costs == sorted(set(costs))
+    last_of_each = costs[4 // most - 1 :: 4 // most] if most > 1 else costs[:1]
+    assert [float(step.gbp_per_mwh) for step in draft.priced] == pytest.approx(
+        [cost + 20.0 for cost in last_of_each]
+    )
+    assert len(draft.steps) == (most if most > 1 else 0)
+    assert draft.utilisation_gbp_per_mwh == draft.priced[0].gbp_per_mwh
+    assert {row.r_id.rsplit("/", 1)[-1] for row in rows} == {str(n + 1) for n in range(most)}
+    ends = [draft.why.parts[(n + 1) * 4 // most - 1].up_to_kw for n in range(most)]
+    for slot in {row.interval for row in rows}:
+        kw = [row.value for row in rows if row.interval == slot and "/kw/" in row.r_id]
+        asked = [row.value for row in rows if row.interval == slot and "/util/" in row.r_id]
+        assert np.cumsum(kw) == pytest.approx(ends)
+        assert asked == [float(step.gbp_per_mwh) for step in draft.priced]
 
 
 def test_a_price_is_asked_by_what_was_cleared(tmp_path):

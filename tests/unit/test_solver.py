@@ -124,3 +124,20 @@ def test_a_solver_that_solves_nothing_is_found_out_in_silence(tmp_path, capfd, s
         must_solve(SolverChoice(glpsol=mine))
     assert caught.value.code == "no_solver"
     assert capfd.readouterr() == ("", "")
+
+
+def test_folders_that_killed_solves_left_are_swept_and_running_ones_are_not(tmp_path):
+    killed, running = tmp_path / "flexloop-solve-killed", tmp_path / "flexloop-solve-running"
+    for folder in (killed, running):
+        folder.mkdir()
+        (folder / "model.lp").write_text("left")
+    os.utime(killed, (0, 0))
+    done = subprocess.run(
+        [sys.executable, "-c", "from aggregator.solver import *; must_solve(SolverChoice())"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert list(tmp_path.iterdir()) == [running]

@@ -7,13 +7,16 @@ import pytest
 
 from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.opportunity import Received, Stage
+from aggregator.model.steps import PriceStep
 from aggregator.outgoing import bid_report
 from aggregator.store import open_store
 from aggregator.workflow import MODEL, Workflow
 from tests.builders import (
     NOON,
     PRODUCT,
+    SLOTS,
     VTN,
+    ZONE,
     a_draft,
     a_product,
     a_requirement,
@@ -227,6 +230,51 @@ def test_the_models_own_level_is_the_ceiling_also_after_amending_down(flow):
     one = flow.amend(one, one.draft.digest, "tim", 50.0, None)
     assert one.draft.offered_kw == (30.0, 50.0, 50.0, 20.0)
     assert one.draft.utilisation_gbp_per_mwh == Decimal("290.5")
+
+
+STEPS = (
+    PriceStep((20.0, 20.0, 20.0, 20.0), Decimal("300.00")),
+    PriceStep((10.0, 10.0, 10.0, 0.0), Decimal("310.00")),
+    PriceStep((0.0, 20.0, 20.0, 0.0), Decimal("345.50")),
+)
+
+
+def test_amending_the_level_cuts_the_dearest_steps_and_back_up_brings_them_back(flow):
+    one = flow.propose(received(flow), a_draft(steps=STEPS))
+    one = flow.amend(one, one.draft.digest, "tim", 40.0, None)
+    assert one.draft.steps == (*STEPS[:2], PriceStep((0.0, 10.0, 10.0, 0.0), Decimal("345.50")))
+    one = flow.amend(one, one.draft.digest, "tim", 20.0, None)
+    assert (one.draft.steps, one.draft.asks) == ((), "GBP 300.00/MWh")
+    one = flow.amend(one, one.draft.digest, "tim", 50.0, None)
+    assert one.draft.steps == STEPS
+    assert one.draft.asks == "GBP 300.00 to 345.50/MWh in 3 steps"
+    assert one.draft.digest == one.draft.sealed().digest != a_draft().digest
+
+
+@pytest.mark.parametrize("price", ["300.00", "320.00"])
+def test_amending_the_price_is_one_price_for_all_and_stays_so(flow, price):
+    one = flow.propose(received(flow), a_draft(steps=STEPS))
+    one = flow.amend(one, one.draft.digest, "tim", None, Decimal(price))
+    assert one.draft.steps == ()
+    one = flow.amend(one, one.draft.digest, "tim", 40.0, None)
+    assert (one.draft.steps, one.draft.asks) == ((), f"GBP {price}/MWh")
+
+
+def test_the_steps_leave_and_a_bid_taken_back_is_one_of_nothing(flow):
+    one = flow.propose(received(flow), a_draft(steps=STEPS))
+    one = flow.check(one, one.draft.digest, "ann")
+    one = flow.approve(one, one.draft.digest, "bob")
+    rows = {
+        (row.r_id.removeprefix(f"{ZONE}/{PRODUCT}/"), row.value)
+        for row in flow.store.outbox.get(one.draft.report_id).report.rows
+        if row.interval == SLOTS[1]
+    }
+    assert {row for row in rows if not row[0].startswith("avail")} == {
+        *(("kw/1", 20.0), ("kw/2", 10.0), ("kw/3", 20.0)),
+        *(("util/1", 300.0), ("util/2", 310.0), ("util/3", 345.5)),
+    }
+    flow.withdraw(one, "prices moved", "tim")
+    assert bids(flow)[-1] == ("bid-1:2", [0.0, 0.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize(
