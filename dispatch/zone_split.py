@@ -42,12 +42,15 @@ def split_zone(
 ) -> ZoneSplit:
     """Split a zone's target over its plugged, fresh, unboosted cars.
 
+    What a car needs for its departure is kept with the guard on top, where the target is met all the same.
+    Where it is not, only what is not known of the car's charge is kept on top: bids count on the rest (P11).
+
     Args:
         target: Net export wanted per slot, from ``now`` on; boosted and stale cars must already be
             taken out of it by the caller.
         views: The cars that take part, all plugged in.
         now: Domain instant; the first slot starts here.
-        guard_soc: Kept above the floor and above what departure needs, as a fraction of capacity.
+        guard_soc: Kept above the floor, and above what departure needs where it can be; a fraction.
         rooms: What the cars' homes leave to them in the running slot, by site; what nothing is known of
             goes by the cautious rule.
         most_kw: Most that a car is asked to give, for cars of which less is asked than they can. [kW]
@@ -58,10 +61,29 @@ def split_zone(
             for kw, slot in zip(target.export_kw, target.slots, strict=True)
         )
         return ZoneSplit({}, missing, {})
+    found = _split(target, views, now, guard_soc, rooms, most_kw or {}, margin_soc=guard_soc)
+    if found.shortfall_kwh > SETTLED_KWH:
+        closer = _split(target, views, now, guard_soc, rooms, most_kw or {}, margin_soc=0.0)
+        found = min(found, closer, key=lambda one: one.shortfall_kwh)
+    return found
+
+
+def _split(
+    target: ZoneTarget,
+    views: Sequence[CarView],
+    now: datetime,
+    guard_soc: float,
+    rooms: Mapping[str, Room],
+    most_kw: Mapping[str, float],
+    *,
+    margin_soc: float,
+) -> ZoneSplit:
     rows = {view.car.site.site_id: view.car.site for view in views}
     now_kw = {name: rooms.get(name) or cautious_room(site, target.slots[0]) for name, site in rows.items()}
     homes = {name: _split_site(site, target, now_kw[name]) for name, site in rows.items()}
-    cars = [_split_car(view, target, now, guard_soc, (most_kw or {}).get(view.car.car_id)) for view in views]
+    cars = [
+        _split_car(view, target, now, guard_soc, most_kw.get(view.car.car_id), margin_soc) for view in views
+    ]
     sites = Sites.of(homes, len(target.slots))
     problem = SplitProblem(
         id=target.zone,
@@ -79,7 +101,12 @@ def split_zone(
 
 
 def _split_car(
-    view: CarView, target: ZoneTarget, now: datetime, guard_soc: float, most_kw: float | None
+    view: CarView,
+    target: ZoneTarget,
+    now: datetime,
+    guard_soc: float,
+    most_kw: float | None,
+    margin_soc: float,
 ) -> SplitCar:
     """Return the car with its need at the window's end in place of its target at departure.
 
@@ -98,8 +125,9 @@ def _split_car(
     need = max(floor, view.target_kwh() - charger.eta_charge * charge_kw * hours_after)
     guard = max(guard_soc, view.doubt_soc) * car.capacity_kwh
     can_export = not view.resting
-    # the guard keeps a margin over both floor and need, but is never a reason to charge
-    margin = max(0.0, min(guard, energy - need)) if energy - need > SETTLED_KWH else 0.0
+    # the margin over the need is never a reason to charge
+    most = max(margin_soc, view.doubt_soc) * car.capacity_kwh
+    margin = max(0.0, min(most, energy - need)) if energy - need > SETTLED_KWH else 0.0
     discharge_kw = charger.discharge_kw if can_export else 0.0
     if most_kw is not None and target.direction is Direction.UP:
         discharge_kw = min(discharge_kw, most_kw)

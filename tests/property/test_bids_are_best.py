@@ -103,7 +103,8 @@ def test_what_the_clock_cut_short_is_not_used_and_is_told(tmp_path):
     hurried = tmp_path / "glpsol"
     hurried.write_text(
         f'#!/bin/sh\nfor one in "$@"; do case $one in *.lp|*.mps) model=$one;; esac; done\n'
-        f'late=""; if [ -n "$model" ] && grep -qi "^ *\\(general\\|binary\\)" "$model"; then late="--tmlim 0"; fi\n'
+        f'late=""; if [ -n "$model" ] && grep -qi "^ *\\(general\\|binary\\)" "$model"\n'
+        f'then late="--tmlim 0"; fi\n'
         f'exec "{find_glpsol()}" "$@" $late\n'
     )
     hurried.chmod(0o755)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from aggregator.model.market import Direction
-from aggregator.model.time import HALF_HOUR, Interval
+from aggregator.model.time import HALF_HOUR, HOUR, Interval
 from aggregator.ports import ZoneTarget
 from dispatch.fleet_view import CarView
 from dispatch.zone_split import split_zone
@@ -65,3 +65,38 @@ def test_two_cars_of_a_home_keep_its_limit_among_many():
     found[6:8] = [replace(view, car=replace(view.car, site=shared)) for view in found[6:8]]
     result = split_zone(a_target(900.0, 900.0), found, NOW, 0.02)
     assert result.export_kw["car-6"] + result.export_kw["car-7"] <= 3.68 + 1e-9
+
+
+def needing(soc, hours, **changes):
+    """A car that leaves some hours after the window and then must be full to 80%."""
+    (view,) = views(1, **changes)
+    leaves_at = EVENING.start + 2 * HALF_HOUR + hours * HOUR
+    report = replace(view.report, soc=soc, depart_at=leaves_at, target_soc=0.8)
+    return replace(view, report=report)
+
+
+CAPACITY_KWH, ETA_CHARGE, ETA_DISCHARGE = 60.0, 0.92, 0.91
+
+
+@pytest.mark.parametrize("doubt", [0.0, 0.01])
+def test_the_margin_above_a_departures_need_is_given_where_it_is_asked_for(doubt):
+    """From 68%, 80% due 1.5 h after the window: 7.4 kW still store 10.2 kWh, so 37.8 are needed."""
+    view = needing(0.68, 1.5, doubt_soc=doubt)
+    need_kwh = 0.8 * CAPACITY_KWH - ETA_CHARGE * 7.4 * 1.5
+    spare_kwh = ETA_DISCHARGE * ((0.68 - doubt) * CAPACITY_KWH - need_kwh)
+    short = split_zone(a_target(5.0, 5.0), [view], NOW, 0.02)
+    assert short.shortfall_kwh == pytest.approx(5.0 * 0.8 - spare_kwh, abs=1e-6)
+
+
+def test_the_guard_above_the_floor_is_never_given():
+    """Nothing is needed soon: 18 kWh are the floor, 1.2 kWh the guard, 21 kWh there."""
+    short = split_zone(a_target(5.0, 5.0), [needing(0.35, 12.0)], NOW, 0.02)
+    assert short.shortfall_kwh == pytest.approx(5.0 * 0.8 - ETA_DISCHARGE * 1.8, abs=1e-6)
+
+
+def test_the_margin_is_kept_where_the_target_is_met_with_it():
+    """One car has 1.2 kWh above its need, which is its margin; the other has plenty."""
+    tight, rich = needing(0.65, 1.5), views(8)[7]
+    result = split_zone(a_target(2.0, 2.0), [tight, rich], NOW, 0.02)
+    assert result.shortfall_kwh == pytest.approx(0.0, abs=1e-6)
+    assert result.export_kw[tight.car.car_id] == pytest.approx(0.0, abs=1e-9)
