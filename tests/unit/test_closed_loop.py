@@ -206,3 +206,44 @@ async def test_a_charger_that_goes_on_refusing_is_made_up_for_until_it_takes_one
     world.chargers[world.names[0]].refuses = False
     await world.minutes(8)
     assert world.chargers[world.names[0]].told_w > 2000
+
+
+class Tight(World):
+    """Cars that report what they truly store, due soon after a window that asks for all they can spare."""
+
+    def __init__(self, start_soc, due_after):
+        super().__init__([Charger() for _ in start_soc], 50.0)
+        self.stored_kwh = [soc * 60.0 for soc in start_soc]
+        self.intent = {"depart_at": START + due_after, "target_soc": 0.8}
+
+    async def minute(self):
+        now = self.clock.now()
+        reports = [
+            a_car_report(
+                car_id=name,
+                measured_at=now,
+                soc=stored / 60.0,
+                **self.intent,
+                export_wh=10**6 + max(0, round(self.chargers[name].wh)),
+                import_wh=10**6 + max(0, -round(self.chargers[name].wh)),
+            )
+            for name, stored in zip(self.names, self.stored_kwh, strict=True)
+        ]
+        self.controller.observe(reports)
+        await self.controller.cycle()
+        for n, charger in enumerate(self.chargers.values()):
+            kwh = charger.told_w / 60e3
+            self.stored_kwh[n] -= kwh / 0.91 if kwh > 0 else kwh * 0.92
+            charger.move(1 / 60)
+        self.clock.pass_by(MINUTE)
+
+
+async def test_cars_that_give_all_but_their_departures_need_are_ready_in_time():
+    """What is kept is what full power restores; nobody is asked for more, and the interlock has no say."""
+    world = Tight([0.68, 0.72, 0.76, 0.79], 2.5 * HOUR)
+    for _ in range(150):
+        await world.minute()
+    given_kwh = sum(max(0, point.export_w) for point in world.link.told) / 60e3
+    assert given_kwh > 5.0
+    assert min(world.stored_kwh) / 60.0 >= 0.8 - 0.004
+    assert not world.notices("interlock")
