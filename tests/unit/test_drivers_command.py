@@ -1,15 +1,22 @@
 """Who may use the drivers' door, from the command line; where the door may be."""
 
 import json
+import socket
+from datetime import UTC, datetime
 
 import pytest
 
 from aggregator.cli import run
 from aggregator.config import read_settings
+from aggregator.demo.day import DATA
 from aggregator.drivers.serving import door_listener
+from aggregator.files.fleet import read_fleet
+from aggregator.model.drivers import Topic, V2g, Word
 from aggregator.model.errors import BadMessage
+from aggregator.said import UNTOLD, DriversSaid
 from aggregator.store import open_store
 from tests.builders import NOON, a_fleet
+from tests.fakes.clock import FakeClock
 from tests.unit.config_steps import CONFIG, a_config, edit, faults_of
 
 LISTEN = '# [drivers] # the drivers\' door; shut without it\n# listen = "127.0.0.1:8085"'
@@ -75,6 +82,35 @@ def test_the_door_is_shut_unless_configured_and_every_key_shown_is_known(tmp_pat
     )
     assert drivers.tls_certificate == config / "door.pem"
     assert drivers.miles_per_kwh == 3.33
+
+
+def test_serve_ends_with_2_and_one_line_where_the_door_s_port_is_in_use(url, monkeypatch, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("FLEXLOOP_DRIVERS__LISTEN", address)
+        assert run(["serve", "--config", str(CONFIG / "gateway.toml"), "--database", url]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"flexloop: drivers.listen: '{address}' is not allowed; an address that is free")
+
+
+def test_the_forecast_counts_on_no_car_with_v2g_off(tmp_path, capsys):
+    url, at = f"sqlite:///{tmp_path / 'flexloop.db'}", datetime(2025, 1, 7, 12, tzinfo=UTC)
+    arguments = ["forecast", "--config", str(CONFIG / "gateway.toml"), "--database", url, "--json"]
+    arguments += ["--zone", "Canvey", "--date", "2025-01-08"]
+    fleet = read_fleet(DATA / "fleet.csv")
+    found = []
+    with open_store(url, create=True) as store:
+        store.fleet.replace(fleet, at, "fleet.csv")
+        assert run(arguments) == 0
+        found.append(json.loads(capsys.readouterr().out)["zones"][0]["slots"])
+        said = DriversSaid(store, FakeClock(at))
+        for car in fleet.in_zone("Canvey"):
+            said.say(Word(car.car_id, Topic.V2G, 0, UNTOLD, "token", V2g(on=False)), 0)
+        assert run(arguments) == 0
+        found.append(json.loads(capsys.readouterr().out)["zones"][0]["slots"])
+    most = [max(row["discharge_kw_p90"] for row in rows) for rows in found]
+    assert most[0] > 20
+    assert most[1] == 0
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:8085", "192.0.2.7:8085", "[::]:8085"])
