@@ -159,11 +159,10 @@ class Controller:
         fresh = [view for view in views if not view.is_stale(now, self._stale_after)]
         self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends, *self._stale_at(fresh, now)])
         first = [view for view in fresh if view.is_boosted() or view.is_urgent(now)]
-        willing = [view for view in fresh if view not in first]
         notices = [_fault_notice(fault, now) for fault in self.following.new_faults()]
         points = [self._full_power(view, now, notices) for view in first]
         by_zone: dict[str, list[CarView]] = defaultdict(list)
-        for view in willing:
+        for view in (view for view in fresh if view not in first):
             by_zone[self._zone_of[view.car.car_id]].append(view)
         points += self._let_go(by_zone, stopped, now)
         points += self._stop_giving(by_zone, now)
@@ -176,7 +175,7 @@ class Controller:
         points += self._plan_points(by_zone, now, notices)
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
         sent = await self._send(within_fuses(points, self._cars), now, notices)
-        await self._set_fallbacks(willing, now)
+        await self._set_fallbacks(fresh, now)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
         self.shortfalls.finish()
