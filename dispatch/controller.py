@@ -165,12 +165,11 @@ class Controller:
         self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends, *stale_at])
         rooms = {view.car.site.site_id: self._rooms.room(view.car.site, now) for view in fresh}
         first = [view for view in fresh if view.is_boosted() or view.is_urgent(now)]
-        willing = [view for view in fresh if view not in first]
         notices = [_fault_notice(fault, now) for fault in self.following.new_faults()]
         notices += [_capacity_notice(car, self._cars[car.car_id], now) for car in self.view.new_capacities()]
         points = [self._full_power(view, now, notices) for view in first]
         by_zone: dict[str, list[CarView]] = defaultdict(list)
-        for view in willing:
+        for view in (view for view in fresh if view not in first):
             by_zone[self._zone_of[view.car.car_id]].append(view)
         points += self._let_go(by_zone, stopped, now)
         points += self._stop_giving(by_zone, now)
@@ -186,7 +185,7 @@ class Controller:
         told = {point.car_id for point in points}
         standing = [point for point in self._standing(now) if point.car_id not in told]
         sent = await self._send(within_rooms(points, standing, self._cars, rooms), now, notices)
-        await self._set_fallbacks(willing, now)
+        await self._set_fallbacks(fresh, now)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
         self.shortfalls.finish()

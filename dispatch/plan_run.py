@@ -106,7 +106,12 @@ def planned(
 
 
 def charges_from(view: CarView, now: datetime) -> datetime:
-    """Return when a charger left alone from now on must begin at full power to reach its driver's target."""
+    """Return when a charger left alone from now on must begin at full power to reach its driver's target.
+
+    One that its driver boosts begins at once: it may be the door that was told, not the charger.
+    """
+    if view.is_boosted():
+        return now
     return view.departs_at(now) - READY_BEFORE - _charging_time(view, now) * SLOWER_NEAR_FULL
 
 

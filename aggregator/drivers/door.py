@@ -108,7 +108,7 @@ class Door:
         if token is None:
             _must_wait(self._by_stranger.wait_s(request.remote or ""))
             raise Refused(401, "send Authorization: Bearer TOKEN, a token that holds", headers=SIGNS_IN)
-        _must_wait(self._by_driver.wait_s(token.token_id))
+        _must_wait(self._by_driver.wait_s(token.car_id))
         car = self._gateway.fleet.by_id.get(token.car_id)
         if car is None or request.match_info["car_id"] != token.car_id:
             raise Refused(404, "your token opens nothing here")

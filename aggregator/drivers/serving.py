@@ -17,6 +17,9 @@ from aggregator.model.errors import BadMessage, Fault
 
 log = structlog.get_logger()
 
+CLOSING_S = 5.0
+"""So long an answer that is under way may take once the gateway ends."""
+
 LINGER_S = 1.0
 """So long what is left of a body is read on after it was answered."""
 
@@ -61,7 +64,9 @@ async def serving_door(
     listener: socket.socket, door: Door, tls: ssl.SSLContext | None
 ) -> AsyncIterator[None]:
     """Answer on a socket while the context lasts; the socket is closed with it."""
-    runner = web.AppRunner(door.app(), access_log=None, logger=QUIET, lingering_time=LINGER_S)
+    runner = web.AppRunner(
+        door.app(), access_log=None, logger=QUIET, lingering_time=LINGER_S, shutdown_timeout=CLOSING_S
+    )
     await runner.setup()
     try:
         await web.SockSite(runner, listener, ssl_context=tls).start()

@@ -93,7 +93,7 @@ def test_what_drivers_say_reaches_their_cars_and_outlives_a_kill(tmp_path, capfd
         boosting.until(lambda state: state["boost"] and state["export_kw"] < -CHARGES_KW)
         careful.until(lambda state: state["export_kw"] <= 0)
         level = cautious.ask("GET")["charge"]["percent"]
-        said = cautious.ask("PUT", "/floor", {"percent": min(99, level + 5)})
+        said = cautious.ask("PUT", "/floor", {"percent": min(99, level + 10)})
         gateway.kill()
         gateway.join(PATIENCE_S)
         killed_at = clock.now()
@@ -120,7 +120,7 @@ def test_what_drivers_say_reaches_their_cars_and_outlives_a_kill(tmp_path, capfd
     with open_store(stage.url, create=False) as store:
         evidence = Evidence(store, read_settings(config, stage.url))
         assert (p1_floor(evidence).breaches, p3_boost(evidence).breaches) == ((), ())
-        assert p3_boost(evidence).checked >= 2
+        assert p3_boost(evidence).checked >= 1
     log = (stage.out / "gateway.log").read_text()
     assert "driver_said" in log
     assert not re.search(r"flx_[0-9a-f]{12}_[0-9a-f]{64}", log)

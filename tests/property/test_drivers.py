@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p5_expiry, p12_stale
 from aggregator.audit.homes import p4_sites
+from aggregator.drivers.bodies import read_saying
 from aggregator.model.drivers import Boost, Departure, Floor, Saying, Topic, V2g, Week, WeekDay
+from aggregator.model.errors import BadMessage
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import Outcome
 from aggregator.model.time import HOUR
@@ -139,6 +141,59 @@ def below_floor(name, rows, floors):
         floor = min(standing(floors, after.at), standing(floors, before.at - CYCLE))
         if gave and after.energy_kwh < floor * 40 - 1e-6:
             yield f"{name} gave at {after.at} with {after.energy_kwh:.3f} kWh, floor {floor * 40:.3f}"
+
+
+keys = st.one_of(
+    st.sampled_from(
+        [
+            "soc",
+            "percent",
+            "miles",
+            "miles_per_kwh",
+            "on",
+            "until",
+            "days",
+            "depart_local",
+            "depart_at",
+            "expires_at",
+            "target_soc",
+            "target_percent",
+            "target_miles",
+        ]
+    ),
+    st.text(max_size=5),
+)
+numbers = st.one_of(st.floats(), st.integers(), st.floats(0, 1), st.integers(0, 100))
+texts = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["07:30", "2025-01-09T07:30", "2025-03-30T01:30", "9999-12-31T23:59-14:00", "weekdays"]),
+    st.datetimes().map(str),
+)
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), numbers, texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(Topic), st.one_of(st.dictionaries(keys, values, max_size=4), values))
+def test_a_body_is_a_saying_that_may_be_or_every_fault_in_it_one_line_each(topic, body):
+    car, now = a_car(floor_soc=0.4), EVENING.start
+    try:
+        saying, until = read_saying(topic, body, car, 3.33, now)
+    except BadMessage as bad:
+        assert bad.faults
+        assert all(fault.where and fault.allowed and "\n" not in fault.allowed for fault in bad.faults)
+        return
+    assert until is None or until > now
+    match saying:
+        case Floor(soc=soc):
+            assert 0.4 <= soc <= 1
+        case Departure(depart_at=depart_at, target_soc=target_soc):
+            assert now < depart_at <= until
+            assert 0 <= target_soc <= 1
+        case Week(days=days):
+            assert len({row.day for row in days}) == len(days) > 0
 
 
 @given(

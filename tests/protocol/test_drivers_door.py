@@ -368,15 +368,15 @@ async def test_a_token_opens_its_own_car_only_and_a_revoked_one_nothing(tmp_path
 
 
 async def test_too_many_requests_wait_and_a_stranger_shuts_nobody_out(tmp_path):
-    async with at_the_door(tmp_path, requests_per_minute=12) as (_, driver):
-        for _ in range(6):
+    async with at_the_door(tmp_path, requests_per_minute=1) as (_, driver):
+        for _ in range(5):
             await driver.get()
         response, found = await driver.ask("GET")
         assert (response.status, found["status"]) == (429, 429)
-        assert 1 <= int(response.headers["Retry-After"]) <= 5
+        assert 1 <= int(response.headers["Retry-After"]) <= 60
     async with at_the_door(tmp_path) as (_, driver):
         stranger = Driver(driver._session, driver.base, "wrong")
-        statuses = [(await stranger.ask("GET"))[0].status for _ in range(40)]
+        statuses = [(await stranger.ask("GET"))[0].status for _ in range(60)]
         assert statuses[0] == 401
         assert statuses[-1] == 429
         assert await driver.get()

@@ -46,6 +46,17 @@ async def test_a_boost_runs_out_by_itself(tmp_path):
     assert kept(one) == []
 
 
+async def test_a_boost_at_the_door_goes_on_though_the_gateway_is_gone(tmp_path):
+    async with driven(tmp_path) as one:
+        await one.minutes(5)
+        one.say(Topic.BOOST, Boost())
+        await one.cycle()
+        gone_at = one.clock.now()
+        one.watched.world.advance(gone_at + 45 * MINUTE)
+        assert one.export_w("leaf-1") < -FULL_W
+        assert one.export_w("leaf-2") > -100  # what a charger draws by itself
+
+
 async def test_v2g_off_stops_a_discharge_at_once_and_the_car_is_charged_all_the_same(tmp_path):
     async with driven(tmp_path, ordered_kw=None) as one:
         await one.minutes(5)
