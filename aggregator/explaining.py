@@ -14,7 +14,7 @@ from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
 from aggregator.model.time import Interval
 from aggregator.ordered import OrderedPart, ordered_parts
-from aggregator.settlement import Line, Metered, metered, settled_periods, shares_gbp
+from aggregator.settlement import Line, Metered, shares_gbp
 from aggregator.settling import Worked
 
 
@@ -109,9 +109,8 @@ def explain(
         baseline: What it was measured against.
         wanted: Half-hours to lay out; all without any.
     """
-    meters = metered(worked.readings, settled_periods(worked.opportunity))
     lines = [line for line in worked.statement.lines if not wanted or line.period in wanted]
-    explained = tuple(_explained(worked, product, line, meters[line.period]) for line in lines)
+    explained = tuple(_explained(worked, product, line, worked.meters[line.period]) for line in lines)
     return Explanation(worked, product, baseline, explained)
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import takewhile
 
+from aggregator.metering_points import MeteringPoint
 from aggregator.model.fleet import Fleets
+from aggregator.model.market import Product
 from aggregator.model.metering import Reading
 from aggregator.model.opportunity import Fact, Opportunity, Stage, replay
 from aggregator.model.rules import BaselineRule, FactorRule
@@ -52,7 +54,7 @@ class Lookback:
     Attributes:
         store: Where it is.
         zone: Whose.
-        product_id: Of which product's deliveries.
+        product: Of which product's deliveries, and where it is metered.
         fleets: Whose cars, at any time.
         as_known_at: Only what was learnt by then; None for all.
         settled: Settles one opportunity, without factors.
@@ -61,7 +63,7 @@ class Lookback:
 
     store: Store
     zone: str
-    product_id: str
+    product: Product
     fleets: Fleets
     as_known_at: datetime | None
     settled: Callable[[Opportunity], Statement]
@@ -99,8 +101,11 @@ class Lookback:
         self, periods: Sequence[Interval], chargers: Sequence[str], least_measured: float
     ) -> list[int | None]:
         """Return the chargers' net export in each half-hour, None where too few registers tell. [Wh]"""
+        if not periods:
+            return []
         bounds = sorted({bound for period in periods for bound in (period.start, period.end)})
-        around = self.store.readings.at_or_around(chargers, bounds, self.as_known_at)
+        kept = self._point(bounds[0]).registers
+        around = kept.at_or_around(chargers, bounds, self.as_known_at)
         answers: list[int | None] = []
         for period in periods:
             steps = [wh for name in chargers if (wh := _step_wh(around, name, period)) is not None]
@@ -109,11 +114,14 @@ class Lookback:
         self.told.extend(f"{utc_text(one.start)} {wh}" for one, wh in zip(periods, answers, strict=True))
         return answers
 
+    def _point(self, at: datetime) -> MeteringPoint:
+        return MeteringPoint.of(self.store, self.product, self.fleets.at(at), self.zone)
+
     def _delivery(self, month: date) -> tuple[int, int]:
         """Return what was delivered and instructed in events that began in a local month. [Wh]"""
         lines = [
             line
-            for one in self._ordered(_span(month), self.product_id)
+            for one in self._ordered(_span(month), self.product.product_id)
             if one.stage in DELIVERED_STAGES and one.window.start in _span(month)
             for line in self.settled(one).lines
         ]
@@ -128,7 +136,7 @@ class Lookback:
         """
         span = _span(month)
         frozen = self.store.nominations.between(self.zone, span, self.as_known_at)
-        nominated = {one.period: one.export_wh for one in frozen}
+        nominated = {one.period: one for one in frozen}
         busy = _days(self._event_periods(span))
         pairs: list[tuple[int, int]] = []
         day = month
@@ -136,10 +144,15 @@ class Lookback:
             periods = settlement_periods(day)[rule.first_period - 1 : rule.last_period]
             wanted = [period for period in periods if period in nominated and day not in busy]
             if wanted:
-                cars = self.fleets.at(wanted[0].start).in_zone(self.zone)
-                chargers = [car.charger.charger_id for car in cars]
-                told = zip(self._usage(wanted, chargers, rule.least_measured), wanted, strict=True)
-                pairs += [(wh, nominated[period]) for wh, period in told if wh is not None]
+                point = self._point(wanted[0].start)
+                told = zip(
+                    self._usage(wanted, sorted(point.car_of), rule.least_measured), wanted, strict=True
+                )
+                pairs += [
+                    (wh, point.nominated(nominated[period]).export_wh)
+                    for wh, period in told
+                    if wh is not None
+                ]
             day += ONE_DAY
         self.told.append(f"schedule {month} {pairs}")
         return pairs

@@ -15,6 +15,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from aggregator.baselines import Baseline
 from aggregator.lookback import DELIVERED_STAGES, Lookback, facts_of, known
+from aggregator.metering_points import MeteringPoint
 from aggregator.model.errors import RuleViolation
 from aggregator.model.fleet import Fleets
 from aggregator.model.market import Nomination, Product
@@ -35,13 +36,14 @@ from aggregator.settlement import (
     ESTIMATED,
     NO_REGISTER,
     Line,
+    Metered,
     Statement,
     baseline_of,
-    metered,
     settle,
     settled_periods,
 )
 from aggregator.store import Store, StoredStatement
+from aggregator.store.readings import Readings
 from aggregator.workflow import Workflow
 
 SETTLED_STAGES = DELIVERED_STAGES
@@ -63,9 +65,10 @@ class Worked:
     Attributes:
         opportunity: As it was known.
         statement: Line by line.
-        car_of: The zone's cars by charger.
+        car_of: The zone's cars by meter: charger, or boundary of a home.
         nominations: By half-hour.
-        readings: Each charger's in and around the window.
+        readings: Each meter's in and around the window.
+        meters: What these come to in each half-hour.
         inputs: Digest of each input, by name.
         digest: The statement's own.
     """
@@ -75,6 +78,7 @@ class Worked:
     car_of: Mapping[str, str]
     nominations: Mapping[Interval, Nomination]
     readings: Mapping[str, Sequence[Reading]]
+    meters: Mapping[Interval, Sequence[Metered]]
     inputs: Mapping[str, str]
     digest: str
 
@@ -106,14 +110,14 @@ def work_out(
     fleet = fleets.at(opportunity.window.start)
     periods = settled_periods(opportunity)
     window = Interval(periods[0].start, periods[-1].end)
-    cars = fleet.in_zone(opportunity.zone)
-    readings = registers(store, [car.charger.charger_id for car in cars], window, as_known_at)
+    point = MeteringPoint.of(store, product, fleet, opportunity.zone)
+    readings = registers(point.registers, sorted(point.car_of), window, as_known_at)
     frozen = store.nominations.between(opportunity.zone, window, as_known_at)
-    nominations = {one.period: one for one in frozen}
-    car_of = {car.charger.charger_id: car.car_id for car in cars}
+    nominations = {one.period: point.nominated(one) for one in frozen}
     look = _lookback(store, opportunity, product, fleets, as_known_at)
-    past = look.past(product.baseline, sorted(car_of), periods[0].start)
-    statement = settle(opportunity, product, nominations, metered(readings, periods), car_of, past)
+    past = look.past(product.baseline, sorted(point.car_of), periods[0].start)
+    meters = point.metered(readings, periods)
+    statement = settle(opportunity, product, nominations, meters, point.car_of, past)
     inputs = {
         "facts": _digest(
             repr(fact)
@@ -130,9 +134,10 @@ def work_out(
     return Worked(
         opportunity,
         statement,
-        car_of=car_of,
+        car_of=point.car_of,
         nominations=nominations,
         readings=readings,
+        meters=meters,
         inputs=inputs,
         digest=_digest([repr(statement)]),
     )
@@ -156,23 +161,23 @@ def _lookback(
     def settled(one: Opportunity) -> Statement:
         return work_out(store, one, plain, fleets, as_known_at).statement
 
-    return Lookback(store, opportunity.zone, product.product_id, fleets, as_known_at, settled)
+    return Lookback(store, opportunity.zone, product, fleets, as_known_at, settled)
 
 
 def registers(
-    store: Store, chargers: Sequence[str], window: Interval, as_known_at: datetime | None = None
+    kept: Readings, meters: Sequence[str], window: Interval, as_known_at: datetime | None = None
 ) -> dict[str, list[Reading]]:
-    """Return each charger's readings in and around a window, ascending, those without any left out.
+    """Return each meter's readings in and around a window, ascending, those without any left out.
 
-    A charger that was silent around the window brings its last reading before it: a register nobody has
+    A meter that was silent around the window brings its last reading before it: a register nobody has
     seen moving stands where it stood.
     """
     wide = Interval(window.start - AROUND, window.end + AROUND)
     found: dict[str, list[Reading]] = {}
-    for reading in store.readings.between(chargers, wide, as_known_at=as_known_at):
+    for reading in kept.between(meters, wide, as_known_at=as_known_at):
         found.setdefault(reading.charger_id, []).append(reading)
-    late = [name for name in chargers if name not in found or found[name][0].measured_at > window.start]
-    for reading in store.readings.last_before(late, wide.start, as_known_at=as_known_at):
+    late = [name for name in meters if name not in found or found[name][0].measured_at > window.start]
+    for reading in kept.last_before(late, wide.start, as_known_at=as_known_at):
         found.setdefault(reading.charger_id, []).insert(0, reading)
     return dict(sorted(found.items()))
 

@@ -42,6 +42,9 @@ def zone_target(
 ) -> ZoneTarget | None:
     """Return the zone's target from ``now`` to the end of its window; None outside any.
 
+    It ends where an order turns the other way: until then cars move one way, and then the other. As long
+    as a zone is to export on balance cars discharge for it, if less than was nominated.
+
     Args:
         zone: Where.
         now: Domain instant.
@@ -61,8 +64,10 @@ def zone_target(
         opportunity_id, change_kw = _served(orders, slot, base_kw)
         if opportunity_id is None and not (in_peak and nomination is not None):
             break
-        if change_kw < 0:
-            direction = Direction.DOWN
+        way = Direction.DOWN if change_kw < 0 and base_kw + change_kw < 0 else Direction.UP
+        if slots and way is not direction:
+            break
+        direction = way
         slots.append(slot)
         levels.append(base_kw + change_kw)
         serving.append(opportunity_id)

@@ -129,11 +129,11 @@ class Controller:
         self.following.observe(reports)
         self._meters.observe(reports)
         self._reports.extend(reports)
-        measured = self._rooms.observe(reports)
+        measured, now = self._rooms.observe(reports), self._clock.now()
         if self.view.observe(reports):
             self._replan = True
             self._wake.set()
-        if measured and not measured.isdisjoint(self._homes_above_room(self._clock.now())):
+        if measured and self._rooms.exceeded(measured, self._standing(now), now):
             self._wake.set()
 
     async def run(self) -> None:
@@ -203,18 +203,6 @@ class Controller:
         """Return the set-points in force."""
         points = [view.standing for view in self.view.all() if view.standing is not None]
         return [point for point in points if point.expires_at > now]
-
-    def _homes_above_room(self, now: datetime) -> set[str]:
-        """Return the homes whose cars were told to give more than there is room for now."""
-        given_w: dict[str, int] = defaultdict(int)
-        for point in self._standing(now):
-            given_w[self._cars[point.car_id].site.site_id] += max(0, point.export_w)
-        sites = {car.site.site_id: car.site for car in self._cars.values() if given_w.get(car.site.site_id)}
-        return {
-            name
-            for name, site in sites.items()
-            if given_w[name] > self._rooms.room(site, now).export_kw * W_PER_KW
-        }
 
     def _silent_zones(self, now: datetime) -> set[str]:
         """Return the zones with a car not heard of yet, or plugged in and not heard for too long."""

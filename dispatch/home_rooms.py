@@ -11,7 +11,7 @@ reading: rooms are looked at with each report, and a home above its own is told 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -86,6 +86,16 @@ class HomeRooms:
         house_kw = max(0.0, -measured.beside_kw)
         export_kw = site.export_limit_kw - measured.beside_kw if site.may_discharge(now) else 0.0
         return Room(max(0.0, export_kw), max(0.0, site.import_limit_kw - house_kw), house_kw)
+
+    def exceeded(self, homes: Collection[str], standing: Iterable[SetPoint], now: datetime) -> bool:
+        """Return whether the cars of any of these homes were told to give more than there is room for now."""
+        given_w = dict.fromkeys(homes, 0)
+        for point in standing:
+            site_id = self._cars[point.car_id].site.site_id
+            if site_id in given_w:
+                given_w[site_id] += max(0, point.export_w)
+        sites = {name: self._cars[self._at_home[name][0]].site for name, watts in given_w.items() if watts}
+        return any(given_w[name] > self.room(site, now).export_kw * W_PER_KW for name, site in sites.items())
 
     def stale_at(self, now: datetime) -> list[datetime]:
         """Return when the readings that count now will be stale, so that the cautious rule holds at once."""

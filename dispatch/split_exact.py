@@ -23,8 +23,13 @@ from dispatch.split_units import Units, unbound, units_of
 _NOTHING_KWH = 1e-11
 
 
-def split_exactly(problem: SplitProblem) -> Split:
-    """Return the best set-points: every rule is kept within 1e-9, the optimum delivered within 1e-6 kWh."""
+def split_exactly(problem: SplitProblem, *, relieved: bool = True) -> Split:
+    """Return the best set-points: every rule is kept within 1e-9, the optimum delivered within 1e-6 kWh.
+
+    Args:
+        problem: What is asked.
+        relieved: Whether what some cars of a home export may make room for what others of it must charge.
+    """
     up = problem.way > 0
     fleet = fleet_of(problem)
     wanted_kwh = np.asarray(problem.request_kw) * fleet.hours * problem.way
@@ -39,7 +44,10 @@ def split_exactly(problem: SplitProblem) -> Split:
     else:
         single = np.flatnonzero(moves & ~pooled)
         method = "milp" if (units.least_kwh[single] > 0).any() else "lp"
-        moved = _solved(units, pools, single, fleet, wanted_kwh, up=up)
+        short = fleet.must & (units.total_low_kwh < fleet.owed_kwh - MET_WITHIN_KWH)
+        unrelieved = np.bincount(fleet.site, short | (not relieved), len(fleet.import_room_kwh)) > 0
+        rooms = Rooms(fleet.import_room_kwh, fleet.export_room_kwh, unrelieved)
+        moved = _solved(units, pools, single, rooms, fleet, wanted_kwh, up=up)
     return _answer(problem, fleet, _tidy(moved, units) * units.sign[:, None], method)
 
 
@@ -82,7 +90,14 @@ def _levelled(pools: list[Pool], fleet: Fleet, wanted_kwh: FloatArray) -> FloatA
 
 
 def _solved(
-    units: Units, pools: list[Pool], single: IntArray, fleet: Fleet, wanted_kwh: FloatArray, *, up: bool
+    units: Units,
+    pools: list[Pool],
+    single: IntArray,
+    rooms: Rooms,
+    fleet: Fleet,
+    wanted_kwh: FloatArray,
+    *,
+    up: bool,
 ) -> FloatArray:
     """Return what each car moves by the program over single cars and pools."""
     few = units.at(single)
@@ -90,9 +105,6 @@ def _solved(
     for pool in pools:
         few = few.joined(pooled_units(pool, float(units.sign[pool.cars[0]]), fleet.hours))
         bounds.append(few.sign.size)
-    short = fleet.must & (units.total_low_kwh < fleet.owed_kwh - MET_WITHIN_KWH)
-    unrelieved = np.bincount(fleet.site, short, len(fleet.import_room_kwh)) > 0
-    rooms = Rooms(fleet.import_room_kwh, fleet.export_room_kwh, unrelieved)
     flows = best_flows(few, rooms, wanted_kwh, up=up)
     moved = np.zeros_like(units.high_kwh)
     moved[single] = flows[: single.size]

@@ -116,23 +116,17 @@ def _program_pays(fleet: LargeFleet) -> bool:
 
 
 def _by_program(fleet: LargeFleet) -> Moves:
-    """Return what must-charge cars take by thresholds, and the optimum of the others beside that.
+    """Return the optimum of all cars as if their chargers could hold any power.
 
-    For chargers that can hold any power; where none must, the program decides on all cars at once.
+    Those that then must hold none make no room for what others must charge at their homes.
     """
-    problem, charging, movers = fleet.problem, _charging(fleet), fleet.plain_movers()
-    taken = _planned(fleet, charging, movers)[0]
-    rows = np.flatnonzero(fleet.moves_freely)
-    base, taken_kw = problem.sites.base_load_kw, fleet.taken_kw(charging.rows, taken)
-    beside = replace(
-        problem,
-        cars=replace(problem.cars.at(rows), min_kw=np.zeros(rows.size)),
-        sites=replace(problem.sites, base_load_kw=taken_kw if base is None else base + taken_kw),
-        request_kw=tuple((problem.request_kw + taken.sum(axis=1) / fleet.hours).tolist()),
-    )
-    moves = Moves(np.zeros((fleet.hours.size, problem.cars.count)), charging.rows, taken)
-    moves.free[:, rows] = split_exactly(beside).export_kw.T * fleet.hours[:, None]
-    return moves
+    problem, must = fleet.problem, np.flatnonzero(fleet.duty.must)
+    cars = problem.cars
+    discharge_kw = np.where(fleet.moves_freely, cars.discharge_kw, 0.0)
+    any_power = replace(cars, min_kw=np.zeros(cars.count), discharge_kw=discharge_kw)
+    best = split_exactly(replace(problem, cars=any_power), relieved=False)
+    moved = best.export_kw.T * fleet.hours[:, None]
+    return Moves(np.maximum(0.0, moved), must, np.maximum(0.0, -moved[:, must]))
 
 
 def _by_thresholds(fleet: LargeFleet) -> Moves:

@@ -147,20 +147,33 @@ def _by_registers(evidence: Evidence) -> tuple[int, list[str]]:
             giving[one.point.car_id].append(Interval(one.point.issued_at, one.point.expires_at))
     checked, breaches = 0, []
     for site_id, readings in by_home.items():
-        cars = metered[site_id]
-        for span, export_wh in _spans(readings, _grace(evidence)):
-            told = [part for car in cars for part in giving[car.car_id] if part.overlap(span) is not None]
-            if not told:
-                continue
-            checked += 1
-            then = evidence.fleets.car(cars[0].car_id, span.start) or cars[0]
-            limit_wh = then.site.export_limit_kw * W_PER_KW * span.hours
-            if export_wh > limit_wh + ROUNDED_WH:
-                at = utc_text(span.start)
-                breaches.append(
-                    f"home {site_id} gave {export_wh} Wh in {span.hours * HOUR} from {at},"
-                    f" allowed {limit_wh:.0f} Wh"
-                )
+        told = [span for car in metered[site_id] for span in giving[car.car_id]]
+        judged, found = _home_by_registers(evidence, metered[site_id][0], readings, told)
+        checked += judged
+        breaches += found
+    return checked, breaches
+
+
+def _home_by_registers(
+    evidence: Evidence, car: Car, readings: Sequence[Reading], giving: Sequence[Interval]
+) -> tuple[int, list[str]]:
+    """Judge a home from reading to reading, while any of its cars was told to give."""
+    checked, breaches, since = 0, [], None
+    for before, after in itertools.pairwise(readings):
+        span, export_wh = Interval(before.measured_at, after.measured_at), after.export_wh - before.export_wh
+        site = (evidence.fleets.car(car.car_id, span.start) or car).site
+        limit_wh = site.export_limit_kw * W_PER_KW * span.hours
+        told = any(part.overlap(span) is not None for part in giving)
+        checked += told
+        if not told or export_wh <= limit_wh + ROUNDED_WH:
+            since = None
+            continue
+        since = since or span.start
+        if span.end - since > _grace(evidence):
+            breaches.append(
+                f"home {site.site_id} gave {export_wh} Wh in {span.hours * HOUR} until {utc_text(span.end)},"
+                f" allowed {limit_wh:.0f} Wh, and too much since {utc_text(since)}"
+            )
     return checked, breaches
 
 
@@ -172,15 +185,3 @@ def _metered_homes(evidence: Evidence) -> Mapping[str, Sequence[Car]]:
             if car.site.boundary_meter:
                 homes[car.site.site_id][car.car_id] = car
     return {name: list(cars.values()) for name, cars in homes.items()}
-
-
-def _spans(readings: Sequence[Reading], least: timedelta) -> Iterator[tuple[Interval, int]]:
-    """Yield consecutive spans of at least a length between readings, with what was exported in them. [Wh]"""
-    first = readings[0]
-    for reading in readings[1:]:
-        if reading.export_wh < first.export_wh:
-            first = reading
-        elif reading.measured_at - first.measured_at >= least:
-            span = Interval(first.measured_at, reading.measured_at)
-            yield span, reading.export_wh - first.export_wh
-            first = reading

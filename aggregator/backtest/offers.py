@@ -196,8 +196,8 @@ def _plans(arrays: CarArrays, stays: Sequence[Stay], tariff: Tariff) -> list[Bas
     many = replace(
         many,
         site=many.site + homes * np.repeat(np.arange(count), arrays.count),
-        export_room_kw=np.tile(arrays.export_room_kw, count),
-        import_room_kw=np.tile(arrays.import_room_kw, count),
+        export_room_kw=np.concatenate([arrays.export_room_kw] * count),
+        import_room_kw=np.concatenate([arrays.import_room_kw] * count),
     )
     names = [one.name for one in fields(Stay)]
     stay = Stay(*(np.concatenate([getattr(one, name) for one in stays]) for name in names))

@@ -100,7 +100,7 @@ def _settled(workflow: Workflow, fleets: Fleets, span: Interval, zone: str | Non
     names = [one.opportunity_id for one in found if one.award is not None or one.orders]
     console = Console(stderr=True)
     bar = track(names, "settling", console=console, transient=True, disable=not console.is_terminal)
-    return {name: replace(settle_named(workflow, fleets, name), readings={}) for name in bar}
+    return {name: replace(settle_named(workflow, fleets, name), readings={}, meters={}) for name in bar}
 
 
 @group.command("explain")

@@ -127,7 +127,7 @@ def _settle_month(url: str, out: Path) -> tuple[float, float]:
         for opportunity in store.journal.find():
             worked = work_out(store, opportunity, products[PRODUCT], fleets)
             settle_opportunity(flow, opportunity, fleets, None, worked)
-            done[opportunity.opportunity_id] = replace(worked, readings={})
+            done[opportunity.opportunity_id] = replace(worked, readings={}, meters={})
         write_book(make_book(store, products, fleets, *MONTH, worked_out=done), out)
     return perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
 

@@ -194,6 +194,14 @@ def test_a_wrong_fleet_leaves_the_one_before(capsys):
         assert [car.floor_soc for car in store.fleet.load().cars] == [0.3, 0.4]
 
 
+def test_homes_without_discharge_are_told_in_counts_by_why(capsys):
+    assert "no discharge" not in done(capsys, "fleet", "import", "fleet.toml")
+    edit("fleet.toml", ('# approval = "granted"', 'approval = "applied" #'))
+    for words in (("fleet", "import", "fleet.toml"), ("check-config",)):
+        assert "no discharge at 1 of 2 homes (approval applied: 1)" in done(capsys, *words)
+        assert json.loads(done(capsys, *words, "--json"))["no_discharge"] == {"approval applied": 1}
+
+
 @pytest.mark.parametrize("verb", ["serve", "fleet import fleet.toml"])
 def test_a_store_that_a_gateway_holds_is_left_to_it(capsys, home, verb):
     done(capsys, "fleet", "import", "fleet.toml")

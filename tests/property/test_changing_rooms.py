@@ -30,7 +30,7 @@ def changing(case: Case, seed: int, *, houses: bool = False) -> Case:
 
 
 @given(cases(most_cars=6), seeds, st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_plan_gives_more_than_a_half_hour_s_room(case: Case, seed: int, houses: bool) -> None:
     case = changing(case, seed, houses=houses)
     cars, plan = case.cars, base_plan(case.cars, case.stay, case.tariff, SLOT_HOURS)
@@ -94,7 +94,7 @@ def worth_gbp(case: Case, car: int, due_kwh: float) -> float:
 
 
 @given(cases(most_cars=2, shared=False), seeds)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_serving_the_house_costs_what_the_linear_programme_says(case: Case, seed: int) -> None:
     case = changing(case, seed, houses=True)
     tariff = replace(case.tariff, import_gbp_per_kwh=np.abs(case.tariff.import_gbp_per_kwh))
@@ -119,7 +119,7 @@ def test_serving_the_house_costs_what_the_linear_programme_says(case: Case, seed
 
 
 @given(seeds, st.sampled_from(["alone", "alike", "shared"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_a_window_of_changing_rooms_can_do_is_what_the_cars_energies_allow(
     seed: int, sites: str
 ) -> None:

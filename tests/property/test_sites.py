@@ -131,7 +131,7 @@ def dear_now(zone, slots):
 
 
 @given(nights())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_no_home_is_told_more_than_it_may_and_the_interlock_agrees(night):
     now, found, reports, targets = night
     fleet = Fleet(tuple(car for home in found for car in home.cars), "n" * 64)
@@ -148,7 +148,7 @@ def test_no_home_is_told_more_than_it_may_and_the_interlock_agrees(night):
 
 
 @given(nights(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_whatever_is_asked_the_interlock_lets_nothing_through_that_is_beyond_a_home(night, data):
     now, found, reports, _ = night
     cars = tuple(car for home in found for car in home.cars)

@@ -97,11 +97,12 @@ def test_discharge_without_an_approval_is_a_breach_even_if_the_house_uses_it(sto
     assert "no approval in force" in breach
 
 
-@pytest.mark.parametrize(("export_wh", "kept"), [(243, True), (260, False)])
-def test_where_nothing_is_simulated_the_boundary_s_registers_judge(store, export_wh, kept):
-    live_in(store, export_limit_kw=3.68, boundary_meter=True)  # 245 Wh in four minutes
-    told(store, BEGIN, 6000)
-    for minutes, wh in ((0, 0), (1, 100), (4, export_wh)):
-        at = BEGIN + minutes * MINUTE
-        store.boundary_readings.add([Reading("home-1", at, at, 0, wh)])
+@pytest.mark.parametrize(("minutes", "kept"), [(3, True), (4, False)])
+def test_where_nothing_is_simulated_the_boundary_s_registers_judge(store, minutes, kept):
+    live_in(store, export_limit_kw=3.68, boundary_meter=True)  # 61 Wh a minute
+    for n in range(3):
+        told(store, BEGIN + 2 * n * MINUTE, 6000)
+    for n in range(6):
+        at = BEGIN + n * MINUTE
+        store.boundary_readings.add([Reading("home-1", at, at, 0, 60 * n + 10 * min(n, minutes))])
     assert (breaches(store) == ()) is kept

@@ -1,5 +1,6 @@
 """Simulated houses, panels and boundary meters, alone and with the control loop in front of them."""
 
+import json
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -9,7 +10,7 @@ import pytest
 from aggregator.energy import Tariff
 from aggregator.model.fleet import Approval, Fleet
 from aggregator.model.metering import Outcome
-from dispatch.links.messages import PointRow
+from dispatch.links.messages import PointRow, read_report, write_reports
 from tests.fakes.simulated_fleet import FIVE_PM, HOUR, MINUTE, Watched, a_leaf, a_stay
 from tests.unit.test_controller import SETTINGS, Loop
 
@@ -48,6 +49,15 @@ def test_house_and_panels_count_at_the_boundary_and_in_its_registers():
     drawn_wh = after.boundary.import_wh - before.boundary.import_wh
     assert given_wh - drawn_wh == pytest.approx(beside_wh + cars_wh, abs=5)
     assert after.boundary.export_w == int(watched.truth()[-1]["boundary_w"])
+
+
+def test_a_boundary_reading_comes_through_the_link_and_a_wrong_one_does_not():
+    report = Watched([a_leaf_at(boundary_meter=True)], [a_stay()]).now()
+    (row,) = json.loads(write_reports([report]))["cars"]
+    assert read_report(row) == report
+    for wrong in ({"export_w": 1.5}, {"import_wh": -1}, {"power": 3}, {"export_wh": None}):
+        with pytest.raises(ValueError, match=f"boundary.{next(iter(wrong))}"):
+            read_report(row | {"boundary": row["boundary"] | wrong})
 
 
 def test_panels_give_nothing_in_the_stated_dark_hours():

@@ -1,7 +1,7 @@
 """Our word taken back after the award: by the desk, or because no car can do anything."""
 
 import asyncio
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from aggregator.config import read_settings
 from aggregator.gateway import LONGEST_UNSERVED, Gateway
 from aggregator.intake import take
 from aggregator.model.errors import RuleViolation
-from aggregator.model.fleet import ExportSource, Fleet
+from aggregator.model.fleet import Approval, ExportSource, Fleet
 from aggregator.model.market import Direction
 from aggregator.model.opportunity import OptedOut, Stage
 from aggregator.ordered import instructed_wh
@@ -142,8 +142,14 @@ def test_a_call_under_a_standing_contract_is_opted_out_of_alone(flow):
 
 @pytest.mark.parametrize(
     "site",
-    [a_site(export_source=ExportSource.NONE), a_site(export_limit_kw=0.0), a_site(zone="WESTGATE")],
-    ids=["none", "nothing", "elsewhere"],
+    [
+        a_site(export_source=ExportSource.NONE),
+        a_site(export_limit_kw=0.0),
+        a_site(zone="WESTGATE"),
+        a_site(approval=Approval.APPLIED),
+        a_site(approved_from=date(2025, 1, 16)),
+    ],
+    ids=["none", "nothing", "elsewhere", "applied", "tomorrow"],
 )
 def test_an_order_where_no_car_may_ever_deliver_is_refused(flow, site):
     flow.store.fleet.replace(Fleet((a_car(site=site),), "f" * 64), NOON, "fleet.csv")

@@ -1,5 +1,7 @@
 """What a zone can count on: hand cases of percentiles, energy and power."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from aggregator.energy import CarArrays, Stay, Tariff
 from aggregator.forecast import Scenario
 from aggregator.forecast.outlook import outlook
 from aggregator.model.fleet import ExportSource
+from aggregator.model.time import HALF_HOUR
 from tests.builders import NOON, a_car, a_charger, a_site
 
 FLAT = Tariff(np.full(4, 0.3), np.zeros(4), np.zeros(4, dtype=bool))
@@ -46,6 +49,16 @@ def test_power_is_the_home_s_room_and_none_without_an_approval():
     found = seen(arrays(leaf(export_source=ExportSource.NONE)), full)
     assert not found.discharge_kw.any()
     assert not found.exportable_kwh.any()
+    assert found.cars.all()
+
+
+def test_nothing_is_forecast_before_the_approval_s_midnight():
+    midnight = datetime(2025, 1, 16, tzinfo=UTC)
+    bounds = [midnight + (n - 2) * HALF_HOUR for n in range(5)]
+    cars = CarArrays.of([leaf(approved_from=midnight.date())], *bounds)
+    found = seen(cars, stays((0, 4, 38.0, 12.0)))
+    assert found.discharge_kw[1] == pytest.approx([0.0, 0.0, 5.0, 5.0])
+    assert found.exportable_kwh[1] == pytest.approx([0.0, 0.0, 22.68, 22.68])
     assert found.cars.all()
 
 

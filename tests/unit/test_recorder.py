@@ -5,10 +5,13 @@ from datetime import timedelta
 
 import pytest
 
+from aggregator.audit.evidence import ALWAYS
+from aggregator.model.fleet import Fleet
+from aggregator.model.metering import Boundary, Reading
 from aggregator.recorder import PATIENCE, Recorder
 from aggregator.store import open_store
 from dispatch.records import CycleRecord
-from tests.builders import NOON, a_car_report, a_fleet
+from tests.builders import NOON, a_car_report, a_fleet, a_site
 from tests.fakes.clock import FakeClock
 
 MINUTE = timedelta(minutes=1)
@@ -58,3 +61,18 @@ async def test_a_fleet_that_is_never_heard_is_not_waited_for_for_ever(recorder):
     known = await recorded(recorder, *[False] * (minutes + 5))
     assert known[:minutes] == [None] * minutes
     assert known[-1] == NOON + 4 * MINUTE
+
+
+def test_a_boundary_is_recorded_once_for_all_chargers_of_a_home_and_only_where_one_is_read(tmp_path):
+    both = [replace(car, site=a_site(boundary_meter=True)) for car in a_fleet(2).cars]
+    alone = replace(a_fleet(3).cars[2], site=a_site(site_id="home-3"))
+    reports = tuple(
+        replace(a_car_report(car_id=f"car-{n}"), boundary=Boundary(-300, 7000, 900)) for n in (1, 2, 3)
+    )
+    with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
+        recorder = Recorder(store, Fleet((*both, alone), "f"), FakeClock(NOON), LAG)
+        recorder._write([CycleRecord(NOON + MINUTE, reports, (), ())])
+        assert store.boundary_readings.between(["home-1", "home-3"], ALWAYS) == (
+            Reading("home-1", NOON, NOON + MINUTE, 7000, 900),
+        )
+        assert store.readings.count() == 3

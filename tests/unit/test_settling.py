@@ -153,6 +153,48 @@ def test_the_fleet_at_the_windows_start_says_whose_registers_count(store):
     assert [wh for _, wh in figures(book(store))] == [2000] * 4
 
 
+def at_boundary(store, *, loads=(), silent=(), **changes):
+    """Settle at the boundary: every home's meter shows its charger's 2 kWh out less 0.5 kWh of its house."""
+    cars = [
+        replace(car, site=replace(car.site, boundary_meter=True, house_load_kw=loads))
+        for car in a_fleet(2).cars
+    ]
+    store.fleet.replace(Fleet(tuple(cars), "metered"), EVENING.start - HOUR, "metered.toml")
+    for home, n in ((home, n) for home in ("home-1", "home-2") for n in range(5) if (home, n) not in silent):
+        at = EVENING.start + n * 30 * MINUTE
+        said = {"measured_at": at, "received_at": at + MINUTE, "export_wh": 1500 * n, "import_wh": 7}
+        store.boundary_readings.add([a_reading(charger_id=home, **said)])
+    day, product = date(2025, 1, 15), a_product(metering_point="boundary", **changes)
+    return make_book(store, {PRODUCT: product}, fleets_of(store), day, day + timedelta(days=1))
+
+
+def test_at_the_boundary_the_homes_own_registers_count(store):
+    made = at_boundary(store)
+    assert figures(made) == [(5000, 3000), (2500, 2500), (2500, 2500), (2500, 2500)]
+    assert {row.line.metered_export_wh for row in made.rows} == {3000}
+    assert [sum(wh for _, wh in row.line.shares_wh) for row in made.rows] == [3000, 2500, 2500, 2500]
+
+
+def test_a_nomination_at_the_boundary_is_less_what_the_houses_are_stated_to_draw(store):
+    made = at_boundary(store, loads=(1.0,))  # 0.5 kWh in a half-hour at each of two homes
+    assert {row.line.baseline_export_wh for row in made.rows} == {-1000}
+    assert figures(made) == [(5000, 4000), (2500, 2500), (2500, 2500), (2500, 2500)]
+
+
+def test_a_half_hour_without_a_home_s_registers_is_not_a_zero(store):
+    made = at_boundary(store, silent={("home-2", 3), ("home-2", 4)})
+    assert figures(made)[:2] == [(5000, 3000), (2500, 2500)]
+    assert figures(made)[2:] == [(2500, 0), (2500, 0)]
+    for row in made.rows[2:]:
+        assert row.line.metered_export_wh == row.line.baseline_export_wh
+        assert row.line.quality.startswith("no register")
+
+
+def test_a_boundary_nobody_reads_delivers_nothing_whatever_its_chargers_show(store):
+    made = at_boundary(store, silent={(home, n) for home in ("home-1", "home-2") for n in range(5)})
+    assert [wh for _, wh in figures(made)] == [0] * 4
+
+
 def test_the_track_record_is_what_was_delivered_of_what_was_ordered_on_days_of_the_kind(store):
     record = TrackRecord(store, {PRODUCT: a_product()}, ENGLAND)
     thursday, saturday = date(2025, 1, 16), date(2025, 1, 18)

@@ -10,6 +10,7 @@ import pytest
 
 from aggregator.explaining import explain
 from aggregator.reports import to_html, to_json
+from aggregator.settlement import metered, settled_periods
 from aggregator.settling import baseline_behind, settle_named, settle_opportunity, work_out
 from aggregator.store import open_store
 from aggregator.workflow import fleets_of
@@ -100,7 +101,8 @@ def test_a_register_between_readings_is_told_as_such(store):
     late = [replace(one, measured_at=one.measured_at + timedelta(minutes=7)) for one in readings_of(store)]
     product, fleets = a_product(), fleets_of(store)
     worked = work_out(store, store.journal.opportunity("one"), product, fleets)
-    moved = replace(worked, readings={"charger-1": late, "charger-2": []})
+    found = {"charger-1": late, "charger-2": []}
+    moved = replace(worked, readings=found, meters=metered(found, settled_periods(worked.opportunity)))
     found = explain(moved, product, baseline_behind(store, worked, product, fleets), [SLOTS[1], SLOTS[0]])
     by_car = {step.car_id: step for step in found.lines[1].cars}
     assert by_car["car-1"].start.rule == by_car["car-1"].end.rule == "interpolated"

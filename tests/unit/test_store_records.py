@@ -1,9 +1,9 @@
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
 from aggregator.model.errors import BadMessage, RuleViolation
-from aggregator.model.fleet import ExportSource, Fleet
+from aggregator.model.fleet import Approval, ExportSource, Fleet
 from aggregator.model.metering import Outcome
 from aggregator.model.time import HOUR, Interval
 from aggregator.store import Alarm, SentPoint, open_store
@@ -110,6 +110,10 @@ def test_a_fleet_comes_back_whole_and_in_its_order(store):
         export_source=ExportSource.G98,
         dark_from=an_intent().depart_local,
         dark_until=an_intent().depart_local.replace(hour=5, microsecond=1),
+        approval=Approval.REFUSED,
+        approved_from=date(2025, 2, 28),
+        boundary_meter=True,
+        house_load_kw=(0.1, 0.30000000000000004),
     )
     cars = (
         a_car(car_id="z", site=site, charger=a_charger(min_kw=1.4)),

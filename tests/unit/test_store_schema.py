@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from aggregator.model.errors import BadMessage, Unavailable
+from aggregator.model.fleet import Approval
 from aggregator.store import engine, open_store, schema, upgrade
 from aggregator.store.tables import METADATA
 from tests.builders import NOON, a_fleet
@@ -120,6 +121,9 @@ def test_a_database_of_the_first_version_keeps_its_fleet_as_that_of_all_times(fi
         kept = store.fleet.load()
         assert [(car.car_id, car.floor_soc) for car in kept.cars] == [("b", 0.4), ("a", 0.3)]
         assert kept.digest == "second"
+        assert {(car.site.approval, car.site.approved_from) for car in kept.cars} == {
+            (Approval.GRANTED, None)
+        }
         assert {store.fleet.all().at(at) for at in (LONG_AGO, NOON, NOON + YEAR)} == {kept}
         store.fleet.serve_from(NOON)
         store.fleet.replace(a_fleet(), NOON + YEAR, "third.toml")

@@ -78,6 +78,12 @@ def test_a_set_point_order_is_the_zones_export_itself():
     assert found.export_kw[:2] == (30.0, 4.0)
 
 
+@pytest.mark.parametrize(("mode", "kw"), [(OrderMode.DELTA, -4), (OrderMode.SETPOINT, 5)])
+def test_less_export_than_nominated_is_still_export(mode, kw):
+    found = target(an_ordered(mode=mode, steps=some_steps(kw)))
+    assert (found.direction, found.export_kw[0]) == (Direction.UP, 5.0)
+
+
 def test_a_cancelled_order_leads_back_to_the_nomination():
     ordered = an_ordered()
     over = ordered.after(InstructionCancelled(NOON, an_event_key(event_id="dispatch-1", modification=1)))
@@ -157,6 +163,23 @@ def test_of_orders_that_overlap_the_first_in_rank_is_served_and_the_other_resume
         assert served(target(*orders, peaks=(), nominations={})) == expected
 
 
+def test_an_order_the_other_way_is_not_looked_at_before_it_begins():
+    """In one split all cars move one way: with a later turn-down in it, none would discharge now."""
+    up = ordered_as("up", steps=some_steps(10, 10))
+    down = ordered_as("down", steps=some_steps(-20, -20, slots=SLOTS[2:]))
+    for orders in ((up, down), (down, up)):
+        first = target(*orders)
+        assert (first.direction, served(first)) == (Direction.UP, [("up", 19.0), ("up", 18.0)])
+        then = target(*orders, now=SLOTS[2].start)
+        assert (then.direction, served(then)) == (Direction.DOWN, [("down", -22.0), ("down", -20.0)])
+
+
+def test_what_was_nominated_is_followed_until_an_order_to_turn_down_begins():
+    down = ordered_as("down", steps=some_steps(-20, slots=SLOTS[2:]))
+    before = target(down)
+    assert (before.direction, served(before)) == (Direction.UP, [(None, 9.0), (None, 8.0)])
+
+
 def test_orders_of_one_opportunity_stand_side_by_side():
     first = Instructed(NOON, an_instruction(key=an_event_key(event_id="one"), steps=some_steps(30)))
     then = Instructed(
@@ -168,7 +191,7 @@ def test_orders_of_one_opportunity_stand_side_by_side():
     assert target(left, peaks=(), nominations={}).export_kw == (30.0,)
 
 
-@pytest.mark.parametrize(("times", "kw"), [(2.0, (18.0, Direction.UP)), (0.5, (4.5, Direction.DOWN))])
+@pytest.mark.parametrize(("times", "kw"), [(2.0, (18.0, Direction.UP)), (0.5, (4.5, Direction.UP))])
 def test_a_multiplier_multiplies_the_nomination(times, kw):
     found = target(an_ordered(mode=OrderMode.MULTIPLIER, steps=some_steps(times)))
     assert (found.export_kw[0], found.direction) == kw
