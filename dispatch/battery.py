@@ -107,7 +107,7 @@ class Battery:
         self._car, self._step = car, step
         self.soc: float | None = None
         self.capacity_kwh, self.wrong = car.capacity_kwh, WRONG
-        self._spread, self._noise = step, max(FIRST_NOISE, LEAST_NOISE)
+        self._spread, self._noise = step, FIRST_NOISE
         self._swings = _Swings()
         self._stored: deque[tuple[datetime, float]] = deque()
         self._last: CarReport | None = None

@@ -105,6 +105,15 @@ def test_without_a_word_the_registers_go_on_and_the_doubt_grows():
     assert doubts[1] >= 0.1 * 14.8 / ETA / CAPACITY_KWH
 
 
+def test_a_car_that_finds_out_better_is_believed_at_once_and_no_less_sure_for_it():
+    battery = Battery(a_leaf(), 0.01)
+    report = a_car_report(measured_at=NOON, soc=0.6, export_wh=10**6, import_wh=10**6)
+    for minute, soc in enumerate([0.6, 0.6, 0.4, 0.4, 0.55]):
+        battery.observe(replace(report, measured_at=NOON + minute * MINUTE, soc=soc))
+        assert battery.soc == pytest.approx(soc)
+    assert battery.doubt <= 0.02
+
+
 def test_a_car_that_leaves_or_a_meter_that_is_changed_begins_anew():
     report = a_car_report(measured_at=NOON, soc=0.9, export_wh=10**6, import_wh=10**6)
     for between in ({"plugged": False, "soc": None}, {"export_wh": 5, "soc": None}):
