@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch.battery import Battery
@@ -47,6 +47,7 @@ def a_leaf():
     return a_car(capacity_kwh=CAPACITY_KWH, charger=charger)
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([-0.1, 0.0, 0.1]),
@@ -125,6 +126,7 @@ def test_a_car_that_leaves_or_a_meter_that_is_changed_begins_anew():
         assert battery.soc == 0.4
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([-0.1, 0.0, 0.1]), st.sampled_from([0, 5, 20]))
 def test_the_interlock_never_reckons_more_than_is_there(seed, wrong, late):
     reckoning, draw, car = Reckoning(), np.random.default_rng(seed), a_leaf()

@@ -232,3 +232,9 @@ async def test_what_the_interlock_refuses_is_made_up_for_by_the_others_at_once_a
     await world.minutes(10)
     assert world.energy_kwh() - before == pytest.approx(2.0, rel=0.02)
     assert [notice.where for notice in world.notices("interlock")] == [world.names[0]]
+
+
+async def test_a_car_that_must_charge_and_does_not_is_reckoned_with_once():
+    world = World([Charger(deaf=n == 0) for n in range(6)], 12.0)
+    world.says = {world.names[0]: {"soc": 0.25, "target_soc": 0.9}}
+    assert await half_hours(world) == pytest.approx([6.0, 6.0], rel=0.01)
