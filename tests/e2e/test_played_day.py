@@ -11,6 +11,7 @@ import pytest
 
 from aggregator.model.metering import Outcome
 from aggregator.model.time import HALF_HOUR
+from dispatch.fleet_simulator.troubles import Trouble
 from tests.played_day import DEAF, EVENT, PlayedDay, Way, nominations_of, usual_troubles
 
 SOAK = bool(os.environ.get("FLEXLOOP_SOAK"))
@@ -58,7 +59,8 @@ async def test_the_same_at_ten_seconds_a_cycle():
 
 
 async def test_cars_that_are_drained_stop_above_their_floors_whatever_they_say():
-    way = Way(troubles=BAD, ordered_kw=70.0, ends_at=EVENT.end, zones=ONE_ZONE)
+    smaller = Trouble(kind="capacity", share=1.0, by=-0.1)
+    way = Way(troubles=(*BAD, smaller), ordered_kw=70.0, ends_at=EVENT.end, zones=ONE_ZONE)
     day = await PlayedDay(way, {}).play()
     assert_drivers_were_kept_their_word(day)
     assert min(day.floor_margins().values()) < 0.06
