@@ -116,9 +116,12 @@ class FleetView:
             changed |= _will(view.report) != _will(report)
             battery = self._batteries[report.car_id]
             battery.observe(report)
+            car = view.car
+            if car.capacity_kwh != battery.capacity_kwh:
+                car = replace(car, capacity_kwh=battery.capacity_kwh)
             view = replace(
                 view,
-                car=replace(view.car, capacity_kwh=battery.capacity_kwh),
+                car=car,
                 report=replace(report, soc=battery.soc, soc_at=None),
                 doubt_soc=battery.doubt,
             )
