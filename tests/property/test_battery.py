@@ -134,3 +134,11 @@ def test_the_interlock_never_reckons_more_than_is_there(seed, wrong, late):
     for report, soc in reports_of(draw, 180, **way):
         reckoned = reckoning.at_registers(car, report).soc
         assert reckoned is None or reckoned <= soc + 0.002
+
+
+def test_a_car_that_reports_in_coarser_steps_than_is_stated_is_found_out():
+    battery, draw = Battery(a_leaf(), 0.01), np.random.default_rng(1)
+    for report, _ in reports_of(draw, 600, wrong=0.0, sigma=0.005, step=0.05, eta=ETA + 0.02):
+        battery.observe(report)
+    assert battery.doubt >= 0.05
+    assert battery.capacity_kwh == pytest.approx(CAPACITY_KWH, rel=0.02)
