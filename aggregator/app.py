@@ -13,13 +13,15 @@ import structlog
 from aggregator.config import Settings
 from aggregator.drivers.door import Door
 from aggregator.drivers.serving import door_listener, serving_door, tls_of
+from aggregator.files.secrets import read_secrets
 from aggregator.gateway import Gateway
 from aggregator.health import http_listener, serving_health
 from aggregator.link import link_settings
 from aggregator.market_file import MarketFile
 from aggregator.metrics import Watched
+from aggregator.model.fleet import Fleet
 from aggregator.ports import Clock
-from aggregator.store import Store
+from aggregator.store import Alarm, Store
 from aggregator.wiring import remember_settings
 from dispatch.controller import Controller
 from dispatch.links.simulated import SimulatedLink
@@ -43,7 +45,7 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
         gateway = Gateway(settings, store, clock)
         remember_settings(store, settings)
         await asyncio.to_thread(gateway.book.refresh, clock.now())
-        link = await stack.enter_async_context(SimulatedLink(str(settings.link.url), clock))
+        link = await stack.enter_async_context(link_of(settings, gateway.fleet, store, clock))
         record = gateway.recorder.put
         controller = Controller(
             gateway.fleet,
@@ -96,6 +98,21 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
+
+
+def link_of(settings: Settings, fleet: Fleet, store: Store, clock: Clock) -> SimulatedLink:
+    """Return the way to the chargers; one that does not prove its secret is an alarm.
+
+    Raises:
+        BadMessage: If the file of secrets is wrong.
+    """
+
+    def refused(car_id: str) -> None:
+        text = "its charger does not prove its secret: it is not heard and not told"
+        store.alarms.raise_(Alarm(clock.now(), "charger_refused", car_id, text))
+
+    secrets = read_secrets(settings.link.secrets, fleet)
+    return SimulatedLink(str(settings.link.url), clock, secrets=secrets, refused=refused)
 
 
 def loop_settings(settings: Settings) -> LoopSettings:

@@ -77,6 +77,7 @@ class LinkSettings(Row):
 
     kind: Literal["simulated"] = "simulated"
     url: HttpUrl
+    secrets: Path | None = None
 
 
 class DispatchSettings(Row):
@@ -269,7 +270,7 @@ def read_settings(path: Path, database: str | None = None) -> Settings:
         faults.append(Fault("environment", str(error), "JSON for a table, text for a value"))
     faults = [_from_environment(fault, path.name) for fault in faults]
     faults += _stray_variables()
-    said = settings.model_dump(include={"fleet", "bidding", "desk", "prices"}) if settings else data
+    said = settings.model_dump(include={"fleet", "link", "bidding", "desk", "prices"}) if settings else data
     faults += _cross_faults(said, markets, path)
     people = tuple(f"{path.name}: desk{part}" for part in (".user", ".two_people"))
     if not any(fault.where.startswith(people) or fault.where == f"{path.name}: desk" for fault in faults):
@@ -340,6 +341,7 @@ def _cross_faults(data: Mapping[str, object], markets: Sequence[MarketFile], pat
     prices = _table(data, "prices")
     for where, file, what in (
         ("fleet.history", fleet.get("history"), "a sessions file"),
+        ("link.secrets", _table(data, "link").get("secrets"), "a file of chargers' secrets"),
         ("bidding.acceptance", _table(data, "bidding").get("acceptance"), "a file of dispatch records"),
         ("prices.import_csv", prices.get("import_csv"), "a price file"),
         ("prices.export_csv", prices.get("export_csv"), "a price file"),
@@ -379,6 +381,7 @@ def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
         update={
             "drivers": _beside(settings.drivers, base, "tls_certificate", "tls_key"),
             "fleet": _beside(settings.fleet, base, "history"),
+            "link": _beside(settings.link, base, "secrets"),
             "bidding": _beside(settings.bidding, base, "acceptance"),
             "prices": _beside(settings.prices, base, "import_csv", "export_csv"),
         }

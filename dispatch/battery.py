@@ -42,6 +42,7 @@ NOISES = 3.0
 """What lies further off than so many times the noise is no longer taken for noise."""
 
 FORGETS = 0.05
+LARGEST_STEP = 0.1
 JUMP, JUMP_NOISES = 0.05, 4.0
 """What lies further off is no noise: the car has found out better, and is believed at once."""
 
@@ -95,7 +96,8 @@ class Battery:
 
     Args:
         car: Its registry entry.
-        step: In which cars report their state of charge. [-]
+        step: In which cars report their state of charge. One whose reports change by larger steps only is
+            taken to report in those. [-]
 
     Attributes:
         soc: At the last report; None while it is not known. [-]
@@ -104,10 +106,12 @@ class Battery:
     """
 
     def __init__(self, car: Car, step: float) -> None:
-        self._car, self._step = car, step
+        self._car, self._finest = car, step
+        self._step, self._least_change = step, LARGEST_STEP
+        self._said: float | None = None
         self.soc: float | None = None
         self.capacity_kwh, self.wrong = car.capacity_kwh, WRONG
-        self._spread, self._noise = step, max(FIRST_NOISE, LEAST_NOISE)
+        self._spread, self._noise = step, FIRST_NOISE
         self._swings = _Swings()
         self._stored: deque[tuple[datetime, float]] = deque()
         self._last: CarReport | None = None
@@ -138,6 +142,7 @@ class Battery:
         if report.soc is None or not self._is_news(said_at):
             return
         self._said_at = said_at
+        self._look_at_step(report.soc)
         then_kwh = self._stored_at(said_at)
         self._correct(report.soc + (self._stored[-1][1] - then_kwh) / self.capacity_kwh)
         self._learn(then_kwh, report.soc)
@@ -158,6 +163,14 @@ class Battery:
             hours = (report.measured_at - before.measured_at) / HOUR
             self.soc = min(1.0, max(0.0, self.soc + (taken_kwh - given_kwh) / self.capacity_kwh))
             self._spread += self.wrong * (taken_kwh + given_kwh) / self.capacity_kwh + DRIFT_PER_HOUR * hours
+
+    def _look_at_step(self, said: float) -> None:
+        """Take the least change that a car ever reported for its step, where that is coarser than stated."""
+        before, self._said = self._said, said
+        change = round(abs(said - before), 6) if before is not None else 0.0
+        if 0 < change < LARGEST_STEP:
+            self._least_change = min(self._least_change, change)
+            self._step = max(self._finest, self._least_change)
 
     def _is_news(self, said_at: datetime) -> bool:
         """Whether a state of charge is of this stay, none too old, and not the one already told."""

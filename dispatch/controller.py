@@ -177,7 +177,7 @@ class Controller:
         for zone, target in targets.items():
             aside = [view for view in first if self._zone_of[view.car.car_id] == zone]
             made_up_kw = self._meters.made_up_kw(target, now, self._moving_kw(zone, fresh, now))
-            now_kw = target.export_kw[0] + made_up_kw - self._idle_kw(zone, fresh, now)
+            now_kw = target.export_kw[0] + made_up_kw - self._idle_kw(aside, by_zone[zone], now)
             owed = replace(target, export_kw=(now_kw, *target.export_kw[1:]))
             points += self._window_points(less(owed, aside), by_zone.pop(zone, []), rooms, now, notices)
         points += self._plan_points(by_zone, now, notices)
@@ -273,10 +273,13 @@ class Controller:
             for name in names
         }
 
-    def _idle_kw(self, zone: str, fresh: Iterable[CarView], now: datetime) -> float:
-        """Return by how much less the cars of a zone draw than they are told to: others give less for it."""
-        charging = [view.car.car_id for view in fresh if view.moving_kw(now) < 0]
-        return sum(self.following.idle_kw(name) for name in charging if self._zone_of[name] == zone)
+    def _idle_kw(self, aside: Iterable[CarView], others: Iterable[CarView], now: datetime) -> float:
+        """Return how much less a zone's cars draw than is reckoned with: the others must give less for it.
+
+        Those aside are reckoned with at full power, those that do not follow at what they really do.
+        """
+        told = [*aside, *(view for view in others if self.following.follows(view.car.car_id))]
+        return sum(self.following.idle_kw(view.car.car_id) for view in told if view.moving_kw(now) < 0)
 
     def _stale_at(self, fresh: Iterable[CarView], now: datetime) -> list[datetime]:
         """Return when cars that give energy will be stale, so that others step in at once."""

@@ -148,9 +148,12 @@ class FleetView:
             self._charger_words[report.car_id] = self.charger_word(report.car_id).after(report)
             battery = self._batteries[report.car_id]
             battery.observe(report)
+            car = view.car
+            if car.capacity_kwh != battery.capacity_kwh:
+                car = replace(car, capacity_kwh=battery.capacity_kwh)
             view = replace(
                 view,
-                car=replace(view.car, capacity_kwh=battery.capacity_kwh),
+                car=car,
                 report=replace(report, soc=battery.soc, soc_at=None),
                 doubt_soc=battery.doubt,
             )

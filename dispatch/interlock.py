@@ -76,7 +76,7 @@ class Interlock:
     def check(self, points: Sequence[SetPoint]) -> tuple[Refusal, ...]:
         """Return the refusals among ``points``; those not refused are taken as standing from now on.
 
-        What steps back, either way, is judged first: it makes room for a neighbour's car at the same home.
+        What gives less, or draws less, is judged first: it makes room for a neighbour's car at the same home.
         """
         refusals = []
         for point in sorted(points, key=self._step_w):
@@ -88,10 +88,12 @@ class Interlock:
                 refusals.append(refusal)
         return tuple(refusals)
 
-    def _step_w(self, point: SetPoint) -> int:
+    def _step_w(self, point: SetPoint) -> tuple[int, int]:
         standing = self._standing.get(point.car_id)
         live = standing is not None and standing.expires_at > point.issued_at
-        return abs(point.export_w) - (abs(standing.export_w) if standing is not None and live else 0)
+        before_w = standing.export_w if standing is not None and live else 0
+        more_given_w = max(0, point.export_w) - max(0, before_w)
+        return more_given_w, max(0, -point.export_w) - max(0, -before_w)
 
     def _refusal(self, point: SetPoint) -> Refusal | None:
         car = self._cars.get(point.car_id)

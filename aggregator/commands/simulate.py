@@ -9,6 +9,7 @@ import typer
 from aggregator.clock import Pace, start_fast_clock
 from aggregator.commands.context import Context
 from aggregator.files.fleet import read_fleet
+from aggregator.files.secrets import read_secrets
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import parse_instant
 from dispatch.fleet_simulator.program import run as run_fleet
@@ -56,11 +57,13 @@ def fleet(
     seed: Annotated[int, typer.Option(help="For noise.")] = 1,
     interval_s: Annotated[float, typer.Option(help="Reporting interval, domain seconds.")] = 60.0,
     troubles: Annotated[Path | None, typer.Option(help="What is wrong with them (TOML).")] = None,
+    secrets: Annotated[Path | None, typer.Option(help="Chargers' secrets (CSV).")] = None,
 ) -> int:
     """Play chargers and cars behind the gateway's link."""
     shared: Context = context.obj
+    fleet = read_fleet(fleet_file)
     return run_fleet(
-        fleet=read_fleet(fleet_file).cars,
+        fleet=fleet.cars,
         sessions=sessions,
         acts=acts,
         listen=listen,
@@ -70,6 +73,7 @@ def fleet(
         seed=seed,
         interval_s=interval_s,
         troubles=troubles,
+        secrets=read_secrets(secrets, fleet),
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from socket import socket
@@ -38,6 +38,7 @@ def run(
     seed: int,
     interval_s: float,
     troubles: Path | None = None,
+    secrets: Mapping[str, str] | None = None,
 ) -> int:
     """Play the fleet until ``ends_at`` or a signal to stop; leave ``truth.csv`` and ``summary.json``.
 
@@ -52,6 +53,7 @@ def run(
         seed: Of all chance, at least 0.
         interval_s: Between two reports of a plugged-in car. [s]
         troubles: TOML of what is wrong with cars and chargers; None for nothing.
+        secrets: Of each car's charger; it proves its own to a gateway that asks.
 
     Returns:
         0.
@@ -88,16 +90,15 @@ def run(
             truth=truth,
             troubles=wrong,
         )
-        asyncio.run(_play(world, clock, listener, ends_at))
+        asyncio.run(_play(FleetServer(world, clock, secrets), world, listener, ends_at))
     write_summary(out / "summary.json", world.summary())
     return 0
 
 
-async def _play(world: World, clock: Clock, listener: socket, ends_at: datetime | None) -> None:
+async def _play(server: FleetServer, world: World, listener: socket, ends_at: datetime | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = FleetServer(world, clock)
     async with serving(server, listener):
         LOG.info("fleet_plays", listen=listener.getsockname()[:2], starts_at=world.now.isoformat())
         playing = asyncio.create_task(server.play(ends_at), name="fleet-play")

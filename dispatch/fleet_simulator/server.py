@@ -8,7 +8,7 @@ anybody listens: messages wait in a bounded queue, and a gateway that does not r
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +23,15 @@ from aggregator.model.errors import BadMessage, Fault
 from aggregator.ports import Clock
 from dispatch.fleet_simulator.reporting import Batch
 from dispatch.fleet_simulator.world import World
-from dispatch.links.messages import LONGEST_MESSAGE_BYTES, Ack, SetPoints, read_to_fleet, write_reports
+from dispatch.links.credentials import NONCE_HEADER, proof
+from dispatch.links.messages import (
+    LONGEST_MESSAGE_BYTES,
+    Ack,
+    Proofs,
+    SetPoints,
+    read_to_fleet,
+    write_reports,
+)
 
 PATH = "/link"
 LONGEST_QUEUE = 4096
@@ -74,8 +82,8 @@ class Gateway:
 class FleetServer:
     """Plays the world on a clock, and serves it to one gateway."""
 
-    def __init__(self, world: World, clock: Clock) -> None:
-        self._world, self._clock = world, clock
+    def __init__(self, world: World, clock: Clock, secrets: Mapping[str, str] | None = None) -> None:
+        self._world, self._clock, self._secrets = world, clock, secrets or {}
         self._gateway: Gateway | None = None
         self._kept: deque[Batch] = deque(maxlen=MOST_KEPT)
         self._lost_at: datetime | None = None
@@ -107,7 +115,7 @@ class FleetServer:
         gateway = Gateway(socket, request.transport, asyncio.Queue(LONGEST_QUEUE))
         if self._gateway is not None:
             self._drop(self._gateway)
-        self._greet(gateway)
+        self._greet(gateway, request.headers.get(NONCE_HEADER))
         LOG.info("gateway_connected")
         sender = asyncio.create_task(gateway.send_all(), name="fleet-sender")
         try:
@@ -121,9 +129,12 @@ class FleetServer:
             self._lose(gateway)
         return socket
 
-    def _greet(self, gateway: Gateway) -> None:
+    def _greet(self, gateway: Gateway, nonce: str | None) -> None:
         self._catch_up(self._clock.now())
         self._gateway = gateway
+        if nonce is not None:
+            proofs = {name: proof(secret, nonce) for name, secret in self._secrets.items()}
+            self._say(Proofs(proofs=proofs).model_dump_json())
         self._say(write_reports(self._world.snapshot()))
         for batch in self._kept:
             if self._lost_at is None or batch.at >= self._lost_at - SENT_AGAIN:

@@ -17,6 +17,7 @@ holds. Kinds, with what each needs:
 
 import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -108,6 +109,23 @@ def read_troubles(path: Path | None, car_ids: Sequence[str]) -> tuple[Trouble, .
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class ChargersNow:
+    """How chargers take set-points at an instant; shape (cars,).
+
+    Attributes:
+        lost: Whose link is lost.
+        deaf: Who accepts them and ignores them.
+        slow_s: How much later each follows, 0 for at once. [s]
+        unanswered_s: The same of those whose answer does not come in time. [s]
+    """
+
+    lost: BoolArray
+    deaf: BoolArray
+    slow_s: FloatArray
+    unanswered_s: FloatArray
+
+
 class Troubles:
     """Who is in trouble when; arrays have shape (cars,).
 
@@ -132,6 +150,11 @@ class Troubles:
             if one.kind is kind and one.holds_at(at):
                 cars |= befallen
         return cars
+
+    def chargers(self, at: datetime) -> ChargersNow:
+        """Return how chargers take set-points at an instant."""
+        lost, deaf = self.those(Kind.LOST, at), self.those(Kind.DEAF, at)
+        return ChargersNow(lost, deaf, self.amount(Kind.SLOW, at, 0.0), self.amount(Kind.UNANSWERED, at, 0.0))
 
     def amount(self, kind: Kind, at: datetime, else_: float) -> FloatArray:
         """Return each car's ``by`` or ``late_s`` of a kind at an instant, ``else_`` where it has none."""

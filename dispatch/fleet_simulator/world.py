@@ -33,7 +33,7 @@ from dispatch.fleet_simulator.plant import first_state, plant_of
 from dispatch.fleet_simulator.reporting import Batch, Visit, reports
 from dispatch.fleet_simulator.script import Act, Stay, by_instant
 from dispatch.fleet_simulator.script import Kind as ActKind
-from dispatch.fleet_simulator.troubles import Kind, Trouble, Troubles
+from dispatch.fleet_simulator.troubles import ChargersNow, Kind, Trouble, Troubles
 from dispatch.fleet_simulator.truth import Departure, Row, Tally, TruthLog
 from dispatch.links.messages import PointRow
 
@@ -117,7 +117,8 @@ class World:
 
     def command(self, points: Sequence[PointRow]) -> tuple[Outcome, ...]:
         """Hand set-points to the chargers, now; return which of them were taken."""
-        outcomes = tuple(self._take(point) for point in points)
+        chargers = self._troubles.chargers(self.now)
+        outcomes = tuple(self._take(point, chargers) for point in points)
         self._turn_to_wanted()
         return outcomes
 
@@ -248,21 +249,19 @@ class World:
             case ActKind.INTENT:
                 self._visits[car] = visit.saying(act)
 
-    def _take(self, point: PointRow) -> Outcome:
+    def _take(self, point: PointRow, chargers: ChargersNow) -> Outcome:
         car = self._index.get(point.car_id)
         expires_s = point.expires_at.timestamp()
         if car is None or not self._orders.obeys(car, point.export_w, expires_s, self._now_s):
             return Outcome.REFUSED
-        if self._troubles.those(Kind.LOST, self.now)[car]:
+        if chargers.lost[car]:
             return Outcome.UNREACHABLE
-        for kind, outcome in ((Kind.UNANSWERED, Outcome.UNREACHABLE), (Kind.SLOW, Outcome.ACCEPTED)):
-            late_s = float(self._troubles.amount(kind, self.now, 0.0)[car])
-            if late_s > 0:
-                heappush(self._late, (self._now_s + late_s, next(self._asked), car, point))
-                return outcome
-        if not self._troubles.those(Kind.DEAF, self.now)[car]:
+        late_s = float(max(chargers.unanswered_s[car], chargers.slow_s[car]))
+        if late_s > 0:
+            heappush(self._late, (self._now_s + late_s, next(self._asked), car, point))
+        elif not chargers.deaf[car]:
             self._obey(car, point)
-        return Outcome.ACCEPTED
+        return Outcome.UNREACHABLE if chargers.unanswered_s[car] > 0 else Outcome.ACCEPTED
 
     def _obey(self, car: int, point: PointRow) -> None:
         self._orders.set_kw[car] = point.export_w / 1000

@@ -1,8 +1,9 @@
 """The words on the wire between the gateway and a fleet controller: JSON objects, one a WebSocket message.
 
 To the fleet: ``set_points`` and ``fallback``, each with a ``ref``. From the fleet: ``ack`` with the same
-``ref`` and one outcome per car in the order asked, and ``reports``, a batch of car reports. Power is
-positive from car to grid, here as in the core; instants are domain time, ISO 8601, UTC.
+``ref`` and one outcome per car in the order asked, ``reports``, a batch of car reports, and, where chargers
+have secrets, ``proofs`` before all else. Power is positive from car to grid, here as in the core; instants
+are domain time, ISO 8601, UTC.
 """
 
 from collections.abc import Sequence
@@ -98,6 +99,13 @@ class BoundaryRow(Wire):
     export_wh: WattHours
 
 
+class Proofs(Wire):
+    """That each car's charger is what it says it is: see ``credentials``."""
+
+    type: Literal["proofs"] = "proofs"
+    proofs: dict[Name, str]
+
+
 class ReportRow(Wire):
     """One car's report, checked."""
 
@@ -135,9 +143,9 @@ class _OutgoingReports:
 
 
 ToFleet = Annotated[SetPoints | Fallback, Field(discriminator="type")]
-FromFleet = Annotated[Reports | Ack, Field(discriminator="type")]
+FromFleet = Annotated[Reports | Ack | Proofs, Field(discriminator="type")]
 _TO_FLEET: TypeAdapter[SetPoints | Fallback] = TypeAdapter(ToFleet)
-_FROM_FLEET: TypeAdapter[Reports | Ack] = TypeAdapter(FromFleet)
+_FROM_FLEET: TypeAdapter[Reports | Ack | Proofs] = TypeAdapter(FromFleet)
 _OUTGOING = TypeAdapter(_OutgoingReports)
 
 
@@ -164,7 +172,7 @@ def read_to_fleet(text: str) -> SetPoints | Fallback:
     return _read(_TO_FLEET, text)
 
 
-def read_from_fleet(text: str) -> Reports | Ack:
+def read_from_fleet(text: str) -> Reports | Ack | Proofs:
     """Read what a fleet controller says; the reports in it are still to be read.
 
     Raises:

@@ -9,7 +9,7 @@ not acknowledged goes out once the link is up again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -22,10 +22,12 @@ from yarl import URL
 from aggregator.model.errors import Unavailable
 from aggregator.model.metering import CarReport, Outcome, SetPoint
 from aggregator.ports import Clock
+from dispatch.links.credentials import Doorkeeper
 from dispatch.links.messages import (
     LONGEST_MESSAGE_BYTES,
     Ack,
     Fallback,
+    Proofs,
     Reports,
     read_from_fleet,
     read_report,
@@ -48,6 +50,8 @@ class SimulatedLink:
         ack_timeout_s: Wall time for an acknowledgement, and for a connection, to come. [s]
         first_wait_s: About the first wait before the link is tried again; it doubles. [s]
         longest_wait_s: The longest wait. [s]
+        secrets: Of each car's charger, which must prove it; without any, nobody has to.
+        refused: Told of each car whose charger did not, once a connection.
     """
 
     def __init__(
@@ -58,6 +62,8 @@ class SimulatedLink:
         ack_timeout_s: float = 2.0,
         first_wait_s: float = 0.05,
         longest_wait_s: float = 2.0,
+        secrets: Mapping[str, str] | None = None,
+        refused: Callable[[str], None] | None = None,
     ) -> None:
         address = URL(url)
         self._url = address.with_path(PATH) if address.path in ("", "/") else address
@@ -66,6 +72,8 @@ class SimulatedLink:
         self._wait = wait_random_exponential(multiplier=first_wait_s, max=longest_wait_s)
         self._first_wait_s = first_wait_s
         self._socket: ClientWebSocketResponse | None = None
+        self._door = Doorkeeper(secrets or {})
+        self._refused = refused
         self._refs = 0
         self._asked: dict[int, asyncio.Future[Ack]] = {}
         self._owed: dict[str, datetime] = {}
@@ -93,10 +101,15 @@ class SimulatedLink:
 
     async def apply(self, points: Sequence[SetPoint]) -> Sequence[Outcome]:
         """Send set-points, each once; return what became of each, in order."""
-        if not points:
-            return ()
-        ack = await self._ask(lambda ref: write_set_points(ref, points), len(points))
-        return (Outcome.UNREACHABLE,) * len(points) if ack is None else ack.outcomes
+        let_in = [point for point in points if self._door.lets_in(point.car_id)]
+        if not let_in:
+            return (Outcome.UNREACHABLE,) * len(points)
+        ack = await self._ask(lambda ref: write_set_points(ref, let_in), len(let_in))
+        outcomes = iter(() if ack is None else ack.outcomes)
+        return tuple(
+            next(outcomes, Outcome.UNREACHABLE) if self._door.lets_in(point.car_id) else Outcome.UNREACHABLE
+            for point in points
+        )
 
     async def set_fallback(self, charge_from: Mapping[str, datetime]) -> None:
         """Tell chargers from when to charge by themselves; told again after an outage, until acknowledged."""
@@ -136,6 +149,7 @@ class SimulatedLink:
         async with asyncio.timeout(self._ack_timeout_s):
             socket = await session.ws_connect(
                 self._url,
+                headers=self._door.open(),
                 heartbeat=HEARTBEAT_S,
                 max_msg_size=LONGEST_MESSAGE_BYTES,
                 timeout=ClientWSTimeout(ws_close=self._ack_timeout_s),
@@ -204,12 +218,16 @@ class SimulatedLink:
             answer = self._asked.get(message.ref)
             if answer is not None and not answer.done():
                 answer.set_result(message)
+        elif isinstance(message, Proofs):
+            self._door.hear(message.proofs)
         else:
             self._take(message)
 
     def _take(self, message: Reports) -> None:
         latest = self._clock.now() + FUTURE_SLACK
-        read = [report for row in message.cars if (report := _checked(row)) is not None]
+        said = [report for row in message.cars if (report := _checked(row)) is not None]
+        self._refuse(report.car_id for report in said)
+        read = [report for report in said if self._door.lets_in(report.car_id)]
         batch = tuple(report for report in read if report.measured_at <= latest)
         ahead = len(batch) < len(read)
         if ahead and not self._ahead:
@@ -222,6 +240,12 @@ class SimulatedLink:
             self._batches.get_nowait()
             LOG.error("reports_not_read", dropped=1)
         self._batches.put_nowait(batch)
+
+    def _refuse(self, car_ids: Iterable[str]) -> None:
+        for car_id in self._door.newly_refused(car_ids):
+            LOG.warning("charger_refused", car_id=car_id)
+            if self._refused is not None:
+                self._refused(car_id)
 
     def _give_up_waiting(self) -> None:
         for answer in self._asked.values():

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch.battery import Battery
@@ -47,6 +47,7 @@ def a_leaf():
     return a_car(capacity_kwh=CAPACITY_KWH, charger=charger)
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([-0.1, 0.0, 0.1]),
@@ -105,6 +106,15 @@ def test_without_a_word_the_registers_go_on_and_the_doubt_grows():
     assert doubts[1] >= 0.1 * 14.8 / ETA / CAPACITY_KWH
 
 
+def test_a_car_that_finds_out_better_is_believed_at_once_and_no_less_sure_for_it():
+    battery = Battery(a_leaf(), 0.01)
+    report = a_car_report(measured_at=NOON, soc=0.6, export_wh=10**6, import_wh=10**6)
+    for minute, soc in enumerate([0.6, 0.6, 0.4, 0.4, 0.55]):
+        battery.observe(replace(report, measured_at=NOON + minute * MINUTE, soc=soc))
+        assert battery.soc == pytest.approx(soc)
+    assert battery.doubt <= 0.02
+
+
 def test_a_car_that_leaves_or_a_meter_that_is_changed_begins_anew():
     report = a_car_report(measured_at=NOON, soc=0.9, export_wh=10**6, import_wh=10**6)
     for between in ({"plugged": False, "soc": None}, {"export_wh": 5, "soc": None}):
@@ -116,6 +126,7 @@ def test_a_car_that_leaves_or_a_meter_that_is_changed_begins_anew():
         assert battery.soc == 0.4
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([-0.1, 0.0, 0.1]), st.sampled_from([0, 5, 20]))
 def test_the_interlock_never_reckons_more_than_is_there(seed, wrong, late):
     reckoning, draw, car = Reckoning(), np.random.default_rng(seed), a_leaf()
@@ -123,3 +134,11 @@ def test_the_interlock_never_reckons_more_than_is_there(seed, wrong, late):
     for report, soc in reports_of(draw, 180, **way):
         reckoned = reckoning.at_registers(car, report).soc
         assert reckoned is None or reckoned <= soc + 0.002
+
+
+def test_a_car_that_reports_in_coarser_steps_than_is_stated_is_found_out():
+    battery, draw = Battery(a_leaf(), 0.01), np.random.default_rng(1)
+    for report, _ in reports_of(draw, 600, wrong=0.0, sigma=0.005, step=0.05, eta=ETA + 0.02):
+        battery.observe(report)
+    assert battery.doubt >= 0.05
+    assert battery.capacity_kwh == pytest.approx(CAPACITY_KWH, rel=0.02)

@@ -42,6 +42,7 @@ class World(Loop):
         self.chargers = dict(zip(self.names, chargers, strict=True))
         self.export_kw, self.slots = export_kw, slots
         self.intent = {"depart_at": START + 12 * HOUR, "target_soc": 0.4}
+        self.says = {}
         self.link.apply = self.apply
 
     def targets(self, now):
@@ -70,8 +71,7 @@ class World(Loop):
                 a_car_report(
                     car_id=name,
                     measured_at=now,
-                    soc=soc,
-                    **self.intent,
+                    **{"soc": soc, **self.intent, **self.says.get(name, {})},
                     export_wh=10**6 + max(0, round(charger.wh)),
                     import_wh=10**6 + max(0, -round(charger.wh)),
                 )
@@ -247,3 +247,35 @@ async def test_cars_that_give_all_but_their_departures_need_are_ready_in_time():
     assert given_kwh > 5.0
     assert min(world.stored_kwh) / 60.0 >= 0.8 - 0.004
     assert not world.notices("interlock")
+
+
+async def test_a_boosted_car_that_takes_less_than_it_may_does_not_make_its_zone_give_too_much():
+    world = World([Charger(0.3 if n == 0 else 1.0) for n in range(6)], 12.0)
+    world.says = {world.names[0]: {"boost": True, "soc": 0.95}}
+    assert await half_hours(world) == pytest.approx([6.0, 6.0], rel=0.01)
+    assert world.chargers[world.names[0]].told_w == -7400
+
+
+async def test_what_the_interlock_refuses_is_made_up_for_by_the_others_at_once_and_told_once():
+    world = World([Charger() for _ in range(4)], 12.0)
+    await world.minutes(3)
+    assert world.chargers[world.names[0]].told_w > 2000
+    own_path = world.controller.interlock.observe
+
+    def sees_another_car_1(reports):
+        own_path(
+            [replace(report, soc=0.2) if report.car_id == world.names[0] else report for report in reports]
+        )
+
+    world.controller.interlock.observe = sees_another_car_1
+    await world.minutes(3)
+    before = world.energy_kwh()
+    await world.minutes(10)
+    assert world.energy_kwh() - before == pytest.approx(2.0, rel=0.02)
+    assert [notice.where for notice in world.notices("interlock")] == [world.names[0]]
+
+
+async def test_a_car_that_must_charge_and_does_not_is_reckoned_with_once():
+    world = World([Charger(deaf=n == 0) for n in range(6)], 12.0)
+    world.says = {world.names[0]: {"soc": 0.25, "target_soc": 0.9}}
+    assert await half_hours(world) == pytest.approx([6.0, 6.0], rel=0.01)

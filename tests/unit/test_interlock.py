@@ -390,3 +390,21 @@ def test_p6_a_car_that_is_not_ours_is_told_nothing():
 def test_a_stale_or_boosted_car_may_always_be_let_go():
     interlock = Interlock(a_fleet(1), REPORTING)
     assert passes(interlock, a_set_point(export_w=0, purpose=Purpose.RELEASE))
+
+
+def test_p4_a_car_that_turns_from_charging_to_giving_is_judged_after_the_neighbour_who_makes_room():
+    site = a_site(export_limit_kw=6.0)
+    names = ("car-1", "car-2")
+    cars = [a_car(car_id=name, site=site, charger=a_charger(charger_id=f"charger-{name}")) for name in names]
+    reports = [a_report_now(car_id=name) for name in names]
+    interlock = an_interlock(*reports, fleet=Fleet(tuple(cars), "f" * 64))
+
+    def points(first_w, second_w):
+        return [
+            a_set_point(car_id=name, export_w=w) for name, w in zip(names, (first_w, second_w), strict=True)
+        ]
+
+    assert passes(interlock, *points(6000, -7400))
+    assert passes(interlock, *points(3000, 3000))
+    assert passes(interlock, *points(-7400, 6000))
+    assert not passes(interlock, *points(1000, 6000))
