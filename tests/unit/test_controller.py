@@ -147,7 +147,7 @@ async def test_a_stale_car_is_left_alone():
 
 async def test_a_car_that_was_late_for_its_own_departure_stays_charged():
     fleet = Fleet((a_car(default_intent=an_intent(depart_local=local_time(7, 30))),), digest="f" * 64)
-    report = seen("car-1", soc=0.82, depart_at=NOW - timedelta(hours=1), target_soc=0.8)
+    report = seen("car-1", soc=0.8, depart_at=NOW - timedelta(hours=1), target_soc=0.8)
     told = await Loop(fleet, wanted(6.0)).cycle(report)
     assert told["car-1"].export_w <= 0
 
