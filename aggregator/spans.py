@@ -51,9 +51,13 @@ class Span:
 
 
 def span_of(window: Interval, slots: Sequence[Interval], *, committed: bool = False) -> Span | None:
-    """Return the half-hours that a window touches, None where it is not within them."""
+    """Return the half-hours that a window touches, None where it is not within them.
+
+    Of what is committed the part within them counts.
+    """
     inside = [n for n, slot in enumerate(slots) if slot.overlap(window) is not None]
-    if not inside or window.start < slots[0].start or window.end > slots[-1].end:
+    beyond = window.start < slots[0].start or window.end > slots[-1].end
+    if not inside or (beyond and not committed):
         return None
     return Span(inside[0], inside[-1] + 1, committed)
 

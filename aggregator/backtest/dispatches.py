@@ -13,10 +13,9 @@ from pathlib import Path
 
 from aggregator.backtest.prices import instant_of
 from aggregator.backtest.tables import LeftOut, Row, Unusable, rows, usable
-from aggregator.forecast import horizon
+from aggregator.forecast import Horizon
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import HALF_HOUR, LONDON, Interval
-from aggregator.proposals import delivery_day
 
 COLUMNS = (
     *("zone", "product", "start_time_utc", "end_time_utc"),
@@ -52,16 +51,16 @@ class Event:
     @property
     def day(self) -> date:
         """The local day whose noon-to-noon horizon the window begins in."""
-        return delivery_day(self.window.start)
+        return Horizon.over(self.window).parts[0].day
 
     @property
     def fits(self) -> bool:
         """Whether the model can bid it: within one horizon, on half-hours, not too long."""
-        span = horizon(self.day)
         whole = all(
             not bound.minute % 30 and not bound.second for bound in (self.window.start, self.window.end)
         )
-        return whole and self.window.end <= span.end and self.window.hours <= LONGEST_SLOTS * HALF_HOUR_HOURS
+        in_one = Horizon.over(self.window).days == 1
+        return whole and in_one and self.window.hours <= LONGEST_SLOTS * HALF_HOUR_HOURS
 
 
 HALF_HOUR_HOURS = HALF_HOUR.total_seconds() / 3600.0

@@ -27,7 +27,7 @@ from aggregator.energy import (
     fleet_window,
     reach,
 )
-from aggregator.forecast import Calendar, History, StatedIntent, scenarios
+from aggregator.forecast import Calendar, History, Horizon, StatedIntent, scenarios
 from aggregator.model.fleet import Car
 from aggregator.model.market import BidShape, Direction
 from aggregator.model.time import Interval
@@ -142,7 +142,7 @@ def forecast_outlook(
         known_at: The gate.
         intents: What drivers have said; None where they say nothing.
     """
-    drawn = scenarios(history, cars, event.day, known_at, RIVAL_DAYS, intents, WEEKENDS)
+    drawn = scenarios(history, cars, Horizon(event.day), known_at, RIVAL_DAYS, intents, WEEKENDS)
     if not drawn:
         return None
     arrays = CarArrays.of(cars, slots[0].start)

@@ -27,7 +27,7 @@ from aggregator.backtest.scene import Scene
 from aggregator.backtest.story import CLAIRVOYANT, MEAN, MODEL, P10, Fan, Lived, Result, Settled, Story
 from aggregator.backtest.world import TARGET_SOC, Driver
 from aggregator.energy import FloatArray, Tariff
-from aggregator.forecast import History, Session, StatedIntent, horizon_slots
+from aggregator.forecast import History, Horizon, Session, StatedIntent
 from aggregator.model.fleet import Car
 from aggregator.model.time import LONDON, Interval
 from aggregator.risk import Caution, caution_after
@@ -69,7 +69,7 @@ class Zone:
             event: What is offered on it.
             record: Of all settled bids.
         """
-        slots = horizon_slots(day)
+        slots = Horizon(day).slots
         gate = gate_of(event.window.start if event is not None else slots[0].start)
         rows = [n for n, one in enumerate(self._drivers) if one.is_known(gate, slots[-1].end)]
         prices = self._prices.of(slots)
