@@ -63,9 +63,14 @@ class ZoneDay:
 
     @property
     def cheap(self) -> BoolArray:
-        """The cheapest quarter of half-hours, in which energy is put back, shape (slots,)."""
-        price = self.tariff.import_gbp_per_kwh
-        return np.asarray((price <= np.quantile(price, CHEAP_PART)) & ~self.tariff.red)
+        """Half-hours in which energy is put back, shape (slots,): of the cheapest quarter, if giving it pays.
+
+        Where a day has few prices its cheapest quarter may be most of it, and nobody buys at noon to sell.
+        """
+        price, round_trip = self.tariff.import_gbp_per_kwh, self.cars.eta_charge * self.cars.eta_discharge
+        cost = price / float(round_trip.mean()) + self.tariff.wear_gbp_per_kwh
+        pays = cost < self.tariff.export_gbp_per_kwh.max()
+        return np.asarray((price <= np.quantile(price, CHEAP_PART)) & pays & ~self.tariff.red)
 
     @property
     def most_cars(self) -> int:
