@@ -12,6 +12,7 @@ import numpy as np
 
 from aggregator.backtest.dispatches import Event
 from aggregator.backtest.garage import SLOT_HOURS, Course, Day, follow
+from aggregator.backtest.hindsight import clairvoyant
 from aggregator.backtest.offers import (
     Offer,
     Outlook,
@@ -23,7 +24,7 @@ from aggregator.backtest.offers import (
 )
 from aggregator.backtest.prices import Prices
 from aggregator.backtest.promises import judge
-from aggregator.backtest.scene import Scene
+from aggregator.backtest.scene import Plays, Scene
 from aggregator.backtest.story import CLAIRVOYANT, MEAN, MODEL, P10, Fan, Lived, Result, Settled, Story
 from aggregator.backtest.world import TARGET_SOC, Driver
 from aggregator.energy import FloatArray, Tariff
@@ -125,9 +126,10 @@ class Zone:
             MODEL: model_offer(event, outlook, slots, rules, caution),
             MEAN: rival_offer(event, outlook, rules, "mean"),
             P10: rival_offer(event, outlook, rules, "p10"),
-            CLAIRVOYANT: model_offer(event, truth, slots, rules),
         }
-        played = _played(scene, offers)
+        plays, known = Plays(scene), model_offer(event, truth, slots, rules)
+        offers[CLAIRVOYANT] = clairvoyant(plays, known, offers.values(), rules)
+        played = {policy: plays(offer) for policy, offer in offers.items()}
         course = played[MODEL][1]
         results = {policy: result for policy, (result, _) in played.items()}
         judged = [judge(true_day, one) for _, one in played.values()]
@@ -180,19 +182,6 @@ class Zone:
                 car = day.cars[plugged.car]
                 began = start + timedelta(minutes=round(plugged.part.start_h * 60))
                 self._arrival_soc[car.car_id, began] = plugged.energy_kwh / car.capacity_kwh
-
-
-def _played(scene: Scene, offers: dict[str, Offer]) -> dict[str, tuple[Result, Course]]:
-    """Play every offer; what is the same for several policies is played once."""
-    known: dict[tuple[float, bytes], tuple[Result, Course]] = {}
-    played = {}
-    for policy, offer in offers.items():
-        key = offer.bid_kw, offer.nominated_kw.tobytes()
-        if key not in known:
-            known[key] = scene.play(offer)
-        result, course = known[key]
-        played[policy] = replace(result, why=offer.why), course
-    return played
 
 
 def _story(
