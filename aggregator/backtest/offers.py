@@ -27,7 +27,7 @@ from aggregator.energy import (
     fleet_window,
     reach,
 )
-from aggregator.forecast import Calendar, History, Horizon, StatedIntent, scenarios
+from aggregator.forecast import Calendar, History, StatedIntent, scenarios
 from aggregator.model.fleet import Car
 from aggregator.model.market import BidShape, Direction
 from aggregator.model.time import Interval
@@ -142,13 +142,14 @@ def forecast_outlook(
         known_at: The gate.
         intents: What drivers have said; None where they say nothing.
     """
-    drawn = scenarios(history, cars, Horizon(event.day), known_at, RIVAL_DAYS, intents, WEEKENDS)
+    drawn = scenarios(history, cars, event.horizon, known_at, RIVAL_DAYS, intents, WEEKENDS)
     if not drawn:
         return None
-    arrays = CarArrays.of(cars, slots[0].start)
+    days = event.horizon.days
+    arrays = CarArrays.of(cars, slots[0].start).repeated(days)
     stays = [scenario.stay for scenario in drawn]
     labels = tuple(scenario.label for scenario in drawn)
-    return _outlook(arrays, stays, labels, tariff, window_of(event, slots))
+    return _outlook(arrays, stays, labels, tariff, window_of(event, slots), days)
 
 
 def true_outlook(day: Day, course: Course, window: slice) -> Outlook:
@@ -173,8 +174,14 @@ def true_outlook(day: Day, course: Course, window: slice) -> Outlook:
 
 
 def _outlook(
-    arrays: CarArrays, stays: Sequence[Stay], labels: tuple[str, ...], tariff: Tariff, window: slice
+    arrays: CarArrays,
+    stays: Sequence[Stay],
+    labels: tuple[str, ...],
+    tariff: Tariff,
+    window: slice,
+    days: int = 1,
 ) -> Outlook:
+    """Return the outlook of cars that have a row for each of some days."""
     count = window.stop - window.start
     plans = _plans(arrays, stays, tariff)
     windows = [
@@ -182,13 +189,14 @@ def _outlook(
         for stay, plan in zip(stays, plans, strict=True)
     ]
     base_kw, charge_kw = expected_nomination(plans, None, window.start, count)
+    there = [np.logical_or.reduce(one.plugged.reshape(days, -1, count)) for one in windows]
     return Outlook(
         base_kw=base_kw,
         charge_kw=charge_kw,
         reach=reach(windows, SLOT_HOURS, up=True),
         labels=labels,
         recharge=recharge(arrays, windows, stays, tariff, window.stop),
-        present=np.array([one.plugged.all(axis=1) for one in windows]),
+        present=np.array([one.all(axis=1) for one in there]),
         plugged_kw=np.array([arrays.discharge_kw @ stay.plugged(0, tariff.slots) for stay in stays]),
     )
 

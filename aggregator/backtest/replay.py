@@ -61,16 +61,20 @@ class Zone:
         self._arrival_soc: dict[tuple[str, datetime], float] = {}
         self._cars: dict[str, Car] = {}
         self._month: tuple[int, int] | None = None
+        self._lived_until = date.min
 
     def live(self, day: date, event: Event | None, record: Sequence[Settled]) -> Lived:
         """Return what becomes of the next day.
 
         Args:
             day: The local day after the last one.
-            event: What is offered on it.
+            event: What is offered on it; one across noon is lived at once with the day after it.
             record: Of all settled bids.
         """
-        slots = Horizon(day).slots
+        if day <= self._lived_until:
+            return Lived(day)
+        horizon = Horizon(day) if event is None else event.horizon
+        slots, day = horizon.slots, horizon.day
         gate = gate_of(event.window.start if event is not None else slots[0].start)
         rows = [n for n, one in enumerate(self._drivers) if one.is_known(gate, slots[-1].end)]
         prices = self._prices.of(slots)
@@ -86,6 +90,7 @@ class Zone:
             caution = caution_after(one[1:] for one in record if one[0] <= gate)
             lived, course = self._eventful(day, event, true_day, gate, start_kwh, caution)
         self._energy_kwh[rows] = course.energy_kwh
+        self._lived_until = day
         self._remember(true_day, course)
         return lived
 

@@ -41,10 +41,10 @@ def stays(draw, first, days):
 
 @st.composite
 def calls(draw):
-    """Draw a call for each day from noon to noon, in the evening or at night."""
+    """Draw a call for each day, in the evening, at night, or across noon."""
     found = []
     for n in range(DAYS):
-        start = at(FIRST + timedelta(days=n), 12) + timedelta(minutes=30 * draw(st.integers(0, 38)))
+        start = at(FIRST + timedelta(days=n), 12) + timedelta(minutes=30 * draw(st.integers(0, 47)))
         hours = timedelta(minutes=30 * draw(st.integers(1, 6)))
         found.append(Call(start, start + hours, draw(st.floats(2, 25)), draw(st.floats(100, 900))))
     return found

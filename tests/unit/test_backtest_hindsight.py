@@ -44,3 +44,23 @@ def test_at_night_who_knows_the_day_keeps_what_it_bids_and_earns_most(tmp_path, 
     assert best["bid_kw"] > 0.0
     assert best["delivered_kwh"] == best["committed_kwh"]
     assert best["net_gbp"] == max(one["net_gbp"] for one in results.values())
+
+
+def test_a_call_across_noon_is_replayed_in_the_two_days_around_it(tmp_path, capsys):
+    """One car never leaves, the other is out by day: 5 kW from 11:00 to 15:00 are one car's."""
+    called = MONDAY + timedelta(days=15)
+    home = [Stay("bob", at(MONDAY, 16), at(MONDAY + timedelta(days=25), 7), 0.0)]
+    calls = [
+        Call(at(called, 11), at(called, 15), 20.0, 500.0),
+        Call(at(called + timedelta(days=1), 17), at(called + timedelta(days=1), 19), 20.0, 400.0),
+    ]
+    first = called - timedelta(days=1)
+    files = Files(tmp_path, [*evenings("ann", MONDAY, 28), *home], calls, first, 4).write()
+    assert run([*files.arguments(tmp_path / "out"), "--json"]) == 0
+    body = json.loads(capsys.readouterr().out)
+    noon, evening = body["events_told"]
+    assert body["calls"]["outside_the_model"] == body["promises"]["broken"] == 0
+    assert (noon["day"], evening["day"]) == (called.isoformat(), (called + timedelta(days=1)).isoformat())
+    assert noon["results"]["flexloop"]["bid_kw"] == noon["results"]["clairvoyant"]["bid_kw"] == 5.0
+    assert noon["results"]["flexloop"]["delivered_kwh"] == 20.0
+    assert evening["results"]["flexloop"]["bid_kw"] > 5.0
