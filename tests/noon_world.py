@@ -94,8 +94,11 @@ def _write(path: Path, past: History) -> None:
 
 
 @contextmanager
-def a_desk(folder: Path, cars: int, past: History, shape: BidShape = BidShape.FLAT):
-    """Open a gateway whose zone has so many cars with that past; no shortfall of a bid is let pass."""
+def a_desk(folder: Path, cars: int, past: History, shape: BidShape = BidShape.FLAT, **prices):
+    """Open a gateway whose zone has so many cars with that past; no shortfall of a bid is let pass.
+
+    ``prices`` changes settings of that table.
+    """
     _write(folder / "sessions.csv", past)
     url = f"sqlite:///{folder / 'flexloop.db'}"
     said = read_settings(ROOT / "config" / "gateway.toml", url)
@@ -103,6 +106,7 @@ def a_desk(folder: Path, cars: int, past: History, shape: BidShape = BidShape.FL
     said = said.model_copy(
         update={
             "bidding": said.bidding.model_copy(update=bidding),
+            "prices": said.prices.model_copy(update=prices),
             "desk": said.desk.model_copy(update={"rule": ()}),
             "fleet": said.fleet.model_copy(update={"history": folder / "sessions.csv"}),
         }

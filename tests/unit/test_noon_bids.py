@@ -5,7 +5,6 @@ import pytest
 from aggregator.audit.evidence import Evidence
 from aggregator.audit.plans import p11_split, p13_nomination
 from aggregator.forecast import Horizon
-from aggregator.model.opportunity import Stage
 from aggregator.standing import standing_now
 from tests.bid_world import ZONE, at
 from tests.noon_world import a_desk, a_lazy_past
@@ -32,6 +31,15 @@ def test_a_window_across_noon_is_bid_from_what_the_evening_s_base_discharge_leav
     assert desk.now("11-15").draft.why.cars == CARS
 
 
+def test_a_bid_before_the_evening_leaves_its_base_discharge_the_energy(tmp_path):
+    # At noon each car has 0.52 x 60 + 0.92 x 10 = 40.4 kWh and can give 0.91 x 21.2, ten of them 192.92. The
+    # three cheap hours of the night put 20.424 kWh back, so that it pays to go down to 27.576: 116.70 kWh are
+    # nominated in the evening. 76.22 are left, 38.1 kW for two hours; nobody buys them back by day.
+    with a_desk(tmp_path, CARS, a_lazy_past(CARS, soc=0.52)) as desk:
+        desk.ask((12.5, 14.5), 100.0, 459, approve=False)
+        assert promised(desk, "12.5-14.5") == {38.0}
+
+
 def test_a_window_that_holds_the_evening_holds_its_base_discharge_back(desk):
     # 262.08 kWh over 15 hours: 17.47 kW.
     desk.ask((8, 23), 100.0, 459, approve=False)
@@ -39,9 +47,18 @@ def test_a_window_that_holds_the_evening_holds_its_base_discharge_back(desk):
     assert max(desk.now("8-23").draft.base_kw) == pytest.approx(60.0)
 
 
-def test_a_whole_day_is_bid_only_where_no_car_must_charge_in_it(tmp_path, desk):
+def test_a_whole_day_is_not_bid_on_where_cars_charge_in_its_night_for_what_they_gave_in_the_evening(desk):
     desk.ask((0, 24), 100.0, 459, approve=False)
-    assert desk.now("0-24").stage in (Stage.IN_REVIEW, Stage.CLOSED)
+    assert "nothing can be offered at a profit" in desk.now("0-24").closed_because
+
+
+def test_a_whole_day_is_bid_from_both_of_a_car_s_stays(tmp_path):
+    # Where export is paid little nothing is given in the evening. Until 07:30 each car has 57.2 kWh, of which
+    # 48 are promised: 0.91 x 9.2 kWh in 7.5 hours, ten of them 11.2. From then on they have 48, and another
+    # night to be that full again: 262.08 kWh in 16.5 hours, 15.9 kW. Flat is the lesser.
+    with a_desk(tmp_path, CARS, a_lazy_past(CARS), export_gbp_per_kwh=0.05) as desk:
+        desk.ask((0, 24), 100.0, 459, approve=False)
+        assert promised(desk, "0-24") == {11.0}
 
 
 def test_a_window_of_more_than_48_half_hours_is_refused_in_one_line(desk):
