@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_rando
 from aggregator.book import Book
 from aggregator.config import Settings
 from aggregator.files.sessions import read_sessions
-from aggregator.forecast import Calendar, History
+from aggregator.forecast import Calendar, History, Horizon
 from aggregator.intake import take_batch
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
 from aggregator.model.market import Draft, Plan, Requirement
@@ -256,20 +256,26 @@ class Gateway:
             in_review = opportunity.stage in (Stage.RECEIVED, Stage.IN_REVIEW)
             if name in self._nominated or in_review or now < self.workflow.gate_closes_at(opportunity):
                 continue
-            plan = self.store.plans.get(name)
-            if plan is None:
+            if self.store.plans.get(name) is None:
                 self._nominated.add(name)
                 continue
-            span = Interval(plan.slots[0].start, plan.slots[-1].end)
-            if not self.store.nominations.between(opportunity.zone, span):
-                plan = self._plan_to_freeze(opportunity.zone, span, now) or plan
-                self.workflow.freeze_nominations(opportunity.zone, plan, self._standing(opportunity, span))
-                self._draft_anew(opportunity.zone, span, now)
-                frozen = True
-            nominations = self.store.nominations.between(opportunity.zone, span)
-            if self.reporting.queue_nomination(opportunity.vtn_id, nominations, now):
+            days = [part.interval for part in Horizon.over(opportunity.window).parts]
+            frozen = any([self._freeze(opportunity.zone, day, now) for day in days]) or frozen
+            found = [self.store.nominations.between(opportunity.zone, day) for day in days]
+            if all([self.reporting.queue_nomination(opportunity.vtn_id, one, now) for one in found if one]):
                 self._nominated.add(name)
         return frozen
+
+    def _freeze(self, zone: str, day: Interval, now: datetime) -> bool:
+        """Freeze what a zone nominates from a noon to the next, if that was not done before."""
+        if self.store.nominations.between(zone, day):
+            return False
+        plan = self._plan_to_freeze(zone, day, now)
+        if plan is None:
+            return False
+        self.workflow.freeze_nominations(zone, plan, self._standing(zone, day))
+        self._draft_anew(zone, day, now)
+        return True
 
     def _draft_anew(self, zone: str, span: Interval, now: datetime) -> None:
         """Make new drafts of those that count on holding base discharge back that was nominated just now."""
@@ -283,10 +289,10 @@ class Gateway:
         names = [one.opportunity_id for one in self.store.journal.find(zone=zone, overlapping=span)]
         return newest_plan(self.store, names, span, now)
 
-    def _standing(self, opportunity: Opportunity, span: Interval) -> list[tuple[Requirement, Draft]]:
+    def _standing(self, zone: str, span: Interval) -> list[tuple[Requirement, Draft]]:
         """Return the bids of the zone that stand when the gate closes, with their requirements."""
         found: list[tuple[Requirement, Draft]] = []
-        for one in self.store.journal.find(zone=opportunity.zone, overlapping=span):
+        for one in self.store.journal.find(zone=zone, overlapping=span):
             draft = one.submitted or (one.draft if one.approved_digest else None)
             if draft is not None and one.requirement is not None and one.stage is not Stage.CLOSED:
                 found.append((one.requirement, draft))

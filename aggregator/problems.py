@@ -112,7 +112,7 @@ def prepared(
         if kw > 0.0
     ]
     bids = [span for span in (*spans.values(), *committed) if span is not None]
-    plan = standing.plan or day.plan
+    plan = standing.base(day.plan)
     base = runs_of(plan.base_discharge_kw) if direction is Direction.UP else ()
     joint = joint_spans([*bids, *base], day.tariff.red, day.cheap)
     window = next(span for span in joint if span.holds(mine))
@@ -141,7 +141,7 @@ def _prepared(
     fleet_digest: str,
 ) -> Prepared | str:
     up = own.product.direction is Direction.UP
-    plan = standing.plan or day.plan
+    plan = standing.base(day.plan)
     base = _base(day, plan, standing, window, own.product.direction)
     windows, stays = day.windows(window, earlier, up=up)
     costs = _costs(day, window, windows, stays, up=up)
@@ -170,7 +170,7 @@ def _prepared(
         spread_gbp_per_mwh=costs.spread,
         base_gbp_per_mwh=costs.base,
         energy_cost_gbp_per_mwh=costs.dearest,
-        cars=max(int(stay.present.sum()) for stay in stays),
+        cars=day.most_cars,
         inputs_digest=_digest(f"{name} {digest}" for name, digest in sorted(inputs.items())),
         tiers=costs.recharge.tiers if costs.recharge is not None else (),
         cvar=None if by_record or said.cvar_limit >= 1.0 else Cvar(said.cvar_level, said.cvar_limit),

@@ -8,25 +8,24 @@ compares.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 
 from aggregator.acceptance import Acceptance, PriceRule
 from aggregator.bidding import Infeasible, Proposal, propose
+from aggregator.bidding.problem import MAX_SLOTS
 from aggregator.config import Settings
 from aggregator.drafting import Asked, Grounds, drafted, is_same, why_nothing
 from aggregator.files.cleared import read_cleared
-from aggregator.forecast import History, horizon_slots
+from aggregator.forecast import History, Horizon
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Draft, Plan, Product, Requirement
 from aggregator.model.opportunity import Opportunity, Stage
-from aggregator.model.time import HALF_HOUR, LONDON, Interval
+from aggregator.model.time import HALF_HOUR, Interval, half_hours
 from aggregator.problems import Prepared, Terms, prepared
 from aggregator.standing import NOTHING, Other, Standing, standing_now
 from aggregator.track_record import PastBids, no_past
 from aggregator.workflow import MODEL, Workflow
 from aggregator.zone_day import PeaksKnown, SaidKnown, ZoneDay, nobody_said, zone_day
-
-NOON_HOUR = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +82,8 @@ class Proposer:
         need = opportunity.requirement
         if need is None:
             return opportunity
-        slots = horizon_slots(delivery_day(need.window.start))
-        day = Interval(slots[0].start, slots[-1].end)
-        name, products = opportunity.opportunity_id, workflow.products
-        standing = standing_now(workflow.store, products, need.zone, day, name, now)
+        products = workflow.products
+        standing = standing_now(workflow.store, products, need, opportunity.opportunity_id, now)
         own = Other(opportunity, products[need.product_id])
         answers = self._answers(own, standing, now)
         for answer in (one for one in answers if one.opportunity is not opportunity):
@@ -107,26 +104,39 @@ class Proposer:
             need: The need.
             product: Its rules.
             now: Nothing learnt later is looked at.
-            standing: What else the zone has bid or may bid that day; needs that share the window are lines
-                of the same problem.
+            standing: What else the zone has bid or may bid in those days; needs that share the window are
+                lines of the same problem.
             name: Of its opportunity; the event's id without it.
         """
         if need.slots[0].end - need.slots[0].start < HALF_HOUR:
             return "the model works in half-hours; the requirement's slots are shorter"
-        others = (other.opportunity.window for other in standing.others)
-        windows = tuple(sorted({need.window, *others}))
-        found = self._zone_day(need.zone, delivery_day(need.window.start), now, windows)
+        count = len(list(half_hours(need.window)))
+        if count > MAX_SLOTS:
+            return f"the window has {count} half-hours; 1 to {MAX_SLOTS} can be bid at once"
+        others = {other.opportunity.window for other in standing.others}
+        horizon, windows = Horizon.over(need.window, others), tuple(sorted({need.window, *others}))
+        found = self._zone_day(need.zone, horizon, now, windows)
         if isinstance(found, str):
             return found
         asked = Asked(name or need.key.event_id, need, product)
         return prepared(found, self._terms, asked, standing, now, self._fleet.digest)
 
-    def _zone_day(self, zone: str, day: date, now: datetime, windows: tuple[Interval, ...]) -> ZoneDay | str:
-        """Return the zone's day; the needs of one pass share it."""
-        key = (zone, day, now, windows)
+    def _zone_day(
+        self, zone: str, horizon: Horizon, now: datetime, windows: tuple[Interval, ...]
+    ) -> ZoneDay | str:
+        """Return the zone's day or days; the needs of one pass share them."""
+        key = (zone, horizon, now, windows)
         if self._day is None or self._day[0] != key:
             found = zone_day(
-                self._settings, self._fleet, self._history, self._peaks, zone, day, now, windows, self._said
+                self._settings,
+                self._fleet,
+                self._history,
+                self._peaks,
+                zone,
+                horizon,
+                now,
+                windows,
+                self._said,
             )
             self._day = (key, found)
         return self._day[1]
@@ -193,10 +203,3 @@ def _record(workflow: Workflow, answer: _Answer) -> Opportunity:
     if one.stage is Stage.IN_REVIEW and is_same(one.draft, draft):
         return one
     return workflow.propose(one, draft, answer.plan)
-
-
-def delivery_day(starts_at: datetime) -> date:
-    """Return the local day whose noon-to-noon horizon holds an instant."""
-    local = starts_at.astimezone(LONDON)
-    day = local.date()
-    return day if local.hour >= NOON_HOUR else date.fromordinal(day.toordinal() - 1)

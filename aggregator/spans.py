@@ -1,10 +1,10 @@
 """Which half-hours of a day share one battery: the windows that bids are made in.
 
 A bid window widens over the red half-hours that touch it. Windows that then touch are one, as are windows
-with a short gap, in which cars could hardly recharge. So is a window with a later one in which a bid of the
-zone stands already, and with a later run of nominated base discharge, if no cheap half-hours lie between in
-which its energy would be put back: what was promised there must not be given before. All others stand alone,
-the later ones for cars that may have given all they could in the earlier ones.
+with a short gap, in which cars could hardly recharge. So is a window in which something is or may be bid with
+a later one in which a bid of the zone stands already, and with a later run of nominated base discharge, if no
+cheap half-hours lie between in which its energy would be put back: what was promised there must not be given
+before. All others stand alone, the later ones for cars that may have given all they could in earlier ones.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Span:
         first: Of the plan's half-hours.
         stop: First one after it.
         committed: Whether bids stand in it already.
-        base: Whether it is a run of base discharge.
+        base: Whether it is nothing but base discharge.
     """
 
     first: int
@@ -51,9 +51,13 @@ class Span:
 
 
 def span_of(window: Interval, slots: Sequence[Interval], *, committed: bool = False) -> Span | None:
-    """Return the half-hours that a window touches, None where it is not within them."""
+    """Return the half-hours that a window touches, None where it is not within them.
+
+    Of what is committed the part within them counts.
+    """
     inside = [n for n, slot in enumerate(slots) if slot.overlap(window) is not None]
-    if not inside or window.start < slots[0].start or window.end > slots[-1].end:
+    beyond = window.start < slots[0].start or window.end > slots[-1].end
+    if not inside or (beyond and not committed):
         return None
     return Span(inside[0], inside[-1] + 1, committed)
 
@@ -85,7 +89,7 @@ def joint_spans(spans: Sequence[Span], red: BoolArray, cheap: BoolArray) -> tupl
     for span in sorted((_widened(span, red) for span in spans), key=lambda one: (one.first, one.stop)):
         last = joint[-1] if joint else None
         if last is not None and _shares(last, span, cheap):
-            both = Span(last.first, max(last.stop, span.stop))
+            both = Span(last.first, max(last.stop, span.stop), base=last.base and span.base)
             if both.count <= MAX_SLOTS or span.first < last.stop:
                 joint[-1] = both
                 continue
@@ -95,7 +99,7 @@ def joint_spans(spans: Sequence[Span], red: BoolArray, cheap: BoolArray) -> tupl
 
 def _shares(last: Span, span: Span, cheap: BoolArray) -> bool:
     """Whether a span shares the battery with the window before it."""
-    if span.first - last.stop <= SHORT_GAP or span.committed:
+    if span.first - last.stop <= SHORT_GAP or (span.committed and not last.base):
         return True
     return span.base and not cheap[last.stop : span.first].any()
 

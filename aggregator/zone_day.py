@@ -1,9 +1,9 @@
-"""A zone's day as it may go: scenarios, the plan of each, and what the cars bring to a window of it."""
+"""A zone's day or two as they may go: scenarios, the plan of each, what the cars bring to a window."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from aggregator.energy import (
     expected_nomination,
     fleet_window,
 )
-from aggregator.forecast import Calendar, History, Scenario, as_stated, horizon_slots, scenarios
+from aggregator.forecast import Calendar, History, Horizon, Scenario, as_stated, scenarios
 from aggregator.model.drivers import Words
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import PeakWindow, Plan
@@ -44,8 +44,9 @@ class ZoneDay:
     """All that is known of a zone's day before a need is looked at.
 
     Attributes:
-        slots: The day's half-hours, from noon to noon.
-        cars: The zone's cars.
+        slots: The half-hours, from noon to noon.
+        cars: The zone's cars; where there are two days, once for the stays of each.
+        days: How many there are.
         labels: Of the scenarios: past days.
         stays: One per scenario.
         plans: What the cars do in each when nothing is called.
@@ -56,6 +57,7 @@ class ZoneDay:
 
     slots: tuple[Interval, ...]
     cars: CarArrays
+    days: int
     labels: tuple[str, ...]
     stays: tuple[Stay, ...]
     plans: tuple[BasePlan, ...]
@@ -65,9 +67,20 @@ class ZoneDay:
 
     @property
     def cheap(self) -> BoolArray:
-        """The cheapest quarter of half-hours, in which energy is put back, shape (slots,)."""
-        price = self.tariff.import_gbp_per_kwh
-        return np.asarray((price <= np.quantile(price, CHEAP_PART)) & ~self.tariff.red)
+        """Half-hours in which energy is put back, shape (slots,): of the cheapest quarter, if giving it pays.
+
+        Where a day has few prices its cheapest quarter may be most of it, and nobody buys at noon to sell.
+        """
+        price, round_trip = self.tariff.import_gbp_per_kwh, self.cars.eta_charge * self.cars.eta_discharge
+        cost = price / float(round_trip.mean()) + self.tariff.wear_gbp_per_kwh
+        pays = cost < self.tariff.export_gbp_per_kwh.max()
+        return np.asarray((price <= np.quantile(price, CHEAP_PART)) & pays & ~self.tariff.red)
+
+    @property
+    def most_cars(self) -> int:
+        """How many cars come in the scenario in which most do."""
+        there = (stay.present.reshape(self.days, -1).any(axis=0) for stay in self.stays)
+        return max(int(cars.sum()) for cars in there)
 
     def windows(
         self, span: Span, earlier: Sequence[Span], *, up: bool
@@ -127,7 +140,7 @@ def zone_day(
     history: History,
     peaks: PeaksKnown,
     zone: str,
-    day: date,
+    horizon: Horizon,
     known_at: datetime,
     bid_windows: Sequence[Interval] = (),
     said: SaidKnown = nobody_said,
@@ -140,47 +153,49 @@ def zone_day(
         history: Their past.
         peaks: Standing signals.
         zone: Which.
-        day: The local day whose noon starts it.
+        horizon: Its day or days.
         known_at: Nothing learnt later is looked at.
         bid_windows: Of the day's needs: of equal prices, charging goes elsewhere first (P13).
         said: What drivers had said at their door. What they say at the charger, as they plug in, nobody
             knows the day before.
     """
-    slots = horizon_slots(day)
-    cars, intents = as_stated(fleet.in_zone(zone), said(known_at), day, known_at)
+    slots, words = horizon.slots, said(known_at)
+    stated = [as_stated(fleet.in_zone(zone), words, part.day, known_at) for part in horizon.parts]
+    cars = stated[0][0]
     count, calendar = settings.bidding.scenarios, Calendar(settings.fleet.holidays)
-    drawn = scenarios(history, cars, day, known_at, count, intents, calendar)
+    drawn = scenarios(history, cars, horizon, known_at, count, calendar=calendar, stated=stated)
     if not cars or not drawn:
         return f"no cars in {zone}" if not cars else "no history of like days to forecast from"
     prices = prices_of(settings, lambda one: peaks(one, known_at), known_at, lambda _: bid_windows)
     tariff = prices(zone, slots)
-    arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end)
+    arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end).repeated(horizon.days)
     plans = tuple(base_plan(arrays, scenario.stay, tariff, SLOT_HOURS) for scenario in drawn)
     return ZoneDay(
-        slots=tuple(slots),
+        slots=slots,
         cars=arrays,
+        days=horizon.days,
         labels=tuple(scenario.label for scenario in drawn),
         stays=tuple(scenario.stay for scenario in drawn),
         plans=plans,
         tariff=tariff,
-        plan=_plan(zone, slots, plans, drawn, day, fleet.digest),
+        plan=_plan(zone, slots, plans, drawn, horizon, fleet.digest),
         guard_soc=max(LEAST_GUARD_SOC, settings.dispatch.soc_resolution),
     )
 
 
 def _plan(
     zone: str,
-    slots: Sequence[Interval],
+    slots: tuple[Interval, ...],
     plans: Sequence[BasePlan],
     drawn: Sequence[Scenario],
-    day: date,
+    horizon: Horizon,
     fleet_digest: str,
 ) -> Plan:
     base_kw, charge_kw = expected_nomination(plans, None, 0, len(slots))
-    state = hashlib.sha256(f"{zone} {day} {[one.label for one in drawn]} {fleet_digest}".encode())
+    state = hashlib.sha256(f"{zone} {horizon.day} {[one.label for one in drawn]} {fleet_digest}".encode())
     state.update(base_kw.tobytes())
     state.update(charge_kw.tobytes())
-    return Plan(zone, tuple(slots), _floats(base_kw), _floats(charge_kw), state.hexdigest())
+    return Plan(zone, slots, _floats(base_kw), _floats(charge_kw), state.hexdigest())
 
 
 def _floats(values: FloatArray) -> tuple[float, ...]:

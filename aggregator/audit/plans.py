@@ -10,14 +10,14 @@ from aggregator.audit.evidence import Evidence, Finding
 from aggregator.bidding import Bids, Infeasible, holds, propose
 from aggregator.drafting import per_need_slot
 from aggregator.files.sessions import read_sessions
-from aggregator.forecast import Calendar, History, horizon_slots
+from aggregator.forecast import Calendar, History, Horizon
 from aggregator.model.errors import RuleViolation
 from aggregator.model.market import Draft, Requirement
 from aggregator.model.opportunity import Declined, Proposed, Received, Withdrawn
 from aggregator.model.time import Interval, utc_text
 from aggregator.problems import Prepared
-from aggregator.proposals import Proposer, delivery_day
-from aggregator.standing import newest_plan, standing_then
+from aggregator.proposals import Proposer
+from aggregator.standing import newest_plan, plan_of, standing_then
 from aggregator.track_record import TrackRecord
 from aggregator.workflow import MODEL, held_back_kw
 
@@ -73,16 +73,17 @@ def p11_split(evidence: Evidence) -> Finding:
 def p13_nomination(evidence: Evidence) -> Finding:
     """What was frozen is the plan made before the price was read, less what approved bids hold back."""
     checked, breaches = 0, []
-    spans: dict[tuple[str, Interval], list[str]] = {}
+    days: dict[tuple[str, Interval], list[str]] = {}
     for made in _made_again(evidence):
         plans = [plan for _, plan in evidence.store.plans.all(made.opportunity_id)]
         if not plans or isinstance(made.again, str):
             continue
         if made.again.plan.digest not in {plan.digest for plan in plans}:
             breaches.append(f"{made.opportunity_id}: b0 comes out differently now")
-        span = Interval(plans[-1].slots[0].start, plans[-1].slots[-1].end)
-        spans.setdefault((made.need.zone, span), []).append(made.opportunity_id)
-    for (zone, span), names in spans.items():
+        for span in (part.interval for part in Horizon.over(made.need.window).parts):
+            if plan_of(plans[-1], span) is not None:
+                days.setdefault((made.need.zone, span), []).append(made.opportunity_id)
+    for (zone, span), names in days.items():
         found = _nominated(evidence, zone, span, names)
         checked += found[0]
         breaches += found[1]
@@ -148,10 +149,8 @@ def _again(evidence: Evidence, history: History, need: Requirement, draft: Draft
         TrackRecord(store, products, Calendar(evidence.settings.fleet.holidays)),
     )
     proposer = Proposer(evidence.settings, fleet, history, store.inbox.peaks, past, evidence.said_by)
-    slots = horizon_slots(delivery_day(need.window.start))
-    day = Interval(slots[0].start, slots[-1].end)
     try:
-        standing = standing_then(store, products, need.zone, day, draft.why.beside, known_at)
+        standing = standing_then(store, products, need, draft.why.beside, known_at)
         return proposer.prepare(need, products[need.product_id], known_at, standing, draft.bid_id)
     except RuleViolation as broken:
         return f"the zone's facts do not follow from each other: {broken}"

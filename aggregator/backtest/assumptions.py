@@ -28,8 +28,10 @@ def assumptions(rules: Rules, sessions_zone: ZoneInfo) -> list[str]:
         "A car is in the fleet from its first plug-in until its site's record ends, but for times when it "
         "has not been seen for two months: the end of a contract is known beforehand, that a driver stays "
         "away is not.",
-        "The DNO's zones, by name, are dealt to ours in turn, kW as they are. A zone takes one call a day, "
-        "the best paid one. All that is bid is awarded, up to the need, at the recorded prices, and called.",
+        "The DNO's zones, by name, are dealt to ours in turn, kW as they are. A zone takes one call a day "
+        "from noon to noon, the best paid one; a call across noon takes both days. All that is bid is "
+        "awarded, up to the need, at the recorded prices, and called.",
+        "The clairvoyant plays what it might bid, the other policies' bids, too, and takes what earns most.",
         f"The gate closes at {GATE_HOUR}:00 the day before; prices are known up to 23:00 of the day of the "
         "gate, later ones are taken as at the same time of the last day known. The cars themselves follow "
         "the true prices from noon on.",

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from aggregator.backtest.prices import instant_of
 from aggregator.backtest.tables import LeftOut, Row, Unusable, rows, usable
-from aggregator.forecast import horizon
+from aggregator.forecast import Horizon
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import HALF_HOUR, LONDON, Interval
-from aggregator.proposals import delivery_day
 
 COLUMNS = (
     *("zone", "product", "start_time_utc", "end_time_utc"),
@@ -50,18 +49,22 @@ class Event:
     availability_gbp_per_mw_h: float
 
     @property
-    def day(self) -> date:
-        """The local day whose noon-to-noon horizon the window begins in."""
-        return delivery_day(self.window.start)
+    def horizon(self) -> Horizon:
+        """The day from noon to noon that holds the window, or the two around the noon it crosses."""
+        return Horizon.over(self.window)
+
+    @property
+    def days(self) -> tuple[date, ...]:
+        """The local days whose noons begin those of the horizon."""
+        return tuple(part.day for part in self.horizon.parts)
 
     @property
     def fits(self) -> bool:
-        """Whether the model can bid it: within one horizon, on half-hours, not too long."""
-        span = horizon(self.day)
+        """Whether the model can bid it: on half-hours, not too long."""
         whole = all(
             not bound.minute % 30 and not bound.second for bound in (self.window.start, self.window.end)
         )
-        return whole and self.window.end <= span.end and self.window.hours <= LONGEST_SLOTS * HALF_HOUR_HOURS
+        return whole and self.window.hours <= LONGEST_SLOTS * HALF_HOUR_HOURS
 
 
 HALF_HOUR_HOURS = HALF_HOUR.total_seconds() / 3600.0
@@ -156,9 +159,9 @@ class Dealt:
     """Which zone is offered what.
 
     Attributes:
-        events: By zone of ours and horizon day.
+        events: By zone of ours and the first day of the event's horizon.
         passed_over: Events of a zone and day on which another one paid more: a battery is bid once.
-        outside: Events that the model cannot bid: across local noon, too long, or not on half-hours.
+        outside: Events that the model cannot bid: too long, or not on half-hours.
     """
 
     events: dict[str, dict[date, Event]]
@@ -170,25 +173,22 @@ def deal(events: Sequence[Event], zones: Sequence[str], days: Sequence[date]) ->
     """Offer the events of ``days`` to our zones.
 
     The DNO's zones, sorted by name, are dealt to ours in turn; kW are not scaled. Of what falls to a zone on
-    one horizon it takes the best paid, then the largest, then the earliest.
+    one day, from noon to noon, it takes the best paid, then the largest, then the earliest; an event across
+    noon has the days on both sides of it.
     """
     sources = sorted({event.source for event in events})
     ours = {source: zones[n % len(zones)] for n, source in enumerate(sources)}
-    wanted = set(days)
+    inside = [event for event in events if set(event.days) <= set(days)]
+    fitting = [event for event in inside if event.fits]
     chosen: dict[str, dict[date, Event]] = {zone: {} for zone in zones}
-    passed = outside = 0
-    for event in events:
-        if event.day not in wanted:
-            continue
-        if not event.fits:
-            outside += 1
-            continue
-        taken = chosen[ours[event.source]]
-        rival = taken.get(event.day)
-        passed += rival is not None
-        if rival is None or _worth(event) > _worth(rival):
-            taken[event.day] = event
-    return Dealt(chosen, passed, outside)
+    taken: dict[str, set[date]] = {zone: set() for zone in zones}
+    for event in sorted(fitting, key=_worth, reverse=True):
+        zone = ours[event.source]
+        if taken[zone].isdisjoint(event.days):
+            taken[zone] |= set(event.days)
+            chosen[zone][event.days[0]] = event
+    offered = sum(map(len, chosen.values()))
+    return Dealt(chosen, len(fitting) - offered, len(inside) - len(fitting))
 
 
 def _worth(event: Event) -> tuple[float, float]:
@@ -197,6 +197,6 @@ def _worth(event: Event) -> tuple[float, float]:
 
 
 def local_dates(events: Sequence[Event]) -> tuple[date, date]:
-    """Return the first and the last local day on which an event begins."""
+    """Return the first and the last local day of events; one across noon needs the day before it, too."""
     days = [event.window.start.astimezone(LONDON).date() for event in events]
-    return min(days), max(days)
+    return min([*days, *(event.days[0] for event in events if len(event.days) > 1)]), max(days)

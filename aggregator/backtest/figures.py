@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from aggregator.backtest.story import CLAIRVOYANT, MEAN, MODEL, P10, POLICIES, Result, Story
+from aggregator.backtest.story import CLAIRVOYANT, MEAN, MODEL, P10, POLICIES, WHOLE, Result, Story
 
 ENOUGH = 0.95
-WHOLE = 1.0 - 1e-9
 LEAST_BID_ON = 0.70
 LEAST_VOLUME = 0.60
 WANTED_COVERAGE = 0.90

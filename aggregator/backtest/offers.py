@@ -2,7 +2,7 @@
 
 The model and two of the rivals see the same: sessions begun before the gate, prices published by then, and
 the same like days drawn from them. The rivals bid flat kW that past days could have delivered: their mean, or
-their 10th percentile over up to 28 of them. The clairvoyant is the model knowing who comes and goes.
+their 10th percentile over up to 28 of them. Who knows the day begins with the model on the true stays.
 """
 
 from collections.abc import Mapping, Sequence
@@ -142,35 +142,46 @@ def forecast_outlook(
         known_at: The gate.
         intents: What drivers have said; None where they say nothing.
     """
-    drawn = scenarios(history, cars, event.day, known_at, RIVAL_DAYS, intents, WEEKENDS)
+    drawn = scenarios(history, cars, event.horizon, known_at, RIVAL_DAYS, intents, WEEKENDS)
     if not drawn:
         return None
-    arrays = CarArrays.of(cars, slots[0].start)
+    days = event.horizon.days
+    arrays = CarArrays.of(cars, slots[0].start).repeated(days)
     stays = [scenario.stay for scenario in drawn]
     labels = tuple(scenario.label for scenario in drawn)
-    return _outlook(arrays, stays, labels, tariff, window_of(event, slots))
+    return _outlook(arrays, stays, labels, tariff, window_of(event, slots), days)
 
 
 def true_outlook(day: Day, course: Course, window: slice) -> Outlook:
     """Return the outlook of who knows who comes and goes: each stay of the day, its end and its energy.
 
-    What is owed to drivers is the same for all: a car that leaves before it is believed to is owed its floor.
+    What is owed to drivers is what the play owes them, by when they are believed to leave: at that time the
+    target, and a car that is gone before it what full power from then on would have lacked.
     """
     came = course.plugged or (NOBODY,)
     rows = np.array([plugged.car for plugged in came], dtype=np.int64)
     parts = [plugged.part for plugged in came]
     arrive = np.array([max(0, int(np.ceil(part.start_h / SLOT_HOURS))) for part in parts], dtype=np.int64)
-    depart = np.array([int(part.end_h / SLOT_HOURS) for part in parts], dtype=np.int64)
     stored = np.array([plugged.energy_kwh for plugged in came], dtype=np.float64)
-    due_h = [day.due_h(one.car, one.part, max(0.0, one.part.start_h)) for one in came]
-    owed = np.array([part.end_h >= at for part, at in zip(parts, due_h, strict=True)])
-    stay = Stay(arrive, np.maximum(arrive, depart), stored, np.where(owed, day.target_kwh[rows], 0.0))
-    return _outlook(at_rows(day.arrays, rows), [stay], ("the day itself",), day.tariff, window)
+    due_h = np.array([day.due_h(one.car, one.part, max(0.0, one.part.start_h)) for one in came])
+    end_h = np.array([part.end_h for part in parts])
+    depart = (np.minimum(end_h, due_h) / SLOT_HOURS).astype(np.int64)
+    cars = at_rows(day.arrays, rows)
+    later_kwh = cars.eta_charge * cars.charge_kw * np.maximum(0.0, due_h - end_h)
+    target_kwh = np.maximum(0.0, day.target_kwh[rows] - later_kwh)
+    stay = Stay(arrive, np.maximum(arrive, depart), stored, target_kwh)
+    return _outlook(cars, [stay], ("the day itself",), day.tariff, window)
 
 
 def _outlook(
-    arrays: CarArrays, stays: Sequence[Stay], labels: tuple[str, ...], tariff: Tariff, window: slice
+    arrays: CarArrays,
+    stays: Sequence[Stay],
+    labels: tuple[str, ...],
+    tariff: Tariff,
+    window: slice,
+    days: int = 1,
 ) -> Outlook:
+    """Return the outlook of cars that have a row for each of some days."""
     count = window.stop - window.start
     plans = _plans(arrays, stays, tariff)
     windows = [
@@ -178,13 +189,14 @@ def _outlook(
         for stay, plan in zip(stays, plans, strict=True)
     ]
     base_kw, charge_kw = expected_nomination(plans, None, window.start, count)
+    there = [np.logical_or.reduce(one.plugged.reshape(days, -1, count)) for one in windows]
     return Outlook(
         base_kw=base_kw,
         charge_kw=charge_kw,
         reach=reach(windows, SLOT_HOURS, up=True),
         labels=labels,
         recharge=recharge(arrays, windows, stays, tariff, window.stop),
-        present=np.array([one.plugged.all(axis=1) for one in windows]),
+        present=np.array([one.all(axis=1) for one in there]),
         plugged_kw=np.array([arrays.discharge_kw @ stay.plugged(0, tariff.slots) for stay in stays]),
     )
 

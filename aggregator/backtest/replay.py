@@ -12,6 +12,7 @@ import numpy as np
 
 from aggregator.backtest.dispatches import Event
 from aggregator.backtest.garage import SLOT_HOURS, Course, Day, follow
+from aggregator.backtest.hindsight import clairvoyant
 from aggregator.backtest.offers import (
     Offer,
     Outlook,
@@ -23,11 +24,11 @@ from aggregator.backtest.offers import (
 )
 from aggregator.backtest.prices import Prices
 from aggregator.backtest.promises import judge
-from aggregator.backtest.scene import Scene
+from aggregator.backtest.scene import Plays, Scene
 from aggregator.backtest.story import CLAIRVOYANT, MEAN, MODEL, P10, Fan, Lived, Result, Settled, Story
 from aggregator.backtest.world import TARGET_SOC, Driver
 from aggregator.energy import FloatArray, Tariff
-from aggregator.forecast import History, Session, StatedIntent, horizon_slots
+from aggregator.forecast import History, Horizon, Session, StatedIntent
 from aggregator.model.fleet import Car
 from aggregator.model.time import LONDON, Interval
 from aggregator.risk import Caution, caution_after
@@ -60,16 +61,20 @@ class Zone:
         self._arrival_soc: dict[tuple[str, datetime], float] = {}
         self._cars: dict[str, Car] = {}
         self._month: tuple[int, int] | None = None
+        self._lived_until = date.min
 
     def live(self, day: date, event: Event | None, record: Sequence[Settled]) -> Lived:
         """Return what becomes of the next day.
 
         Args:
             day: The local day after the last one.
-            event: What is offered on it.
+            event: What is offered on it; one across noon is lived at once with the day after it.
             record: Of all settled bids.
         """
-        slots = horizon_slots(day)
+        if day <= self._lived_until:
+            return Lived(day)
+        horizon = Horizon(day) if event is None else event.horizon
+        slots, day = horizon.slots, horizon.day
         gate = gate_of(event.window.start if event is not None else slots[0].start)
         rows = [n for n, one in enumerate(self._drivers) if one.is_known(gate, slots[-1].end)]
         prices = self._prices.of(slots)
@@ -85,6 +90,7 @@ class Zone:
             caution = caution_after(one[1:] for one in record if one[0] <= gate)
             lived, course = self._eventful(day, event, true_day, gate, start_kwh, caution)
         self._energy_kwh[rows] = course.energy_kwh
+        self._lived_until = day
         self._remember(true_day, course)
         return lived
 
@@ -125,9 +131,10 @@ class Zone:
             MODEL: model_offer(event, outlook, slots, rules, caution),
             MEAN: rival_offer(event, outlook, rules, "mean"),
             P10: rival_offer(event, outlook, rules, "p10"),
-            CLAIRVOYANT: model_offer(event, truth, slots, rules),
         }
-        played = _played(scene, offers)
+        plays, known = Plays(scene), model_offer(event, truth, slots, rules)
+        offers[CLAIRVOYANT] = clairvoyant(plays, known, offers.values(), rules)
+        played = {policy: plays(offer) for policy, offer in offers.items()}
         course = played[MODEL][1]
         results = {policy: result for policy, (result, _) in played.items()}
         judged = [judge(true_day, one) for _, one in played.values()]
@@ -180,19 +187,6 @@ class Zone:
                 car = day.cars[plugged.car]
                 began = start + timedelta(minutes=round(plugged.part.start_h * 60))
                 self._arrival_soc[car.car_id, began] = plugged.energy_kwh / car.capacity_kwh
-
-
-def _played(scene: Scene, offers: dict[str, Offer]) -> dict[str, tuple[Result, Course]]:
-    """Play every offer; what is the same for several policies is played once."""
-    known: dict[tuple[float, bytes], tuple[Result, Course]] = {}
-    played = {}
-    for policy, offer in offers.items():
-        key = offer.bid_kw, offer.nominated_kw.tobytes()
-        if key not in known:
-            known[key] = scene.play(offer)
-        result, course = known[key]
-        played[policy] = replace(result, why=offer.why), course
-    return played
 
 
 def _story(

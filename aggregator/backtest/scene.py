@@ -1,6 +1,6 @@
 """One event on one day, played for each policy from the same batteries, and what it earned."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,11 @@ class Scene:
         idle = before.then(follow(day, before.energy_kwh, window.start, window.stop))
         return cls(day, event, rules, window, before, _to_the_end(day, idle, window.stop))
 
+    @property
+    def uncalled_kw(self) -> FloatArray:
+        """The zone's net export in the window if nothing is called, shape (slots,). [kW]"""
+        return self.uncalled.export_kwh[self.window] / SLOT_HOURS
+
     def play(self, offer: Offer) -> tuple[Result, Course]:
         """Return what an offer earns, and the whole day with its call, if there is one.
 
@@ -78,6 +83,22 @@ class Scene:
         missing_kwh = float(((self.uncalled.energy_kwh - course.energy_kwh) / cars.eta_charge).sum())
         more_gbp = course.cost_gbp(tariff) - self.uncalled.cost_gbp(tariff)
         return more_gbp + missing_kwh * tariff.buy_back_gbp_per_kwh
+
+
+class Plays:
+    """The plays of one scene; what is offered twice is played once."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._known: dict[tuple[float, bytes], tuple[Result, Course]] = {}
+
+    def __call__(self, offer: Offer) -> tuple[Result, Course]:
+        """Return what an offer earns, and the day with its call."""
+        key = offer.bid_kw, offer.nominated_kw.tobytes()
+        if key not in self._known:
+            self._known[key] = self.scene.play(offer)
+        result, course = self._known[key]
+        return replace(result, why=offer.why), course
 
 
 def _to_the_end(day: Day, course: Course, first: int) -> Course:

@@ -11,6 +11,8 @@ from aggregator.risk import Level
 Settled: TypeAlias = tuple[datetime, float, float]
 """When the window of a bid ended, delivered over awarded, and what was hoped of it. [GBP]"""
 
+WHOLE = 1.0 - 1e-9
+"""Delivered over committed of a bid kept in full: sums of half-hours are not exact to the last bit."""
 MODEL, MEAN, P10, CLAIRVOYANT = "flexloop", "mean", "empirical P10", "clairvoyant"
 POLICIES = (MODEL, MEAN, P10, CLAIRVOYANT)
 

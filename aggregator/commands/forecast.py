@@ -19,7 +19,7 @@ from aggregator.config import Settings
 from aggregator.energy import CarArrays
 from aggregator.files.outputs import write_files
 from aggregator.files.sessions import read_sessions
-from aggregator.forecast import Calendar, History, as_stated, horizon, horizon_slots, scenarios
+from aggregator.forecast import Calendar, History, Horizon, as_stated, scenarios
 from aggregator.forecast.outlook import PERCENTILES, Outlook, outlook
 from aggregator.model.drivers import latest
 from aggregator.model.errors import BadMessage, Fault
@@ -93,7 +93,7 @@ def forecast_command(
     if zone is not None and zone not in settings.fleet.zones:
         raise BadMessage(Fault("forecast: --zone", zone, f"one of {', '.join(settings.fleet.zones)}"))
     on = _day(day, now)
-    known_at = min(now, horizon(on).start)
+    known_at = min(now, Horizon(on).interval.start)
     history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
     with shared.store() as store:
         fleet, zones = fleet_of(store), settings.fleet.zones if zone is None else (zone,)
@@ -150,10 +150,10 @@ def _forecast(
     known_at: datetime,
 ) -> ZoneForecast:
     """Return a zone's forecast of a day by what is known at an instant."""
-    slots, words = horizon_slots(day), latest(store.drivers.all(), known_at)
+    slots, words = Horizon(day).slots, latest(store.drivers.all(), known_at)
     cars, intents = as_stated(fleet.in_zone(zone), words, day, known_at)
     count, calendar = settings.bidding.scenarios, Calendar(settings.fleet.holidays)
-    drawn = scenarios(history, cars, day, known_at, count, intents or None, calendar)
+    drawn = scenarios(history, cars, Horizon(day), known_at, count, intents or None, calendar)
     able = None
     if cars and drawn:
         arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end)

@@ -102,6 +102,26 @@ class CarArrays:
         """Number of cars."""
         return len(self.capacity_kwh)
 
+    def repeated(self, times: int) -> "CarArrays":
+        """Return all cars several times over, for stays of each that never overlap.
+
+        A home of one car has all its room for each of the stays. Cars that share a home share it as if all
+        their stays did: the room of each is rather too small than too large (P4).
+        """
+        homes, again = len(self.export_room_kw), np.repeat(np.arange(times), self.count)
+        alone = (np.bincount(self.site, minlength=homes) == 1)[self.site]
+        per_car = {
+            name: np.tile(getattr(self, name), times)
+            for name in CarArrays.__slots__
+            if not name.endswith("room_kw")
+        }
+        per_car["site"] += homes * again * np.tile(alone, times)
+        return CarArrays(
+            **per_car,
+            export_room_kw=np.tile(self.export_room_kw, times),
+            import_room_kw=np.tile(self.import_room_kw, times),
+        )
+
     def shared_charge_kw(self, present: BoolArray) -> FloatArray:
         """Return the power each car can surely charge at when all present cars of its site do, pro rata.
 

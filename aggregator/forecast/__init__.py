@@ -6,7 +6,7 @@ known at the time asked for counts. Which past days do is in ``days``, what of t
 what a zone can count on in ``outlook``.
 """
 
-from aggregator.forecast.days import ENGLAND, Calendar, horizon, horizon_slots
+from aggregator.forecast.days import ENGLAND, Calendar, Horizon
 from aggregator.forecast.draw import Scenario, StatedIntent, scenarios
 from aggregator.forecast.history import History, Session
 from aggregator.forecast.stated import as_stated
@@ -15,11 +15,10 @@ __all__ = [
     "ENGLAND",
     "Calendar",
     "History",
+    "Horizon",
     "Scenario",
     "Session",
     "StatedIntent",
     "as_stated",
-    "horizon",
-    "horizon_slots",
     "scenarios",
 ]

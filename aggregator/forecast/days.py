@@ -1,8 +1,11 @@
 """Which past days a delivery day may go like: the latest of its kind, on or off work.
 
-A forecast's horizon runs from local noon to local noon, so that an evening and the night after it are one
-piece. Off work are weekends, public holidays and the days from Christmas Eve to New Year's Eve, on both
-sides: a bank holiday is forecast from weekends, and no Wednesday in January from Boxing Day.
+A forecast's days run from local noon to local noon, so that an evening and the night after it are one piece.
+Where a window crosses noon its horizon is the two days around it: plans and nominations are of the same days
+whatever is bid on, and what the cars charge in the night before the window is planned, not guessed.
+
+Off work are weekends, public holidays and the days from Christmas Eve to New Year's Eve, on both sides: a
+bank holiday is forecast from weekends, and no Wednesday in January from Boxing Day.
 
 Measured on 589 days and three groups of homes of the sessions of Sorensen et al. (2024), forecast at 13:30
 the day before from at most 20 days: plugged-in kW per half-hour lies above the P10 on 93% and below the P90
@@ -14,6 +17,7 @@ to 16% too little in October and November. Each day was forecast from what was k
 here and the three in ``history`` were chosen on the same days.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cache
@@ -60,27 +64,83 @@ class Calendar:
 ENGLAND = Calendar("GB-ENG")
 
 
-def like_days(calendar: Calendar, delivery_day: date, known: Interval, count: int) -> list[date]:
-    """Return the latest days within ``known`` that the delivery day may go like, latest first."""
+@dataclass(frozen=True, slots=True, order=True)
+class Horizon:
+    """Whole days from local noon to local noon, one after the other.
+
+    Attributes:
+        day: The local day whose noon begins the last of them.
+        days: How many there are: one, or the two around the noon of ``day``; more only for a window of 24
+            hours over the spring change.
+    """
+
+    day: date
+    days: int = 1
+
+    @classmethod
+    def over(cls, window: Interval, others: Iterable[Interval] = ()) -> "Horizon":
+        """Return the horizon that a window is planned in.
+
+        Args:
+            window: What it must hold. One that crosses noon has the days around it.
+            others: Windows that may be planned together with it. One that crosses the noon of the local day
+                in which the middle of ``window`` lies makes the horizon the two days around that noon.
+        """
+        first, last = _noon_day(window.start), _noon_day(window.end - timedelta.resolution)
+        days = (last - first).days + 1
+        middle = window.start + (window.end - window.start) / 2
+        day = middle.astimezone(LONDON).date()
+        if days == 1 and any(one.start < _noon(day) < one.end for one in others):
+            return cls(day, 2)
+        return cls(last, days)
+
+    @property
+    def parts(self) -> tuple["Horizon", ...]:
+        """Its days, each by itself."""
+        return tuple(Horizon(self.day - n * ONE_DAY) for n in reversed(range(self.days)))
+
+    @property
+    def interval(self) -> Interval:
+        """From its first noon to its last: 23, 24 or 25 hours a day."""
+        return _between_noons(self.day - (self.days - 1) * ONE_DAY, self.day + ONE_DAY)
+
+    @property
+    def slots(self) -> tuple[Interval, ...]:
+        """Its half-hours: 46, 48 or 50 a day."""
+        return self.interval.slots(HALF_HOUR)
+
+
+def like_days(calendar: Calendar, horizon: Horizon, known: Interval, count: int) -> list[date]:
+    """Return the latest days that a horizon's last day may go like, with those before it, latest first.
+
+    Args:
+        calendar: Which days are off work; of a horizon of two days the second one's kind counts.
+        horizon: What is forecast.
+        known: All of the past days' hours must lie within.
+        count: Most days.
+    """
     first = known.start.astimezone(LONDON)
     days: list[date] = []
-    day = min(known.end.astimezone(LONDON).date(), delivery_day) - ONE_DAY
-    earliest = max(first.date() - (ONE_DAY if first.time() < NOON else timedelta(0)), day - OLDEST)
+    day = min(known.end.astimezone(LONDON).date(), horizon.day) - ONE_DAY
+    begun = first.date() - (ONE_DAY if first.time() < NOON else timedelta(0))
+    earliest = max(begun + (horizon.days - 1) * ONE_DAY, day - OLDEST)
     while day >= earliest and len(days) < count:
-        if calendar.is_off(day) == calendar.is_off(delivery_day) and horizon(day).end <= known.end:
+        if calendar.is_off(day) == calendar.is_off(horizon.day) and Horizon(day).interval.end <= known.end:
             days.append(day)
         day -= ONE_DAY
     return days
 
 
 @cache
-def horizon(delivery_day: date) -> Interval:
-    """Return local noon of the day to local noon of the next: 23, 24 or 25 hours."""
-    return Interval(
-        datetime.combine(delivery_day, NOON, LONDON), datetime.combine(delivery_day + ONE_DAY, NOON, LONDON)
-    )
+def _between_noons(first: date, last: date) -> Interval:
+    return Interval(_noon(first), _noon(last))
 
 
-def horizon_slots(delivery_day: date) -> tuple[Interval, ...]:
-    """Return the horizon's half-hours: 46, 48 or 50."""
-    return horizon(delivery_day).slots(HALF_HOUR)
+def _noon(day: date) -> datetime:
+    return datetime.combine(day, NOON, LONDON)
+
+
+def _noon_day(instant: datetime) -> date:
+    """Return the local day whose noon was the last one."""
+    local = instant.astimezone(LONDON)
+    return local.date() - (ONE_DAY if local.time() < NOON else timedelta(0))

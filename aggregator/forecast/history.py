@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from aggregator.energy import BoolArray, FloatArray, IntArray
-from aggregator.forecast.days import horizon
+from aggregator.forecast.days import Horizon
 from aggregator.forecast.walltime import DAY_S, WallTime, seconds
 from aggregator.model.time import LONDON, Interval
 
@@ -124,7 +124,7 @@ class History:
         return {}
 
     def _main_stay(self, day: date) -> IntArray:
-        stays, span = self.stays, horizon(day)
+        stays, span = self.stays, Horizon(day).interval
         start_s, end_s = seconds(span.start), seconds(span.end)
         low, high = np.searchsorted(stays.start_s, (start_s - LONGEST_STAY_S, end_s))
         rows = low + np.flatnonzero(stays.end_s[low:high] > start_s)

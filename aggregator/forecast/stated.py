@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
 
-from aggregator.forecast.days import horizon
+from aggregator.forecast.days import Horizon
 from aggregator.forecast.draw import StatedIntent
 from aggregator.model.drivers import (
     NO_WORDS,
@@ -50,7 +50,7 @@ def _car(car: Car, words: Words, day: date, known_at: datetime) -> Car:
     if not words:
         return car
     wish = wish_of(words, SILENT, car.default_intent, known_at)
-    boosted = said(words, Topic.BOOST, max(known_at, horizon(day).start)) is not None
+    boosted = said(words, Topic.BOOST, max(known_at, Horizon(day).interval.start)) is not None
     car = as_wished(car, replace(wish, v2g=wish.v2g and not boosted))
     week = said(words, Topic.WEEK, known_at)
     if not isinstance(week, Week):

@@ -12,7 +12,7 @@ import numpy as np
 
 from aggregator.energy import base_plan
 from aggregator.files.plan import parse_plan
-from aggregator.forecast import scenarios
+from aggregator.forecast import Horizon, scenarios
 from aggregator.plan import solve_plan
 from tests.bench.fleets import SLOT_HOURS, some_cars, some_history, some_homes, some_prices, some_stays
 from tests.bench.measure import Row, median_ms
@@ -47,7 +47,7 @@ def _once(count: int, slots: int) -> tuple[float, float]:
 
 def draw_rows() -> Iterator[Row]:
     """Measure a forecast's scenarios; the first forecast from a history also sorts it."""
-    day, known_at = date(2024, 12, 20), datetime(2024, 12, 19, 13, 30, tzinfo=UTC)
+    day, known_at = Horizon(date(2024, 12, 20)), datetime(2024, 12, 19, 13, 30, tzinfo=UTC)
     for count in (1_000, 10_000):
         cars, history = some_homes(count), some_history(count)
         size = f"{count:,} cars, 30 scenarios of {len(history.sessions):,} sessions"

@@ -9,9 +9,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from aggregator.energy import reach
+from aggregator.forecast import Horizon
 from aggregator.model.market import BidShape
 from aggregator.model.opportunity import Stage
-from aggregator.proposals import delivery_day
 from aggregator.spans import Span
 from aggregator.zone_day import SLOT_HOURS, zone_day
 from tests.bid_world import ZONE, a_need, a_past, a_world, at
@@ -55,7 +55,7 @@ def test_live_bids_and_the_nomination_can_be_split_in_each_scenario(
             past,
             proposer._peaks,
             ZONE,
-            delivery_day(at(17)),
+            Horizon(at(17).date()),
             world.clock.now(),
         )
         plans = {world.store.plans.get(one.opportunity_id) for one in live}

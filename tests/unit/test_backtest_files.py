@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from aggregator.backtest.dispatches import deal, read_dispatches
+from aggregator.backtest.dispatches import deal, local_dates, read_dispatches
 from aggregator.backtest.prices import read_prices
 from aggregator.backtest.sessions import read_record
 from aggregator.cli import run
@@ -143,15 +143,37 @@ def test_a_zone_takes_the_best_paid_call_of_a_day(tmp_path):
             ("16:00", "17:00", 100),
             ("17:00", "18:00", 300),
             ("18:00", "19:00", 200),
-            ("11:00", "15:00", 900),
-            ("11:30", "12:30", 900),
+            ("11:00", "15:00", 250),
+            ("11:30", "12:30", 250),
             ("14:15", "15:00", 900),
         )
     )
     events, _ = calls_from(tmp_path, CALLS + rows)
     dealt = deal(events, ("zone-1",), [DAY, DAY - timedelta(days=1)])
     assert [event.utilisation_gbp_per_mwh for event in dealt.events["zone-1"].values()] == [300]
-    assert (dealt.passed_over, dealt.outside) == (2, 3)
+    assert (dealt.passed_over, dealt.outside) == (4, 1)
+
+
+def test_a_call_across_noon_has_the_days_on_both_sides_of_it(tmp_path):
+    rows = "".join(
+        f"X,u,East,P,2024-11-0{start}:00+00:00,2024-11-0{end}:00+00:00,0,0.01,0,{price}\n"
+        for start, end, price in (
+            ("3 17:00", "3 19:00", 300),
+            ("4 11:00", "4 15:00", 400),
+            ("4 17:00", "4 19:00", 200),
+            ("5 17:00", "5 19:00", 100),
+            ("6 08:00", "6 23:00", 90),
+        )
+    )
+    events, _ = calls_from(tmp_path, CALLS + rows)
+    days = [DAY + timedelta(days=n) for n in (-1, 0, 1, 2)]
+    dealt = deal(events, ("zone-1",), days)
+    assert {day: event.utilisation_gbp_per_mwh for day, event in dealt.events["zone-1"].items()} == {
+        days[0]: 400,
+        days[2]: 100,
+    }
+    assert (dealt.passed_over, dealt.outside) == (3, 0)
+    assert local_dates(events[1:2]) == (days[0], days[1])
 
 
 def half_hours(first, count):

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from aggregator.forecast import Calendar, History, Scenario, Session, StatedIntent, horizon_slots, scenarios
+from aggregator.forecast import Calendar, History, Horizon, Scenario, Session, StatedIntent, scenarios
 from aggregator.model.fleet import Car, Charger, ExportSource, Intent, Site
 from aggregator.model.time import LONDON, Interval
 
@@ -32,7 +32,7 @@ def drawn(
     *sessions: Session, day: date = WEDNESDAY, at: datetime = MORNING, **more: object
 ) -> tuple[Scenario, ...]:
     cars = more.pop("cars", [a_car()])
-    return scenarios(History.of(sessions), cars, day, at, more.pop("count", 10), **more)  # type: ignore[arg-type]
+    return scenarios(History.of(sessions), cars, Horizon(day), at, more.pop("count", 10), **more)  # type: ignore[arg-type]
 
 
 def days_before(day: date, count: int) -> list[date]:
@@ -215,7 +215,7 @@ def test_a_new_car_borrows_a_stay_with_its_own_capacity_the_same_each_time() -> 
 def test_a_stay_keeps_its_clock_times_over_a_clock_change(day: date, slots: int, depart: int) -> None:
     like = day - timedelta(days=7)
     stay = drawn(evening(like), day=day, at=local(day, 9))[-1].stay
-    assert len(horizon_slots(day)) == slots
+    assert len(Horizon(day).slots) == slots
     assert (stay.arrive_slot[0], stay.depart_slot[0]) == (11, depart)
 
 

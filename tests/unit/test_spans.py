@@ -34,6 +34,12 @@ def test_a_window_before_a_commitment_is_one_with_it_and_one_after_it_is_not():
     assert spans((10, 12, True), (30, 32)) == [(10, 12), (30, 32)]
 
 
+def test_base_discharge_before_a_commitment_was_known_to_it_and_stands_alone():
+    runs = [Span(2, 8, base=True), Span(30, 32, True), Span(34, 36), Span(40, 44, base=True)]
+    assert joint_spans(runs, NO_RED, NIGHT) == (Span(2, 8, base=True), Span(30, 44))
+    assert spans((4, 6), (30, 32, True)) == [(4, 32)]
+
+
 def test_base_discharge_after_a_window_shares_its_energy_unless_the_night_lies_between():
     assert joint_spans([Span(2, 4), Span(12, 18, base=True)], NO_RED, NIGHT) == (Span(2, 18),)
     assert len(joint_spans([Span(12, 16), Span(36, 40, base=True)], NO_RED, NIGHT)) == 2
