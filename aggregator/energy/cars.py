@@ -110,16 +110,13 @@ class CarArrays:
         """
         homes, again = len(self.export_room_kw), np.repeat(np.arange(times), self.count)
         alone = (np.bincount(self.site, minlength=homes) == 1)[self.site]
-        per_car = {
-            name: np.tile(getattr(self, name), times)
-            for name in CarArrays.__slots__
-            if not name.endswith("room_kw")
-        }
-        per_car["site"] += homes * again * np.tile(alone, times)
+        per_car = {name: np.tile(getattr(self, name), times) for name in _PER_CAR}
         return CarArrays(
             **per_car,
-            export_room_kw=np.tile(self.export_room_kw, times),
-            import_room_kw=np.tile(self.import_room_kw, times),
+            site=np.tile(self.site, times) + homes * again * np.tile(alone, times),
+            export_room_kw=np.concatenate([self.export_room_kw] * times),
+            import_room_kw=np.concatenate([self.import_room_kw] * times),
+            house_kw=None if self.house_kw is None else np.concatenate([self.house_kw] * times),
         )
 
     def shared_charge_kw(self, present: BoolArray) -> FloatArray:
