@@ -170,7 +170,7 @@ def _prepared(
         spread_gbp_per_mwh=costs.spread,
         base_gbp_per_mwh=costs.base,
         energy_cost_gbp_per_mwh=costs.dearest,
-        cars=max(int(stay.present.sum()) for stay in stays),
+        cars=max(int(stay.present.reshape(2, -1).any(axis=0).sum()) for stay in stays),
         inputs_digest=_digest(f"{name} {digest}" for name, digest in sorted(inputs.items())),
         tiers=costs.recharge.tiers if costs.recharge is not None else (),
         cvar=None if by_record or said.cvar_limit >= 1.0 else Cvar(said.cvar_level, said.cvar_limit),

@@ -146,13 +146,13 @@ def zone_day(
         return f"no cars in {zone}" if not cars else "no history of like days to forecast from"
     prices = prices_of(settings, lambda one: peaks(one, known_at), known_at, lambda _: bid_windows)
     tariff = prices(zone, slots)
-    arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end)
-    plans = tuple(base_plan(arrays, scenario.stay, tariff, SLOT_HOURS) for scenario in drawn)
+    arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end).twice()
+    plans = tuple(base_plan(arrays, scenario.both, tariff, SLOT_HOURS) for scenario in drawn)
     return ZoneDay(
         slots=tuple(slots),
         cars=arrays,
         labels=tuple(scenario.label for scenario in drawn),
-        stays=tuple(scenario.stay for scenario in drawn),
+        stays=tuple(scenario.both for scenario in drawn),
         plans=plans,
         tariff=tariff,
         plan=_plan(zone, slots, plans, drawn, day, fleet.digest),

@@ -145,10 +145,12 @@ def forecast_outlook(
     drawn = scenarios(history, cars, event.day, known_at, RIVAL_DAYS, intents, WEEKENDS)
     if not drawn:
         return None
-    arrays = CarArrays.of(cars, slots[0].start)
-    stays = [scenario.stay for scenario in drawn]
+    arrays = CarArrays.of(cars, slots[0].start).twice()
+    stays = [scenario.both for scenario in drawn]
     labels = tuple(scenario.label for scenario in drawn)
-    return _outlook(arrays, stays, labels, tariff, window_of(event, slots))
+    found = _outlook(arrays, stays, labels, tariff, window_of(event, slots))
+    either = found.present.reshape(len(drawn), 2, -1).max(axis=1)
+    return replace(found, present=either)
 
 
 def true_outlook(day: Day, course: Course, window: slice) -> Outlook:

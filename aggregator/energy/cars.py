@@ -4,7 +4,7 @@ Powers are magnitudes on the AC side of the charger, energies are in the battery
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 import numpy as np
@@ -79,6 +79,15 @@ class CarArrays:
     def count(self) -> int:
         """Number of cars."""
         return len(self.capacity_kwh)
+
+    def twice(self) -> "CarArrays":
+        """Return the cars, then all of them once more: for two stays of each that never overlap.
+
+        Each time they are at homes of their own: only right for a car that shares its home with no other.
+        """
+        homes = len(self.export_room_kw)
+        twice = {one.name: np.tile(getattr(self, one.name), 2) for one in fields(self)}
+        return CarArrays(**twice | {"site": np.concatenate([self.site, self.site + homes])})
 
     def shared_charge_kw(self, present: BoolArray) -> FloatArray:
         """Return the power each car can surely charge at when all present cars of its site do, pro rata.

@@ -48,7 +48,10 @@ def test_each_stay_is_what_the_rules_say_for_that_car_alone(data: st.DataObject)
     said = said if drivers_say else {}
     for scenario in scenarios(History.of(everything), cars, day, known, 9, said if drivers_say else None):
         past_day, stay = date.fromisoformat(scenario.label), scenario.stay
-        begun = datetime.combine(past_day + timedelta(days=1), time(12), LONDON)
+        begun, other = datetime.combine(past_day + timedelta(days=1), time(12), LONDON), scenario.other
+        before, after = other.depart_slot <= stay.arrive_slot, other.arrive_slot >= stay.depart_slot
+        assert (~other.present | ~stay.present | before | after).all()
+        assert (other.energy_kwh <= [car.capacity_kwh + 1e-9 for car in cars]).all()
         for row, car in enumerate(cars):
             if history[car.car_id][0].plugged.start >= begun:
                 continue
