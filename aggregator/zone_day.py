@@ -41,7 +41,7 @@ class ZoneDay:
 
     Attributes:
         slots: The day's half-hours, from noon to noon.
-        cars: The zone's cars.
+        cars: The zone's cars, all of them twice: for their main stays and for their other ones.
         labels: Of the scenarios: past days.
         stays: One per scenario.
         plans: What the cars do in each when nothing is called.
