@@ -92,7 +92,7 @@ torn = st.tuples(st.integers(0, 10**6), st.sampled_from([37.0, 200.0, 459.0]), s
 
 
 @given(torn, cautions)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_level_and_its_hold_back_are_the_best_there_are(drawn, caution):
     fleet, problem = a_torn_problem(*drawn)
     level = best_level(problem, caution)
@@ -128,7 +128,7 @@ def weighed(fleet, problem, kw, part):
 
 
 @given(torn, cautions, st.sampled_from(BidShape))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_what_is_bid_by_a_level_holds_back_as_much_and_is_missed_on_no_more_days(drawn, caution, shape):
     fleet, problem = a_torn_problem(*drawn)
     problem = replace(problem, lines=(replace(problem.lines[0], bid_shape=shape),))
