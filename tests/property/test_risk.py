@@ -55,10 +55,11 @@ def test_the_first_bid_one_kept_and_one_missed():
     assert caution_after([(1.0, 20.0)] * 100).fear == 0.0
 
 
-def test_without_a_record_only_what_nine_days_in_ten_keep_is_bid():
+def test_without_a_record_only_what_nine_days_in_ten_keep_is_bid_beside_base_discharge():
     fleet = Fleet(np.array([[9.0], [0.0]]), np.array([7.4]), np.ones((2, 1, 1), dtype=bool))
-    line = a_line(1, tick_kw=1.0, needed_kw=np.array([3.0]), penalty_gbp_per_mwh=0.0)
-    problem = a_problem(fleet, line)
+    line = a_line(1, tick_kw=1.0, needed_kw=np.array([3.0]), penalty_gbp_per_mwh=0.0, hold_back=True)
+    problem = a_problem(fleet, line, base_kw=np.array([0.1]))
+    assert best_level(replace(problem, base_kw=np.zeros(1)), Caution(0.0)).most_kw == 3.0
     assert [best_level(problem, Caution(0.0, (1.0,) * n)).most_kw for n in range(6)] == [0, 0, 0, 0, 3, 3]
 
 
@@ -104,14 +105,15 @@ def test_a_level_and_its_hold_back_are_the_best_there_are(drawn, caution):
     hope_gbp = max(0.0, *(margin for _, _, margin, _ in tried))
     assert level.hope_gbp == approx(hope_gbp, abs=1e-9)
     price_gbp = caution.miss_gbp(hope_gbp) if hope_gbp else 0.0
-    may = [(margin, miss) for _, _, margin, miss in tried if miss <= caution.most_miss]
+    most_miss = caution.most_miss if problem.base_kw.any() else 1.0
+    may = [(margin, miss) for _, _, margin, miss in tried if miss <= most_miss]
     best = max([0.0, *(margin - price_gbp * miss for margin, miss in may)])
     if level.most_kw == 0.0:
         assert best <= 1e-9
         return
     margin, miss = weighed(fleet, problem, level.most_kw, level.held)
     assert miss == approx(level.miss)
-    assert miss <= 0.1 * (len(caution.hopes_gbp) + 1) + 1e-6
+    assert miss <= 0.1 * (len(caution.hopes_gbp) + 1) + 1e-6 or not problem.base_kw.any()
     assert margin - price_gbp * miss == approx(best, abs=1e-9)
 
 
