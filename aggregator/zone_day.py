@@ -45,8 +45,8 @@ class ZoneDay:
 
     Attributes:
         slots: The half-hours, from noon to noon.
-        cars: The zone's cars; where there are two days, once for the stays of each.
-        days: How many there are.
+        cars: The zone's cars, all of them ``rows`` times: for their main stay of each day, and another one.
+        rows: How many rows a car has.
         labels: Of the scenarios: past days.
         stays: One per scenario.
         plans: What the cars do in each when nothing is called.
@@ -57,7 +57,7 @@ class ZoneDay:
 
     slots: tuple[Interval, ...]
     cars: CarArrays
-    days: int
+    rows: int
     labels: tuple[str, ...]
     stays: tuple[Stay, ...]
     plans: tuple[BasePlan, ...]
@@ -79,7 +79,7 @@ class ZoneDay:
     @property
     def most_cars(self) -> int:
         """How many cars come in the scenario in which most do."""
-        there = (stay.present.reshape(self.days, -1).any(axis=0) for stay in self.stays)
+        there = (stay.present.reshape(self.rows, -1).any(axis=0) for stay in self.stays)
         return max(int(cars.sum()) for cars in there)
 
     def windows(
@@ -168,14 +168,14 @@ def zone_day(
         return f"no cars in {zone}" if not cars else "no history of like days to forecast from"
     prices = prices_of(settings, lambda one: peaks(one, known_at), known_at, lambda _: bid_windows)
     tariff = prices(zone, slots)
-    arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end).repeated(horizon.days)
-    plans = tuple(base_plan(arrays, scenario.stay, tariff, SLOT_HOURS) for scenario in drawn)
+    arrays = CarArrays.of(cars, *(slot.start for slot in slots), slots[-1].end).repeated(horizon.rows)
+    plans = tuple(base_plan(arrays, scenario.both, tariff, SLOT_HOURS) for scenario in drawn)
     return ZoneDay(
         slots=slots,
         cars=arrays,
-        days=horizon.days,
+        rows=horizon.rows,
         labels=tuple(scenario.label for scenario in drawn),
-        stays=tuple(scenario.stay for scenario in drawn),
+        stays=tuple(scenario.both for scenario in drawn),
         plans=plans,
         tariff=tariff,
         plan=_plan(zone, slots, plans, drawn, horizon, fleet.digest),

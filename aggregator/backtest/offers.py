@@ -145,11 +145,11 @@ def forecast_outlook(
     drawn = scenarios(history, cars, event.horizon, known_at, RIVAL_DAYS, intents, WEEKENDS)
     if not drawn:
         return None
-    days = event.horizon.days
-    arrays = CarArrays.of(cars, slots[0].start).repeated(days)
-    stays = [scenario.stay for scenario in drawn]
+    rows = event.horizon.rows
+    arrays = CarArrays.of(cars, slots[0].start).repeated(rows)
+    stays = [scenario.both for scenario in drawn]
     labels = tuple(scenario.label for scenario in drawn)
-    return _outlook(arrays, stays, labels, tariff, window_of(event, slots), days)
+    return _outlook(arrays, stays, labels, tariff, window_of(event, slots), rows)
 
 
 def true_outlook(day: Day, course: Course, window: slice) -> Outlook:

@@ -100,6 +100,11 @@ class Horizon:
         return tuple(Horizon(self.day - n * ONE_DAY) for n in reversed(range(self.days)))
 
     @property
+    def rows(self) -> int:
+        """How many stays of a car a scenario of it has room for: one a day, and one more."""
+        return self.days + 1
+
+    @property
     def interval(self) -> Interval:
         """From its first noon to its last: 23, 24 or 25 hours a day."""
         return _between_noons(self.day - (self.days - 1) * ONE_DAY, self.day + ONE_DAY)

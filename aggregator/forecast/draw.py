@@ -1,7 +1,11 @@
-"""Drawing scenarios: one stay per car for each past day.
+"""Drawing scenarios: a main stay and maybe another one per car for each past day.
 
 Decisions:
-    A car has one stay from noon to noon: the one covering most of 16:00 to 19:00 local, else the longest.
+    A car's main stay from noon to noon is the one covering most of 16:00 to 19:00 local, else the longest.
+    Its other one is the longest beside it, or what the main one lasts beyond the time always said by
+    default: there a car is as full as promised, and promised again for the day after. Without it, forecasts of late
+    mornings had a tenth of the cars that were there. Cars that share a home have the main one only, as do
+    those whose driver has said when the car is next needed, and all in a horizon of two days.
     Past times are moved to the delivery day by what clocks showed. Where a clock change makes that doubtful
     the car comes at the later and leaves at the earlier of the two instants.
     A driver's word holds: a car that comes is plugged until the time its driver states now, to be as full as
@@ -22,6 +26,7 @@ Decisions:
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
@@ -59,12 +64,24 @@ class Scenario:
 
     Attributes:
         label: ISO date of the past day it is drawn from; of two, of the second.
-        stay: One stay per car and day of the horizon: those of all cars, in the order asked for, for the
-            first day, then for the next.
+        stay: The main stay of each car and day of the horizon: those of all cars, in the order asked for, for
+            the first day, then for the next.
+        other: Another one of each car, apart from the main one; absent where there is none.
     """
 
     label: str
     stay: Stay
+    other: Stay
+
+    @property
+    def both(self) -> Stay:
+        """The main stays, then the others: ``Horizon.rows`` for each car."""
+        return _joined([self.stay, self.other])
+
+    @property
+    def rows(self) -> int:
+        """How many of them each car has."""
+        return 1 + len(self.stay.energy_kwh) // max(1, len(self.other.energy_kwh))
 
 
 def scenarios(
@@ -102,7 +119,7 @@ def scenarios(
         _Draw.of(history, own, part.day, known_until, said)
         for part, (own, said) in zip(horizon.parts, told, strict=True)
     ]
-    return tuple(Scenario(day.isoformat(), _stays(draws, day - horizon.day)) for day in days)
+    return tuple(Scenario(day.isoformat(), *_stays(draws, day - horizon.day)) for day in days)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,8 +151,8 @@ class _Drawn:
         return replace(self, stay=found)
 
 
-def _stays(draws: Sequence["_Draw"], shift: timedelta) -> Stay:
-    """Return the stays of all days of a horizon, each like the day that lies ``shift`` after it."""
+def _stays(draws: Sequence["_Draw"], shift: timedelta) -> tuple[Stay, Stay]:
+    """Return main and other stays of a horizon, each day like the one that lies ``shift`` after it."""
     days: list[_Drawn] = []
     first_slot = 0
     for draw in draws:
@@ -144,7 +161,15 @@ def _stays(draws: Sequence["_Draw"], shift: timedelta) -> Stay:
             drawn = drawn.after(before)
         days.append(drawn)
         first_slot += len(Horizon(draw.delivery_day).slots)
-    return Stay(*(np.concatenate([getattr(day.stay, name) for day in days]) for name in Stay.__slots__))
+    main, last = days[-1], draws[-1]
+    other = last.other(last.delivery_day + shift, main)
+    if len(days) > 1:
+        other = _where(np.zeros(len(main.row), dtype=np.bool_), other)
+    return _joined([day.stay for day in days]), other
+
+
+def _joined(stays: Sequence[Stay]) -> Stay:
+    return Stay(*(np.concatenate([getattr(stay, name) for stay in stays]) for name in Stay.__slots__))
 
 
 def _where(there: BoolArray, stay: Stay) -> Stay:
@@ -170,6 +195,7 @@ class _Draw:
         by_default: When each driver leaves by default, after local midnight, and how full, as a fraction.
         stated: When each driver has said to leave, 0 without a word, and how full, as a fraction.
         drivers_say: Whether drivers say when they leave as they plug in.
+        alone: Which cars share their home with no other.
     """
 
     history: History
@@ -185,6 +211,7 @@ class _Draw:
     by_default: tuple[IntArray, FloatArray]
     stated: tuple[IntArray, FloatArray]
     drivers_say: bool
+    alone: BoolArray
 
     @classmethod
     def of(
@@ -200,6 +227,7 @@ class _Draw:
         default = [car.default_intent for car in cars]
         said = [(intents or {}).get(car.car_id) for car in cars]
         known_as = np.array([history.cars.get(car.car_id, ABSENT) for car in cars], dtype=np.int64)
+        homes = Counter(car.site.site_id for car in cars)
         was_about = (known_as != ABSENT) & (history.first_s[known_as] < seconds(known_until))
         return cls(
             history=history,
@@ -221,41 +249,74 @@ class _Draw:
                 np.array([one.target_soc if one else 0.0 for one in said], dtype=np.float64),
             ),
             drivers_say=intents is not None,
+            alone=np.array([homes[car.site.site_id] == 1 for car in cars], dtype=np.bool_),
         )
 
     def drawn(self, past_day: date, first_slot: int) -> _Drawn:
-        """Return the stays of all cars if the delivery day goes like ``past_day``.
+        """Return the main stays of all cars if the delivery day goes like ``past_day``.
 
         Args:
             past_day: Which.
             first_slot: The delivery day's first half-hour in the horizon.
         """
-        row = self._rows(past_day)
+        whose = self._whose(past_day)
+        row = np.where(whose == ABSENT, ABSENT, self.history.main_stay(past_day)[whose])
+        slot_kwh = self.eta_charge * self.charge_kw * HALF_HOUR_S / HOUR_S
+        return _Drawn(row, self._stay(row, past_day, first_slot), slot_kwh)
+
+    def other(self, past_day: date, main: _Drawn) -> Stay:
+        """Return another stay of each car, apart from the main one, in a horizon of this one day."""
+        whose = self._whose(past_day)
+        may = self.alone & (whose != ABSENT)
+        row = np.where(may, self.history.other_stay(past_day)[whose], ABSENT)
+        other, stays_on = self._stay(row, past_day, 0), self._beyond(main, past_day)
+        longer = _slots(stays_on) > _slots(other)
+        said = self.stated[0] > seconds(Horizon(self.delivery_day).interval.start)
+        apart = (other.arrive_slot >= main.stay.depart_slot) | (other.depart_slot <= main.stay.arrive_slot)
+        found = Stay(
+            *(np.where(longer, getattr(stays_on, name), getattr(other, name)) for name in Stay.__slots__)
+        )
+        return _where(~said & (longer | apart), found)
+
+    def _stay(self, row: IntArray, past_day: date, first_slot: int) -> Stay:
         comes_s, leaves_s = self._moved(row, past_day)
         start_s = seconds(Horizon(self.delivery_day).interval.start)
         depart_s, target_soc, early_s = self._intent(np.maximum(comes_s, start_s), leaves_s)
-        stored_kw = self.eta_charge * self.charge_kw
+        later_kwh = self.eta_charge * self.charge_kw * early_s / HOUR_S
         arrive = np.maximum(0, -((start_s - comes_s) // HALF_HOUR_S))
         depart = (depart_s - start_s) // HALF_HOUR_S
         stay = Stay(
             arrive_slot=first_slot + arrive,
             depart_slot=first_slot + depart,
             energy_kwh=self._energy_kwh(row, past_day),
-            target_kwh=np.maximum(0.0, target_soc * self.capacity_kwh - stored_kw * early_s / HOUR_S),
+            target_kwh=np.maximum(0.0, target_soc * self.capacity_kwh - later_kwh),
         )
-        there = (row != ABSENT) & ~self.away & (depart > arrive)
-        return _Drawn(row, _where(there, stay), stored_kw * HALF_HOUR_S / HOUR_S)
+        return _where((row != ABSENT) & ~self.away & (depart > arrive), stay)
 
-    def _rows(self, past_day: date) -> IntArray:
-        """Return the stay that counts, of the car itself or, before its history begins, of a donor."""
-        main = self.history.main_stay(past_day)
+    def _beyond(self, main: _Drawn, past_day: date) -> Stay:
+        """Return what main stays last beyond the time they are due, as full by then as they could be."""
+        stay = main.stay
+        _, leaves_s = self._moved(main.row, past_day)
+        start_s = seconds(Horizon(self.delivery_day).interval.start)
+        default_s, default_soc = self.by_default
+        due_s = start_s + stay.depart_slot * HALF_HOUR_S
+        next_s = _next_shown(self.clock, _next_shown(self.clock, due_s - 1, default_s), default_s)
+        arrive = stay.depart_slot + 1  # the default time may lie within a half-hour
+        depart = (np.minimum(leaves_s, next_s) - start_s) // HALF_HOUR_S
+        reached_kwh = stay.energy_kwh + main.slot_kwh * (stay.depart_slot - stay.arrive_slot)
+        most_kwh = np.minimum(self.capacity_kwh, reached_kwh)
+        found = Stay(arrive, depart, np.minimum(most_kwh, stay.target_kwh), default_soc * self.capacity_kwh)
+        return _where(stay.present & self.alone & (depart > arrive), found)
+
+    def _whose(self, past_day: date) -> IntArray:
+        """Return whose day counts: the car's own or, before its history begins, a donor's."""
         end = Horizon(past_day).interval.end
         begun = (self.known_as != ABSENT) & (self.history.first_s[self.known_as] < seconds(end))
         donors = np.flatnonzero(self.history.about(end))
         if not donors.size:
-            return np.where(begun, main[self.known_as], ABSENT)
+            return np.where(begun, self.known_as, ABSENT)
         drawn = donors[(_mixed(self.lot, past_day.toordinal()) % np.uint64(donors.size)).astype(np.int64)]
-        return main[np.where(begun, self.known_as, drawn)]
+        return np.where(begun, self.known_as, drawn)
 
     def _moved(self, row: IntArray, past_day: date) -> tuple[IntArray, IntArray]:
         """Return when each stay begins and ends on the delivery day; an open one ends as far as known."""
@@ -288,6 +349,10 @@ class _Draw:
         drawn_kwh = np.where(stays.end_s[row] > self.known_s, 0.0, np.maximum(0.0, stays.energy_kwh[row]))
         gained_kwh = np.minimum(drawn_kwh, self.charge_kw * hours) * self.eta_charge
         return np.minimum(self.capacity_kwh, stays.arrival_soc[row] * self.capacity_kwh + gained_kwh)
+
+
+def _slots(stay: Stay) -> IntArray:
+    return np.asarray(np.maximum(0, stay.depart_slot - stay.arrive_slot), dtype=np.int64)
 
 
 def _next_shown(clock: WallTime, after_s: IntArray, second_of_day: IntArray) -> IntArray:

@@ -110,6 +110,13 @@ class History:
             found = self._main_stays[day] = self._main_stay(day)
         return found
 
+    def other_stay(self, day: date) -> IntArray:
+        """Return the longest other stay of each car in a day's horizon: row in ``stays``, or ``ABSENT``."""
+        found = self._other_stays.get(day)
+        if found is None:
+            found = self._other_stays[day] = self._other_stay(day)
+        return found
+
     def about(self, at: datetime) -> BoolArray:
         """Return which cars were plugged in at some time in the three weeks before ``at``, shape (cars,)."""
         at_s = seconds(at)
@@ -123,11 +130,30 @@ class History:
     def _main_stays(self) -> dict[date, IntArray]:
         return {}
 
+    @cached_property
+    def _other_stays(self) -> dict[date, IntArray]:
+        return {}
+
+    def _within(self, start_s: int, end_s: int) -> IntArray:
+        """Return the rows of the stays that touch a span."""
+        low, high = np.searchsorted(self.stays.start_s, (start_s - LONGEST_STAY_S, end_s))
+        rows: IntArray = low + np.flatnonzero(self.stays.end_s[low:high] > start_s)
+        return rows
+
+    def _other_stay(self, day: date) -> IntArray:
+        stays, span, main = self.stays, Horizon(day).interval, self.main_stay(day)
+        start_s, end_s = seconds(span.start), seconds(span.end)
+        rows = self._within(start_s, end_s)
+        rows = rows[main[stays.car[rows]] != rows]
+        order = np.lexsort((-rows, _shared_s(stays, rows, start_s, end_s)))
+        other = np.full(len(self.cars), ABSENT)
+        other[stays.car[rows[order]]] = rows[order]
+        return other
+
     def _main_stay(self, day: date) -> IntArray:
         stays, span = self.stays, Horizon(day).interval
         start_s, end_s = seconds(span.start), seconds(span.end)
-        low, high = np.searchsorted(stays.start_s, (start_s - LONGEST_STAY_S, end_s))
-        rows = low + np.flatnonzero(stays.end_s[low:high] > start_s)
+        rows = self._within(start_s, end_s)
         peak = (seconds(datetime.combine(day, at, LONDON)) for at in (PEAK_FROM, PEAK_UNTIL))
         order = np.lexsort(
             (

@@ -65,10 +65,11 @@ def outlook(
     """
     if not scenarios:
         raise ValueError("an outlook needs at least one scenario")
-    guard, drawn = guard_kwh(cars.capacity_kwh, soc_resolution), []
+    twice = cars.repeated(scenarios[0].rows)
+    guard, drawn = guard_kwh(twice.capacity_kwh, soc_resolution), []
     for scenario in scenarios:
-        plan = base_plan(cars, scenario.stay, tariff, slot_hours, soc_resolution)
-        drawn.append(_able(cars, scenario.stay, plan, slot_hours, guard))
+        plan = base_plan(twice, scenario.both, tariff, slot_hours, soc_resolution)
+        drawn.append(_able(twice, scenario.both, plan, slot_hours, guard))
     shares = [percentile / 100 for percentile in PERCENTILES]
     return Outlook(*np.quantile(np.array(drawn), shares, axis=0, method="weibull").swapaxes(0, 1))
 

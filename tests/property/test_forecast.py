@@ -49,6 +49,11 @@ def test_each_stay_is_what_the_rules_say_for_that_car_alone(data: st.DataObject)
     horizon, intents = Horizon(day, days), said if drivers_say else None
     for scenario in scenarios(everything, cars, horizon, known, 9, intents):
         past_day, stay = date.fromisoformat(scenario.label), scenario.stay
+        other = scenario.other
+        if days == 1:
+            before, after = other.depart_slot <= stay.arrive_slot, other.arrive_slot >= stay.depart_slot
+            assert (~other.present | ~stay.present | before | after).all()
+        assert (other.energy_kwh <= [car.capacity_kwh + 1e-9 for car in cars]).all()
         first_noon = datetime.combine(past_day - timedelta(days=days - 2), time(12), LONDON)
         rows = np.column_stack([getattr(stay, name) for name in stay.__slots__]).reshape(days, len(cars), 4)
         for n, car in enumerate(cars):

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from aggregator.files.plan import parse_plan
@@ -144,3 +144,29 @@ def test_many_slots_cars_and_scenarios_are_solved_to_the_bound():
     assert (
         0.99 * answer["expected_revenue"] <= blocks["expected_revenue"] <= answer["expected_revenue"] + 1e-6
     )
+
+
+@settings(max_examples=5, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(st.lists(st.floats(2.0, 30.0), min_size=2, max_size=4), st.integers(17, 40), st.floats(0.3, 0.95))
+def test_beyond_16_slots_the_gap_to_the_relaxed_bound_is_a_true_one(energies, slots, part):
+    """One day, one price: the best asks k half-hours for all that they can give, and each for the minimum."""
+    cars = [
+        {"id": f"car-{n}", "discharge_kw": 6.0, "exportable_kwh": round(kwh, 2)}
+        for n, kwh in enumerate(energies)
+    ]
+    problem = {
+        "id": "long", "slot_hours": 0.5, "n_slots": slots, "cars": cars, "presence": [[1] * len(cars)],
+        "probability": [1.0], "availability_price_per_kwh": [0.0] * slots,
+        "utilisation_price_per_kwh": [0.5] * slots, "activation_probability": 1.0,
+        "penalty_per_kwh_short": 2.0, "energy_cost_per_kwh": 0.1, "block_kw": None,
+        "min_bid_kw": round(part * 6.0 * len(cars), 2),
+    }  # fmt: skip
+    given_kwh = [sum(min(car["exportable_kwh"], 3.0 * k) for car in cars) for k in range(1, slots + 1)]
+    asked_kwh = [max(kwh, 0.5 * k * problem["min_bid_kw"]) for k, kwh in enumerate(given_kwh, start=1)]
+    both = zip(given_kwh, asked_kwh, strict=True)
+    best = max(0.0, *(0.4 * kwh - 2.0 * (asked - kwh) for kwh, asked in both))
+    answer = solved(problem)
+    earned, gap = answer["expected_revenue"], answer["solver"]["gap"]
+    assert 0.99 * best - 1e-6 <= earned <= best + 1e-6
+    assert gap is not None
+    assert best <= earned + gap * max(earned, earned / max(1e-9, 1.0 - gap)) + 1e-6

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from aggregator.cli import run
 from aggregator.model.explanation import Change, PricedPart
 from aggregator.model.opportunity import Approved, Awarded, Instructed, Proposed, Received
+from aggregator.model.steps import PriceStep
 from aggregator.store import open_store
 from tests.builders import NOON, a_draft, a_requirement, an_award, an_explanation, an_instruction
 
@@ -109,3 +111,23 @@ def test_a_draft_is_told_in_words(capsys):
     _, shown = bids(capsys, "show", "two")
     assert shown["why"]["parts"][1]["price_gbp_per_mwh"] == 300.0
     assert shown["why"]["change"]["inputs"] == ["needs", "peak signals"]
+
+
+def test_the_price_steps_of_a_draft_are_shown(capsys):
+    steps = (
+        PriceStep((20.0, 20.0, 20.0, 20.0), Decimal("300.00")),
+        PriceStep((10.0, 30.0, 30.0, 0.0), Decimal("345.50")),
+    )
+    facts = [Received(NOON, a_requirement(product_id="day-ahead")), Proposed(NOON, a_draft(steps=steps))]
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        store.journal.append_many("other", facts, expected_version=0, by="test", recorded_at=NOON)
+    assert run(["bids", "show", "other"]) == 0
+    told = capsys.readouterr().out
+    assert "asks GBP 300.00 to 345.50/MWh in 2 steps delivered, 10/MW/h held ready" in told
+    assert "20 kW at GBP 300.00/MWh" in told
+    assert "30 kW at GBP 345.50/MWh" in told
+    _, shown = bids(capsys, "show", "other")
+    assert shown["price_steps"] == [
+        {"offered_kw": [20.0, 20.0, 20.0, 20.0], "gbp_per_mwh": "300.00"},
+        {"offered_kw": [10.0, 30.0, 30.0, 0.0], "gbp_per_mwh": "345.50"},
+    ]

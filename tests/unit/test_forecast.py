@@ -1,5 +1,6 @@
 """Scenarios from plug-in history: like days, clock changes, what drivers said, cars without history."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
@@ -230,3 +231,45 @@ def test_a_doubtful_hour_counts_against_the_car(day: date, arrive: int, depart: 
     leaves = Session("a", Interval(local(like, 18), local(night, 1, 30)), 5.0, 0.5)
     assert drawn(comes, day=day, at=local(day, 9))[-1].stay.arrive_slot[0] == arrive
     assert drawn(leaves, day=day, at=local(day, 9))[-1].stay.depart_slot[0] == depart
+
+
+def the_other(*sessions: Session, **more: object) -> tuple[float, ...]:
+    other = drawn(*sessions, **more)[0].other
+    return tuple(
+        float(values[0])
+        for values in (other.arrive_slot, other.depart_slot, other.energy_kwh, other.target_kwh)
+    )
+
+
+def test_a_car_there_beyond_the_time_it_is_due_is_full_then_and_due_the_day_after() -> None:
+    # Due at 07:00, slot 38: there to 11:10 all the same, with the 32 kWh that were promised.
+    long = Session(
+        "a", Interval(local(date(2024, 12, 9), 17, 10), local(date(2024, 12, 10), 11, 10)), 9.0, 0.5
+    )
+    assert the_other(long) == (39.0, 46.0, pytest.approx(32.0), pytest.approx(32.0))
+
+
+def test_a_car_that_could_not_be_full_when_due_has_what_full_power_gave() -> None:
+    # From 05:10 on, slots 35 to 38: 1.5 h x 7.4 kW x 0.9 on top of 4 kWh.
+    late = Session(
+        "a", Interval(local(date(2024, 12, 10), 5, 10), local(date(2024, 12, 10), 11, 10)), 9.0, 0.1
+    )
+    assert the_other(late)[2] == pytest.approx(4.0 + 1.5 * 7.4 * 0.9)
+
+
+def test_the_longest_stay_beside_the_main_one_counts_too() -> None:
+    day = date(2024, 12, 9)
+    noon = Session("a", Interval(local(day, 12, 20), local(day, 15)), 3.0, 0.6)
+    short = Session("a", Interval(local(day, 15, 10), local(day, 15, 50)), 1.0, 0.6)
+    assert the_other(evening(day), noon, short) == (1.0, 6.0, pytest.approx(24.0), 0.0)  # due at 07:00 only
+    assert the_other(evening(day), noon, short, intents={}) == (1.0, 6.0, 24.0, pytest.approx(32.0))
+    assert the_other(evening(day)) == (0.0, 0.0, 0.0, 0.0)
+
+
+def test_cars_that_share_a_home_and_drivers_that_have_spoken_have_the_main_stay_only() -> None:
+    day = date(2024, 12, 9)
+    noon = Session("a", Interval(local(day, 12, 20), local(day, 15)), 3.0, 0.6)
+    both = [a_car(), replace(a_car("b"), site=a_car().site)]
+    assert the_other(evening(day), noon, cars=both) == (0.0, 0.0, 0.0, 0.0)
+    said = {"a": StatedIntent(local(date(2024, 12, 12), 9), 0.7)}
+    assert the_other(evening(day), noon, intents=said) == (0.0, 0.0, 0.0, 0.0)

@@ -28,7 +28,9 @@ def leaf(name="a", **changes):
 def stays(*rows):
     """Each row: first slot, slot of leaving, kWh on arrival, kWh wanted."""
     first, last, energy, target = (np.array(column) for column in zip(*rows, strict=True))
-    return Scenario("2025-01-07", Stay(first, last, energy.astype(float), target.astype(float)))
+    nowhere = np.zeros_like(first)
+    none = Stay(nowhere, nowhere, nowhere.astype(float), nowhere.astype(float))
+    return Scenario("2025-01-07", Stay(first, last, energy.astype(float), target.astype(float)), none)
 
 
 def seen(cars, *scenarios):
