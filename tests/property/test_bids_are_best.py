@@ -84,7 +84,7 @@ def test_the_factor(seed, factor):
     assert share_of_best(a_problem(fleet, line), fleet) >= 0.99
 
 
-@FEW
+@settings(max_examples=6, deadline=None)
 @given(seeds, shapes, st.floats(0.0, 150.0), st.booleans())
 def test_both_solvers_earn_the_same_to_a_ten_thousandth(seed, shape, spread, limited):
     fleet = a_fleet(seed, cars=5, slots=4, scenarios=4)
