@@ -148,7 +148,7 @@ def _prepared(
     free = [one for one in asked if _has_room(one, day.slots[window.slots], base)]
     if own not in free:
         return TAKEN
-    asking = [_asking(terms, one, costs, known_at) for one in free]
+    asking = [_asking(terms, one, day.slots[window.slots], costs, known_at) for one in free]
     past = [_past(terms, one.need, known_at) for one in free]
     by_record = terms.bidding.risk == "record"
     lines = [
@@ -169,7 +169,6 @@ def _prepared(
         probability=np.full(len(day.labels), 1.0 / len(day.labels)),
         spread_gbp_per_mwh=costs.spread,
         base_gbp_per_mwh=costs.base,
-        energy_cost_gbp_per_mwh=costs.dearest,
         cars=day.most_cars,
         inputs_digest=_digest(f"{name} {digest}" for name, digest in sorted(inputs.items())),
         tiers=costs.recharge.tiers if costs.recharge is not None else (),
@@ -228,12 +227,16 @@ def _committed_kw(slot: Interval, others: Sequence[Other], direction: Direction)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Costs:
-    """What energy costs and earns beside the product, in GBP/MWh; spreads have shape (slots,)."""
+    """What energy earns beside the product less what it costs, in GBP/MWh, of shape (slots,).
+
+    Attributes:
+        spread: At the dearest recharge.
+        base: At the cheapest.
+        recharge: The tiers of both; None where more import is asked for.
+    """
 
     spread: FloatArray
     base: FloatArray
-    dearest: float
-    cheapest: float
     recharge: Recharge | None = None
 
 
@@ -248,25 +251,27 @@ def _costs(
     tariff = day.tariff
     if not up:
         cost = KW_PER_MW * (tariff.import_gbp_per_kwh[window.slots] - tariff.buy_back_gbp_per_kwh)
-        dearest = float(cost.max())
-        return _Costs(-cost, np.zeros_like(cost), dearest, dearest)
+        return _Costs(-cost, np.zeros_like(cost))
     found = recharge(day.cars, windows, stays, tariff, window.stop)
     export = tariff.export_gbp_per_kwh[window.slots]
     return _Costs(
         spread=KW_PER_MW * (export - found.dearest_gbp_per_kwh),
         base=KW_PER_MW * (export - found.cheapest_gbp_per_kwh),
-        dearest=KW_PER_MW * found.dearest_gbp_per_kwh,
-        cheapest=KW_PER_MW * found.cheapest_gbp_per_kwh,
         recharge=found,
     )
 
 
-def _asking(terms: Terms, one: Asked, costs: _Costs, known_at: datetime) -> Asking:
-    """Return the price asked: with no ceiling never less than the dearest energy costs."""
+def _asking(terms: Terms, one: Asked, slots: Sequence[Interval], costs: _Costs, known_at: datetime) -> Asking:
+    """Return the price asked: never less than energy costs beyond what its export earns.
+
+    That is the cheapest energy, in the half-hour where it earns least; the dearest where no ceiling is known.
+    """
     ceiling, name = one.need.utilisation_ceiling, one.need.product_id
     product = terms.cleared_as.get(name, name)
     cleared = terms.acceptance.prices(one.need.zone, product, known_at)
-    cost = costs.cheapest if ceiling is not None else costs.dearest
+    cheap = ceiling is not None and costs.recharge is not None
+    wanted = np.array([slot.overlap(one.need.window) is not None for slot in slots])
+    cost = -float((costs.base if cheap else costs.spread)[wanted].min())
     return terms.rule.ask(max(0.0, cost), ceiling, cleared)
 
 

@@ -305,7 +305,6 @@ def _problem(
         probability=np.full(scenarios_drawn, 1.0 / scenarios_drawn),
         spread_gbp_per_mwh=np.full(count, (rules.export_gbp_per_kwh - dearest) * KWH_PER_MWH),
         base_gbp_per_mwh=np.full(count, (rules.export_gbp_per_kwh - cheapest) * KWH_PER_MWH),
-        energy_cost_gbp_per_mwh=dearest * KWH_PER_MWH,
         cars=outlook.present.shape[1],
         inputs_digest="",
         tiers=outlook.recharge.tiers,

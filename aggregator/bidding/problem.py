@@ -126,7 +126,6 @@ class Problem:
         probability: Of each scenario; sums to 1. [-]
         spread_gbp_per_mwh: What a MWh given (or taken, down) earns beside the product: net of recharge with
             losses and of wear, at the price of the dearest tier.
-        energy_cost_gbp_per_mwh: Recharge with losses and wear in the dearest tier.
         tiers: Cheaper energy, the widest tier first, each within the one before.
         cars: Cars behind the bid.
         inputs_digest: SHA-256 of all inputs.
@@ -145,7 +144,6 @@ class Problem:
     probability: FloatArray
     spread_gbp_per_mwh: FloatArray
     base_gbp_per_mwh: FloatArray
-    energy_cost_gbp_per_mwh: float
     cars: int
     inputs_digest: str
     tiers: tuple[Tier, ...] = ()

@@ -3,9 +3,9 @@
 Decisions:
     A car's main stay from noon to noon is the one covering most of 16:00 to 19:00 local, else the longest.
     Its other one is the longest beside it, or what the main one lasts beyond the time always said by
-    default: there a car is as full as promised, and promised again for the day after. Without it, forecasts of late
-    mornings had a tenth of the cars that were there. Cars that share a home have the main one only, as do
-    those whose driver has said when the car is next needed, and all in a horizon of two days.
+    default: there a car is as full as promised, and promised again for the day after. Without it, late
+    mornings were forecast a tenth of the cars that were there. Cars that share a home have the main one
+    only, as do those whose driver has said when the car is next needed, and all in a horizon of two days.
     Past times are moved to the delivery day by what clocks showed. Where a clock change makes that doubtful
     the car comes at the later and leaves at the earlier of the two instants.
     A driver's word holds: a car that comes is plugged until the time its driver states now, to be as full as

@@ -93,7 +93,6 @@ class Zone:
             probability=np.full(scenarios, 1.0 / scenarios),
             spread_gbp_per_mwh=np.full(SLOTS, 20.0),
             base_gbp_per_mwh=np.full(SLOTS, 20.0),
-            energy_cost_gbp_per_mwh=130.0,
             cars=count,
             inputs_digest="b" * 64,
             solver=SolverChoice(solver),

@@ -92,7 +92,6 @@ def a_problem(fleet: Fleet, *lines: Line, **changes: Any) -> Problem:
         probability=np.full(scenarios, 1.0 / scenarios),
         spread_gbp_per_mwh=spread,
         base_gbp_per_mwh=spread,
-        energy_cost_gbp_per_mwh=130.0,
         cars=len(fleet.power_kw),
         inputs_digest="d" * 64,
         cvar=None,

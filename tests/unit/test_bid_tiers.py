@@ -53,7 +53,6 @@ def test_a_thin_margin_is_bid_on_as_far_as_cheap_energy_reaches():
     problem = a_problem(
         fleet, line, reach=reach([window], 0.5, up=True), tiers=costs.tiers,
         spread_gbp_per_mwh=np.full(4, -dear), base_gbp_per_mwh=np.full(4, -cheap),
-        energy_cost_gbp_per_mwh=dear,
     )  # fmt: skip
     offer = the_offer(problem)
     assert 0.5 * offer.offered_kw.sum() == pytest.approx(6 * 0.91, abs=0.02)
@@ -62,6 +61,5 @@ def test_a_thin_margin_is_bid_on_as_far_as_cheap_energy_reaches():
         fleet, a_line(4, utilisation_gbp_per_mwh=dear + 50, award_probability=1.0, tick_kw=0.01),
         reach=reach([window], 0.5, up=True), tiers=costs.tiers,
         spread_gbp_per_mwh=np.full(4, -dear), base_gbp_per_mwh=np.full(4, -cheap),
-        energy_cost_gbp_per_mwh=dear,
     ))  # fmt: skip
     assert 0.5 * dearer.offered_kw.sum() == pytest.approx(min(window.exportable_kwh[0], 12.0), abs=0.03)
