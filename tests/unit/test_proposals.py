@@ -209,7 +209,7 @@ def test_where_not_all_cars_come_all_of_the_peak_is_held_back_for_what_the_fewes
 
 def steps_sent(folder, most):
     """Return a draft for a platform that takes ``most`` price steps, and the rows of its report."""
-    rule = {"price_of_ceiling": 0.3, "least_margin_gbp_per_mwh": 20.0}
+    rule = {"price_of_ceiling": 0.3, "least_margin_gbp_per_mwh": 110.0}
     with a_world(folder, red=False, past=a_past(10, seed=3), **rule) as world:
         product = replace(world.workflow.products["day-ahead"], price_steps=most)
         world.workflow.products["day-ahead"] = product
@@ -220,13 +220,13 @@ def steps_sent(folder, most):
 @pytest.mark.parametrize("most", [1, 2, 4])
 def test_a_bid_goes_out_in_as_many_price_steps_as_the_platform_takes(tmp_path, most):
     # Energy is put back at night as far as there is room, then in dearer hours, and the last kW are missed on
-    # some days: every quarter of the bid costs more than the one before. The desk adds GBP 20/MWh.
+    # some days: every quarter of the bid costs more than the one before. The desk adds GBP 110/MWh.
     draft, rows = steps_sent(tmp_path, most)
     costs = [part.marginal_gbp_per_mwh for part in draft.why.parts]
     assert costs == sorted(set(costs))
     last_of_each = costs[4 // most - 1 :: 4 // most] if most > 1 else costs[:1]
     assert [float(step.gbp_per_mwh) for step in draft.priced] == pytest.approx(
-        [cost + 20.0 for cost in last_of_each]
+        [cost + 110.0 for cost in last_of_each]
     )
     assert len(draft.steps) == (most if most > 1 else 0)
     assert draft.utilisation_gbp_per_mwh == draft.priced[0].gbp_per_mwh
