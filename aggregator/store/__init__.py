@@ -10,12 +10,12 @@ from types import TracebackType
 from sqlalchemy import Engine
 
 from aggregator.store import schema
-from aggregator.store.engine import name_of, open_engine, parse_url
+from aggregator.store.engine import at_once, name_of, open_engine, parse_url
 from aggregator.store.fleet import FleetStore
 from aggregator.store.halts import Halt, Halts
 from aggregator.store.inbox import Inbox, InboxEntry
 from aggregator.store.journal import Journal, Recorded
-from aggregator.store.lock import held
+from aggregator.store.lock import BY_PROCESS, Hold, held
 from aggregator.store.memory import Memory
 from aggregator.store.outbox import Outbox, OutboxEntry, SendState
 from aggregator.store.readings import Around, CarState, Readings, States
@@ -24,10 +24,12 @@ from aggregator.store.statements import Statements, StoredStatement
 from aggregator.store.truth import TrueState, Truth
 
 __all__ = [
+    "BY_PROCESS",
     "Alarm",
     "Around",
     "CarState",
     "Halt",
+    "Hold",
     "InboxEntry",
     "OutboxEntry",
     "Recorded",
@@ -42,7 +44,7 @@ __all__ = [
 
 
 class Store:
-    """The database, part by part. Each method is one transaction and may be called from any thread.
+    """The database, part by part. Each method is one transaction, and may be called from any thread.
 
     Attributes:
         journal: Facts about opportunities.
@@ -83,14 +85,23 @@ class Store:
         """What people call it: its file, or its URL without the password."""
         return name_of(self._engine.url)
 
-    def held(self) -> AbstractContextManager[None]:
+    def held(self) -> AbstractContextManager[Hold]:
         """Hold it as its one gateway, or while there must be none.
 
         Raises:
             RuleViolation: If another process holds it.
             OSError: If the file beside the database cannot be written.
+            Unavailable: If a database server does not answer.
         """
         return held(self._engine.url)
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Make one transaction of all that this thread stores within: all of it is durable, or none.
+
+        Raises:
+            Unavailable: If the database does not answer.
+        """
+        return at_once(self._engine)
 
     def close(self) -> None:
         """Let go of all connections."""

@@ -137,7 +137,7 @@ class Ven:
                 item = self._waiting.popleft()
                 yield item
                 if isinstance(item, CallBatch):
-                    self._book.taken_back(item.calls)
+                    await steps(self._passed_on, item)
             await steps(self._step)
             self.consecutive_failures = 0
 
@@ -198,6 +198,9 @@ class Ven:
         if answer is None or not isinstance(answer.body, Answer):
             raise Unavailable(f"{opt.report_id}: no oadrCreatedOpt in answer to oadrCreateOpt")
 
+    async def _passed_on(self, batch: CallBatch) -> None:
+        self._book.taken_back(batch.calls)
+
     async def _step(self) -> None:
         """Do the next thing that is due; what it brings is put among what waits to be yielded."""
         if not self.registered:
@@ -232,7 +235,12 @@ class Ven:
             self._unsaid.arises(self._polled_s)
         else:
             self._unsaid.passes()
-        if not await self._take(answer):
+        try:
+            more = await self._take(answer)
+        except Unavailable:
+            self._synced = False  # it could not be kept, and will not be told again unasked
+            raise
+        if not more:
             self._in_a_row = 0
 
     async def _pause(self) -> None:

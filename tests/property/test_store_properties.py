@@ -12,16 +12,18 @@ from aggregator.model.time import Interval
 from aggregator.store import open_store
 from aggregator.store.codec import FACTS, from_text, to_text
 from tests.builders import NOON, a_next_fact
+from tests.conftest import DATABASES
 from tests.strategies import facts
 
 
-@pytest.fixture(scope="module")
-def store():
-    with (
-        TemporaryDirectory() as folder,
-        open_store(f"sqlite:///{Path(folder) / 'f.db'}", create=True) as store,
-    ):
-        yield store
+@pytest.fixture(scope="module", params=DATABASES)
+def store(request):
+    with TemporaryDirectory() as folder:
+        url = f"sqlite:///{Path(folder) / 'f.db'}"
+        if request.param == "postgresql":
+            url = request.getfixturevalue("postgres").create()
+        with open_store(url, create=True) as store:
+            yield store
 
 
 @given(facts)

@@ -69,7 +69,7 @@ class Parts:
             self.gateway.recorder.put,
             loop_settings(settings),
         )
-        self.ven = ven_of(settings, settings.market[0], store, clock)
+        self.ven = ven_of(settings, settings.market[0], self.gateway.patience, clock)
 
     async def minute(self):
         """Let a minute pass: cars report, a cycle runs, and what it leaves is stored."""

@@ -1,24 +1,32 @@
 """Until when everything is known: not before chargers that may have something to tell have been heard."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from aggregator.patience import Patience
 from aggregator.recorder import PATIENCE, Recorder
 from aggregator.store import open_store
 from dispatch.records import CycleRecord
 from tests.builders import NOON, a_car_report, a_fleet
 from tests.fakes.clock import FakeClock
+from tests.protocol.gateway import until
 
 MINUTE = timedelta(minutes=1)
 LAG = 2 * MINUTE
 
 
 @pytest.fixture
-def recorder(tmp_path):
+async def recorder(tmp_path):
     with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
-        yield Recorder(store, a_fleet(2), FakeClock(NOON), LAG)
+        clock = FakeClock(NOON)
+        recorder = Recorder(store, a_fleet(2), clock, LAG, Patience(store, clock))
+        running = asyncio.create_task(recorder.run())
+        yield recorder
+        running.cancel()
+        await asyncio.wait([running])
 
 
 async def recorded(recorder, *heard, plugged=True, since=0):
@@ -27,7 +35,8 @@ async def recorded(recorder, *heard, plugged=True, since=0):
     for n, is_heard in enumerate(heard, since):
         at = NOON + n * MINUTE
         report = replace(a_car_report(car_id="car-1", measured_at=at), plugged=plugged)
-        recorder._write([CycleRecord(at, (report,) if is_heard else (), (), ())])
+        await recorder.put(CycleRecord(at, (report,) if is_heard else (), (), ()))
+        await until(lambda at=at: recorder.stored_until == at)
         known.append(recorder.recorded_until)
     return known
 
