@@ -62,7 +62,7 @@ class Patience:
         """
 
         def failed(state: RetryCallState) -> None:
-            self._failed(state)
+            self._noticed(state.outcome.exception() if state.outcome else None)
             meanwhile()
 
         steps = AsyncRetrying(
@@ -84,7 +84,11 @@ class Patience:
         """
         if self.away_since is not None:
             raise Unavailable(f"the database has not answered since {utc_text(self.away_since)}")
-        self._store.memory.remember(vtn_id, name, value)
+        try:
+            self._store.memory.remember(vtn_id, name, value)
+        except Unavailable as error:
+            self._noticed(error)
+            raise
 
     def _taken(self, step: Callable[..., T], *arguments: object) -> T:
         found = step(*arguments)
@@ -106,8 +110,7 @@ class Patience:
             self.away_since = None
             log.info("database_back", database=self._store.name)
 
-    def _failed(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
+    def _noticed(self, error: BaseException | None) -> None:
         if self.away_since is None:
             self.away_since = self._clock.now()
             log.error("database_away", database=self._store.name, error=str(error))

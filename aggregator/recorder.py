@@ -22,7 +22,8 @@ from aggregator.model.fleet import Fleet
 from aggregator.model.metering import Outcome, Reading
 from aggregator.patience import Patience
 from aggregator.ports import Clock
-from aggregator.store import Alarm, SentPoint, Store
+from aggregator.registers import events_between
+from aggregator.store import END_OF_TIME, Alarm, SentPoint, Store
 from aggregator.wiring import GATEWAY
 from dispatch.records import CycleRecord, Notice
 
@@ -78,6 +79,7 @@ class Recorder:
         self._clock = clock
         self._lag = lag
         self._plugged: dict[str, bool] = {}
+        self._last: dict[str, Reading] | None = None
         self._first_at: datetime | None = None
         self._heard_at: datetime | None = None
         self._in_touch_since: datetime | None = None
@@ -177,26 +179,55 @@ class Recorder:
                     self._store.memory.remember(GATEWAY, RECORDED, written)
 
     def _write(self, records: Sequence[CycleRecord]) -> None:
+        last = dict(self._last_readings())
         for record in records:
             known = [report for report in record.reports if report.car_id in self._charger_of]
-            self._store.readings.add(
-                Reading(
-                    self._charger_of[report.car_id],
-                    report.measured_at,
-                    record.at,
-                    report.import_wh,
-                    report.export_wh,
-                )
-                for report in known
-            )
+            readings = self._readings(record)
+            self._store.readings.add(readings)
             self._store.states.add(known, received_at=record.at)
+            self._tell_events(readings, last, record.at)
         sent = [one for record in records for one in record.sent]
         self._store.set_points.add([SentPoint(one.point, one.outcome, one.reason) for one in sent])
         for notice in (notice for record in records for notice in record.notices):
             self._store.alarms.raise_(Alarm(notice.at, notice.code, notice.where, notice.text))
 
+    def _readings(self, record: CycleRecord) -> list[Reading]:
+        return [
+            Reading(
+                self._charger_of[report.car_id],
+                report.measured_at,
+                record.at,
+                report.import_wh,
+                report.export_wh,
+            )
+            for report in record.reports
+            if report.car_id in self._charger_of
+        ]
+
+    def _last_readings(self) -> dict[str, Reading]:
+        """Return each charger's last reading; once from the store, then as followed."""
+        if self._last is None:
+            found = self._store.readings.last_before(list(self._charger_of.values()), END_OF_TIME)
+            self._last = {reading.charger_id: reading for reading in found}
+        return self._last
+
+    def _tell_events(self, readings: Sequence[Reading], last: dict[str, Reading], at: datetime) -> None:
+        """Store what became of registers since the last readings, with an alarm about each."""
+        for reading in readings:
+            before = last.get(reading.charger_id, reading)
+            if before.measured_at <= reading.measured_at:
+                last[reading.charger_id] = reading
+            if before.measured_at < reading.measured_at:
+                for event in self._store.register_events.add(events_between(before, reading), at):
+                    text = f"{event.register} {event.kind}: {event.before_wh} Wh, then {event.after_wh} Wh"
+                    self._store.alarms.raise_(Alarm(at, "register_event", event.meter_id, text))
+
     def _follow(self, record: CycleRecord) -> None:
         at = record.at
+        last = self._last_readings()
+        for reading in self._readings(record):
+            if last.get(reading.charger_id, reading).measured_at <= reading.measured_at:
+                last[reading.charger_id] = reading
         self._first_at = self._first_at or at
         self._plugged |= {report.car_id: report.plugged for report in record.reports}
         if record.reports:

@@ -29,6 +29,7 @@ from aggregator.reports import StatementBook, StatementRow
 from aggregator.settlement import (
     ESTIMATED,
     NO_REGISTER,
+    RESTARTED,
     Line,
     Statement,
     metered,
@@ -220,7 +221,7 @@ def settlement_report(worked: Worked, version: int, request: ReportRequest, now:
 def _line_rows(line: Line, nominated_wh: int) -> Iterator[ReportRow]:
     zone, period = line.zone, line.period
     yield ReportRow(f"{zone}/nominated_kwh", period, nominated_wh / WH_PER_KWH)
-    doubtful = any(word in line.quality for word in (ESTIMATED, NO_REGISTER))
+    doubtful = any(word in line.quality for word in (ESTIMATED, RESTARTED, NO_REGISTER))
     quality = Quality.ESTIMATED if doubtful else Quality.GOOD
     quality = Quality.MISSING if line.quality.split("; ")[0] == NO_REGISTER else quality
     yield ReportRow(f"{zone}/metered_kwh", period, line.metered_export_wh / WH_PER_KWH, quality)

@@ -18,13 +18,15 @@ from aggregator.store.journal import Journal, Recorded
 from aggregator.store.lock import BY_PROCESS, Hold, held
 from aggregator.store.memory import Memory
 from aggregator.store.outbox import Outbox, OutboxEntry, SendState
-from aggregator.store.readings import Around, CarState, Readings, States
+from aggregator.store.readings import END_OF_TIME, Around, CarState, Readings, States
 from aggregator.store.records import Alarm, Alarms, Nominations, Plans, SentPoint, SetPoints
+from aggregator.store.register_events import RegisterEvents
 from aggregator.store.statements import Statements, StoredStatement
 from aggregator.store.truth import TrueState, Truth
 
 __all__ = [
     "BY_PROCESS",
+    "END_OF_TIME",
     "Alarm",
     "Around",
     "CarState",
@@ -52,6 +54,7 @@ class Store:
         outbox: Reports to be sent.
         memory: What a VEN must not forget.
         readings: Meter registers.
+        register_events: What became of registers that did not just count on.
         states: Reported car states.
         set_points: What cars were told.
         nominations: What zones were said to do.
@@ -70,6 +73,7 @@ class Store:
         self.outbox = Outbox(engine)
         self.memory = Memory(engine)
         self.readings = Readings(engine)
+        self.register_events = RegisterEvents(engine)
         self.states = States(engine)
         self.set_points = SetPoints(engine)
         self.nominations = Nominations(engine)

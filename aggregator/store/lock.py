@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, text
-from sqlalchemy.exc import DBAPIError
 
 from aggregator.model.errors import RuleViolation
 from aggregator.store.engine import GATEWAYS_LOCK, name_of, open_engine, told_apart
@@ -82,21 +81,16 @@ class SessionHold(Hold):
 
     def _take(self) -> None:
         with told_apart():
-            session = self._engine.connect()
-            try:
-                taken = session.scalar(_TAKE)
-            except DBAPIError:
-                session.invalidate()
-                raise
-            if not taken:
-                session.close()
-                raise _held(self._url)
-            session.detach()  # never to be used for anything else, and closed with us
-            self._session = session
+            self._session = self._engine.connect()
+            taken = self._session.scalar(_TAKE)
+        if not taken:
+            self._let_go()
+            raise _held(self._url)
 
     def _let_go(self) -> None:
         session, self._session = self._session, None
         if session is not None:
+            session.invalidate()  # not back into the pool: the lock is the connection's
             session.close()
 
 
