@@ -21,7 +21,7 @@ Bids' budgets stand beside table and LP; the base plans before them are a row of
 The month's settlement is computed, not run; its memory is not measured. A split has its cars in columns.
 Maximum flow stands beside the split only where scipy is installed, which nothing here needs.
 
-Not measured here: bid of 1,000,000 cars, base plan against FlexMeasures, PostgreSQL, calibration
+Not measured here: bid of 1,000,000 cars, base plan against FlexMeasures, calibration
 (`backtest`), acknowledgement by real chargers. The demo is in only after `python -m tests.bench --demo`.
 """
 
