@@ -16,6 +16,7 @@ through ``asyncio.to_thread``; every method may be called from any thread. So Po
 not asyncpg, which knows coroutines only; it has ``COPY``, too.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ MOST_CONNECTIONS = 32
 
 _PRAGMAS = (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 _WRITES = "flexloop_writes"
+_PASSWORD = re.compile(r"(//[^/@:]*:)[^@]*@")
 _JOINED: ContextVar[tuple[Engine, Connection] | None] = ContextVar("joined", default=None)
 WRITERS_LOCK = 0x666C65780001
 GATEWAYS_LOCK = 0x666C65780002
@@ -62,8 +64,8 @@ _TRANSPORT = {
     "tcp_user_timeout": 15_000,
     "application_name": "flexloop",
 }
-_ANSWERS_NOT = ("08", "25006", "40", "53", "55", "57", "58")
-"""SQLSTATEs, or their classes, of no fault of ours: lost, read-only, overtaken, full, locked, ending."""
+_ANSWERS_NOT = ("08", "25006", "40", "42501", "53", "55", "57", "58")
+"""SQLSTATEs, or their classes, of no fault of ours: lost, read-only, overtaken, forbidden, full, locked."""
 
 
 def parse_url(url: str) -> URL:
@@ -75,8 +77,8 @@ def parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
-    except ArgumentError:
-        raise BadMessage(Fault("database", url, FORMS)) from None
+    except (ArgumentError, ValueError):
+        raise BadMessage(Fault("database", _PASSWORD.sub(r"\1***@", url), FORMS)) from None
     if backend not in {"sqlite", POSTGRESQL} or (
         backend == POSTGRESQL and parsed.drivername not in {POSTGRESQL, DRIVER}
     ):

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from aggregator.model.errors import BadMessage, Fault, Unavailable
-from aggregator.store.engine import POSTGRESQL, name_of, open_engine, told_apart, writing
+from aggregator.store.engine import POSTGRESQL, name_of, one_line, open_engine, told_apart, writing
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION_TABLE = "alembic_version"
@@ -69,13 +69,8 @@ def must_be_current(url: URL, migrations: Path = MIGRATIONS) -> None:
         raise BadMessage(Fault(name_of(url), state, f"{_UPGRADE} (revision {newest})"))
 
 
-def upgrade(url: URL, migrations: Path = MIGRATIONS, to: str = "head") -> tuple[str | None, str]:
+def upgrade(url: URL, migrations: Path = MIGRATIONS) -> tuple[str | None, str]:
     """Bring the tables up to this program's version, creating the database where there is none.
-
-    Args:
-        url: Where they are.
-        migrations: Of which program.
-        to: Up to which revision.
 
     Returns:
         The revision before, None where there was no table, and the revision now.
@@ -85,8 +80,8 @@ def upgrade(url: URL, migrations: Path = MIGRATIONS, to: str = "head") -> tuple[
     """
     found = check(url, migrations)
     with _migrating(url, migrations) as config:
-        command.upgrade(config, to)
-    return found, newest_known(migrations) if to == "head" else to
+        command.upgrade(config, "head")
+    return found, newest_known(migrations)
 
 
 def downgrade(url: URL, revision: str, migrations: Path = MIGRATIONS) -> str | None:
@@ -101,10 +96,10 @@ def downgrade(url: URL, revision: str, migrations: Path = MIGRATIONS) -> str | N
         BadMessage: As ``check``; also if there is no such revision, or it is a later one. Nothing is changed
             then.
     """
-    found, scripts = check(url, migrations), _scripts(migrations)
-    names = [script.revision for script in scripts.walk_revisions("base", found or "base")]
-    if revision not in ("base", *names):
-        raise BadMessage(Fault("revision", revision, f"one of {', '.join(('base', *reversed(names)))}"))
+    found, known = check(url, migrations), revisions(migrations)
+    earlier = ("base", *(known[: known.index(found) + 1] if found else ()))
+    if revision not in earlier:
+        raise BadMessage(Fault("revision", revision, f"one of {', '.join(earlier)}"))
     with _migrating(url, migrations) as config:
         command.downgrade(config, revision)
     return found
@@ -204,7 +199,6 @@ def _blaming(url: URL) -> Iterator[None]:
             raise
         raise BadMessage(Fault(name_of(url), str(away), refused)) from None
     except (DBAPIError, sqlite3.DatabaseError) as error:
-        if _is_server(url):
-            raise
-        found = str(getattr(error, "orig", None) or error)
-        raise BadMessage(Fault(name_of(url), found, "a SQLite database made by flexloop")) from None
+        found = one_line(error) if isinstance(error, DBAPIError) else str(error)
+        kind = "PostgreSQL" if _is_server(url) else "SQLite"
+        raise BadMessage(Fault(name_of(url), found, f"a {kind} database made by flexloop")) from None

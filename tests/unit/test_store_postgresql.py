@@ -1,7 +1,12 @@
 """What only a server does: it refuses, it is another's, it has a locale, it goes away and comes back."""
 
+import random
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +17,8 @@ from aggregator.store.engine import open_engine, parse_url
 from tests.builders import NOON, a_fleet, a_reading, a_requirement
 from tests.postgres import running
 
+ROOT = Path(__file__).parents[2]
+CRASHES = 3
 WRITERS = 6
 NAMES = ("Ärger", "zone", "Zone", "a-1", "a1", "A 2", "é", "e", "007", "_x", "\u2028")
 
@@ -52,6 +59,32 @@ def test_what_a_server_refuses_is_a_wrong_input_and_one_that_is_away_is_not(post
         open_store(postgres.url("postgres").replace("flexloop@", "nobody@"), create=True)
     with pytest.raises(Unavailable, match="does not answer"):
         open_store(f"postgresql://flexloop@/x?host={tmp_path}", create=True)
+
+
+def test_a_role_that_may_not_make_tables_is_told_so(postgres):
+    url = postgres.create()
+    postgres.execute("CREATE ROLE guest LOGIN")
+    with pytest.raises(BadMessage, match=r"permission denied.*a role that may make tables"):
+        open_store(url.replace("flexloop@", "guest@"), create=True)
+    open_store(url, create=True).close()
+    with pytest.raises((BadMessage, Unavailable), match="permission denied"):
+        open_store(url.replace("flexloop@", "guest@"), create=False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:secret@host:port/x",
+        "postgresql+psycopg2://ann:secret@host/x",
+        "postgresql+asyncpg://ann:secret@host/x",
+        "oracle://ann:secret@host/x",
+        "postgresql://ann:secret@/x?nonsense=1",
+    ],
+)
+def test_a_url_that_is_none_is_refused_without_its_password(url):
+    with pytest.raises(BadMessage) as refused:
+        open_store(url, create=True)
+    assert "secret" not in str(refused.value)
 
 
 def test_a_database_that_cannot_hold_any_text_is_refused(postgres):
@@ -156,6 +189,27 @@ def test_a_server_that_was_away_is_used_again_and_what_was_stored_is_there(serve
             assert store.fleet.load() == a_fleet()
             store.memory.remember("a", "b", how)
             assert store.memory.recall("a", "b") == how
+
+
+def test_what_was_acknowledged_survives_a_server_that_crashes(server):
+    """The server dies under a writer, in the middle of whatever it does, and recovers from its log."""
+    url, chance, acknowledged = server.create(), random.Random(5), []
+    open_store(url, create=True).close()
+    for _ in range(CRASHES):
+        command = [sys.executable, "-m", "tests.fakes.journal_writer", url, str(len(acknowledged))]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True, "cwd": ROOT}
+        with subprocess.Popen(command, **pipes) as writer:
+            acknowledged.append(writer.stdout.readline().strip())
+            time.sleep(chance.uniform(0.0, 0.1))
+            server.stop("immediate")
+            acknowledged += [line.strip() for line in writer.stdout if line.endswith("\n")]
+        server.start()
+    with open_store(url, create=False) as store:
+        stored = store.journal.ids()
+        assert set(acknowledged) <= set(stored)
+        assert len(stored) - len(acknowledged) <= CRASHES  # at most the one in hand at each crash
+        assert {entry.opportunity_id for entry in store.inbox.all()} == set(stored)
+        assert all(found.version == 2 for found in store.journal.find())
 
 
 def test_a_lost_hold_is_noticed_and_taken_again_unless_somebody_else_has(server):
