@@ -18,7 +18,7 @@ from tests.builders import NOON, a_fleet, a_reading, a_requirement
 from tests.postgres import running
 
 ROOT = Path(__file__).parents[2]
-CRASHES = 3
+CRASHES = 2
 WRITERS = 6
 NAMES = ("Ärger", "zone", "Zone", "a-1", "a1", "A 2", "é", "e", "007", "_x", "\u2028")
 
