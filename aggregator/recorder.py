@@ -39,7 +39,7 @@ MOST_AT_ONCE = 50
 """Cycles in one transaction: others write in between."""
 
 LAST_PATIENCE_S = 20.0
-"""Wall seconds that a gateway that ends waits for its database."""
+"""Wall seconds that a gateway that ends waits for its database to take some of what is left."""
 
 MOST_BEHIND = timedelta(minutes=5)
 """How far a simulation's clock runs on while records are written: telemetry tells minutes, not hours."""
@@ -151,8 +151,8 @@ class Recorder:
 
     async def _store_the_rest(self) -> None:
         try:
-            async with asyncio.timeout(LAST_PATIENCE_S):
-                while self._waiting:
+            while self._waiting:
+                async with asyncio.timeout(LAST_PATIENCE_S):
                     await self._store_waiting()
         except TimeoutError:
             lost = f"what {self.backlog} cycles left is not stored"
