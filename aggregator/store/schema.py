@@ -28,8 +28,6 @@ _REFUSED = {
     "authentication failed": "the role's password, in the URL or in PGPASSFILE",
     "no password supplied": "the role's password, in the URL or in PGPASSFILE",
     "no pg_hba.conf entry": "a role that the server lets in from here",
-    "could not translate host name": "a host that has an address",
-    "failed to resolve host": "a host that has an address",
     "permission denied": "a role that may make tables: ALTER DATABASE ... OWNER TO ...",
 }
 """What a PostgreSQL server or its driver says that no waiting will mend, and what would."""
@@ -197,7 +195,8 @@ def _blaming(url: URL) -> Iterator[None]:
         refused = next((why for words, why in _REFUSED.items() if words in str(away)), None)
         if refused is None or not _is_server(url):
             raise
-        raise BadMessage(Fault(name_of(url), str(away), refused)) from None
+        found = one_line(away.__cause__) if isinstance(away.__cause__, DBAPIError) else str(away)
+        raise BadMessage(Fault(name_of(url), found, refused)) from None
     except (DBAPIError, sqlite3.DatabaseError) as error:
         found = one_line(error) if isinstance(error, DBAPIError) else str(error)
         kind = "PostgreSQL" if _is_server(url) else "SQLite"
