@@ -260,19 +260,17 @@ def test_the_database_is_set_up_to_lose_nothing(file):
     assert found == ["wal", 2, 1, 5000]
 
 
-def test_writers_wait_their_turn_and_none_is_turned_away(file):
-    with open_store(url(file), create=True) as store:
+def test_writers_wait_their_turn_and_none_is_turned_away(store):
+    def remember(name: str) -> None:
+        for n in range(20):
+            store.memory.remember("dno", name, str(n))
 
-        def remember(name: str) -> None:
-            for n in range(20):
-                store.memory.remember("dno", name, str(n))
-
-        threads = [threading.Thread(target=remember, args=(f"t{n}",)) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert [store.memory.recall("dno", f"t{n}") for n in range(4)] == ["19"] * 4
+    threads = [threading.Thread(target=remember, args=(f"t{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [store.memory.recall("dno", f"t{n}") for n in range(4)] == ["19"] * 4
 
 
 def test_a_database_that_does_not_answer_is_told_apart_from_a_bug(file):
@@ -289,12 +287,12 @@ def test_a_database_that_does_not_answer_is_told_apart_from_a_bug(file):
     impatient.dispose()
 
 
-def test_two_programs_that_create_at_once_make_one_database(file):
+def test_two_programs_that_create_at_once_make_one_database(new_url):
     failed: list[BaseException] = []
 
     def create() -> None:
         try:
-            open_store(url(file), create=True).close()
+            open_store(new_url, create=True).close()
         except Exception as error:
             failed.append(error)
 
@@ -304,4 +302,4 @@ def test_two_programs_that_create_at_once_make_one_database(file):
     for thread in threads:
         thread.join()
     assert failed == []
-    open_existing(file)
+    open_store(new_url, create=False).close()
