@@ -13,9 +13,16 @@ from datetime import datetime
 from typing import TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential, wait_random
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    wait_exponential,
+    wait_random,
+)
 
-from aggregator.model.errors import Unavailable
+from aggregator.model.errors import Damaged, Unavailable
 from aggregator.model.time import utc_text
 from aggregator.ports import Clock
 from aggregator.store import Alarm, Store
@@ -59,6 +66,9 @@ class Patience:
             step: Safe to be taken again, wherever it broke off.
             arguments: Its own.
             meanwhile: Called before each wait.
+
+        Raises:
+            Damaged: If no waiting will mend it.
         """
 
         def failed(state: RetryCallState) -> None:
@@ -66,7 +76,7 @@ class Patience:
             meanwhile()
 
         steps = AsyncRetrying(
-            retry=retry_if_exception_type(Unavailable),
+            retry=retry_if_exception_type(Unavailable) & retry_if_not_exception_type(Damaged),
             wait=wait_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S) + wait_random(0, FIRST_WAIT_S),
             before_sleep=failed,
         )

@@ -29,7 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 
-from aggregator.model.errors import BadMessage, Fault, Unavailable
+from aggregator.model.errors import BadMessage, Damaged, Fault, Unavailable
 
 T = TypeVar("T")
 AnyRow = Row[*tuple[Any, ...]]
@@ -66,6 +66,9 @@ _TRANSPORT = {
 }
 _ANSWERS_NOT = ("08", "25006", "40", "42501", "53", "55", "57", "58")
 """SQLSTATEs, or their classes, of no fault of ours: lost, read-only, overtaken, forbidden, full, locked."""
+
+_GONE = ("42P01", "42703")
+"""SQLSTATEs of a table or column that is not there."""
 
 
 def parse_url(url: str) -> URL:
@@ -221,6 +224,8 @@ def told_apart() -> Iterator[None]:
         raise Unavailable(f"the database does not answer: {error}") from error
     except DBAPIError as error:
         state = str(getattr(error.orig, "sqlstate", None) or "")
+        if state in _GONE or getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+            raise Damaged(f"the database is not as it was: {one_line(error)}") from error
         if (
             isinstance(error, OperationalError)
             or error.connection_invalidated

@@ -8,11 +8,12 @@ from datetime import timedelta
 import pytest
 
 from aggregator import recorder as recorders
-from aggregator.model.errors import RuleViolation, Unavailable
+from aggregator.model.errors import Damaged, RuleViolation, Unavailable
 from aggregator.model.time import Interval
 from aggregator.patience import Patience
 from aggregator.recorder import MOST_WAITING, Recorder
 from aggregator.store import open_store
+from aggregator.store.engine import writing
 from dispatch.records import CycleRecord
 from tests.builders import NOON, a_car_report, a_fleet
 from tests.conftest import DATABASES
@@ -232,6 +233,18 @@ async def test_what_waits_when_it_ends_is_stored_or_said_to_be_lost(server, monk
             await database.back()
             with pytest.raises(Unavailable, match="what 1 cycles left is not stored"):
                 task.result()
+
+
+async def test_a_database_that_waiting_will_not_mend_is_not_waited_for(store):
+    step = Patience(store, FakeClock(NOON)).of
+    with writing(store._engine) as connection:
+        connection.exec_driver_sql("ALTER TABLE alarms RENAME TO elsewhere")
+    try:
+        with pytest.raises(Damaged, match="alarms"):
+            await asyncio.wait_for(step(store.alarms.all), PATIENCE_S)
+    finally:
+        with writing(store._engine) as connection:
+            connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO alarms")
 
 
 async def test_a_group_whose_end_was_not_heard_of_is_not_written_twice(store):
