@@ -20,8 +20,8 @@ from aggregator.link import link_settings
 from aggregator.market_file import MarketFile
 from aggregator.metrics import Watched
 from aggregator.model.fleet import Fleet
-from aggregator.ports import Clock
-from aggregator.store import Alarm, Store
+from aggregator.ports import Clock, VenMemory
+from aggregator.store import BY_PROCESS, Alarm, Hold, Store
 from aggregator.wiring import remember_settings
 from dispatch.controller import Controller
 from dispatch.links.simulated import SimulatedLink
@@ -32,8 +32,17 @@ from market_adapters.openadr.ven import Ven
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Event) -> None:
+async def serve(
+    settings: Settings, store: Store, clock: Clock, stop: asyncio.Event, hold: Hold = BY_PROCESS
+) -> None:
     """Run a gateway until ``stop`` is set; cars are released and the link closed before it returns.
+
+    Args:
+        settings: What it runs by.
+        store: Its record.
+        clock: The domain clock.
+        stop: Ends it.
+        hold: What makes sure that nobody else serves the store.
 
     Raises:
         BadMessage: If it can't listen where it should; nothing was started.
@@ -59,7 +68,9 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
             await asyncio.to_thread(store.car_history.charger_words, gateway.said.words().keys()),
         )
         vens = {
-            market.vtn.vtn_id: await stack.enter_async_context(ven_of(settings, market, store, clock))
+            market.vtn.vtn_id: await stack.enter_async_context(
+                ven_of(settings, market, gateway.patience, clock)
+            )
             for market in settings.market
         }
         if listener is not None:
@@ -78,6 +89,7 @@ async def serve(settings: Settings, store: Store, clock: Clock, stop: asyncio.Ev
                     workers.create_task(gateway.keep_time(controller), name="keep time"),
                     workers.create_task(gateway.report(), name="report"),
                     workers.create_task(gateway.tell(), name="tell"),
+                    workers.create_task(gateway.keep_hold(hold), name="keep hold"),
                 ]
                 for vtn_id, ven in vens.items():
                     market_side.append(
@@ -128,7 +140,7 @@ def loop_settings(settings: Settings) -> LoopSettings:
     )
 
 
-def ven_of(settings: Settings, market: MarketFile, store: Store, clock: Clock) -> Ven:
+def ven_of(settings: Settings, market: MarketFile, memory: VenMemory, clock: Clock) -> Ven:
     """Return our end of one platform's link."""
     said = market.vtn
     profile = Profile(
@@ -138,4 +150,4 @@ def ven_of(settings: Settings, market: MarketFile, store: Store, clock: Clock) -
         price_steps={row.product_id: row.price_steps for row in market.product},
         load_sign=1 if said.load_is_positive else -1,
     )
-    return Ven(link_settings(market), profile, store.memory, clock)
+    return Ven(link_settings(market), profile, memory, clock)

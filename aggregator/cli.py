@@ -37,6 +37,7 @@ MODULE_OF = {
     "restart": "halts",
     "alarms": "alarms",
     "forecast": "forecast",
+    "readings": "readings",
     "settle": "settle",
     "audit": "audit",
     "split": "split",

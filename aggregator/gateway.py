@@ -23,6 +23,7 @@ from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval, utc_text
 from aggregator.news import News, told
 from aggregator.outgoing import BID, OPT, settlement_report_id
+from aggregator.patience import Patience
 from aggregator.ports import CallBatch, CallKind, Clock, OptOut, Report, ReportRequest
 from aggregator.proposals import Proposer
 from aggregator.recorder import Recorder
@@ -31,7 +32,7 @@ from aggregator.reporting import Reporting
 from aggregator.said import DriversSaid
 from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.standing import newest_plan
-from aggregator.store import Alarm, Store
+from aggregator.store import Alarm, Hold, Store
 from aggregator.track_record import TrackRecord
 from aggregator.wiring import prices_of, workflow_of
 from aggregator.workflow import COMMITTED, fleet_of, fleets_of
@@ -61,6 +62,11 @@ LONGEST_TICK = timedelta(minutes=5)
 LONGEST_UNSERVED = timedelta(minutes=15)
 """How long no car can serve an order before the platform is told that we do not."""
 
+TIMEKEEPER = "keep time"
+
+HOLD_S = 1.0
+"""Wall seconds between looks whether we still hold the store."""
+
 FLEET = "fleet"
 AHEAD = timedelta(days=15)
 """How far ahead opportunities are looked at for their nominations: the longest gate, and a day."""
@@ -79,7 +85,8 @@ class Gateway:
         self.book = Book(store, settings.fleet.zones)
         self.prices = prices_of(settings, self.book.peaks, windows=self.book.windows)
         self.lag = 2 * timedelta(seconds=settings.dispatch.reporting_interval_s)
-        self.recorder = Recorder(store, self.fleet, clock, self.lag)
+        self.patience = Patience(store, clock)
+        self.recorder = Recorder(store, self.fleet, clock, self.lag, self.patience)
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
         history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
         past = TrackRecord(store, settings.products, Calendar(settings.fleet.holidays))
@@ -99,7 +106,7 @@ class Gateway:
         async for item in ven.calls():
             match item:
                 case CallBatch():
-                    decisions = await asyncio.to_thread(take_batch, self.workflow, item)
+                    decisions = await self.patience.of(take_batch, self.workflow, item)
                     await self._refresh()
                     if any(call.kind in MOVES_CARS for call in item.calls):
                         controller.wake()
@@ -108,7 +115,7 @@ class Gateway:
                     except (Unavailable, BadMessage) as error:
                         log.warning("answer_not_taken", vtn=item.vtn_id, error=str(error))
                 case ReportRequest():
-                    await asyncio.to_thread(self.reporting.note, item)
+                    await self.patience.of(self.reporting.note, item)
 
     async def send(self, ven: Ven, vtn_id: str) -> None:
         """Send what the outbox holds for a platform, until acknowledged: opt-outs and bids before reports.
@@ -118,7 +125,7 @@ class Gateway:
         away = wait_exponential(multiplier=TICK_S, max=LONGEST_WAIT_S) + wait_random(0, TICK_S)
         state = RetryCallState(AsyncRetrying(), None, (), {})
         while True:
-            pending = await asyncio.to_thread(self.store.outbox.pending, vtn_id)
+            pending = await self.patience.of(self.store.outbox.pending, vtn_id)
             state.attempt_number += 1
             for entry in sorted(pending, key=lambda entry: entry.report.specifier not in FIRST):
                 if not await self._send_one(ven, entry.report):
@@ -133,26 +140,37 @@ class Gateway:
         What the desk did meanwhile is noticed, too: an order taken back is out of the loop at once.
         """
         while True:
-            self.clock.hold("keep time", self.clock.now() + LONGEST_TICK)
-            await asyncio.to_thread(self.give_up, dict(controller.unserved.since))
-            if await asyncio.to_thread(self.tick) and await self._refresh():
+            self.clock.hold(TIMEKEEPER, self.clock.now() + LONGEST_TICK)
+            await self._in_time(self.give_up, dict(controller.unserved.since))
+            if await self._in_time(self.tick) and await self._refresh():
                 controller.wake()
-            self.clock.hold("keep time", None)
+            self.clock.hold(TIMEKEEPER, None)
             await asyncio.sleep(TICK_S)
 
     async def report(self) -> None:
         """Queue the periodic reports that platforms asked for."""
         while True:
             if self.recorder.recorded_until is not None:
-                await asyncio.to_thread(self.reporting.queue_due, self.recorder.recorded_until)
+                await self.patience.of(self.reporting.queue_due, self.recorder.recorded_until)
             await asyncio.sleep(TICK_S)
 
     async def tell(self) -> None:
         """Log each new fact of the journal, whoever recorded it: the desk is a process of its own."""
         while True:
-            for name, recorded in await asyncio.to_thread(self.news.read):
+            for name, recorded in await self.patience.of(self.news.read):
                 log.info("fact", opportunity_id=name, **told(recorded))
             await asyncio.sleep(NEWS_S)
+
+    async def keep_hold(self, hold: Hold) -> None:
+        """Make sure that this stays the store's one gateway, also after its database was away.
+
+        Raises:
+            RuleViolation: If another one has taken its place: two must not serve the same cars.
+        """
+        while True:
+            if await self.patience.of(hold.keep):
+                log.warning("store_held_again", store=self.store.name)
+            await asyncio.sleep(HOLD_S)
 
     # steps, called in threads
 
@@ -299,35 +317,40 @@ class Gateway:
         return found
 
     async def _refresh(self) -> bool:
-        return await asyncio.to_thread(self.book.refresh, self.clock.now())
+        return await self.patience.of(self.book.refresh, self.clock.now())
+
+    async def _in_time(self, step: Callable[..., T], *arguments: object) -> T:
+        """Take a step of the timekeeper; where the database is away, a simulation's clock waits no longer."""
+        return await self.patience.of(step, *arguments, meanwhile=lambda: self.clock.hold(TIMEKEEPER, None))
 
     async def _send_one(self, ven: Ven, report: Report) -> bool:
         """Send one report; return whether the next one may be tried at once."""
         if report.specifier == BID:
-            if not await asyncio.to_thread(self.workflow.may_leave, report):
-                await _quietly(self.store.outbox.mark_dead, report.report_id, "no longer the approved bid")
+            if not await self.patience.of(self.workflow.may_leave, report):
+                await self._quietly(
+                    self.store.outbox.mark_dead, report.report_id, "no longer the approved bid"
+                )
                 return True
             # from here on the platform may hold it, whatever we hear: gate closure must know that
-            await _quietly(self.store.outbox.mark_attempt, report.report_id, self.clock.now(), "sending")
+            await self._quietly(self.store.outbox.mark_attempt, report.report_id, self.clock.now(), "sending")
         try:
             await (ven.opt_out(report) if isinstance(report, OptOut) else ven.send(report))
         except Unavailable as away:
-            await _quietly(self.store.outbox.mark_attempt, report.report_id, self.clock.now(), str(away))
+            await self._quietly(self.store.outbox.mark_attempt, report.report_id, self.clock.now(), str(away))
             return False
         except BadMessage as refused:
             alarm = Alarm(self.clock.now(), "report_refused", report.report_id, str(refused))
-            await asyncio.to_thread(self.store.alarms.raise_, alarm)
-            await _quietly(self.store.outbox.mark_dead, report.report_id, str(refused))
+            await self.patience.of(self.store.alarms.raise_, alarm)
+            await self._quietly(self.store.outbox.mark_dead, report.report_id, str(refused))
             return True
-        await _quietly(self.store.outbox.mark_sent, report.report_id, self.clock.now())
-        await _quietly(self.workflow.acknowledged, report.report_id)
+        await self._quietly(self.store.outbox.mark_sent, report.report_id, self.clock.now())
+        await self._quietly(self.workflow.acknowledged, report.report_id)
         return True
 
-
-async def _quietly(step: Callable[..., T], *arguments: object) -> T | None:
-    """Take a step that somebody else may have taken already."""
-    try:
-        return await asyncio.to_thread(step, *arguments)
-    except RuleViolation as overtaken:
-        log.info("overtaken", reason=str(overtaken))
-        return None
+    async def _quietly(self, step: Callable[..., T], *arguments: object) -> T | None:
+        """Take a step that somebody else may have taken already."""
+        try:
+            return await self.patience.of(step, *arguments)
+        except RuleViolation as overtaken:
+            log.info("overtaken", reason=str(overtaken))
+            return None

@@ -20,7 +20,6 @@ from aggregator.files.inputs import host_and_port
 from aggregator.metrics import CONTENT_TYPE, Watched, metrics_page
 from aggregator.model.errors import BadMessage, Fault, Unavailable
 from aggregator.model.time import utc_text
-from aggregator.recorder import MOST_WAITING
 from aggregator.wiring import GATEWAY
 from market_adapters.openadr.ven import Ven
 
@@ -99,8 +98,8 @@ class Health:
         return Check(age_s <= most_s, f"last cycle {age_s:.0f} s ago, at most {most_s:.0f} s")
 
     def _recorder_check(self) -> Check:
-        backlog, most = self._watched.recorder.backlog, MOST_WAITING // 2
-        return Check(backlog <= most, f"{backlog} cycles wait for the disk, at most {most}")
+        recorder = self._watched.recorder
+        return Check(not recorder.is_filling, f"{recorder.backlog} cycles wait for the database")
 
     async def _database_check(self) -> Check:
         async with self._probing:

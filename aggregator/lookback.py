@@ -27,6 +27,7 @@ from aggregator.model.time import (
     utc_text,
 )
 from aggregator.performance import Months
+from aggregator.registers import is_energy
 from aggregator.settlement import Past, Statement
 from aggregator.store import Around, Store
 
@@ -162,15 +163,19 @@ _Bounds = dict[tuple[str, datetime], Around]
 
 
 def _step_wh(around: _Bounds, charger: str, period: Interval) -> int | None:
-    start = _net_wh(around[charger, period.start], period.start)
-    end = _net_wh(around[charger, period.end], period.end)
-    return None if start is None or end is None else end - start
+    first, last = around[charger, period.start], around[charger, period.end]
+    start, end = _net_wh(first, period.start), _net_wh(last, period.end)
+    if start is None or end is None or first.after is None or last.before is None:
+        return None
+    if first.after.measured_at < last.before.measured_at and not is_energy(first.after, last.before):
+        return None  # a register restarted in between
+    return end - start
 
 
 def _net_wh(around: Around, instant: datetime) -> int | None:
     """Return export less import register at an instant, on the line between its neighbours. [Wh]"""
     before, after = around.before, around.after
-    if before is None or after is None:
+    if before is None or after is None or not is_energy(before, after):
         return None
     stood_still = (before.import_wh, before.export_wh) == (after.import_wh, after.export_wh)
     apart = after.measured_at - before.measured_at

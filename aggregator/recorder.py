@@ -1,18 +1,45 @@
-"""Stores what control cycles leave, in their order and in groups, so that no cycle waits for a disk."""
+"""Stores what control cycles leave, in their order and in groups, so that no cycle waits for a disk.
+
+A group is one transaction, and stays in memory until it is durable: while the database is away, what is
+measured and sent waits, up to ``MOST_WAITING`` cycles or ``MOST_ROWS`` reports and set-points. That is more
+than an hour for 135 cars that report every 10 s. Half of it is an alarm; beyond all of it the control loop
+waits, and every set-point ends by itself.
+"""
 
 import asyncio
-from collections import Counter
+import threading
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
+from uuid import uuid4
 
+import structlog
+
+from aggregator.model.errors import Unavailable
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import CarReport, Outcome, Reading
+from aggregator.patience import Patience
 from aggregator.ports import Clock
-from aggregator.store import Alarm, SentPoint, Store
-from dispatch.records import CycleRecord
+from aggregator.registers import events_between
+from aggregator.store import END_OF_TIME, Alarm, SentPoint, Store
+from aggregator.wiring import GATEWAY
+from dispatch.records import CycleRecord, Notice
+
+log = structlog.get_logger()
 
 MOST_WAITING = 500
-"""Cycles that may wait for the disk before the loop has to."""
+"""Cycles that may wait for the database before the loop has to."""
+
+MOST_ROWS = 200_000
+"""Reports and set-points that may wait in them: some 100 MB."""
+
+MOST_AT_ONCE = 50
+"""Cycles in one transaction: others write in between."""
+
+LAST_PATIENCE_S = 20.0
+"""Wall seconds that a gateway that ends waits for its database to take some of what is left."""
 
 MOST_BEHIND = timedelta(minutes=5)
 """How far a simulation's clock runs on while records are written: telemetry tells minutes, not hours."""
@@ -21,6 +48,8 @@ PATIENCE = timedelta(minutes=30)
 """How long what chargers may still have to tell is waited for while none is heard."""
 
 WORKER = "record"
+RECORDED = "recorded"
+"""Under which the store remembers how many cycles of which gateway are written."""
 
 
 class Recorder:
@@ -35,6 +64,7 @@ class Recorder:
         fleet: Whose reports are kept.
         clock: The domain clock.
         lag: How long after it was so a charger that is heard has surely told.
+        patience: Waits for the database.
 
     Attributes:
         stored_until: Every cycle up to this domain instant is stored; None before the first.
@@ -43,11 +73,13 @@ class Recorder:
         outcomes: How many set-points there were, by what became of them.
     """
 
-    def __init__(self, store: Store, fleet: Fleet, clock: Clock, lag: timedelta) -> None:
+    def __init__(self, store: Store, fleet: Fleet, clock: Clock, lag: timedelta, patience: Patience) -> None:
         self._store = store
+        self._patience = patience
         self._clock = clock
         self._lag = lag
         self._plugged: dict[str, bool] = {}
+        self._last: dict[str, Reading] | None = None
         self._first_at: datetime | None = None
         self._heard_at: datetime | None = None
         self._in_touch_since: datetime | None = None
@@ -55,7 +87,11 @@ class Recorder:
         self._metered_home_of = {
             car.car_id: car.site.site_id for car in fleet.cars if car.site.boundary_meter
         }
-        self._waiting: asyncio.Queue[CycleRecord] = asyncio.Queue(MOST_WAITING)
+        self._waiting: deque[CycleRecord] = deque()
+        self._rows = 0
+        self._some, self._room = asyncio.Event(), asyncio.Event()
+        self._writing = threading.Lock()
+        self._name, self._stored = uuid4().hex, 0
         self.stored_until: datetime | None = None
         self.recorded_until: datetime | None = None
         self.outcomes: Counter[Outcome] = Counter()
@@ -63,62 +99,139 @@ class Recorder:
     @property
     def backlog(self) -> int:
         """How many cycles wait for the disk."""
-        return self._waiting.qsize()
+        return len(self._waiting)
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether so many wait that people must look at it: half of what there is room for."""
+        return 2 * self.backlog > MOST_WAITING or 2 * self._rows > MOST_ROWS
 
     async def put(self, record: CycleRecord) -> None:
         """Take a cycle's record; waits only where far too many wait already."""
         self.outcomes.update(one.outcome for one in record.sent)
-        await self._waiting.put(record)
+        if self._is_full():
+            record = _noting(record, "recorder_full", "the control loop waits, set-points end by themselves")
+            while self._is_full():
+                self._room.clear()
+                await self._room.wait()
+        was_filling = self.is_filling
+        self._waiting.append(record)
+        self._rows += _rows(record)
+        if self.is_filling and not was_filling:
+            text = f"{self.backlog} cycles wait for the database, at most {MOST_WAITING}"
+            self._waiting[-1] = _noting(record, "recorder_filling", text)
+        self._some.set()
 
     async def run(self) -> None:
-        """Store records until cancelled, then store what is left."""
+        """Store records until cancelled, then store what is left.
+
+        Raises:
+            Unavailable: If the database does not answer then, either, for ``LAST_PATIENCE_S``.
+        """
         try:
             while True:
-                records = [await self._waiting.get(), *self._rest()]
-                self._clock.hold(WORKER, records[0].at + MOST_BEHIND)
-                await self._write_whole(records)
+                await self._some.wait()
+                self._clock.hold(WORKER, self._waiting[0].at + MOST_BEHIND)
+                await self._store_waiting()
                 self._clock.hold(WORKER, None)
         finally:
-            if left := self._rest():
-                self._write(left)
+            if self._waiting:
+                await self._store_the_rest()
 
-    async def _write_whole(self, records: Sequence[CycleRecord]) -> None:
-        """Write in a thread; cancelled meanwhile, still see it through, as the store closes after us."""
-        writing = asyncio.create_task(asyncio.to_thread(self._write, records))
+    async def _store_waiting(self) -> None:
+        """Store what waits; what cannot be stored stays where it is."""
+        records = list(islice(self._waiting, MOST_AT_ONCE))
+        await self._patience.of(self._write_once, records, self._stored, meanwhile=self._let_go_of_clock)
+        self._stored += len(records)
+        for record in records:
+            self._waiting.popleft()
+            self._rows -= _rows(record)
+            self._follow(record)
+        self.stored_until = records[-1].at
+        if not self._waiting:
+            self._some.clear()
+        self._room.set()
+
+    async def _store_the_rest(self) -> None:
         try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await writing
-            raise
+            while self._waiting:
+                async with asyncio.timeout(LAST_PATIENCE_S):
+                    await self._store_waiting()
+        except TimeoutError:
+            lost = f"what {self.backlog} cycles left is not stored"
+            raise Unavailable(f"the database does not answer: {lost}") from None
 
-    def _rest(self) -> list[CycleRecord]:
-        return [self._waiting.get_nowait() for _ in range(self._waiting.qsize())]
+    def _is_full(self) -> bool:
+        return self.backlog >= MOST_WAITING or self._rows >= MOST_ROWS
+
+    def _let_go_of_clock(self) -> None:
+        self._clock.hold(WORKER, None)
+
+    def _write_once(self, records: Sequence[CycleRecord], first: int) -> None:
+        """Write records, the first of which has this number, in one transaction.
+
+        Those are left out that are written already: the end of the last try may not have been heard of.
+        """
+        with self._writing:  # one that was cancelled may still be at it
+            name, _, written = (self._store.memory.recall(GATEWAY, RECORDED) or "").partition(":")
+            left = records[max(0, int(written) - first) :] if name == self._name else records
+            if left:
+                with self._store.at_once():
+                    self._write(left)
+                    written = f"{self._name}:{first + len(records)}"
+                    self._store.memory.remember(GATEWAY, RECORDED, written)
 
     def _write(self, records: Sequence[CycleRecord]) -> None:
+        last = dict(self._last_readings())
         for record in records:
             known = [report for report in record.reports if report.car_id in self._charger_of]
-            self._store.readings.add(
-                Reading(
-                    self._charger_of[report.car_id],
-                    report.measured_at,
-                    record.at,
-                    report.import_wh,
-                    report.export_wh,
-                )
-                for report in known
-            )
+            readings = self._readings(record)
+            self._store.readings.add(readings)
             self._store.boundary_readings.add(_boundary_readings(known, self._metered_home_of, record.at))
             self._store.states.add(known, received_at=record.at)
+            self._tell_events(readings, last, record.at)
         sent = [one for record in records for one in record.sent]
         self._store.set_points.add([SentPoint(one.point, one.outcome, one.reason) for one in sent])
         for notice in (notice for record in records for notice in record.notices):
             self._store.alarms.raise_(Alarm(notice.at, notice.code, notice.where, notice.text))
-        self.stored_until = records[-1].at
-        for record in records:
-            self._follow(record)
+
+    def _readings(self, record: CycleRecord) -> list[Reading]:
+        return [
+            Reading(
+                self._charger_of[report.car_id],
+                report.measured_at,
+                record.at,
+                report.import_wh,
+                report.export_wh,
+            )
+            for report in record.reports
+            if report.car_id in self._charger_of
+        ]
+
+    def _last_readings(self) -> dict[str, Reading]:
+        """Return each charger's last reading; once from the store, then as followed."""
+        if self._last is None:
+            found = self._store.readings.last_before(list(self._charger_of.values()), END_OF_TIME)
+            self._last = {reading.charger_id: reading for reading in found}
+        return self._last
+
+    def _tell_events(self, readings: Sequence[Reading], last: dict[str, Reading], at: datetime) -> None:
+        """Store what became of registers since the last readings, with an alarm about each."""
+        for reading in readings:
+            before = last.get(reading.charger_id, reading)
+            if before.measured_at <= reading.measured_at:
+                last[reading.charger_id] = reading
+            if before.measured_at < reading.measured_at:
+                for event in self._store.register_events.add(events_between(before, reading), at):
+                    text = f"{event.register} {event.kind}: {event.before_wh} Wh, then {event.after_wh} Wh"
+                    self._store.alarms.raise_(Alarm(at, "register_event", event.meter_id, text))
 
     def _follow(self, record: CycleRecord) -> None:
         at = record.at
+        last = self._last_readings()
+        for reading in self._readings(record):
+            if last.get(reading.charger_id, reading).measured_at <= reading.measured_at:
+                last[reading.charger_id] = reading
         self._first_at = self._first_at or at
         self._plugged |= {report.car_id: report.plugged for report in record.reports}
         if record.reports:
@@ -145,3 +258,13 @@ def _boundary_readings(
             continue
         seen.add((home, report.measured_at))
         yield Reading(home, report.measured_at, received_at, meter.import_wh, meter.export_wh)
+
+
+def _rows(record: CycleRecord) -> int:
+    return len(record.reports) + len(record.sent)
+
+
+def _noting(record: CycleRecord, code: str, text: str) -> CycleRecord:
+    """Return a record that tells people so once it is stored; the log does at once."""
+    log.error(code, text=text)
+    return replace(record, notices=(*record.notices, Notice(record.at, code, WORKER, text)))

@@ -27,6 +27,7 @@ from aggregator.model.rules import BaselineMethod
 from aggregator.model.time import Interval, half_hours, settlement_period
 from aggregator.ordered import instructed_wh
 from aggregator.performance import NOTHING_BEFORE, Months, factors
+from aggregator.registers import run_on
 
 WH_PER_MWH = Decimal(1_000_000)
 KW_PER_MW = Decimal(1000)
@@ -35,6 +36,7 @@ WH_PER_KWH = 1000
 MEASURED = "measured"
 ESTIMATED = "estimated: linear between registers, held beyond them"
 NO_REGISTER = "no register"
+RESTARTED = "register restarted or jumped: nothing counted across it"
 NOT_NOMINATED = "not nominated"
 NO_BASELINE = "no baseline"
 
@@ -49,11 +51,13 @@ class Metered:
         charger_id: Which charger.
         export_wh: Export register's step minus import register's step. [Wh]
         estimated: Whether a register at a boundary had to be interpolated.
+        restarted: Whether a register did not count on, so that some energy is unknown and not in it.
     """
 
     charger_id: str
     export_wh: int
     estimated: bool
+    restarted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +117,22 @@ def metered(
     Returns:
         Per half-hour, a figure for every charger. A register missing at a boundary is taken on the straight
         line between its neighbours, or held before the first and beyond the last one, and the figure is
-        marked as estimated wherever that could have changed it.
+        marked as estimated wherever that could have changed it. Where a register restarted, rolled over or
+        jumped, it is read as ``registers`` says.
     """
     bounds = [period.start for period in periods] + [periods[-1].end]
     at_s = np.array([bound.timestamp() for bound in bounds])
     rows: dict[Interval, list[Metered]] = {period: [] for period in periods}
-    for charger_id, known in sorted(readings.items()):
-        if not known:
+    for charger_id, shown in sorted(readings.items()):
+        if not shown:
             continue
+        known, events = run_on(shown)
+        unknown = [event for event in events if not event.counts]
         net_wh, sure = _registers_at(known, at_s)
         for n, period in enumerate(periods):
             estimated = not bool(sure[n] and sure[n + 1])
-            rows[period].append(Metered(charger_id, int(net_wh[n + 1] - net_wh[n]), estimated))
+            restarted = any(one.since < period.end and one.at > period.start for one in unknown)
+            rows[period].append(Metered(charger_id, int(net_wh[n + 1] - net_wh[n]), estimated, restarted))
     return {period: tuple(row) for period, row in rows.items()}
 
 
@@ -307,7 +315,11 @@ def _quality(product: Product, energy: _Energy, meters: Sequence[Metered], charg
     if energy.baseline_wh is None:
         nominated = product.baseline.method is BaselineMethod.NOMINATED
         return NOT_NOMINATED if nominated else NO_BASELINE
-    counts = {ESTIMATED: sum(meter.estimated for meter in meters), NO_REGISTER: chargers - len(meters)}
+    counts = {
+        ESTIMATED: sum(meter.estimated for meter in meters),
+        RESTARTED: sum(meter.restarted for meter in meters),
+        NO_REGISTER: chargers - len(meters),
+    }
     said = [f"{rule} ({count} of {chargers} chargers)" for rule, count in counts.items() if count]
     return "; ".join(said) or (MEASURED if meters else NO_REGISTER)
 

@@ -35,6 +35,7 @@ from aggregator.reports import StatementBook, StatementRow, Version, changes
 from aggregator.settlement import (
     ESTIMATED,
     NO_REGISTER,
+    RESTARTED,
     Line,
     Metered,
     Statement,
@@ -344,7 +345,7 @@ def _line_rows(line: Line, nomination: Nomination | None) -> Iterator[ReportRow]
     zone, period = line.zone, line.period
     nominated_wh = nomination.export_wh if nomination is not None else 0
     yield ReportRow(f"{zone}/nominated_kwh", period, nominated_wh / WH_PER_KWH)
-    doubtful = any(word in line.quality for word in (ESTIMATED, NO_REGISTER))
+    doubtful = any(word in line.quality for word in (ESTIMATED, RESTARTED, NO_REGISTER))
     quality = Quality.ESTIMATED if doubtful else Quality.GOOD
     quality = Quality.MISSING if line.quality.split("; ")[0] == NO_REGISTER else quality
     yield ReportRow(f"{zone}/metered_kwh", period, line.metered_export_wh / WH_PER_KWH, quality)

@@ -134,7 +134,7 @@ def _heard(bounds: Bounds, name: str, period: Interval) -> bool:
 def _quality(meters: Sequence[Metered], heard: Sequence[str], chargers: int) -> Quality:
     if not heard:
         return Quality.MISSING
-    if len(heard) < chargers or any(meter.estimated for meter in meters):
+    if len(heard) < chargers or any(meter.estimated or meter.restarted for meter in meters):
         return Quality.ESTIMATED
     return Quality.GOOD
 

@@ -33,8 +33,8 @@ SETTINGS = "settings"
 
 
 def remember_settings(store: Store, settings: Settings) -> None:
-    """Keep what a gateway ran by beside what it did: the audit judges by it."""
-    store.memory.remember(GATEWAY, SETTINGS, settings.model_dump_json())
+    """Keep what a gateway ran by beside what it did, but for its database's URL: the audit judges by it."""
+    store.memory.remember(GATEWAY, SETTINGS, settings.model_dump_json(exclude={"store"}))
 
 
 def settings_of(store: Store) -> Settings | None:

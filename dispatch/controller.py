@@ -416,7 +416,11 @@ class Controller:
             outcomes = [Outcome.UNREACHABLE] * len(points)
         sent = [Sent(point, outcome) for point, outcome in zip(points, outcomes, strict=True)]
         reports, self._reports = tuple(self._reports), []
-        await self._record(CycleRecord(now, reports, tuple(sent), ()))
+        try:
+            async with asyncio.timeout(RELEASE_TIMEOUT_S):
+                await self._record(CycleRecord(now, reports, tuple(sent), ()))
+        except TimeoutError:
+            log.warning("release_not_recorded", cars=len(points))
 
 
 def _interlock_notice(refusal: Refusal, now: datetime) -> Notice:

@@ -1,11 +1,17 @@
-"""How many cases hypothesis tries, and which tests run in one process.
+"""How many cases hypothesis tries, which tests run in one process, and the databases that they run on.
 
 Its own default in `make test`, always the same, so that a green tree stays green until it changes; very many
 in `make soak`, where new cases are to be found.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import is_hypothesis_test, settings
+
+from aggregator.store import Store, open_store
+from tests.postgres import Postgres, emptied, running
 
 SOAK = "soak"
 SOAK_EXAMPLES = 20_000
@@ -16,7 +22,50 @@ settings.register_profile("default", deadline=None, derandomize=True)
 settings.register_profile(SOAK, deadline=None, max_examples=SOAK_EXAMPLES)
 
 
-@pytest.hookimpl(tryfirst=True)
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, one a process of tests."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def made_on_postgres(postgres: Postgres) -> str:
+    """The URL of a database with our tables: for one test at a time, and as a template."""
+    url = postgres.create()
+    open_store(url, create=True).close()
+    return url
+
+
+@pytest.fixture(params=DATABASES)
+def made_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store, on each database."""
+    if request.param == "postgresql":
+        return emptied(request.getfixturevalue("made_on_postgres"))
+    url = f"sqlite:///{tmp_path / 'flexloop.db'}"
+    open_store(url, create=True).close()
+    return url
+
+
+@pytest.fixture(params=DATABASES)
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without any table, on each database."""
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        return server.create()
+    return f"sqlite:///{tmp_path / 'flexloop.db'}"
+
+
+@pytest.fixture
+def store(made_url: str) -> Iterator[Store]:
+    """An empty store, on each database."""
+    with open_store(made_url, create=False) as store:
+        yield store
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Arrange the tests before they are shared out."""

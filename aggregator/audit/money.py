@@ -13,13 +13,15 @@ from aggregator.settling import SETTLED_STAGES, Worked, work_out
 
 
 def p9_registers(evidence: Evidence) -> Finding:
-    """Registers never run backwards, and each statement made can be made again with the same digest."""
+    """Registers run backwards only where an event says so, and each statement can be made again as it was."""
     breaches: list[str] = []
+    recorded = {(event.meter_id, event.at) for event in evidence.store.register_events.all()}
     readings = evidence.store.readings.between(evidence.fleets.charger_ids, ALWAYS)
     for before, after in itertools.pairwise(readings):
         if before.charger_id != after.charger_id:
             continue
-        if after.import_wh < before.import_wh or after.export_wh < before.export_wh:
+        fell = after.import_wh < before.import_wh or after.export_wh < before.export_wh
+        if fell and (after.charger_id, after.measured_at) not in recorded:
             breaches.append(
                 f"{after.charger_id} at {utc_text(after.measured_at)}: registers {after.import_wh} Wh in,"
                 f" {after.export_wh} Wh out, less than before"

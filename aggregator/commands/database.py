@@ -8,10 +8,10 @@ from sqlalchemy.exc import ArgumentError
 
 from aggregator.model.errors import BadMessage, Fault, Unavailable
 from aggregator.model.fleet import Fleet
-from aggregator.store import Store, open_store, upgrade
-from aggregator.store.engine import parse_url
+from aggregator.store import Store, open_store, schema, upgrade
+from aggregator.store.engine import FORMS, parse_url, shown
+from aggregator.store.lock import held
 
-FORMS = "sqlite:///FILE or postgresql+DRIVER://..."
 UNUSABLE = ("unable to open database file", "readonly database")
 """What SQLite says of a file that nobody's patience will open."""
 
@@ -48,6 +48,17 @@ def imported_fleet(url: str) -> Fleet | None:
         return None
 
 
+def downgraded(url: str, revision: str) -> str | None:
+    """Take the store back to an earlier revision while no gateway runs; return the one before.
+
+    Raises:
+        BadMessage: If this installation cannot open what the URL names, or there is no such revision.
+        RuleViolation: If a gateway runs.
+    """
+    with _usable(url), held(parse_url(url)):
+        return schema.downgrade(parse_url(url), revision)
+
+
 def check_url(url: str) -> None:
     """Check that the URL names a database of a kind that this installation can open.
 
@@ -63,14 +74,13 @@ def check_url(url: str) -> None:
     folder = Path(parsed.database or "").parent
     if is_sqlite and parsed.database and not folder.is_dir():
         raise BadMessage(Fault("database", url, f"a file in a folder that exists; {folder} does not"))
-    shown = parsed.render_as_string(hide_password=True)
     try:
         parsed.get_dialect().import_dbapi()
     except ArgumentError:
-        raise BadMessage(Fault("database", shown, f"{FORMS}, with a driver that there is")) from None
+        raise BadMessage(Fault("database", shown(parsed), f"{FORMS}, with a driver that there is")) from None
     except ImportError as error:
-        allowed = f"a database whose driver is installed: pip install 'flexloop[scale]' ({error})"
-        raise BadMessage(Fault("database", shown, allowed)) from None
+        allowed = f"a database whose driver is installed: pip install 'flexloop[postgresql]' ({error})"
+        raise BadMessage(Fault("database", shown(parsed), allowed)) from None
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from aggregator.demo.run import run_demo
 from aggregator.ports import Clock
 from aggregator.problems import solver_choice
 from aggregator.solver import SolverChoice, must_solve
-from aggregator.store import Store
+from aggregator.store import Hold, Store
 from aggregator.takeover import take_over
 
 log = structlog.get_logger()
@@ -34,19 +34,19 @@ def serve_command(context: typer.Context) -> int:
     shared: Context = context.obj
     settings = shared.settings()
     must_solve(solver_choice(settings.bidding))
-    with shared.store(create=True) as store, store.held():
+    with shared.store(create=True) as store, store.held() as hold:
         clock = shared.clock()
         take_over(store, shared.timekeeping, clock.now())
-        return asyncio.run(_serve_until_signal(settings, store, clock))
+        return asyncio.run(_serve_until_signal(settings, store, hold, clock))
 
 
-async def _serve_until_signal(settings: Settings, store: Store, clock: Clock) -> int:
+async def _serve_until_signal(settings: Settings, store: Store, hold: Hold, clock: Clock) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     try:
-        await serve(settings, store, clock, stop)
+        await serve(settings, store, clock, stop, hold)
     except ExceptionGroup as crashed:
         log.exception("worker_crashed", exc_info=crashed)
         return 1

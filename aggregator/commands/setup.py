@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from aggregator.commands.context import Context
-from aggregator.commands.database import check_url, imported_fleet, upgraded
+from aggregator.commands.database import check_url, downgraded, imported_fleet, upgraded
 from aggregator.config import Settings
 from aggregator.files.cleared import read_cleared
 from aggregator.files.fleet import read_fleet
@@ -25,13 +25,12 @@ File = Annotated[Path, typer.Argument(help="Input file.", metavar="FILE")]
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("check-config")(check_config)
-    for name, help_text, verb, command in (
-        ("fleet", "The fleet's registry.", "import", fleet_import),
-        ("db", "The store.", "upgrade", db_upgrade),
-    ):
-        group = typer.Typer(help=help_text)
-        group.command(verb)(command)
-        app.add_typer(group, name=name)
+    fleet, db = typer.Typer(help="The fleet's registry."), typer.Typer(help="The store.")
+    fleet.command("import")(fleet_import)
+    db.command("upgrade")(db_upgrade)
+    db.command("downgrade")(db_downgrade)
+    app.add_typer(fleet, name="fleet")
+    app.add_typer(db, name="db")
 
 
 def fleet_import(context: typer.Context, file: File) -> None:
@@ -114,3 +113,13 @@ def db_upgrade(context: typer.Context) -> None:
     shared: Context = context.obj
     before, after = upgraded(shared.store_url())
     shared.answer({"from": before, "to": after}, f"store is at {after} (was {before or 'empty'})")
+
+
+def db_downgrade(
+    context: typer.Context,
+    revision: Annotated[str, typer.Argument(help="An earlier one, or base for none.", metavar="REVISION")],
+) -> None:
+    """Take the store back to an earlier program's schema; what that had no place for is lost."""
+    shared: Context = context.obj
+    before = downgraded(shared.store_url(), revision)
+    shared.answer({"from": before, "to": revision}, f"store is at {revision} (was {before or 'empty'})")

@@ -62,3 +62,7 @@ class RuleViolation(Exception):
 
 class Unavailable(Exception):
     """Something outside does not answer: try again later."""
+
+
+class Damaged(Unavailable):
+    """Something outside answers, but no waiting will mend it: a table is gone."""

@@ -12,27 +12,31 @@ from sqlalchemy import Engine
 from aggregator.store import schema
 from aggregator.store.car_history import CarHistory
 from aggregator.store.drivers import DriverWords
-from aggregator.store.engine import name_of, open_engine, parse_url
+from aggregator.store.engine import at_once, name_of, open_engine, parse_url
 from aggregator.store.fleet import FleetStore
 from aggregator.store.halts import Halt, Halts
 from aggregator.store.inbox import Inbox, InboxEntry
 from aggregator.store.journal import Journal, Recorded
-from aggregator.store.lock import held
+from aggregator.store.lock import BY_PROCESS, Hold, held
 from aggregator.store.memory import Memory
 from aggregator.store.outbox import Outbox, OutboxEntry, SendState
-from aggregator.store.readings import Around, CarState, Readings, States
+from aggregator.store.readings import END_OF_TIME, Around, CarState, Readings, States
 from aggregator.store.records import Alarm, Alarms, Nominations, Plans, SentPoint, SetPoints
+from aggregator.store.register_events import RegisterEvents
 from aggregator.store.statements import Statements, StoredStatement
 from aggregator.store.tables import BOUNDARY_READINGS
 from aggregator.store.tokens import DriverToken, DriverTokens
 from aggregator.store.truth import TrueState, Truth
 
 __all__ = [
+    "BY_PROCESS",
+    "END_OF_TIME",
     "Alarm",
     "Around",
     "CarState",
     "DriverToken",
     "Halt",
+    "Hold",
     "InboxEntry",
     "OutboxEntry",
     "Recorded",
@@ -47,7 +51,7 @@ __all__ = [
 
 
 class Store:
-    """The database, part by part. Each method is one transaction and may be called from any thread.
+    """The database, part by part. Each method is one transaction, and may be called from any thread.
 
     Attributes:
         journal: Facts about opportunities.
@@ -56,6 +60,7 @@ class Store:
         memory: What a VEN must not forget.
         readings: Meter registers of chargers.
         boundary_readings: Meter registers of homes, by site id.
+        register_events: What became of registers that did not just count on.
         states: Reported car states.
         car_history: What these say over time.
         set_points: What cars were told.
@@ -78,6 +83,7 @@ class Store:
         self.memory = Memory(engine)
         self.readings = Readings(engine)
         self.boundary_readings = Readings(engine, BOUNDARY_READINGS)
+        self.register_events = RegisterEvents(engine)
         self.states = States(engine)
         self.car_history = CarHistory(engine)
         self.set_points = SetPoints(engine)
@@ -96,14 +102,23 @@ class Store:
         """What people call it: its file, or its URL without the password."""
         return name_of(self._engine.url)
 
-    def held(self) -> AbstractContextManager[None]:
+    def held(self) -> AbstractContextManager[Hold]:
         """Hold it as its one gateway, or while there must be none.
 
         Raises:
             RuleViolation: If another process holds it.
             OSError: If the file beside the database cannot be written.
+            Unavailable: If a database server does not answer.
         """
         return held(self._engine.url)
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Make one transaction of all that this thread stores within: all of it is durable, or none.
+
+        Raises:
+            Unavailable: If the database does not answer.
+        """
+        return at_once(self._engine)
 
     def close(self) -> None:
         """Let go of all connections."""

@@ -2,7 +2,8 @@
 
 Instants are whole microseconds since 1970 in UTC (``UtcMicros``): they sort and compare as numbers, take
 eight bytes, and mean the same on every database. Energies are integer Wh. Facts, statements, nominations,
-readings, plans, drivers' words and fleets are only ever added. Nothing here is beyond PostgreSQL.
+readings, plans, drivers' words and fleets are only ever added. Texts are compared byte by byte: SQLite does
+so by itself, on PostgreSQL migrations say so.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -187,6 +188,19 @@ BOUNDARY_READINGS = Table(
     Column("import_wh", BigInteger, nullable=False),
     Column("export_wh", BigInteger, nullable=False),
     sqlite_with_rowid=False,
+)
+
+REGISTER_EVENTS = Table(
+    "register_events",
+    METADATA,
+    Column("meter_id", Text, primary_key=True),
+    Column("register", Text, primary_key=True),
+    Column("at", UtcMicros, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("since", UtcMicros, nullable=False),
+    Column("before_wh", BigInteger, nullable=False),
+    Column("after_wh", BigInteger, nullable=False),
+    Column("known_at", UtcMicros, nullable=False),
 )
 
 CAR_STATES = Table(

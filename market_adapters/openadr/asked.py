@@ -224,9 +224,9 @@ class ReportBook:
 
     def _keep(self, entries: dict[str, Entry]) -> None:
         if entries != self._entries:
-            self._entries = entries
             rows = {name: _row(entry) for name, entry in entries.items()}
             self._memory.remember(self._vtn_id, _NAME, json.dumps(rows))
+            self._entries = entries  # not before it is stored: else it would not be tried again
 
 
 def _is_same(known: Entry, request: ReportRequest, *, registered: bool) -> bool:

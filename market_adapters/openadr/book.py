@@ -127,8 +127,8 @@ class Book:
     def register(self, ven_id: str | None, registration_id: str | None) -> None:
         """Keep the ids that the platform gave us, or forget them."""
         if (ven_id, registration_id) != (self.ven_id, self.registration_id):
-            self.ven_id, self.registration_id = ven_id, registration_id
             self._store("registration", {"ven_id": ven_id, "registration_id": registration_id})
+            self.ven_id, self.registration_id = ven_id, registration_id
 
     def renumbered(self, event: WireEvent | BadEvent) -> WireEvent | BadEvent:
         """Return an event under the number by which we know its version."""
@@ -226,8 +226,8 @@ class Book:
     def _keep_events(self, events: dict[str, KnownEvent]) -> bool:
         if events == self._events:
             return False
-        self._events = events
         self._store("events", {name: asdict(known) for name, known in events.items()})
+        self._events = events  # not before it is stored: else it would not be tried again
         return True
 
     def _load(self, name: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """When to ask a platform for all its events again, as something said may not have reached the other side."""
 
+import asyncio
+
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random
 
 
@@ -35,3 +37,8 @@ class Doubt:
     def wait_s(self, now_s: float, otherwise_s: float) -> float:
         """Return the time until then, or another that is shorter. [wall s]"""
         return otherwise_s if self._due_s is None else min(otherwise_s, max(0.0, self._due_s - now_s))
+
+
+def now_s() -> float:
+    """Return the wall seconds that doubts are told in."""
+    return asyncio.get_running_loop().time()

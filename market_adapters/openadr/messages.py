@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from openleadr.messaging import create_message
 
@@ -184,3 +185,8 @@ def update_report(ven_id: str, report: dict[str, Any]) -> Outgoing:
 
 def _response(request_id: str, code: int = OK, description: str = "OK") -> dict[str, Any]:
     return {"response_code": code, "response_description": description, "request_id": request_id}
+
+
+def new_id() -> str:
+    """Return an id that no message had."""
+    return str(uuid4())

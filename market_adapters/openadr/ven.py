@@ -16,7 +16,6 @@ from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential, wait_random
@@ -28,9 +27,9 @@ from market_adapters.openadr import messages, reports
 from market_adapters.openadr.asked import ReportBook, read_asked
 from market_adapters.openadr.book import Book
 from market_adapters.openadr.delivery import answers_of, read_delivery
-from market_adapters.openadr.doubt import Doubt
+from market_adapters.openadr.doubt import Doubt, now_s
 from market_adapters.openadr.exchange import NOT_REGISTERED, Exchange, LostRegistration
-from market_adapters.openadr.messages import Outgoing
+from market_adapters.openadr.messages import Outgoing, new_id
 from market_adapters.openadr.profile import Profile
 from market_adapters.openadr.settings import LONGEST_POLL_S, SHORTEST_POLL_S, VenSettings
 from market_adapters.openadr.wire import (
@@ -92,6 +91,7 @@ class Ven:
         self._unanswered, self._unsaid = Doubt(first_s, most_s), Doubt(first_s, most_s)
         self._problems: dict[EventKey, str] = {}
         self._metadata_for: str | None = None
+        self._untaken: Message | None = None
         self._in_a_row = 0
         self._log = structlog.get_logger().bind(vtn_id=settings.vtn_id)
 
@@ -108,7 +108,7 @@ class Ven:
     @property
     def poll_age_s(self) -> float | None:
         """How long ago a poll was last answered, on the wall; None before the first. [s]"""
-        return None if self._polled_s is None else _now_s() - self._polled_s
+        return None if self._polled_s is None else now_s() - self._polled_s
 
     @property
     def clock_skew_s(self) -> float | None:
@@ -138,7 +138,7 @@ class Ven:
                 item = self._waiting.popleft()
                 yield item
                 if isinstance(item, CallBatch):
-                    self._book.taken_back(item.calls)
+                    await steps(asyncio.to_thread, self._book.taken_back, item.calls)
             await steps(self._step)
             self.consecutive_failures = 0
 
@@ -160,7 +160,7 @@ class Ven:
             # 452 and 454 speak of an event here: it changed since
             await self._ask(message, lost_codes=(NOT_REGISTERED,))
         except (Unavailable, BadMessage) as failure:
-            self._unanswered.arises(_now_s())
+            self._unanswered.arises(now_s())
             raise Unavailable(reason_of(failure)) from failure
         self._unanswered.passes()
         self.answers.update((answer.opt, answer.code) for answer in answers)
@@ -201,10 +201,12 @@ class Ven:
 
     async def _step(self) -> None:
         """Do the next thing that is due; what it brings is put among what waits to be yielded."""
-        if not self.registered:
+        if self._untaken is not None:
+            await self._take_it()
+        elif not self.registered:
             await self._register()
         elif not self._synced:
-            await self._take(await self._ask(messages.request_event(self._ven_id(), _new_id())))
+            await self._take(await self._ask(messages.request_event(self._ven_id(), new_id())))
             self._synced = True
         elif self._metadata_for is not None:
             await self._offer_reports(self._ven_id(), self._metadata_for)
@@ -219,7 +221,7 @@ class Ven:
         if not self.registered or self._waiting:
             return
         self._in_a_row += 1
-        self._missed |= any([doubt.falls_due(_now_s()) for doubt in (self._unanswered, self._unsaid)])
+        self._missed |= any([doubt.falls_due(now_s()) for doubt in (self._unanswered, self._unsaid)])
         try:
             answer = await self._ask(messages.poll(self._ven_id()))
         except (Unavailable, BadMessage):
@@ -228,30 +230,28 @@ class Ven:
         # what a lost answer held, the platform may count as delivered: all events are asked for anew
         self._synced, self._missed = not self._missed, False
         self.last_poll_at = self._clock.now()
-        self._polled_s = _now_s()
+        self._polled_s = now_s()
         if answer is None:
             self._unsaid.arises(self._polled_s)
         else:
             self._unsaid.passes()
-        if not await self._take(answer):
+        self._untaken = answer
+        if not await self._take_it():
             self._in_a_row = 0
 
     async def _pause(self) -> None:
-        pause_s = min(doubt.wait_s(_now_s(), self.poll_s) for doubt in (self._unanswered, self._unsaid))
-        try:
+        pause_s = min(doubt.wait_s(now_s(), self.poll_s) for doubt in (self._unanswered, self._unsaid))
+        with suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await self._wake.wait()
-        except TimeoutError:
-            return
-        finally:
-            self._wake.clear()
+        self._wake.clear()
 
     async def _register(self) -> None:
         with suppress(BadMessage):
             # only asked because the standard has it so; what counts is in the answer to the registration
-            await self._ask(messages.query_registration(_new_id()))
+            await self._ask(messages.query_registration(new_id()))
         message = messages.create_party_registration(
-            _new_id(),
+            new_id(),
             self._settings.ven_name,
             self._book.ven_id,
             self._book.registration_id,
@@ -278,13 +278,22 @@ class Ven:
         granularity, now = self._settings.granularity, self._clock.now()
         offered = reports.metadata(self._zones, self._products, granularity, now, asked_as)
         try:
-            answer = await self._ask(messages.register_report(ven_id, _new_id(), offered, asked_as))
+            answer = await self._ask(messages.register_report(ven_id, new_id(), offered, asked_as))
         except BadMessage as refusal:
             # a platform that wants no reports can still send events
             self._log.warning("reports_refused", error=str(refusal))
             return
         if answer is not None and isinstance(answer.body, ReportsAsked) and answer.body.requests:
             await self._reports_asked(ven_id, answer.body, registered=True)
+
+    async def _take_it(self) -> bool:
+        """Deal with what a poll brought; where it can't be kept now it stays: nobody may say it again."""
+        message, self._untaken = self._untaken, None
+        try:
+            return await self._take(message)
+        except Unavailable:
+            self._untaken = message
+            raise
 
     async def _take(self, message: Message | None) -> bool:
         """Deal with one message; return whether more may be waiting."""
@@ -389,11 +398,3 @@ class Ven:
         if not self.registered or self._book.ven_id is None:
             raise Unavailable(f"{self._settings.vtn_id}: not registered")
         return self._book.ven_id
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _new_id() -> str:
-    return str(uuid4())

@@ -29,6 +29,7 @@ from tests.bench import (
     splitting,
 )
 from tests.bench.measure import Row
+from tests.postgres import running
 
 ON_STORE: dict[str, Callable[[Store], Iterator[Row]]] = {
     "store": records.rows,
@@ -48,6 +49,7 @@ SUBJECTS: dict[str, Callable[[], Iterator[Row]]] = {
     "bid, growing scenarios": bidding.scenario_rows,
     "bid, many scenarios": bidding.many_rows,
     "platform": platform.rows,
+    "store on PostgreSQL": lambda: _with_postgresql(records.rows),
     **{name: lambda subject=subject: _with_store(subject) for name, subject in ON_STORE.items()},
 }
 
@@ -83,6 +85,11 @@ def _with_store(subject: Callable[[Store], Iterator[Row]]) -> Iterator[Row]:
         open_store(f"sqlite:///{Path(folder) / 'bench.db'}", create=True) as store,
     ):
         yield from subject(store)
+
+
+def _with_postgresql(subject: Callable[[Store, str], Iterator[Row]]) -> Iterator[Row]:
+    with running() as server, open_store(server.create(), create=True) as store:
+        yield from subject(store, "PostgreSQL")
 
 
 def _table(rows: list[Row]) -> Table:

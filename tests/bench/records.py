@@ -16,15 +16,15 @@ INGEST_PER_S = 50_000.0
 MINUTE = timedelta(minutes=1)
 
 
-def rows(store: Store) -> Iterator[Row]:
-    """Measure the journal, then ingest in batches of two sizes."""
+def rows(store: Store, on: str = "SQLite") -> Iterator[Row]:
+    """Measure the journal, then ingest in batches of two sizes, on a database by its name."""
     found = [_appended_s(store, n) for n in range(FACTS)]
-    size = f"{FACTS} facts, one transaction each, SQLite"
+    size = f"{FACTS} facts, one transaction each, {on}"
     yield Row("journal append, median", size, percentile_ms(found, 0.5), "ms", FACTS)
     yield Row("journal append, p99", size, percentile_ms(found, 0.99), "ms", FACTS)
     for chargers, minutes, batches in ((5_000, 1, 10), (135, 1, 100)):
         taken = [some_readings(chargers, n * minutes, minutes) for n in range(batches)]
-        size = f"{batches} batches of {chargers * minutes:,} rows, SQLite"
+        size = f"{batches} batches of {chargers * minutes:,} rows, {on}"
         for word in ("new", "repeated"):
             expected = chargers * minutes if word == "new" else 0
             rates = [_rows_per_s(store, batch, expected) for batch in taken]

@@ -31,7 +31,7 @@ interlock caught while the loop was made to live with all that: set-points of ca
 counting on them (now it does not, and the guard is three times the noise); and a fault of its own, a car
 refused room that its neighbour was about to make.
 
-Not measured here: PostgreSQL, calibration
+Not measured here: calibration
 (`backtest`), acknowledgement by real chargers. The demo is in only after `python -m tests.bench --demo`.
 """
 

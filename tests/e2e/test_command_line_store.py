@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.cli import run
+from aggregator.store import open_store
 
 from .command_line import GARBAGE, ROOT, done, only_line, refused
 
@@ -101,3 +102,16 @@ def test_garbage_is_refused_whatever_reads_it(capsys, verb, content):
 @pytest.mark.parametrize("path", ["none", ".", "/dev/null"])
 def test_what_is_no_file_is_named(capsys, verb, path):
     refused(capsys, *verb.split(), path)
+
+
+def test_a_store_goes_back_to_an_earlier_program_while_no_gateway_runs(capsys, home):
+    url = "sqlite:///f.db"
+    open_store(url, create=True).close()
+    with open_store(url, create=False) as store, store.held():
+        lines, _ = refused(capsys, "--database", url, "db", "downgrade", "0001", code=1)
+        assert "held by a running gateway" in lines[0]
+    assert "one of base, 0001" in only_line(capsys, "--database", url, "db", "downgrade", "9999")
+    assert run(["--database", url, "--json", "db", "downgrade", "0001"]) == 0
+    assert json.loads(capsys.readouterr().out)["to"] == "0001"
+    assert "flexloop db upgrade" in only_line(capsys, "--database", url, "audit")
+    assert run(["--database", url, "db", "upgrade"]) == 0

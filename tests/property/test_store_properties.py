@@ -12,16 +12,21 @@ from aggregator.model.time import Interval
 from aggregator.store import open_store
 from aggregator.store.codec import FACTS, from_text, to_text
 from tests.builders import NOON, a_next_fact
+from tests.conftest import DATABASES
 from tests.strategies import facts
 
+FEW = 25
+"""Walks on a server: its ways to be asked are the same, and each of them takes longer."""
 
-@pytest.fixture(scope="module")
-def store():
-    with (
-        TemporaryDirectory() as folder,
-        open_store(f"sqlite:///{Path(folder) / 'f.db'}", create=True) as store,
-    ):
-        yield store
+
+@pytest.fixture(scope="module", params=DATABASES)
+def store(request):
+    with TemporaryDirectory() as folder:
+        url = f"sqlite:///{Path(folder) / 'f.db'}"
+        if request.param == "postgresql":
+            url = request.getfixturevalue("postgres").create()
+        with open_store(url, create=True) as store:
+            yield store
 
 
 @given(facts)
@@ -34,7 +39,20 @@ def test_every_fact_comes_back_as_it_was(fact):
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 def test_random_walks_over_the_table_replay_to_the_same_opportunity(store, data):
+    walk(store, data)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=FEW)
+@given(data=st.data())
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+def test_random_walks_replay_to_the_same_opportunity_on_a_server(store, data):
+    walk(store, data)
+
+
+def walk(store, data):
+    """Append what may happen next, step by step, and look at what is stored."""
     name = f"walk-{len(store.journal.ids())}"
     opportunity = Opportunity(name)
     for n in range(data.draw(st.integers(1, 12), label="facts")):

@@ -15,6 +15,7 @@ from aggregator.config import read_settings
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import Outcome, Purpose
 from aggregator.model.time import HOUR, next_local
+from aggregator.registers import events_between
 from aggregator.store import Halt, SentPoint, TrueState, open_store
 from tests.builders import (
     EVENING,
@@ -153,3 +154,15 @@ def test_who_gives_energy_in_a_stopped_zone_breaks_p14(store):
     store.halts.restart(halt.halt_id, "ann", BEGIN + MINUTE)
     store.halts.restart(halt.halt_id, "bob", BEGIN + 2 * MINUTE)
     assert p14_ramp(Evidence(store, SETTINGS)).breaches == ()
+
+
+def test_a_register_runs_backwards_only_where_an_event_says_so(store):
+    shown = [
+        a_reading(measured_at=BEGIN + n * MINUTE, import_wh=0, export_wh=wh)
+        for n, wh in enumerate((900_000, 5))
+    ]
+    store.readings.add(shown)
+    (breach,) = p9_registers(Evidence(store, SETTINGS)).breaches
+    assert "less than before" in breach
+    store.register_events.add(events_between(*shown), LATER)
+    assert p9_registers(Evidence(store, SETTINGS)).breaches == ()

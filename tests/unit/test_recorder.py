@@ -1,5 +1,6 @@
 """Until when everything is known: not before chargers that may have something to tell have been heard."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,20 +9,28 @@ import pytest
 from aggregator.audit.evidence import ALWAYS
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import Boundary, Reading
+from aggregator.patience import Patience
 from aggregator.recorder import PATIENCE, Recorder
+from aggregator.registers import EventKind
 from aggregator.store import open_store
 from dispatch.records import CycleRecord
 from tests.builders import NOON, a_car_report, a_fleet, a_site
 from tests.fakes.clock import FakeClock
+from tests.protocol.gateway import until
 
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 LAG = 2 * MINUTE
 
 
 @pytest.fixture
-def recorder(tmp_path):
+async def recorder(tmp_path):
     with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
-        yield Recorder(store, a_fleet(2), FakeClock(NOON), LAG)
+        clock = FakeClock(NOON)
+        recorder = Recorder(store, a_fleet(2), clock, LAG, Patience(store, clock))
+        running = asyncio.create_task(recorder.run())
+        yield recorder
+        running.cancel()
+        await asyncio.wait([running])
 
 
 async def recorded(recorder, *heard, plugged=True, since=0):
@@ -30,7 +39,8 @@ async def recorded(recorder, *heard, plugged=True, since=0):
     for n, is_heard in enumerate(heard, since):
         at = NOON + n * MINUTE
         report = replace(a_car_report(car_id="car-1", measured_at=at), plugged=plugged)
-        recorder._write([CycleRecord(at, (report,) if is_heard else (), (), ())])
+        await recorder.put(CycleRecord(at, (report,) if is_heard else (), (), ()))
+        await until(lambda at=at: recorder.stored_until == at)
         known.append(recorder.recorded_until)
     return known
 
@@ -41,6 +51,32 @@ async def test_what_happened_while_it_was_away_is_told_within_the_lag(recorder):
         NOON + 4 * MINUTE,
         NOON + 5 * MINUTE,
     ]
+
+
+async def test_a_register_that_restarts_is_an_event_and_an_alarm_once(recorder):
+    store = recorder._store
+    for minute, wh in enumerate((900_000, 900_050, 0, 40)):
+        report = a_car_report(car_id="car-1", measured_at=NOON + minute * MINUTE, export_wh=wh)
+        await recorder.put(CycleRecord(report.measured_at, (report, report), (), ()))
+    await until(lambda: recorder.stored_until == NOON + 3 * MINUTE)
+    (event,) = store.register_events.all()
+    assert (event.kind, event.register, event.at) == (EventKind.RESTART, "export_wh", NOON + 2 * MINUTE)
+    (alarm,) = store.alarms.open()
+    assert (alarm.code, alarm.where) == ("register_event", event.meter_id)
+    assert alarm.text == "export_wh restart: 900050 Wh, then 0 Wh"
+
+
+async def test_a_register_that_restarted_while_no_gateway_ran_is_an_event(store):
+    for wh, at in ((900_000, NOON), (10, NOON + HOUR)):
+        clock = FakeClock(at)
+        recorder = Recorder(store, a_fleet(1), clock, LAG, Patience(store, clock))
+        running = asyncio.create_task(recorder.run())
+        report = a_car_report(car_id="car-1", measured_at=at, export_wh=wh)
+        await recorder.put(CycleRecord(at, (report,), (), ()))
+        await until(lambda recorder=recorder, at=at: recorder.stored_until == at)
+        running.cancel()
+        await asyncio.wait([running])
+    assert [event.kind for event in store.register_events.all()] == [EventKind.RESTART]
 
 
 async def test_a_silent_link_stops_it_while_a_car_is_plugged_in(recorder):

@@ -24,13 +24,11 @@ def run_and_kill(url: str, acknowledged: list[str], after_s: float) -> None:
         acknowledged += [line.strip() for line in writer.stdout if line.endswith("\n")]
 
 
-def test_what_was_acknowledged_survives_being_killed(tmp_path):
-    url = f"sqlite:///{tmp_path / 'flexloop.db'}"
-    open_store(url, create=True).close()
+def test_what_was_acknowledged_survives_being_killed(made_url):
     chance, acknowledged = random.Random(8), []
     for _ in range(KILLS):
-        run_and_kill(url, acknowledged, chance.uniform(0.0, 0.08))
-    with open_store(url, create=False) as store:
+        run_and_kill(made_url, acknowledged, chance.uniform(0.0, 0.08))
+    with open_store(made_url, create=False) as store:
         stored = store.journal.ids()
         assert set(acknowledged) <= set(stored)
         assert len(acknowledged) == len(set(acknowledged))

@@ -16,7 +16,7 @@ from aggregator.model.opportunity import (
     Stage,
 )
 from aggregator.model.time import Interval
-from aggregator.store import StoredStatement, open_store
+from aggregator.store import StoredStatement
 from tests.builders import (
     EVENING,
     NOON,
@@ -33,12 +33,6 @@ from tests.builders import (
 )
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def store(tmp_path):
-    with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
-        yield store
 
 
 def append(store, name: str, *facts: Fact, at_version: int, **more) -> Opportunity:

@@ -21,12 +21,6 @@ from tests.builders import (
 LATER = NOON + timedelta(minutes=1)
 
 
-@pytest.fixture
-def store(tmp_path):
-    with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
-        yield store
-
-
 def peak_key(modification=0):
     return an_event_key(event_id="peak-1", modification=modification)
 
@@ -143,13 +137,12 @@ def test_only_a_pending_report_changes(store):
         store.outbox.mark_dead("ghost", "x")
 
 
-def test_a_ven_remembers_across_a_restart(tmp_path):
-    url = f"sqlite:///{tmp_path / 'flexloop.db'}"
-    with open_store(url, create=True) as store:
+def test_a_ven_remembers_across_a_restart(made_url):
+    with open_store(made_url, create=False) as store:
         memory: VenMemory = store.memory
         assert memory.recall(VTN, "registration") is None
         memory.remember(VTN, "registration", "one")
         memory.remember(VTN, "registration", "two")
         memory.remember("other", "registration", "three")
-    with open_store(url, create=False) as store:
+    with open_store(made_url, create=False) as store:
         assert store.memory.recall(VTN, "registration") == "two"

@@ -3,17 +3,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from aggregator.model.time import Interval
-from aggregator.store import Around, CarState, TrueState, open_store
+from aggregator.store import Around, CarState, TrueState
 from tests.builders import NOON, a_car_report, a_reading
 
 MINUTE = timedelta(minutes=1)
 DAY = Interval(NOON, NOON + timedelta(days=1))
-
-
-@pytest.fixture
-def store(tmp_path):
-    with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
-        yield store
 
 
 def reading(minutes: int, wh: int, charger_id="c-1", learnt: int | None = None):

@@ -6,7 +6,7 @@ from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.fleet import Approval, ExportSource, Fleet
 from aggregator.model.metering import Outcome
 from aggregator.model.time import HOUR, Interval
-from aggregator.store import Alarm, SentPoint, open_store
+from aggregator.store import Alarm, SentPoint
 from tests.builders import (
     EVENING,
     NOON,
@@ -23,12 +23,6 @@ from tests.builders import (
 )
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def store(tmp_path):
-    with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
-        yield store
 
 
 def test_set_points_are_kept_with_what_became_of_them(store):

@@ -3,11 +3,13 @@ import sqlite3
 import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import inspect
 
 from aggregator.model.errors import BadMessage, Unavailable
 from aggregator.model.fleet import Approval
@@ -69,15 +71,76 @@ def open_existing(file: Path) -> None:
     open_store(url(file), create=False).close()
 
 
-def test_the_migrations_make_the_tables_that_the_program_knows(file):
-    upgrade(url(file))
-    bare = engine.open_engine(engine.parse_url(url(file)))
+def tables_of(found: str):
+    """Return what a database has, and how it differs from what the program knows."""
+    bare = engine.open_engine(engine.parse_url(found))
     with bare.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, METADATA) == []
-        found = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'readings'").scalar()
+        differing = compare_metadata(context, METADATA)
+        looks = inspect(connection)
+        tables = {
+            name: (
+                looks.get_pk_constraint(name)["constrained_columns"],
+                sorted(repr(one) for one in looks.get_columns(name)),
+                sorted(one["referred_table"] for one in looks.get_foreign_keys(name)),
+                sorted(one["column_names"] for one in looks.get_indexes(name)),
+            )
+            for name in looks.get_table_names()
+        }
     bare.dispose()
-    assert "WITHOUT ROWID" in found
+    return tables, differing
+
+
+def test_the_migrations_make_the_tables_that_the_program_knows(new_url):
+    assert upgrade(new_url) == (None, NEWEST)
+    tables, differing = tables_of(new_url)
+    assert set(tables) == {*METADATA.tables, "alembic_version"}
+    assert differing == []
+
+
+def test_registers_have_no_rows_beside_their_key_on_sqlite(file):
+    upgrade(url(file))
+    with closing(sqlite3.connect(file)) as found:
+        (made,) = found.execute("SELECT sql FROM sqlite_master WHERE name = 'readings'").fetchone()
+    assert "WITHOUT ROWID" in made
+
+
+def test_the_tables_go_down_step_by_step_and_up_again(new_url):
+    upgrade(new_url)
+    parsed, whole = engine.parse_url(new_url), tables_of(new_url)
+    steps = ["base", *schema.revisions()]
+    for lower in steps[:-1]:
+        assert schema.downgrade(parsed, lower) == NEWEST
+        found = None if lower == "base" else lower
+        assert upgrade(new_url) == (found, NEWEST)
+        assert tables_of(new_url) == whole
+    for lower, higher in reversed(list(pairwise(steps))):
+        assert schema.downgrade(parsed, lower) == higher
+    assert set(tables_of(new_url)[0]) == {"alembic_version"}
+
+
+def test_an_earlier_program_finds_the_last_fleet(new_url):
+    with open_store(new_url, create=True) as store:
+        store.fleet.replace(a_fleet(5), NOON, "old.toml")
+        store.fleet.replace(a_fleet(2), NOON, "new.toml")
+        store.memory.remember("dno", "name", "kept")
+    parsed = engine.parse_url(new_url)
+    assert schema.downgrade(parsed, schema.revisions()[0]) == NEWEST
+    upgrade(new_url)
+    with open_store(new_url, create=False) as store:
+        assert store.fleet.load() == a_fleet(2)
+        assert store.memory.recall("dno", "name") == "kept"
+
+
+def test_there_is_no_way_down_to_what_never_was(new_url):
+    parsed = engine.parse_url(new_url)
+    with pytest.raises(BadMessage, match="one of base"):
+        schema.downgrade(parsed, "0001")
+    upgrade(new_url)
+    schema.downgrade(parsed, "0002")
+    with pytest.raises(BadMessage, match="one of base, 0001, 0002"):
+        schema.downgrade(parsed, "0003")
+    assert schema.check(parsed) == "0002"
 
 
 def test_a_missing_database_is_made_only_when_asked(file):
@@ -201,19 +264,17 @@ def test_the_database_is_set_up_to_lose_nothing(file):
     assert found == ["wal", 2, 1, 5000]
 
 
-def test_writers_wait_their_turn_and_none_is_turned_away(file):
-    with open_store(url(file), create=True) as store:
+def test_writers_wait_their_turn_and_none_is_turned_away(store):
+    def remember(name: str) -> None:
+        for n in range(20):
+            store.memory.remember("dno", name, str(n))
 
-        def remember(name: str) -> None:
-            for n in range(20):
-                store.memory.remember("dno", name, str(n))
-
-        threads = [threading.Thread(target=remember, args=(f"t{n}",)) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert [store.memory.recall("dno", f"t{n}") for n in range(4)] == ["19"] * 4
+    threads = [threading.Thread(target=remember, args=(f"t{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [store.memory.recall("dno", f"t{n}") for n in range(4)] == ["19"] * 4
 
 
 def test_a_database_that_does_not_answer_is_told_apart_from_a_bug(file):
@@ -230,12 +291,12 @@ def test_a_database_that_does_not_answer_is_told_apart_from_a_bug(file):
     impatient.dispose()
 
 
-def test_two_programs_that_create_at_once_make_one_database(file):
+def test_two_programs_that_create_at_once_make_one_database(new_url):
     failed: list[BaseException] = []
 
     def create() -> None:
         try:
-            open_store(url(file), create=True).close()
+            open_store(new_url, create=True).close()
         except Exception as error:
             failed.append(error)
 
@@ -245,4 +306,4 @@ def test_two_programs_that_create_at_once_make_one_database(file):
     for thread in threads:
         thread.join()
     assert failed == []
-    open_existing(file)
+    open_store(new_url, create=False).close()

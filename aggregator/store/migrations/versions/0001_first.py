@@ -6,6 +6,12 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+CHILDREN_FIRST = (
+    *("cars", "chargers", "sites", "fleet_imports"),
+    *("alarms", "statements", "plans", "nominations"),
+    *("set_points", "true_states", "car_states", "readings"),
+    *("ven_memory", "outbox", "inbox", "facts", "opportunities"),
+)
 INSTANT = sa.BigInteger()
 SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -17,6 +23,12 @@ def upgrade() -> None:
     _metering()
     _records()
     _fleet()
+
+
+def downgrade() -> None:
+    """Drop every table, those that refer to others first."""
+    for name in CHILDREN_FIRST:
+        op.drop_table(name)
 
 
 def _journal() -> None:

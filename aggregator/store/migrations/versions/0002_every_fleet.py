@@ -18,32 +18,53 @@ def upgrade() -> None:
     """Make the three tables anew with the import in their keys, and copy what is there."""
     op.add_column("fleet_imports", sa.Column("served_from", INSTANT, nullable=True))
     columns = {name: _columns(name) for name in PARENTS_FIRST}
-    for name in PARENTS_FIRST:
-        op.rename_table(name, f"{name}_before")
-    _sites()
-    _chargers()
-    _cars()
+    _made_anew(["import_id"])
     for name in PARENTS_FIRST:
         same = ", ".join(columns[name])
         last = "(SELECT max(import_id) FROM fleet_imports)"
         op.execute(f"INSERT INTO {name} (import_id, {same}) SELECT {last}, {same} FROM {name}_before")
-    for name in reversed(PARENTS_FIRST):
-        op.drop_table(f"{name}_before")
+    _without_those_before()
+
+
+def downgrade() -> None:
+    """Keep the last import's cars, and the lines of those before it."""
+    columns = {name: _columns(name) for name in PARENTS_FIRST}
+    _made_anew([])
+    for name in PARENTS_FIRST:
+        same = ", ".join(column for column in columns[name] if column != "import_id")
+        last = "import_id = (SELECT max(import_id) FROM fleet_imports)"
+        op.execute(f"INSERT INTO {name} ({same}) SELECT {same} FROM {name}_before WHERE {last}")
+    _without_those_before()
+    op.drop_column("fleet_imports", "served_from")
 
 
 def _columns(name: str) -> list[str]:
     return [column["name"] for column in sa.inspect(op.get_bind()).get_columns(name)]
 
 
-def _imported() -> tuple[sa.Column[int], sa.ForeignKeyConstraint]:
-    column = sa.Column("import_id", sa.BigInteger(), autoincrement=False, nullable=False)
-    return column, sa.ForeignKeyConstraint(["import_id"], ["fleet_imports.import_id"])
+def _made_anew(key: list[str]) -> None:
+    """Put empty tables in place of those there are, keyed by an import or by none."""
+    for name in PARENTS_FIRST:
+        op.rename_table(name, f"{name}_before")
+    _sites(key)
+    _chargers(key)
+    _cars(key)
 
 
-def _sites() -> None:
+def _without_those_before() -> None:
+    for name in reversed(PARENTS_FIRST):
+        op.drop_table(f"{name}_before")
+
+
+def _imported(key: list[str]) -> list[sa.schema.SchemaItem]:
+    columns = [sa.Column(name, sa.BigInteger(), autoincrement=False, nullable=False) for name in key]
+    return [*columns, *(sa.ForeignKeyConstraint([name], [f"fleet_imports.{name}"]) for name in key)]
+
+
+def _sites(key: list[str]) -> None:
     op.create_table(
         "sites",
-        *_imported(),
+        *_imported(key),
         sa.Column("site_id", sa.Text(), nullable=False),
         sa.Column("zone", sa.Text(), nullable=False),
         sa.Column("export_limit_kw", sa.Float(), nullable=False),
@@ -52,28 +73,28 @@ def _sites() -> None:
         sa.Column("solar_kw", sa.Float(), nullable=False),
         sa.Column("dark_from", sa.Text(), nullable=True),
         sa.Column("dark_until", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("import_id", "site_id"),
+        sa.PrimaryKeyConstraint(*key, "site_id"),
     )
 
 
-def _chargers() -> None:
+def _chargers(key: list[str]) -> None:
     op.create_table(
         "chargers",
-        *_imported(),
+        *_imported(key),
         sa.Column("charger_id", sa.Text(), nullable=False),
         sa.Column("charge_kw", sa.Float(), nullable=False),
         sa.Column("discharge_kw", sa.Float(), nullable=False),
         sa.Column("eta_charge", sa.Float(), nullable=False),
         sa.Column("eta_discharge", sa.Float(), nullable=False),
         sa.Column("min_kw", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("import_id", "charger_id"),
+        sa.PrimaryKeyConstraint(*key, "charger_id"),
     )
 
 
-def _cars() -> None:
+def _cars(key: list[str]) -> None:
     op.create_table(
         "cars",
-        *_imported(),
+        *_imported(key),
         sa.Column("car_id", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("capacity_kwh", sa.Float(), nullable=False),
@@ -82,7 +103,9 @@ def _cars() -> None:
         sa.Column("target_soc", sa.Float(), nullable=False),
         sa.Column("charger_id", sa.Text(), nullable=False),
         sa.Column("site_id", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["import_id", "charger_id"], ["chargers.import_id", "chargers.charger_id"]),
-        sa.ForeignKeyConstraint(["import_id", "site_id"], ["sites.import_id", "sites.site_id"]),
-        sa.PrimaryKeyConstraint("import_id", "car_id"),
+        *(
+            sa.ForeignKeyConstraint([*key, name], [f"{table}.{column}" for column in (*key, name)])
+            for name, table in (("charger_id", "chargers"), ("site_id", "sites"))
+        ),
+        sa.PrimaryKeyConstraint(*key, "car_id"),
     )

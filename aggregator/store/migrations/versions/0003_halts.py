@@ -25,3 +25,8 @@ def upgrade() -> None:
         sa.Column("restarted_at", INSTANT, nullable=True),
         sa.PrimaryKeyConstraint("halt_id"),
     )
+
+
+def downgrade() -> None:
+    """Drop it."""
+    op.drop_table("halts")

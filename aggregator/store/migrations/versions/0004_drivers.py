@@ -31,3 +31,9 @@ def upgrade() -> None:
         sa.Column("revoked_at", INSTANT, nullable=True),
         sa.PrimaryKeyConstraint("token_id"),
     )
+
+
+def downgrade() -> None:
+    """Drop the tables."""
+    op.drop_table("driver_tokens")
+    op.drop_table("driver_words")

@@ -33,3 +33,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("site_id", "measured_at", "received_at"),
         sqlite_with_rowid=False,
     )
+
+
+def downgrade() -> None:
+    """Drop the table and the columns."""
+    op.drop_table("boundary_readings")
+    with op.batch_alter_table("true_states") as table:
+        table.drop_column("boundary_w")
+    with op.batch_alter_table("sites") as table:
+        for column in ("house_load_kw", "boundary_meter", "approved_from", "approval"):
+            table.drop_column(column)
