@@ -15,6 +15,7 @@ from aggregator.model.drivers import Word
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Direction
 from aggregator.model.time import HALF_HOUR, Interval, parse_instant
+from aggregator.patience import Patience
 from aggregator.ports import ZoneTarget
 from aggregator.recorder import Recorder
 from aggregator.said import UNTOLD, DriversSaid
@@ -57,7 +58,7 @@ class Driven:
             store.fleet.replace(self.fleet, self.clock.now(), "test")
         self.watched = watched or Watched(list(cars), stays, list(acts), starts_at=self.clock.now())
         self.said = DriversSaid(store, self.clock)
-        self.recorder = Recorder(store, self.fleet, self.clock, 2 * MINUTE)
+        self.recorder = Recorder(store, self.fleet, self.clock, 2 * MINUTE, Patience(store, self.clock))
         self.controller = Controller(
             self.fleet,
             self,

@@ -106,7 +106,8 @@ def test_a_boundary_is_recorded_once_for_all_chargers_of_a_home_and_only_where_o
         replace(a_car_report(car_id=f"car-{n}"), boundary=Boundary(-300, 7000, 900)) for n in (1, 2, 3)
     )
     with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
-        recorder = Recorder(store, Fleet((*both, alone), "f"), FakeClock(NOON), LAG)
+        clock = FakeClock(NOON)
+        recorder = Recorder(store, Fleet((*both, alone), "f"), clock, LAG, Patience(store, clock))
         recorder._write([CycleRecord(NOON + MINUTE, reports, (), ())])
         assert store.boundary_readings.between(["home-1", "home-3"], ALWAYS) == (
             Reading("home-1", NOON, NOON + MINUTE, 7000, 900),

@@ -38,8 +38,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop the table and the columns."""
     op.drop_table("boundary_readings")
-    with op.batch_alter_table("true_states") as table:
-        table.drop_column("boundary_w")
-    with op.batch_alter_table("sites") as table:
-        for column in ("house_load_kw", "boundary_meter", "approved_from", "approval"):
-            table.drop_column(column)
+    op.drop_column("true_states", "boundary_w")
+    for column in ("house_load_kw", "boundary_meter", "approved_from", "approval"):
+        op.drop_column("sites", column)
