@@ -15,14 +15,15 @@ from datetime import datetime, timedelta
 import structlog
 
 from aggregator.model.drivers import ChargerWord, Words
-from aggregator.model.fleet import Car, Fleet
+from aggregator.model.fleet import Fleet
 from aggregator.model.metering import CarReport, Outcome, Purpose, SetPoint
 from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import ChargerLink, Clock, Orders, ZoneTarget
 from dispatch.fleet_view import CarView, FleetView
-from dispatch.following import Fault, Following
+from dispatch.following import Following
 from dispatch.home_rooms import HomeRooms, Room, within_rooms
-from dispatch.interlock import NOBODY, Interlock, Refusal
+from dispatch.interlock import NOBODY, Interlock
+from dispatch.notices import News, capacity_notice, fault_notice, interlock_notice
 from dispatch.plan_run import PlanStep, Prices, charges_from, plan_zone
 from dispatch.ramp import RampLimit
 from dispatch.rebound import waits, within_peak
@@ -107,7 +108,7 @@ class Controller:
         self._fallback: dict[str, datetime] = {}
         self.shortfalls = Shortfalls()
         self.cycles = 0
-        self._told: dict[str, set[str]] = defaultdict(set)
+        self._news = News()
         self.following = Following(self._cars)
         self._meters = ZoneMeters(self._zone_of)
         self.unserved = Unserved(self._zone_of)
@@ -165,8 +166,8 @@ class Controller:
         self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends, *stale_at])
         rooms = {view.car.site.site_id: self._rooms.room(view.car.site, now) for view in fresh}
         first = [view for view in fresh if view.is_boosted() or view.is_urgent(now)]
-        notices = [_fault_notice(fault, now) for fault in self.following.new_faults()]
-        notices += [_capacity_notice(car, self._cars[car.car_id], now) for car in self.view.new_capacities()]
+        notices = [fault_notice(fault, now) for fault in self.following.new_faults()]
+        notices += [capacity_notice(car, self._cars[car.car_id], now) for car in self.view.new_capacities()]
         points = [self._full_power(view, now, notices) for view in first]
         by_zone: dict[str, list[CarView]] = defaultdict(list)
         for view in (view for view in fresh if view not in first):
@@ -175,9 +176,11 @@ class Controller:
         points += self._stop_giving(by_zone, now)
         self._meters.keep(targets.keys())
         for zone, target in targets.items():
-            aside = [view for view in first if self._zone_of[view.car.car_id] == zone]
-            made_up_kw = self._meters.made_up_kw(target, now, self._moving_kw(zone, fresh, now))
-            now_kw = target.export_kw[0] + made_up_kw - self._idle_kw(aside, by_zone[zone], now)
+            aside = self._of_zone(first, zone)
+            made_up_kw = self._meters.made_up_kw(
+                target, now, self.following.moving_kw(self._of_zone(fresh, zone), now)
+            )
+            now_kw = target.export_kw[0] + made_up_kw - self.following.undrawn_kw(aside, by_zone[zone], now)
             owed = replace(target, export_kw=(now_kw, *target.export_kw[1:]))
             points += self._window_points(less(owed, aside), by_zone.pop(zone, []), rooms, now, notices)
         points += self._plan_points(by_zone, now, notices)
@@ -263,23 +266,8 @@ class Controller:
             for view in stopping
         ]
 
-    def _moving_kw(self, zone: str, fresh: Iterable[CarView], now: datetime) -> dict[str, float]:
-        """Return what each fresh car of a zone is taken to move: as told, or as metered."""
-        names = [view.car.car_id for view in fresh if self._zone_of[view.car.car_id] == zone]
-        return {
-            name: self.view.of(name).moving_kw(now) + self.following.idle_kw(name)
-            if self.following.follows(name)
-            else self.following.measured_kw(name)
-            for name in names
-        }
-
-    def _idle_kw(self, aside: Iterable[CarView], others: Iterable[CarView], now: datetime) -> float:
-        """Return how much less a zone's cars draw than is reckoned with: the others must give less for it.
-
-        Those aside are reckoned with at full power, those that do not follow at what they really do.
-        """
-        told = [*aside, *(view for view in others if self.following.follows(view.car.car_id))]
-        return sum(self.following.idle_kw(view.car.car_id) for view in told if view.moving_kw(now) < 0)
+    def _of_zone(self, views: Iterable[CarView], zone: str) -> list[CarView]:
+        return [view for view in views if self._zone_of[view.car.car_id] == zone]
 
     def _stale_at(self, fresh: Iterable[CarView], now: datetime) -> list[datetime]:
         """Return when cars that give energy will be stale, so that others step in at once."""
@@ -318,14 +306,14 @@ class Controller:
         due = [point for point in points if self._is_due(point, now)]
         standing = {point.car_id: point.export_w for point in self._standing(now)}
         held = self._ramp.hold(due, standing, self._zone_of, now)
-        if new := self._news("ramp_held", held, due):
+        if new := self._news.of("ramp_held", held, due):
             text = f"{len(held)} cars hold: the power moved in a minute is bounded"
             notices.append(Notice(now, "ramp_held", ", ".join(new), text))
         due = [point for point in due if point.car_id not in held]
         refusals = self.interlock.check(due)
         refused = {refusal.point.car_id: refusal for refusal in refusals}
-        stopped = self._news("interlock", refused, due)
-        notices += [_interlock_notice(refused[name], now) for name in stopped]
+        stopped = self._news.of("interlock", refused, due)
+        notices += [interlock_notice(refused[name], now) for name in stopped]
         self._serve_without(stopped)
         passed = [point for point in due if point.car_id not in refused]
         outcomes = await self._link.apply(passed) if passed else ()
@@ -349,7 +337,7 @@ class Controller:
             for one in sent
             if one.outcome is not Outcome.ACCEPTED and self.view.of(one.point.car_id).is_plugged()
         ]
-        new = self._news("not_taken", lost, [one.point for one in sent])
+        new = self._news.of("not_taken", lost, [one.point for one in sent])
         if not new:
             return []
         self._serve_without(new)
@@ -361,20 +349,6 @@ class Controller:
         self.following.not_taken(cars)
         if cars:
             self._wake.set()
-
-    def _news(self, code: str, faulty: Collection[str], points: Iterable[SetPoint]) -> list[str]:
-        """Return the cars whose fault is new: one that lasts from cycle to cycle is told once.
-
-        Args:
-            code: Of the fault.
-            faulty: The cars that have it now.
-            points: What was tried: a car among them without the fault has it no longer.
-        """
-        known = self._told[code]
-        new = sorted(set(faulty) - known)
-        known -= {point.car_id for point in points} - set(faulty)
-        known |= set(faulty)
-        return new
 
     def _is_due(self, point: SetPoint, now: datetime) -> bool:
         """Whether it changes anything, or the one in force is past half its life."""
@@ -421,21 +395,3 @@ class Controller:
                 await self._record(CycleRecord(now, reports, tuple(sent), ()))
         except TimeoutError:
             log.warning("release_not_recorded", cars=len(points))
-
-
-def _interlock_notice(refusal: Refusal, now: datetime) -> Notice:
-    text = f"{refusal.promise}: {refusal.reason}; refused {refusal.point}"
-    return Notice(now, "interlock", refusal.point.car_id, text)
-
-
-def _capacity_notice(learnt: Car, registered: Car, now: datetime) -> Notice:
-    told = f"registry {registered.capacity_kwh:.1f} kWh, by its registers {learnt.capacity_kwh:.1f} kWh"
-    return Notice(
-        now, "capacity_differs", learnt.car_id, f"{told}: the latter is used until the registry is right"
-    )
-
-
-def _fault_notice(fault: Fault, now: datetime) -> Notice:
-    moved = f"told {fault.told_kw:.2f} kW, moved {fault.measured_kw:.2f} kW"
-    text = f"{moved}: not counted on until it follows again"
-    return Notice(now, "not_following", fault.car_id, text)

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 
 from aggregator.model.metering import CarReport, SetPoint
 from aggregator.model.time import HOUR
+from dispatch.fleet_view import CarView
 
 W_PER_KW = 1000.0
 STRIKES = 2
@@ -106,6 +107,23 @@ class Following:
     def idle_kw(self, car_id: str) -> float:
         """Return how much less than told a car last drew, by its registers: as it tapers, or is full. [kW]"""
         return self._records[car_id].idle_kw
+
+    def moving_kw(self, views: Iterable[CarView], now: datetime) -> dict[str, float]:
+        """Return what each car is taken to move: as told, or as metered. [kW, export positive]"""
+        return {
+            (name := view.car.car_id): view.moving_kw(now) + self.idle_kw(name)
+            if self.follows(name)
+            else self.measured_kw(name)
+            for view in views
+        }
+
+    def undrawn_kw(self, aside: Iterable[CarView], others: Iterable[CarView], now: datetime) -> float:
+        """Return how much less a zone's cars draw than is reckoned with: the others must give less for it.
+
+        Those aside are reckoned with at full power, those that do not follow at what they really do. [kW]
+        """
+        told = [*aside, *(view for view in others if self.follows(view.car.car_id))]
+        return sum(self.idle_kw(view.car.car_id) for view in told if view.moving_kw(now) < 0)
 
     def new_faults(self) -> tuple[Fault, ...]:
         """Return the cars found since the last time that do not do what they are told, each once."""
