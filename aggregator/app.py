@@ -21,6 +21,7 @@ from aggregator.market_file import MarketFile
 from aggregator.metrics import Watched
 from aggregator.model.fleet import Fleet
 from aggregator.ports import Clock, VenMemory
+from aggregator.recall import recent_reports
 from aggregator.store import BY_PROCESS, Alarm, Hold, Store
 from aggregator.wiring import remember_settings
 from dispatch.controller import Controller
@@ -67,6 +68,7 @@ async def serve(
             gateway.said.words,
             await asyncio.to_thread(store.car_history.charger_words, gateway.said.words().keys()),
         )
+        controller.recall(await asyncio.to_thread(recent_reports, store, gateway.fleet, clock.now()))
         vens = {
             market.vtn.vtn_id: await stack.enter_async_context(
                 ven_of(settings, market, gateway.patience, clock)

@@ -22,6 +22,7 @@ from math import copysign, sqrt
 from aggregator.model.fleet import Car
 from aggregator.model.metering import CarReport
 from aggregator.model.time import HOUR
+from dispatch.counting import counts_on
 
 WH_PER_KWH = 1000.0
 OLDEST = timedelta(minutes=30)
@@ -123,6 +124,11 @@ class Battery:
         return max(self._step, NOISES * self._noise, self._spread)
 
     @property
+    def taken_kwh(self) -> float:
+        """What registers say was stored since the car came, or since they began to count anew. [kWh]"""
+        return max(0.0, self._stored[-1][1]) if self._stored else 0.0
+
+    @property
     def is_odd(self) -> bool:
         """Whether the registry's capacity is surely wrong by more than ``ODD``."""
         return abs(self.capacity_kwh / self._car.capacity_kwh - 1) - self.wrong > ODD
@@ -133,7 +139,7 @@ class Battery:
         if not report.plugged:
             self._leave()
             return
-        if before is None or not before.plugged or _was_reset(before, report):
+        if before is None or not before.plugged or not counts_on(self._car.charger, before, report):
             self._leave()
             self._stored.append((report.measured_at, 0.0))
         else:
@@ -212,7 +218,3 @@ class Battery:
         self.wrong = max(LOSSES, sqrt(1 / weight) * registry_kwh)
         off = copysign(max(0.0, min(abs(off), MOST_WRONG) - self.wrong), off)
         self.capacity_kwh = registry_kwh * (1 + off)
-
-
-def _was_reset(before: CarReport, report: CarReport) -> bool:
-    return report.import_wh < before.import_wh or report.export_wh < before.export_wh

@@ -84,8 +84,7 @@ class Controller:
         said: Said = dict,
         charger_words: Mapping[str, ChargerWord] = NOBODY,
     ) -> None:
-        self._link = link
-        self._clock = clock
+        self._link, self._clock = link, clock
         self.orders = orders
         self._prices = prices
         self._record = record
@@ -99,25 +98,28 @@ class Controller:
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
         self._cars = fleet.by_id
         self._rooms = HomeRooms(fleet, self._stale_after, settings.set_point)
-        self._boundary = clock.now()
-        self._wake = asyncio.Event()
+        self._boundary, self._wake = clock.now(), asyncio.Event()
         self._reports: list[CarReport] = []
         self._plan: dict[str, PlanStep] = {}
         self._replan = True
         self._planned_for: datetime | None = None
         self._fallback: dict[str, datetime] = {}
         self.shortfalls = Shortfalls()
-        self.cycles = 0
+        self.cycles, self.cycle_s = 0, 0.0
         self._news = News()
         self.following = Following(self._cars)
-        self._meters = ZoneMeters(self._zone_of)
+        self._meters = ZoneMeters(self._cars)
         self.unserved = Unserved(self._zone_of)
         self.cycled_at: datetime | None = None
-        self.cycle_s = 0.0
 
     def wake(self) -> None:
         """Run a cycle at once: an instruction came, changed or was cancelled, or a driver said something."""
         self._wake.set()
+
+    def recall(self, reports: Sequence[CarReport]) -> None:
+        """Take in what was told before this began: it says what cars store, and nothing of what they do."""
+        self.interlock.observe(reports)
+        self.view.recall(reports)
 
     async def listen(self) -> None:
         """Take reports in until cancelled; a change of a car or its driver's will wakes the loop."""

@@ -26,6 +26,7 @@ class CarView:
         resting: Whether it has come down to its guard and may not discharge again until it has risen
             well above it, so that noise does not toggle it.
         doubt_soc: How far its state of charge may be off either way.
+        taken_kwh: What it has stored since it came, by its registers: all that is known of a silent car.
         wish: What its driver wants by the latest words of door and charger; None where only its charger
             says anything.
     """
@@ -35,6 +36,7 @@ class CarView:
     standing: SetPoint | None = None
     resting: bool = False
     doubt_soc: float = 0.0
+    taken_kwh: float = 0.0
     wish: Wish | None = None
 
     def is_plugged(self) -> bool:
@@ -74,7 +76,7 @@ class CarView:
         """
         report = self.report
         if report is None or report.soc is None:
-            return 0.0
+            return min(self.taken_kwh, self.car.capacity_kwh)
         energy = report.soc * self.car.capacity_kwh
         if self.standing is not None and self.standing.export_w > 0:
             until = min(now, self.standing.expires_at)
@@ -156,6 +158,7 @@ class FleetView:
                 car=car,
                 report=replace(report, soc=battery.soc, soc_at=None),
                 doubt_soc=battery.doubt,
+                taken_kwh=battery.taken_kwh,
             )
             self._views[report.car_id] = replace(view, resting=self._must_rest(view, battery.soc))
         return changed
@@ -184,6 +187,12 @@ class FleetView:
     def charger_word(self, car_id: str) -> ChargerWord:
         """Return what a car's charger passes on of its driver's will."""
         return self._charger_words.get(car_id, SILENT)
+
+    def recall(self, reports: Iterable[CarReport]) -> None:
+        """Reckon on from what was told before: cars are seen once they report again."""
+        for report in reports:
+            if report.car_id in self._batteries:
+                self._batteries[report.car_id].observe(report)
 
     def new_capacities(self) -> tuple[Car, ...]:
         """Return the cars of whose capacity the registers now tell another story, each once, as learnt."""

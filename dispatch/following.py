@@ -10,12 +10,14 @@ it is told, and that is something else than it did all along.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from aggregator.model.fleet import Car
 from aggregator.model.metering import CarReport, SetPoint
 from aggregator.model.time import HOUR
+from dispatch.counting import counts_on
 from dispatch.fleet_view import CarView
 
 W_PER_KW = 1000.0
@@ -63,7 +65,8 @@ class _Record:
 class Following:
     """Watches every car's registers against what it was told."""
 
-    def __init__(self, cars: Iterable[str]) -> None:
+    def __init__(self, cars: Mapping[str, Car]) -> None:
+        self._cars = cars
         self._records = {car_id: _Record() for car_id in cars}
         self._faults: list[Fault] = []
 
@@ -133,8 +136,8 @@ class Following:
     def _judge(self, record: _Record, before: CarReport, report: CarReport) -> None:
         span = report.measured_at - before.measured_at
         moved_wh = (report.export_wh - before.export_wh) - (report.import_wh - before.import_wh)
-        was_reset = report.export_wh < before.export_wh or report.import_wh < before.import_wh
-        if was_reset:
+        if not counts_on(self._cars[report.car_id].charger, before, report):
+            record.measured_kw, record.idle_kw = 0.0, 0.0
             return
         record.measured_kw = moved_wh / W_PER_KW / (span / HOUR)
         bounds = _bounds_kw(record.told, before.measured_at - SETTLES, report.measured_at)

@@ -6,8 +6,9 @@ panels as giving all they can. What one car draws makes no room for another's ex
 round: a car may stop at any moment, and its neighbour's set-point would stand. Nor do panels make room for
 charging: there are clouds.
 
-A house's load makes room for export only as it is measured, and a kettle may be done before the next
-reading: rooms are looked at with each report, and a home above its own is told at once.
+A kettle may be done before the next reading: so a house's load, as it is measured, makes room for more export
+than is approved only where a G100 scheme of the home's own acts at its boundary meanwhile. Rooms are looked
+at with each report, and a home above its own is told at once.
 """
 
 from collections import defaultdict
@@ -84,7 +85,8 @@ class HomeRooms:
         if measured is None or now - measured.at > self._stale_after:
             return cautious_room(site, Interval(now, now + self._holds + AFTER))
         house_kw = max(0.0, -measured.beside_kw)
-        export_kw = site.export_limit_kw - measured.beside_kw if site.may_discharge(now) else 0.0
+        beside_kw = measured.beside_kw if site.is_limited_by_itself else max(0.0, measured.beside_kw)
+        export_kw = site.export_limit_kw - beside_kw if site.may_discharge(now) else 0.0
         return Room(max(0.0, export_kw), max(0.0, site.import_limit_kw - house_kw), house_kw)
 
     def exceeded(self, homes: Collection[str], standing: Iterable[SetPoint], now: datetime) -> bool:

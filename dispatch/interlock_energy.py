@@ -3,6 +3,10 @@
 From the last one that was told, all that the export register counted since is taken off, an eighth more, and
 of what the import register counted nine tenths are added: a capacity in the registry that is a tenth too
 large can't hide a floor. It shares nothing with the control loop's own estimate.
+
+A gauge may be stuck, or creep up while the car gives energy. So what is told is believed only as far as the
+registers bear it out since the car came: up to the least that was told, and ``NOISE``, with what was taken in
+since, and without nearly all that was given.
 """
 
 from collections import deque
@@ -15,6 +19,8 @@ from aggregator.model.metering import CarReport
 WH_PER_KWH = 1000.0
 MORE, LESS = 1.12, 0.9
 LATEST = timedelta(minutes=30)
+NOISE = 0.02
+MOST_TAKEN, LEAST_GIVEN = 1.05, 0.97
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +39,24 @@ class Reckoning:
     def __init__(self) -> None:
         self._told: dict[str, _Told] = {}
         self._past: dict[str, deque[CarReport]] = {}
+        self._most: dict[str, float] = {}
 
     def at_registers(self, car: Car, report: CarReport) -> CarReport:
         """Return a report with the state of charge at the instant of its registers; None where unknown."""
+        before = self._past.get(car.car_id)
+        told = self._as_told(car, report, before[-1] if before else None)
+        if told.soc is None or not 0 <= told.soc <= 1:
+            return told
+        most = self._most[car.car_id] = min(self._most.get(car.car_id, 1.0), told.soc + NOISE)
+        return replace(told, soc=max(0.0, min(told.soc, most)))
+
+    def _count(self, car: Car, before: CarReport, report: CarReport) -> None:
+        if car.car_id in self._most:
+            given_kwh = (report.export_wh - before.export_wh) / WH_PER_KWH / car.charger.eta_discharge
+            taken_kwh = (report.import_wh - before.import_wh) / WH_PER_KWH * car.charger.eta_charge
+            self._most[car.car_id] += (MOST_TAKEN * taken_kwh - LEAST_GIVEN * given_kwh) / car.capacity_kwh
+
+    def _as_told(self, car: Car, report: CarReport, before: CarReport | None) -> CarReport:
         past = self._past.setdefault(car.car_id, deque())
         if past and (
             not report.plugged
@@ -44,8 +65,11 @@ class Reckoning:
         ):
             past.clear()
             self._told.pop(car.car_id, None)
+            self._most.pop(car.car_id, None)
         if not report.plugged:
             return replace(report, soc=None)
+        if before is not None:
+            self._count(car, before, report)
         past.append(report)
         while past[0].measured_at < report.measured_at - LATEST:
             past.popleft()

@@ -7,13 +7,15 @@ one with nothing (P12). What is made up for is bounded, so that no meter fault c
 it changes the running slot's target alone. A new half-hour starts from nothing.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from aggregator.model.fleet import Car
 from aggregator.model.metering import CarReport
 from aggregator.model.time import HALF_HOUR, HOUR, Interval, floor_half_hour
 from aggregator.ports import ZoneTarget
+from dispatch.counting import counts_on
 
 W_PER_KW = 1000.0
 MOST_MADE_UP = 0.1
@@ -39,28 +41,28 @@ class _Meter:
 class ZoneMeters:
     """Keeps the running half-hour's account of every zone in a window."""
 
-    def __init__(self, zone_of: dict[str, str]) -> None:
-        self._zone_of = zone_of
+    def __init__(self, cars: Mapping[str, Car]) -> None:
+        self._cars = cars
         self._last: dict[str, CarReport] = {}
         self._meters: dict[str, _Meter] = {}
 
     def observe(self, reports: Iterable[CarReport]) -> None:
-        """Take reports in, each car's in order; a register that was reset counts nothing."""
+        """Take reports in, each car's in order; a register that was reset or jumped counts nothing."""
         for report in reports:
-            zone = self._zone_of.get(report.car_id)
+            car = self._cars.get(report.car_id)
             before = self._last.get(report.car_id)
-            if zone is None or (before is not None and before.measured_at >= report.measured_at):
+            if car is None or (before is not None and before.measured_at >= report.measured_at):
                 continue
             self._last[report.car_id] = report
-            meter = self._meters.get(zone)
+            meter = self._meters.get(car.site.zone)
             if meter is None or before is None or report.measured_at <= meter.since:
+                continue
+            if not counts_on(car.charger, before, report):
                 continue
             exported_wh, imported_wh = (
                 report.export_wh - before.export_wh,
                 report.import_wh - before.import_wh,
             )
-            if exported_wh < 0 or imported_wh < 0:
-                continue
             span = Interval(before.measured_at, report.measured_at)
             part = span.overlap(Interval(meter.since, report.measured_at))
             share = part.hours / span.hours if part else 0.0

@@ -44,7 +44,7 @@ class Site:
         site_id: Opaque id.
         zone: The DNO's constraint area it lies in.
         export_limit_kw: Most the home may export at its boundary: what the approval says, or, with a G100
-            scheme, what the scheme is set to. The scheme is a second line: nothing is counted on it. [kW]
+            scheme, what that is set to. Only behind one does a house's load make room for more. [kW]
         export_source: What says so; ``none`` means no discharge at all.
         import_limit_kw: What its fuse carries. [kW]
         solar_kw: Rating of a solar inverter on the same connection, 0 without one. [kW]
@@ -108,9 +108,15 @@ class Site:
     def planned_room_kw(self, span: Interval) -> float:
         """Return the export room that plans for ``span`` count on. [kW]
 
-        A boundary meter will show what the house draws: what is stated of it makes room then.
+        Where a meter shows what the house draws, and a scheme acts at the boundary, what is stated is room.
         """
-        return self._least_room_kw(span, self.least_house_load_kw(span) if self.boundary_meter else 0.0)
+        counts = self.boundary_meter and self.is_limited_by_itself
+        return self._least_room_kw(span, self.least_house_load_kw(span) if counts else 0.0)
+
+    @property
+    def is_limited_by_itself(self) -> bool:
+        """Whether a G100 scheme of the home's own keeps its boundary within the limit, whatever cars do."""
+        return self.export_source is ExportSource.G100
 
     def _least_room_kw(self, span: Interval, house_kw: float) -> float:
         instants = [span.start]

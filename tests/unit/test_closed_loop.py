@@ -279,3 +279,20 @@ async def test_a_car_that_must_charge_and_does_not_is_reckoned_with_once():
     world = World([Charger(deaf=n == 0) for n in range(6)], 12.0)
     world.says = {world.names[0]: {"soc": 0.25, "target_soc": 0.9}}
     assert await half_hours(world) == pytest.approx([6.0, 6.0], rel=0.01)
+
+
+async def test_a_car_that_is_silent_about_its_charge_as_a_gateway_starts_again_is_known_from_before():
+    """Two cars give 8 kW; the loop begins anew and neither says its charge then: they go on all the same."""
+    world = World([Charger(), Charger()], 8.0)
+    await world.minutes(5)
+    told = [report for record in world.records for report in record.reports]
+    again = World([Charger(), Charger()], 8.0)
+    again.clock, again.controller._clock = world.clock, world.clock
+    for name, charger in again.chargers.items():
+        charger.wh = world.chargers[name].wh
+    again.controller.recall(told)
+    await again.minutes(5, soc=None)
+    assert sum(charger.told_w for charger in again.chargers.values()) == pytest.approx(8000, rel=0.02)
+    unknown = World([Charger(), Charger()], 8.0)
+    await unknown.minutes(3, soc=None)
+    assert all(charger.told_w < 0 for charger in unknown.chargers.values())

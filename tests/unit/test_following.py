@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dispatch.following import Following
-from tests.builders import a_car_report, a_set_point
+from tests.builders import a_car, a_car_report, a_set_point
 
 NOON = datetime(2025, 1, 15, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -14,7 +14,7 @@ MINUTE = timedelta(minutes=1)
 
 def run(told_w, moved_w, *, soc=0.6, following=None, since=0, boost=False):
     """Tell a car something each minute, and let its registers show what it moved; return the watcher."""
-    following = following or Following(["car-1"])
+    following = following or Following({"car-1": a_car()})
     report = a_car_report(soc=soc, boost=boost, import_wh=10**6, export_wh=10**6)
     exported = 0.0
     for n, (told, moved) in enumerate(zip(told_w, moved_w, strict=True), since):
@@ -91,7 +91,7 @@ def test_a_charger_that_did_not_take_a_set_point_is_not_counted_on():
 
 
 def test_what_is_done_after_a_set_point_ran_out_is_not_judged():
-    following = Following(["car-1"])
+    following = Following({"car-1": a_car()})
     following.told([a_set_point(export_w=6000, issued_at=NOON, expires_at=NOON + MINUTE)])
     report = a_car_report(soc=0.6, export_wh=0, import_wh=0)
     for n in range(6):
@@ -108,7 +108,7 @@ def test_a_register_that_is_reset_tells_nothing():
 
 
 def test_reports_that_come_every_few_seconds_are_judged_together():
-    following, report, exported = Following(["car-1"]), a_car_report(soc=0.6, export_wh=10**6), 0.0
+    following, report, exported = Following({"car-1": a_car()}), a_car_report(soc=0.6, export_wh=10**6), 0.0
     for n in range(12):
         at = NOON + n * timedelta(seconds=10)
         following.told([a_set_point(export_w=6000, issued_at=at, expires_at=at + 2 * MINUTE)])
@@ -125,3 +125,14 @@ def test_what_a_battery_takes_less_than_told_is_known():
     run([-7000] * 3, [-7000] * 3, soc=0.85, following=following, since=5)
     assert following.idle_kw("car-1") == pytest.approx(0.0, abs=0.1)
     assert run([6000] * 4, [0] * 4).idle_kw("car-1") == 0.0
+
+
+@pytest.mark.parametrize("jump_wh", [10_000_000, -10_000_000, 40_000_000_000])
+def test_a_register_that_jumps_tells_nothing_of_a_power(jump_wh):
+    following = run([6000] * 4, [0] * 4)
+    assert not following.follows("car-1")
+    at = NOON + 5 * MINUTE
+    following.observe([a_car_report(measured_at=at, soc=0.6, import_wh=10**6, export_wh=10**6 + jump_wh)])
+    assert following.measured_kw("car-1") == 0.0
+    following.observe([a_car_report(measured_at=at + MINUTE, soc=0.6, import_wh=10**6, export_wh=10**6)])
+    assert following.measured_kw("car-1") == 0.0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aggregator.energy import Tariff
-from aggregator.model.fleet import Approval, Fleet
+from aggregator.model.fleet import Approval, ExportSource, Fleet
 from aggregator.model.metering import Boundary
 from aggregator.model.time import HALF_HOUR, Interval
 from tests.builders import a_car, a_charger, a_site
@@ -71,14 +71,14 @@ async def test_a_car_discharges_from_the_approval_s_midnight_on_and_not_a_second
 
 async def test_a_boundary_meter_makes_and_takes_room():
     for boundary_w, given_w in ((-1000, 4680), (0, 3680), (1000, 2680), (4000, 0)):
-        loop = Loop(a_home(boundary_meter=True), wanted(6.0))
+        loop = Loop(a_home(boundary_meter=True, export_source=ExportSource.G100), wanted(6.0))
         told = await loop.cycle(metered(boundary_w))
         assert told["car-1"].export_w == pytest.approx(given_w, abs=1)
         assert refusals(loop) == []
 
 
 async def test_a_stale_boundary_reading_falls_back_to_the_cautious_rule_at_once():
-    loop = Loop(a_home(boundary_meter=True, solar_kw=1.0), wanted(6.0))
+    loop = Loop(a_home(boundary_meter=True, export_source=ExportSource.G100, solar_kw=1.0), wanted(6.0))
     told = await loop.cycle(metered(-1000))
     assert told["car-1"].export_w == pytest.approx(4680, abs=1)
     assert loop.controller._boundary <= NOW + 2 * MINUTE + timedelta(seconds=1)
@@ -88,7 +88,7 @@ async def test_a_stale_boundary_reading_falls_back_to_the_cautious_rule_at_once(
 
 
 async def test_a_house_that_draws_less_wakes_the_loop():
-    loop = Loop(a_home(boundary_meter=True), wanted(6.0))
+    loop = Loop(a_home(boundary_meter=True, export_source=ExportSource.G100), wanted(6.0))
     await loop.cycle(metered(-2000))
     loop.controller.observe([later(metered(-1900 + 5680, export_w=5680), by=MINUTE / 2)])
     assert loop.controller._wake.is_set()
@@ -152,7 +152,9 @@ async def test_nothing_is_given_to_a_house_without_an_approval():
 
 
 async def test_a_home_that_may_export_nothing_can_still_serve_its_house():
-    fleet = a_home(export_limit_kw=0.0, boundary_meter=True, house_load_kw=(1.0,))
+    fleet = a_home(
+        export_limit_kw=0.0, boundary_meter=True, export_source=ExportSource.G100, house_load_kw=(1.0,)
+    )
     told = await Loop(fleet, prices=dear_evening).cycle(metered(-800))
     assert told["car-1"].export_w == pytest.approx(800, abs=1)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aggregator.energy import Tariff
-from aggregator.model.fleet import Approval, Fleet
+from aggregator.model.fleet import Approval, ExportSource, Fleet
 from aggregator.model.metering import Outcome
 from dispatch.links.messages import PointRow, read_report, write_reports
 from tests.fakes.simulated_fleet import FIVE_PM, HOUR, MINUTE, Watched, a_leaf, a_stay
@@ -157,7 +157,12 @@ async def test_without_a_meter_the_true_boundary_never_exceeds_the_approval():
 
 
 async def test_with_a_meter_more_is_given_and_what_goes_over_is_taken_back_within_the_loop_s_time():
-    site = {"solar_kw": 2.0, "house_load_kw": (0.9,), "boundary_meter": True}
+    site = {
+        "solar_kw": 2.0,
+        "house_load_kw": (0.9,),
+        "boundary_meter": True,
+        "export_source": ExportSource.G100,
+    }
     home = Home.of(NOON + 5 * HOUR, dear_until(NOON + 12 * HOUR), **site)
     await home.hours(3)
     assert home.beyond(3.68) <= 2 * SETTINGS.reporting_interval + SETTINGS.cycle
@@ -166,7 +171,12 @@ async def test_with_a_meter_more_is_given_and_what_goes_over_is_taken_back_withi
 
 
 async def test_a_home_that_may_export_nothing_serves_its_house():
-    site = {"export_limit_kw": 0.0, "house_load_kw": (0.8,), "boundary_meter": True}
+    site = {
+        "export_limit_kw": 0.0,
+        "house_load_kw": (0.8,),
+        "boundary_meter": True,
+        "export_source": ExportSource.G100,
+    }
     home = Home.of(FIVE_PM, dear_without_export(FIVE_PM + 3 * HOUR), **site)
     await home.hours(2)
     assert home.beyond(0.0) <= 2 * SETTINGS.reporting_interval + SETTINGS.cycle
