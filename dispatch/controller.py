@@ -184,7 +184,8 @@ class Controller:
             )
             now_kw = target.export_kw[0] + made_up_kw - self.following.undrawn_kw(aside, by_zone[zone], now)
             owed = replace(target, export_kw=(now_kw, *target.export_kw[1:]))
-            points += self._window_points(less(owed, aside), by_zone.pop(zone, []), rooms, now, notices)
+            views = by_zone.pop(zone, [])
+            points += await self._window_points(less(owed, aside), views, rooms, now, notices)
         points += self._plan_points(by_zone, now, notices)
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
         told = {point.car_id for point in points}
@@ -227,7 +228,7 @@ class Controller:
         purpose = Purpose.BOOST if view.is_boosted() else Purpose.MUST_CHARGE
         return SetPoint(view.car.car_id, -watts, now, now + HALF_HOUR, purpose)
 
-    def _window_points(
+    async def _window_points(
         self,
         target: ZoneTarget,
         views: Sequence[CarView],
@@ -239,7 +240,8 @@ class Controller:
         others = [view for view in views if view not in follows]
         others_kw = sum(self.following.measured_kw(view.car.car_id) for view in others)
         limits = Limits(rooms, self.guard_soc, self._settings.set_point)
-        step = window_step(target, follows, others, others_kw, now, limits)
+        # a search with least powers may take seconds; drivers, platforms and reports are heard meanwhile
+        step = await asyncio.to_thread(window_step, target, follows, others, others_kw, now, limits)
         for car_id, kwh in step.short_of_target_kwh.items():
             notices += self.shortfalls.note(car_id, kwh, now)
         return step.points
@@ -267,9 +269,6 @@ class Controller:
             SetPoint(view.car.car_id, NOTHING_W, now, now + RELEASE_HOLDS, Purpose.RELEASE)
             for view in stopping
         ]
-
-    def _of_zone(self, views: Iterable[CarView], zone: str) -> list[CarView]:
-        return [view for view in views if self._zone_of[view.car.car_id] == zone]
 
     def _stale_at(self, fresh: Iterable[CarView], now: datetime) -> list[datetime]:
         """Return when cars that give energy will be stale, so that others step in at once."""

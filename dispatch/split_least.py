@@ -12,6 +12,9 @@ from aggregator.energy.program import Program, fixed, solve
 from dispatch.split_cars import BoolArray, FloatArray
 
 _SAME_KWH = 1e-8
+_MOST_WORK, _FEWEST_NODES = 600_000, 100
+"""Nodes of a search times its choices: a cycle of the control loop must not wait for minutes."""
+
 _ROUNDS = 8
 _NODES_FOR_TIES = 200
 _LARGEST_FOR_TIES = 300
@@ -74,7 +77,8 @@ def _rounded(program: Program, values: FloatArray, merit: FloatArray, *, raises:
 
 def _searched(program: Program, costs: Costs, met: float) -> FloatArray:
     """Return the solution that delivers most; in small programs that miss something, the earliest first."""
-    values = solve(replace(program, cost=costs.search))
+    nodes = max(_FEWEST_NODES, _MOST_WORK // max(1, int(program.semi.sum())))
+    values = solve(replace(program, cost=costs.search), max_nodes=nodes)
     if values is None:
         raise RuntimeError("split: what the cars have to reach can't be had with their least powers")
     best = costs.merit @ values + _SAME_KWH
