@@ -14,6 +14,7 @@ from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
 from aggregator.model.time import Interval
 from aggregator.ordered import OrderedPart, ordered_parts
+from aggregator.reports import Version
 from aggregator.settlement import Line, Metered, shares_gbp
 from aggregator.settling import Worked
 
@@ -90,16 +91,22 @@ class Explanation:
         product: Its rules.
         baseline: What it was measured against, with the days it was made from.
         lines: Those asked for.
+        versions: Of the statement, oldest first.
     """
 
     worked: Worked
     product: Product
     baseline: Baseline
     lines: tuple[Explained, ...]
+    versions: tuple[Version, ...] = ()
 
 
 def explain(
-    worked: Worked, product: Product, baseline: Baseline, wanted: Sequence[Interval] = ()
+    worked: Worked,
+    product: Product,
+    baseline: Baseline,
+    wanted: Sequence[Interval] = (),
+    versions: Sequence[Version] = (),
 ) -> Explanation:
     """Lay a statement out.
 
@@ -108,10 +115,11 @@ def explain(
         product: Its rules.
         baseline: What it was measured against.
         wanted: Half-hours to lay out; all without any.
+        versions: Of the statement.
     """
     lines = [line for line in worked.statement.lines if not wanted or line.period in wanted]
     explained = tuple(_explained(worked, product, line, worked.meters[line.period]) for line in lines)
-    return Explanation(worked, product, baseline, explained)
+    return Explanation(worked, product, baseline, explained, tuple(versions))
 
 
 def _explained(worked: Worked, product: Product, line: Line, meters: Sequence[Metered]) -> Explained:

@@ -125,11 +125,10 @@ class Version:
     changes: tuple[Change, ...] = ()
 
     def cells(self) -> dict[str, object]:
-        """Return it as a row, without the changes."""
+        """Return it as a row, without the changes and without when it was made: no clock stands in a file."""
         return {
             "opportunity": self.opportunity,
             "version": self.version,
-            "recorded_at": utc_text(self.recorded_at),
             "reason": self.reason,
             "amount_gbp": self.amount_gbp,
             "digest": self.digest,
@@ -268,7 +267,6 @@ def to_html(book: StatementBook) -> str:
         }
         for name, rows in by_opportunity.items()
     ]
-    environment.filters["utc"] = utc_text
     template = environment.get_template("statement.html")
     return template.render(book=book, sections=sections, totals=book.totals) + "\n"
 

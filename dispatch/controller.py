@@ -178,10 +178,9 @@ class Controller:
         points += self._stop_giving(by_zone, now)
         self._meters.keep(targets.keys())
         for zone, target in targets.items():
-            aside = self._of_zone(first, zone)
-            made_up_kw = self._meters.made_up_kw(
-                target, now, self.following.moving_kw(self._of_zone(fresh, zone), now)
-            )
+            here = [view for view in fresh if self._zone_of[view.car.car_id] == zone]
+            aside = [view for view in here if view in first]
+            made_up_kw = self._meters.made_up_kw(target, now, self.following.moving_kw(here, now))
             now_kw = target.export_kw[0] + made_up_kw - self.following.undrawn_kw(aside, by_zone[zone], now)
             owed = replace(target, export_kw=(now_kw, *target.export_kw[1:]))
             views = by_zone.pop(zone, [])

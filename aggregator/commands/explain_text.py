@@ -35,6 +35,7 @@ def details(found: Explanation, car: str | None) -> dict[str, object]:
             "moved_wh": base.moved_wh,
             "remark": base.remark,
         },
+        "versions": [one.cells() | {"made_at": utc_text(one.recorded_at)} for one in found.versions],
         "half_hours": [_half_hour(line, car) for line in found.lines],
         "inputs": dict(found.worked.inputs),
     }
@@ -124,6 +125,9 @@ def in_words(found: Explanation, car: str | None) -> Iterator[str]:
         f" GBP {found.worked.statement.amount_gbp}"
     )
     yield from _rules(found.product, found.baseline)
+    for made in found.versions:
+        at = made.recorded_at.astimezone(LONDON)
+        yield f"version {made.version} of {at:%d %b %Y %H:%M}: {made.reason}, GBP {made.amount_gbp}"
     for line in found.lines:
         yield from _line(found, line, car)
 

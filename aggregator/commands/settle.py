@@ -27,7 +27,7 @@ from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import LONDON, Interval, local_day, parse_instant, settlement_period, utc_text
 from aggregator.reports import PARQUET_FILE, write_book
 from aggregator.settlement import settled_periods
-from aggregator.settling import Worked, baseline_behind, make_book, settle_named, work_out
+from aggregator.settling import Worked, baseline_behind, make_book, settle_named, versions_of, work_out
 from aggregator.workflow import Workflow, fleets_of
 
 SETTLEABLE = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
@@ -137,7 +137,8 @@ def explain_command(
                 )
             )
         base = baseline_behind(store, worked, product, fleets, known_at)
-    found = explain(worked, product, base, wanted)
+        versions = tuple(versions_of(store, one, product, fleets, worked, known_at))
+    found = explain(worked, product, base, wanted, versions)
     shared.answer(details(found, car), "\n".join(in_words(found, car)))
 
 

@@ -94,6 +94,7 @@ def test_what_drivers_say_reaches_their_cars_and_outlives_a_kill(tmp_path, capfd
         careful.until(lambda state: state["export_kw"] <= 0)
         level = cautious.ask("GET")["charge"]["percent"]
         said = cautious.ask("PUT", "/floor", {"percent": min(99, level + 10)})
+        cautious.until(lambda state: state["export_kw"] <= 0)  # else its set-point runs on for up to 120 s
         gateway.kill()
         gateway.join(PATIENCE_S)
         killed_at = clock.now()

@@ -97,6 +97,6 @@ def test_a_statement_has_the_same_bytes_on_both_databases_and_wherever_it_is_mad
         for n, url in enumerate(urls)
         for m, around in enumerate((HERE, ELSEWHERE))
     ]
-    assert set(found[0]) == {"statement.csv", "statement.json", "statement.html"}
+    assert set(found[0]) == {f"statement.{kind}" for kind in ("csv", "html", "json", "parquet", "xlsx")}
     assert len(found[0]["statement.csv"].splitlines()) == 5
     assert all(one == found[0] for one in found)
