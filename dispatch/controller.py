@@ -23,7 +23,7 @@ from dispatch.fleet_view import CarView, FleetView
 from dispatch.following import Following
 from dispatch.home_rooms import HomeRooms, Room, within_rooms
 from dispatch.interlock import NOBODY, Interlock
-from dispatch.notices import News, capacity_notice, fault_notice, interlock_notice
+from dispatch.notices import News, ShortOrders, capacity_notice, fault_notice, interlock_notice
 from dispatch.plan_run import PlanStep, Prices, charges_from, plan_zone
 from dispatch.ramp import RampLimit
 from dispatch.rebound import waits, within_peak
@@ -106,7 +106,7 @@ class Controller:
         self._fallback: dict[str, datetime] = {}
         self.shortfalls = Shortfalls()
         self.cycles, self.cycle_s = 0, 0.0
-        self._news = News()
+        self._news, self._short_orders = News(), ShortOrders()
         self.following = Following(self._cars)
         self._meters = ZoneMeters(self._cars)
         self.unserved = Unserved(self._zone_of)
@@ -241,6 +241,7 @@ class Controller:
         limits = Limits(rooms, self.guard_soc, self._settings.set_point)
         # a search with least powers may take seconds; drivers, platforms and reports are heard meanwhile
         step = await asyncio.to_thread(window_step, target, follows, others, others_kw, now, limits)
+        notices += self._short_orders.note(target, step.shortfall_kwh, now)
         for car_id, kwh in step.short_of_target_kwh.items():
             notices += self.shortfalls.note(car_id, kwh, now)
         return step.points

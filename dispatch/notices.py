@@ -6,9 +6,36 @@ from datetime import datetime
 
 from aggregator.model.fleet import Car
 from aggregator.model.metering import SetPoint
+from aggregator.ports import ZoneTarget
 from dispatch.following import Fault
 from dispatch.interlock import Refusal
 from dispatch.records import Notice
+
+SHORT = 0.05
+"""What may be missing of an order until it is told. [-]"""
+
+
+class ShortOrders:
+    """Orders that the cars cannot meet, each told once, and again when it is a good deal worse."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, float] = {}
+
+    def note(self, target: ZoneTarget, shortfall_kwh: float, now: datetime) -> list[Notice]:
+        """Return what to tell of a zone's order: what is missing of it until its end, of how much."""
+        name = target.opportunity_ids[0]
+        pairs = zip(target.export_kw, target.slots, strict=True)
+        asked_kwh = sum(max(0.0, target.direction.sign * kw) * slot.hours for kw, slot in pairs)
+        if name is None or asked_kwh <= 0.0:
+            return []
+        missing = shortfall_kwh / asked_kwh
+        if missing <= max(SHORT, 2 * self._told.get(name, 0.0)):
+            return []
+        self._told[name] = missing
+        text = (
+            f"{name}: {shortfall_kwh:.1f} of {asked_kwh:.1f} kWh still asked for cannot be had from the cars"
+        )
+        return [Notice(now, "order_short", target.zone, text)]
 
 
 class News:

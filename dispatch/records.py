@@ -43,7 +43,7 @@ class Notice:
     Attributes:
         at: Domain instant.
         code: Stable word: ``interlock``, ``short_of_target``, ``ramp_held``, ``not_taken``,
-            ``not_following``, ``capacity_differs``, ``stopped``.
+            ``not_following``, ``capacity_differs``, ``order_short``, ``stopped``.
         where: Car or zone.
         text: With all figures.
     """

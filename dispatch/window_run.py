@@ -30,10 +30,12 @@ class WindowStep:
     Attributes:
         points: One per car.
         short_of_target_kwh: Per car that will miss its driver's target: by how much. [kWh]
+        shortfall_kwh: What cannot be had of the target until the window's end. [kWh]
     """
 
     points: tuple[SetPoint, ...]
     short_of_target_kwh: Mapping[str, float]
+    shortfall_kwh: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ def window_step(
         purpose = Purpose.MUST_CHARGE if kw < 0 else Purpose.INSTRUCTION if serving else Purpose.PLAN
         watts = held_watts(kw, cars[car_id])
         points.append(SetPoint(car_id, watts, now, expires, purpose, serving if watts > 0 else None))
-    return WindowStep(tuple(points), served.short_of_target_kwh | probed.short_of_target_kwh)
+    short_kwh = served.short_of_target_kwh | probed.short_of_target_kwh
+    return WindowStep(tuple(points), short_kwh, served.shortfall_kwh)
 
 
 def less(target: ZoneTarget, aside: Iterable[CarView]) -> ZoneTarget:

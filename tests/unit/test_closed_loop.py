@@ -296,3 +296,14 @@ async def test_a_car_that_is_silent_about_its_charge_as_a_gateway_starts_again_i
     unknown = World([Charger(), Charger()], 8.0)
     await unknown.minutes(3, soc=None)
     assert all(charger.told_w < 0 for charger in unknown.chargers.values())
+
+
+async def test_an_order_that_the_cars_cannot_meet_is_told_once_and_when_it_gets_worse():
+    world = World([Charger() for _ in range(3)], 30.0)
+    await world.minutes(10, soc=0.8)
+    (notice,) = world.notices("order_short")
+    assert "order: " in notice.text
+    assert "cannot be had" in notice.text
+    met = World([Charger() for _ in range(3)], 12.0)
+    await met.minutes(10, soc=0.8)
+    assert not met.notices("order_short")
