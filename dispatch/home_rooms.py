@@ -116,8 +116,9 @@ class HomeRooms:
         if len(cars) < len(known) or not all(heard):
             return set()
         given_w = sum(one.export_w for one in cars if one.measured_at == report.measured_at)
+        fuse_kw = self._cars[report.car_id].site.import_limit_kw
         beside_kw = (boundary.export_w - given_w) / W_PER_KW
-        self._measured[site_id] = _Measured(report.measured_at, beside_kw)
+        self._measured[site_id] = _Measured(report.measured_at, max(beside_kw, -fuse_kw))
         return {site_id}
 
 

@@ -58,8 +58,8 @@ class Homes:
             return 0.0
         net_w = self._fresh_w(site, begins)
         if net_w is not None:
-            counted_w = net_w if site.export_source is ExportSource.G100 else max(0, net_w)
-            return max(0.0, site.export_limit_kw * W_PER_KW - counted_w)
+            least_w = -site.import_limit_kw * W_PER_KW if site.export_source is ExportSource.G100 else 0.0
+            return max(0.0, site.export_limit_kw * W_PER_KW - max(least_w, net_w))
         steps = -((begins - ends) // STEP) if site.solar_kw and site.dark_from is not None else 0
         return min(_cautious_w(site, min(begins + n * STEP, ends)) for n in range(steps + 1))
 

@@ -15,6 +15,13 @@ from aggregator.backtest.world import (
     TARGET_SOC,
 )
 
+BY_RISK = {
+    "record": 'Flexloop bids by the record of its own bids, `[bidding] risk = "record"`. The default of a '
+    'gateway, "cvar", bids less: `--risk cvar` replays that.',
+    "cvar": 'Flexloop bids within the standard CVaR limit, `[bidding] risk = "cvar"`, as a gateway does by '
+    "default; the factor from past delivery, by which a gateway may bid less still, is left out.",
+}
+
 
 def assumptions(rules: Rules, sessions_zone: ZoneInfo) -> list[str]:
     """Return them."""
@@ -31,6 +38,7 @@ def assumptions(rules: Rules, sessions_zone: ZoneInfo) -> list[str]:
         "The DNO's zones, by name, are dealt to ours in turn, kW as they are. A zone takes one call a day "
         "from noon to noon, the best paid one; a call across noon takes both days. All that is bid is "
         "awarded, up to the need, at the recorded prices, and called.",
+        BY_RISK[rules.risk],
         "The clairvoyant plays what it might bid, the other policies' bids, too, and takes what earns most.",
         f"The gate closes at {GATE_HOUR}:00 the day before; prices are known up to 23:00 of the day of the "
         "gate, later ones are taken as at the same time of the last day known. The cars themselves follow "

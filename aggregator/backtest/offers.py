@@ -8,12 +8,13 @@ their 10th percentile over up to 28 of them. Who knows the day begins with the m
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from typing import Literal
 
 import numpy as np
 
 from aggregator.backtest.dispatches import Event
 from aggregator.backtest.garage import SLOT_HOURS, Course, Day, Part, Plugged, at_rows
-from aggregator.bidding import Infeasible, Line, Problem, propose
+from aggregator.bidding import Cvar, Infeasible, Line, Problem, propose
 from aggregator.bidding.tiers import Recharge, recharge
 from aggregator.energy import (
     BasePlan,
@@ -55,6 +56,8 @@ class Rules:
         wear_gbp_per_kwh: Battery wear of a kWh given. [GBP/kWh AC]
         export_gbp_per_kwh: What a kWh given earns beside the market; the three files do not say. [GBP/kWh]
         award_probability: Of a bid being awarded and called: the record is of calls.
+        risk: How bold bids are, as ``[bidding] risk`` has it: by the ``record`` of past bids, or ``cvar``, by
+            its standard limit and without the factor from past delivery.
     """
 
     tick_kw: float = 1.0
@@ -63,6 +66,7 @@ class Rules:
     wear_gbp_per_kwh: float = 0.02
     export_gbp_per_kwh: float = 0.0
     award_probability: float = 1.0
+    risk: Literal["record", "cvar"] = "record"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,7 +250,9 @@ def model_offer(
         return replace(none, why="what is paid does not cover recharge, losses and wear")
     problem = _problem(event, outlook, slots[window], rules)
     level = None
-    if caution is not None:
+    if caution is not None and rules.risk == "cvar":
+        problem = replace(problem, cvar=Cvar())
+    elif caution is not None:
         level = best_level(problem, caution)
         problem = replace(problem, lines=(level.within(problem.lines[0]),))
     answer = propose(problem)

@@ -3,7 +3,7 @@
 import os
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import typer
@@ -34,6 +34,9 @@ Last = Annotated[str | None, typer.Option("--to", help="First London date no lon
 Jobs = Annotated[int, typer.Option(min=1, help="Processes; zones live side by side.")]
 Penalty = Annotated[float, typer.Option(min=0, max=MOST_PRICE, help="GBP for each MWh awarded and missing.")]
 ExportPrice = Annotated[float, typer.Option(min=0, max=100, help="GBP a kWh given earns beside the market.")]
+Risk = Annotated[
+    Literal["record", "cvar"], typer.Option(help="How bold bids are: see [bidding] risk in gateway.toml.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -55,6 +58,7 @@ def backtest_command(
     jobs: Jobs = PROCESSES,
     penalty: Penalty = STANDARD.penalty_gbp_per_mwh,
     export_price: ExportPrice = STANDARD.export_gbp_per_kwh,
+    risk: Risk = STANDARD.risk,
 ) -> None:
     """Replay recorded days: forecast, bid, award, split, meter, settle, each knowing what was known then."""
     shared: Context = context.obj
@@ -68,7 +72,7 @@ def backtest_command(
         last=_day("--to", last),
         stated=stated_departures,
         jobs=jobs,
-        rules=Rules(penalty_gbp_per_mwh=penalty, export_gbp_per_kwh=export_price),
+        rules=Rules(penalty_gbp_per_mwh=penalty, export_gbp_per_kwh=export_price, risk=risk),
     )
     outcome = _with_bar(order)
     files = write_backtest(outcome, out)

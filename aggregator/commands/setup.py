@@ -11,6 +11,7 @@ from aggregator.commands.database import check_url, downgraded, imported_fleet, 
 from aggregator.config import Settings
 from aggregator.files.cleared import read_cleared
 from aggregator.files.fleet import read_fleet
+from aggregator.files.secrets import read_secrets
 from aggregator.files.sessions import read_sessions
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.fleet import Fleet
@@ -73,6 +74,8 @@ def check_config(context: typer.Context) -> None:
     must_solve(solver_choice(settings.bidding))
     platforms = [str(market.vtn.url) for market in settings.market]
     fleet = imported_fleet(settings.store.url)
+    if fleet is not None:
+        read_secrets(settings.link.secrets, fleet)
     bars = {} if fleet is None else fleet.bars_to_discharge(shared.clock().now())
     body = {
         "zones": settings.fleet.zones,

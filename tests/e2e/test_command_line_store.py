@@ -10,7 +10,7 @@ import pytest
 from aggregator.cli import run
 from aggregator.store import open_store
 
-from .command_line import GARBAGE, ROOT, done, only_line, refused
+from .command_line import GARBAGE, ROOT, done, edit, only_line, refused
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -115,3 +115,11 @@ def test_a_store_goes_back_to_an_earlier_program_while_no_gateway_runs(capsys, h
     assert json.loads(capsys.readouterr().out)["to"] == "0001"
     assert "flexloop db upgrade" in only_line(capsys, "--database", url, "audit")
     assert run(["--database", url, "db", "upgrade"]) == 0
+
+
+def test_secrets_that_serve_would_refuse_are_told_by_check_config(capsys):
+    done(capsys, "fleet", "import", "fleet.toml")
+    Path("config/secrets.csv").write_text("charger_id,secret\nnobodys,0123456789abcdef0\n")
+    edit("config/gateway.toml", ('# secrets = "secrets.csv"', 'secrets = "secrets.csv"'))
+    lines, _ = refused(capsys, "check-config")
+    assert all("secrets.csv" in line for line in lines)
