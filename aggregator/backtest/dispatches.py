@@ -59,6 +59,11 @@ class Event:
         return tuple(part.day for part in self.horizon.parts)
 
     @property
+    def starts_on(self) -> date:
+        """The local day on which it begins."""
+        return self.window.start.astimezone(LONDON).date()
+
+    @property
     def fits(self) -> bool:
         """Whether the model can bid it: on half-hours, not too long."""
         whole = all(
@@ -197,6 +202,6 @@ def _worth(event: Event) -> tuple[float, float]:
 
 
 def local_dates(events: Sequence[Event]) -> tuple[date, date]:
-    """Return the first and the last local day of events; one across noon needs the day before it, too."""
-    days = [event.window.start.astimezone(LONDON).date() for event in events]
-    return min([*days, *(event.days[0] for event in events if len(event.days) > 1)]), max(days)
+    """Return the first and the last local day on which an event begins."""
+    days = [event.starts_on for event in events]
+    return min(days), max(days)

@@ -87,12 +87,14 @@ def run_backtest(order: Order, progress: Progress) -> Outcome:
     events, events_left_out = read_dispatches(order.dispatches)
     prices, prices_left_out = read_prices(order.prices)
     days = _days(order, events, prices)
-    world = make_world(record, days, order.zones, order.sessions_zone)
+    events = tuple(one for one in events if one.starts_on in set(days))
+    lived_days = _lived(days, events)
+    world = make_world(record, lived_days, order.zones, order.sessions_zone)
     if not any(world.drivers.values()):
         span = f"{days[0]} to {days[-1]}"
         raise BadMessage(Fault(SESSIONS, "no session", f"sessions that can be moved into {span}"))
-    dealt = deal(events, world.zones, days)
-    lives = _replay(order, world, dealt, prices, days, progress)
+    dealt = deal(events, world.zones, lived_days)
+    lives = _replay(order, world, dealt, prices, lived_days, progress)
     left_out = (*record.left_out, events_left_out, prices_left_out)
     body = _body(order, record, world, dealt, days, lives, left_out)
     return Outcome(body, _typical(lives))
@@ -108,6 +110,12 @@ def _days(order: Order, events: Sequence[Event], prices: Prices) -> list[date]:
         told = f"calls {first_call} to {last_call}, prices {first_price} to {last_price}"
         raise BadMessage(Fault("--from, --to", f"{order.first} to {order.last}", f"days within {told}"))
     return [first + timedelta(days=n) for n in range((after - first).days)]
+
+
+def _lived(days: Sequence[date], events: Sequence[Event]) -> list[date]:
+    """Return the days, from noon to noon, that events beginning on some local days lie in."""
+    before = [days[0] - timedelta(days=1)] if any(one.days[0] < days[0] for one in events) else []
+    return [*before, *days]
 
 
 def _replay(

@@ -173,7 +173,17 @@ def test_a_call_across_noon_has_the_days_on_both_sides_of_it(tmp_path):
         days[2]: 100,
     }
     assert (dealt.passed_over, dealt.outside) == (3, 0)
-    assert local_dates(events[1:2]) == (days[0], days[1])
+    assert local_dates(events[1:2]) == (days[1], days[1])
+
+
+def test_events_are_asked_for_by_the_local_day_on_which_they_begin(tmp_path):
+    night = "Z,w,West,P,2024-11-04 {}:00+00:00,2024-11-04 {}:00+00:00,0,0.01,0,100\n"
+    rows = "".join(
+        night.format(*hours) for hours in (("02:00", "04:00"), ("11:00", "13:00"), ("18:00", "19:00"))
+    )
+    events, _ = calls_from(tmp_path, CALLS + rows)
+    assert {event.starts_on for event in events} == {DAY}
+    assert [event.days[0] for event in events] == [DAY - timedelta(days=1)] * 2 + [DAY]
 
 
 def half_hours(first, count):
