@@ -5,8 +5,8 @@ of what the import register counted nine tenths are added: a capacity in the reg
 large can't hide a floor. It shares nothing with the control loop's own estimate.
 
 A gauge may be stuck, or creep up while the car gives energy. So what is told is believed only as far as the
-registers bear it out since the car came: up to the least that was told, and ``NOISE``, with what was taken in
-since, and without nearly all that was given.
+registers bear it out since the car came: up to the least that was told twice running, and ``NOISE``, with
+what was taken in since, and without nearly all that was given.
 """
 
 from collections import deque
@@ -40,6 +40,7 @@ class Reckoning:
         self._told: dict[str, _Told] = {}
         self._past: dict[str, deque[CarReport]] = {}
         self._most: dict[str, float] = {}
+        self._said: dict[str, float] = {}
 
     def at_registers(self, car: Car, report: CarReport) -> CarReport:
         """Return a report with the state of charge at the instant of its registers; None where unknown."""
@@ -47,7 +48,9 @@ class Reckoning:
         told = self._as_told(car, report, before[-1] if before else None)
         if told.soc is None or not 0 <= told.soc <= 1:
             return told
-        most = self._most[car.car_id] = min(self._most.get(car.car_id, 1.0), told.soc + NOISE)
+        before_soc, self._said[car.car_id] = self._said.get(car.car_id, 1.0), told.soc
+        twice = max(before_soc, told.soc) + NOISE
+        most = self._most[car.car_id] = min(self._most.get(car.car_id, 1.0), twice)
         return replace(told, soc=max(0.0, min(told.soc, most)))
 
     def _count(self, car: Car, before: CarReport, report: CarReport) -> None:
@@ -66,6 +69,7 @@ class Reckoning:
             past.clear()
             self._told.pop(car.car_id, None)
             self._most.pop(car.car_id, None)
+            self._said.pop(car.car_id, None)
         if not report.plugged:
             return replace(report, soc=None)
         if before is not None:
