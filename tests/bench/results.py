@@ -19,7 +19,7 @@ KIB_PER_MIB = 1024
 NOTES = """\
 Bids' budgets stand beside table and LP; the base plans before them are a row of their own and come on top.
 The month's settlement is a run of the job. A split has its cars in columns.
-Maximum flow stands beside the split only where scipy is installed, which nothing here needs.
+Maximum flow, beside the split, is scipy's; the program itself does without.
 
 A day is the demo's 135 cars, 15:00 to 10:00, in one process (`tests/played_day.py`): 30 kW ordered in each
 of three zones from 17:00 to 19:00, one order cut to 60% at 17:50, one cancelled at 18:10, three boosts,

@@ -1,12 +1,13 @@
 """Set-points from a request and what is known of the cars, in columns: by the split and by others."""
 
-import importlib
 import math
 import tracemalloc
 from collections.abc import Callable, Iterator
 
 import highspy
 import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import maximum_flow
 
 from dispatch.split import SplitProblem, set_points, split, thresholds_of
 from dispatch.split_duty import duty_of
@@ -69,9 +70,7 @@ def _side_by_side(problem: SplitProblem) -> Iterator[Row]:
     best_kwh = split_exactly(problem).delivered_kwh
     share = 100 * split(problem).delivered_kwh / best_kwh
     yield Row("side by side: delivered by the split", _size(problem), share, "% of optimum", 1, 99.9, True)
-    flow = _maximum_flow(problem)
-    if flow is not None:
-        yield median_ms("side by side: maximum flow, scipy", _size(problem), flow)
+    yield median_ms("side by side: maximum flow, scipy", _size(problem), _maximum_flow(problem))
 
 
 def _program_over_cars(problem: SplitProblem) -> Callable[[], float]:
@@ -108,12 +107,7 @@ def _program_over_cars(problem: SplitProblem) -> Callable[[], float]:
 
 
 def _maximum_flow(problem):
-    """Return the work of scipy's maximum flow, None where it is not installed: nothing here needs it."""
-    try:
-        sparse = importlib.import_module("scipy.sparse")
-        graph = importlib.import_module("scipy.sparse.csgraph")
-    except ImportError:
-        return None
+    """Return the work of scipy's maximum flow."""
     count, slots = problem.cars.count, len(problem.request_kw)
     source, sink = count + slots, count + slots + 1
 
@@ -128,8 +122,8 @@ def _maximum_flow(problem):
         heads = np.concatenate((np.arange(count), count + at, np.full(slots, sink)))
         kwh = (duty.exportable_kwh, (power_kw[car] * hours[at]), np.asarray(problem.request_kw) * hours)
         wh = np.floor(np.concatenate(kwh) * WH_PER_KWH).astype(np.int32)
-        edges = sparse.csr_matrix((wh, (tails, heads)), shape=(count + slots + 2,) * 2)
-        return float(graph.maximum_flow(edges, source, sink, method="dinic").flow_value) / WH_PER_KWH
+        edges = csr_matrix((wh, (tails, heads)), shape=(count + slots + 2,) * 2)
+        return float(maximum_flow(edges, source, sink, method="dinic").flow_value) / WH_PER_KWH
 
     return work
 

@@ -164,7 +164,9 @@ class Oracle:
 
 
 def best_of_subsets_kwh(raw):
-    """Minimum over all sets of slots: what is wanted outside, what the cars have inside (none must charge).
+    """The minimum cut, found over all sets of slots: what is wanted outside, what the cars have inside.
+
+    None must charge; by the max-flow min-cut theorem it is the most that any split delivers.
 
     For sites with one car each, exporting, with one limit in all slots, and cars there from the start.
     """
