@@ -98,7 +98,7 @@ def test_the_future_never_changes_a_bid(past, future, other_future, some_calls):
 
     def first_bids(later):
         told = played([*past, *later], some_calls).body["events_told"]
-        day = [event for event in told if event["day"] == FIRST.isoformat()]
+        day = [event for event in told if event["start"].startswith(FIRST.isoformat())]  # whose gate is GATE
         return [
             {name: event["results"][name]["bid_kw"] for name in ("flexloop", "mean", "empirical P10")}
             for event in day
