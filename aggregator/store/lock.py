@@ -12,16 +12,18 @@ has meanwhile. A pooler in between must give each session a connection of its ow
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from aggregator.model.errors import RuleViolation
 from aggregator.store.engine import GATEWAYS_LOCK, name_of, open_engine, told_apart
 
 SUFFIX = ".lock"
 _TAKE = text(f"SELECT pg_try_advisory_lock({GATEWAYS_LOCK})")
+_GIVE_BACK = text(f"SELECT pg_advisory_unlock({GATEWAYS_LOCK})")
 
 
 class Hold:
@@ -75,7 +77,10 @@ class SessionHold(Hold):
         return True
 
     def close(self) -> None:
-        """Let go."""
+        """Let go: at once, not only when the server has seen that the session ended."""
+        if self._session is not None:
+            with suppress(SQLAlchemyError):
+                self._session.execute(_GIVE_BACK)
         self._let_go()
         self._engine.dispose()
 
