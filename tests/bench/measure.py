@@ -1,11 +1,14 @@
 """What a measurement is, and how one is taken: medians of repeated runs on the wall clock."""
 
 import gc
+import resource
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 
+KIB_PER_MIB = 1024
 LEAST_RUNS = 5
 ENOUGH_S = 1.0
 TOO_LONG_S = 6.0
@@ -48,6 +51,18 @@ class Row:
         if self.budget is None:
             return ""
         return f"{'>=' if self.at_least else '<='} {number(self.budget)} {self.unit}".rstrip()
+
+
+def peak_mib() -> float:
+    """Return the most memory this process ever held. [MiB]
+
+    Linux hands ``ru_maxrss`` on from the process that started this one, so there its own mark is read.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB**2
+    (mark,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(mark.split()[1]) / KIB_PER_MIB
 
 
 def times_s(

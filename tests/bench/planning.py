@@ -1,7 +1,6 @@
 """Forecasts, base plans, and `plan` of a bidding problem from a file."""
 
 import json
-import resource
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, date, datetime
@@ -15,7 +14,7 @@ from aggregator.files.plan import parse_plan
 from aggregator.forecast import Horizon, scenarios
 from aggregator.plan import solve_plan
 from tests.bench.fleets import SLOT_HOURS, some_cars, some_history, some_homes, some_prices, some_stays
-from tests.bench.measure import Row, median_ms
+from tests.bench.measure import KIB_PER_MIB, Row, median_ms, peak_mib
 
 
 def rows() -> Iterator[Row]:
@@ -42,7 +41,7 @@ def _once(count: int, slots: int) -> tuple[float, float]:
     stay, tariff = some_stays(cars, slots), some_prices(slots)
     start = perf_counter()
     base_plan(cars, stay, tariff, SLOT_HOURS)
-    return perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return perf_counter() - start, peak_mib() / KIB_PER_MIB
 
 
 def draw_rows() -> Iterator[Row]:

@@ -2,19 +2,16 @@
 
 import os
 import platform
-import resource
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from aggregator.clock import RealClock
 from aggregator.model.time import utc_text
-from tests.bench.measure import Row, number
+from tests.bench.measure import Row, number, peak_mib
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 COLUMNS = ("what", "size", "figure", "budget", "", "runs")
 GIB = 2**30
-KIB_PER_MIB = 1024
 
 NOTES = """\
 Bids' budgets stand beside table and LP; the base plans before them are a row of their own and come on top.
@@ -38,9 +35,7 @@ Not measured here: calibration
 
 def peak_memory() -> Row:
     """Return the most memory this process ever held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    mib = peak / KIB_PER_MIB if sys.platform != "darwin" else peak / KIB_PER_MIB**2
-    return Row("peak RSS of this process", "all of the above, tests' builders included", mib, "MiB", 1)
+    return Row("peak RSS of this process", "all of the above, tests' builders included", peak_mib(), "MiB", 1)
 
 
 def cells(row: Row) -> tuple[str, ...]:

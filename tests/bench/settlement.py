@@ -1,6 +1,5 @@
 """Settlement of one opportunity, and of a whole month: from registers every 60 s to the statement's files."""
 
-import resource
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -28,7 +27,7 @@ from aggregator.reports import write_book
 from aggregator.settling import make_book, settle_opportunity, work_out
 from aggregator.store import Store, open_store
 from aggregator.workflow import Desk, Workflow, fleets_of
-from tests.bench.measure import Row, median_ms
+from tests.bench.measure import Row, median_ms, peak_mib
 from tests.builders import (
     PRODUCT,
     ZONE,
@@ -51,7 +50,6 @@ CARS = 45
 ZONES = ("EAST", "NORTH", "WEST")
 MONTH = date(2025, 1, 1), date(2025, 2, 1)
 MONTH_S, MONTH_MIB = 20.0, 500.0
-KIB_PER_MIB = 1024
 MINUTE, ONE_DAY = timedelta(minutes=1), timedelta(days=1)
 WINDOW_FROM, WINDOW_UNTIL = timedelta(hours=17), timedelta(hours=19)
 
@@ -129,7 +127,7 @@ def _settle_month(url: str, out: Path) -> tuple[float, float]:
             settle_opportunity(flow, opportunity, fleets, None, worked)
             done[opportunity.opportunity_id] = replace(worked, readings={}, meters={})
         write_book(make_book(store, products, fleets, *MONTH, worked_out=done), out)
-    return perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
+    return perf_counter() - began, peak_mib()
 
 
 def _facts(zone: str, day: date) -> tuple:
