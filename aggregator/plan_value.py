@@ -158,16 +158,16 @@ def cvar(loss: FloatArray, probability: FloatArray, level: float) -> FloatArray:
     """Return the mean of the worst ``1 - level`` part of each row.
 
     Args:
-        loss: Shape (rows, scenarios).
+        loss: Shape (..., scenarios).
         probability: Sums to 1, shape (scenarios,). [-]
         level: In [0, 1). [-]
 
     Source: Rockafellar and Uryasev, Journal of Risk 2 (2000), equation 4, at its minimum.
     """
-    order = np.argsort(-loss, axis=1)
-    sorted_loss = np.take_along_axis(loss, order, axis=1)
+    order = np.argsort(-loss, axis=-1)
+    sorted_loss = np.take_along_axis(loss, order, axis=-1)
     mass = probability[order]
     tail = 1.0 - level
-    taken = np.minimum(np.cumsum(mass, axis=1), tail)
-    share = np.diff(taken, axis=1, prepend=0.0)
-    return np.asarray((share * sorted_loss).sum(axis=1) / tail)
+    taken = np.minimum(np.cumsum(mass, axis=-1), tail)
+    share = np.diff(taken, axis=-1, prepend=0.0)
+    return np.asarray((share * sorted_loss).sum(axis=-1) / tail)

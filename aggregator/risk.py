@@ -21,8 +21,9 @@ from math import sqrt
 import numpy as np
 
 from aggregator.bidding import Bids, Line, Problem
+from aggregator.bidding.problem import FloatArray
 from aggregator.bidding.program import can_hold_kw
-from aggregator.bidding.value import ENOUGH, SAME, expected, margins_gbp, missed, unmet_kw
+from aggregator.bidding.value import ENOUGH, SAME, margins_gbp, missed, unmet_kw
 from aggregator.model.market import BidShape
 
 AIMED_MISS = 0.07
@@ -114,7 +115,7 @@ def best_level(problem: Problem, caution: Caution) -> Level:
 
     def prospects(first: int, last: int) -> list[_Prospect]:
         counts = np.unique(np.linspace(first, last, min(last - first + 1, MOST_LEVELS)).astype(np.int64))
-        return [_prospect(problem, count * line.tick_kw, held) for count in counts.tolist() for held in parts]
+        return _prospects(problem, np.repeat(line.tick_kw * counts, len(parts)), np.tile(parts, len(counts)))
 
     tried = prospects(1, ticks) if ticks else []
     hope_gbp = max((one.margin_gbp for one in tried), default=0.0)
@@ -147,12 +148,13 @@ def _best(tried: Iterable[_Prospect], caution: Caution, hope_gbp: float) -> _Pro
     return max([nothing, *may], key=lambda one: one.margin_gbp - price_gbp * one.miss)
 
 
-def _prospect(problem: Problem, level_kw: float, held: float) -> _Prospect:
-    line = problem.lines[0]
-    bid_kw = np.where(line.bid_slots, np.minimum(level_kw, line.needed_kw), 0.0)[None]
-    can_hold = can_hold_kw(problem)
-    bids = Bids(bid_kw, held * can_hold)
+def _prospects(problem: Problem, level_kw: FloatArray, held: FloatArray) -> list[_Prospect]:
+    """Return those of some levels, each with a part of the base discharge held back, both (levels,)."""
+    line, can_hold = problem.lines[0], can_hold_kw(problem)
+    bid_kw = np.where(line.bid_slots, np.minimum(level_kw[:, None, None], line.needed_kw), 0.0)
+    bids = Bids(bid_kw, held[:, None, None] * can_hold)
     unmet = unmet_kw(problem, bids)
-    margin_gbp = expected(problem, margins_gbp(problem, bids, unmet))
-    miss = float(missed(problem, bids, unmet)[0])
-    return _Prospect(level_kw, held, margin_gbp, miss, beside_base=bool(can_hold.any()))
+    margin_gbp = margins_gbp(problem, bids, unmet)[..., 0] @ problem.probability
+    miss, beside_base = missed(problem, bids, unmet)[:, 0], bool(can_hold.any())
+    each = zip(level_kw.tolist(), held.tolist(), margin_gbp.tolist(), miss.tolist(), strict=True)
+    return [_Prospect(*figures, beside_base=beside_base) for figures in each]

@@ -6,7 +6,9 @@ integers, integer programming has a try too; the better of both is kept. What it
 out is not used: it would depend on how busy the machine is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -24,6 +26,7 @@ _MAX_MOVES = 200
 _QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _MAX_TRIALS, _MAX_LONG_TRIALS = 4000, 60
 _MOST_SEEDS, _FEW_PLACES = 3, 6
+_MOST_STEPS = 64
 _SHORT = 12
 """Half-hours up to which a window has a table; looking at a bid of a longer one is a search."""
 _ROUNDING = 1e-6
@@ -67,7 +70,8 @@ def _rounded(problem: Problem, relaxed: Optimum) -> tuple[Bids, bool]:
     if not proven and len(problem.slots) <= _SHORT:
         starts += _seeds(problem, floor)
     best = max((_climbed(problem, start) for start in starts), key=lambda one: _worth(problem, one))
-    if integers(problem) > MAX_INTEGERS:
+    left_gbp = bound_gbp - _worth(problem, best)
+    if left_gbp <= WORTH_TRYING * abs(bound_gbp) or integers(problem) > MAX_INTEGERS:
         return best, False
     whole = optimise(problem, Search(whole=True, cuts=relaxed.cuts))
     if not whole.finished:
@@ -109,12 +113,17 @@ def floored(problem: Problem, bid_kw: FloatArray) -> FloatArray:
 def asked_of_cars(problem: Problem, offered: Bids) -> Bids:
     """Return offers at the size that scenarios are asked for, before the factor; no hold-back for nothing."""
     factors = np.array([line.factor for line in problem.lines])
-    held_kw = offered.held_kw * offered.bid_kw.any(axis=1, keepdims=True)
+    held_kw = offered.held_kw * offered.bid_kw.any(axis=-1, keepdims=True)
     return Bids(offered.bid_kw / factors[:, None], held_kw)
 
 
 def _worth(problem: Problem, offered: Bids) -> float:
-    return worth_gbp(problem, asked_of_cars(problem, offered))
+    return float(worth_gbp(problem, asked_of_cars(problem, offered)))
+
+
+def _worths(problem: Problem, offered: Sequence[Bids]) -> FloatArray:
+    """Return the worth of each of some offers, shape (offers,). [GBP]"""
+    return worth_gbp(problem, asked_of_cars(problem, Bids.together(offered)))
 
 
 def _raised(problem: Problem, bid_kw: FloatArray) -> FloatArray | None:
@@ -136,11 +145,11 @@ def _climbed(problem: Problem, start: Bids) -> Bids:
         left -= len(moves)
         if not moves or left < 0:
             break
-        worths = [_worth(problem, move) for move in moves]
+        worths = _worths(problem, moves)
         top = int(np.argmax(worths))
         if worths[top] <= worth + _GBP_NOISE + 1e-7 * abs(worth):
             break
-        best, worth = moves[top], worths[top]
+        best, worth = moves[top], float(worths[top])
     return best
 
 
@@ -177,13 +186,15 @@ def _seeds(problem: Problem, floor: Bids) -> list[Bids]:
     Where what was promised before cannot be kept on every day, a bid far from the programme's may earn more,
     and no single move leads there. Beside a given hold-back, what a level earns rises up to one best.
     """
-    found = [
-        _at_peak(problem, Bids(floor.bid_kw, held_kw), q, where)
+    ranges = [
+        _Range(problem, Bids(floor.bid_kw, held_kw), q, where)
         for held_kw in _some_holds(problem)
         for q in range(len(problem.lines))
         for where in _blocks(problem, q)
     ]
-    return sorted(found, key=lambda one: -_worth(problem, one))[:_MOST_SEEDS]
+    found = _at_peaks(problem, ranges)
+    order = np.argsort(-_worths(problem, found), kind="stable")
+    return [found[n] for n in order[:_MOST_SEEDS]]
 
 
 def _some_holds(problem: Problem) -> Iterator[FloatArray]:
@@ -204,23 +215,41 @@ def _blocks(problem: Problem, q: int) -> list[BoolArray]:
     return [problem.lines[q].bid_slots, *alone] if len(alone) > 1 else alone
 
 
-def _at_peak(problem: Problem, start: Bids, q: int, where: BoolArray) -> Bids:
-    """Return the bids with a line at its best level in some slots and nothing in others, by halving."""
-    line = problem.lines[q]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Range:
+    """Bids with one line at one level in some slots and nothing in others, whatever the level."""
 
-    def at(ticks: int) -> Bids:
-        bid_kw = start.bid_kw.copy()
-        kw = np.where(where, np.minimum(ticks * line.tick_kw, line.most_kw), 0.0)
-        bid_kw[q] = np.where(kw < line.least_kw - _ROUNDING, 0.0, kw)
-        return Bids(bid_kw, start.held_kw)
+    problem: Problem
+    start: Bids
+    q: int
+    where: BoolArray
 
-    low = max(1, round(line.least_kw / line.tick_kw))
-    high = round(float(line.most_kw[where].max(initial=0.0)) / line.tick_kw)
-    while low < high:
+    @property
+    def ticks(self) -> tuple[int, int]:
+        """The least level and the highest."""
+        line = self.problem.lines[self.q]
+        least = max(1, round(line.least_kw / line.tick_kw))
+        return least, round(float(line.most_kw[self.where].max(initial=0.0)) / line.tick_kw)
+
+    def at(self, ticks: int) -> Bids:
+        """Return the bids at a level."""
+        line, bid_kw = self.problem.lines[self.q], self.start.bid_kw.copy()
+        kw = np.where(self.where, np.minimum(ticks * line.tick_kw, line.most_kw), 0.0)
+        bid_kw[self.q] = np.where(kw < line.least_kw - _ROUNDING, 0.0, kw)
+        return Bids(bid_kw, self.start.held_kw)
+
+
+def _at_peaks(problem: Problem, ranges: Sequence[_Range]) -> list[Bids]:
+    """Return the bids of each range at its best level, all by halving, step by step at once."""
+    low, high = (np.array(ends) for ends in zip(*(one.ticks for one in ranges), strict=True))
+    while (open_ := np.flatnonzero(low < high)).size:
         middle = (low + high) // 2
-        less, more = _worth(problem, at(middle)), _worth(problem, at(middle + 1))
-        low, high = (middle + 1, high) if more > less else (low, middle)
-    return at(low)
+        tried = [ranges[n].at(middle[n] + more) for n in open_.tolist() for more in (0, 1)]
+        worths = _worths(problem, tried).reshape(-1, 2)
+        rises = worths[:, 1] > worths[:, 0]
+        low[open_] = np.where(rises, middle[open_] + 1, low[open_])
+        high[open_] = np.where(rises, high[open_], middle[open_])
+    return [one.at(int(level)) for one, level in zip(ranges, low, strict=True)]
 
 
 def _extreme_holds(problem: Problem) -> tuple[FloatArray, FloatArray]:
@@ -243,19 +272,29 @@ def _handles(problem: Problem, q: int) -> Iterator[BoolArray]:
 
 def _within_limits(problem: Problem, offered: Bids) -> Bids:
     """Take ticks off the line that breaks the limit most until all keep it; no hold-back for nothing."""
-    offered_kw = offered.bid_kw
-    while offered_kw.any():
-        bids = asked_of_cars(problem, Bids(offered_kw, offered.held_kw))
+    offered_kw, q, steps = offered.bid_kw, 0, 1
+    while True:
+        fewer = [offered_kw, *islice(_lower(problem, offered_kw, q), steps - 1)]
+        bids = asked_of_cars(problem, Bids.together([Bids(kw, offered.held_kw) for kw in fewer]))
         unmet = unmet_kw(problem, bids)
-        if keeps_limits(problem, bids, unmet):
-            break
-        part_missed = (problem.probability @ unmet) / np.maximum(bids.bid_kw.sum(axis=1), _ROUNDING)
-        q = int(part_missed.argmax())
-        line = problem.lines[q]
-        highest = offered_kw[q] == offered_kw[q].max()
-        lower = line.bid_slots if line.bid_shape is BidShape.FLAT else highest
+        kept = keeps_limits(problem, bids, unmet)
+        part_missed = (problem.probability @ unmet) / np.maximum(bids.bid_kw.sum(axis=-1), _ROUNDING)
+        worst = part_missed.argmax(axis=-1)
+        ends = np.flatnonzero(kept | (worst != q))
+        at = int(ends[0]) if ends.size else len(fewer) - 1
+        offered_kw = fewer[at]
+        if kept[at] or not offered_kw.any():
+            return Bids(offered_kw, offered.held_kw * offered_kw.any(axis=1, keepdims=True))
+        q, steps = int(worst[at]), min(2 * steps, _MOST_STEPS) + 1
+
+
+def _lower(problem: Problem, offered_kw: FloatArray, q: int) -> Iterator[FloatArray]:
+    """Yield bids with ever more ticks off one line, off its highest slots, until nothing of it is left."""
+    line, kw = problem.lines[q], offered_kw[q]
+    while kw.any():
+        lower = line.bid_slots if line.bid_shape is BidShape.FLAT else kw == kw.max()
+        kw = np.maximum(0.0, kw - line.tick_kw * lower)
+        kw = np.where(kw < line.least_kw - _ROUNDING, 0.0, kw)
         less_kw = offered_kw.copy()
-        less_kw[q] = np.maximum(0.0, offered_kw[q] - line.tick_kw * lower)
-        less_kw[q] = np.where(less_kw[q] < line.least_kw - _ROUNDING, 0.0, less_kw[q])
-        offered_kw = less_kw
-    return Bids(offered_kw, offered.held_kw * offered_kw.any(axis=1, keepdims=True))
+        less_kw[q] = kw
+        yield less_kw

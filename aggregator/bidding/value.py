@@ -6,11 +6,12 @@ Standing promises, nomination and commitments, come first; then the lines. All b
 once: what one of them misses alone is never more.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from aggregator.bidding.problem import KW_PER_MW, FloatArray, Problem
+from aggregator.bidding.problem import KW_PER_MW, BoolArray, FloatArray, Problem
 from aggregator.plan_value import cvar
 
 NOISE_KW = 1e-9
@@ -22,7 +23,7 @@ ENOUGH = 0.95
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bids:
-    """What is asked of the scenarios, both of shape (lines, slots).
+    """What is asked of the scenarios, both of shape (lines, slots); or many such, shape (..., lines, slots).
 
     Attributes:
         bid_kw: At the size before each line's factor. [kW]
@@ -37,25 +38,31 @@ class Bids:
         """Return no bids."""
         return cls(np.zeros(problem.shape), np.zeros(problem.shape))
 
+    @classmethod
+    def together(cls, some: Sequence["Bids"]) -> "Bids":
+        """Return many bids as one, to be valued at once, shape (bids, lines, slots)."""
+        return cls(np.array([one.bid_kw for one in some]), np.array([one.held_kw for one in some]))
+
 
 def missing_kw(problem: Problem, demand_kw: FloatArray) -> FloatArray:
-    """Return what each scenario misses in all of a demand (slots,), shape (scenarios,). [kW, summed]"""
-    most_kwh = problem.reach.most_kwh(problem.slot_hours * demand_kw)
-    return np.maximum(0.0, float(demand_kw.sum()) - most_kwh / problem.slot_hours)
+    """Return what scenarios miss in all of a demand (..., slots), shape (..., scenarios). [kW, summed]"""
+    most_kwh = problem.reach.most_kwh(problem.slot_hours * demand_kw[..., None, :])
+    return np.asarray(np.maximum(0.0, demand_kw.sum(axis=-1)[..., None] - most_kwh / problem.slot_hours))
 
 
 def unmet_kw(problem: Problem, bids: Bids) -> FloatArray:
-    """Return u: what each scenario misses of each line, summed over slots, (scenarios, lines). [kW]"""
-    demand_kw = problem.standing_kw(bids.held_kw.sum(axis=0))
+    """Return u: what scenarios miss of each line, summed over slots, (..., scenarios, lines). [kW]"""
+    demand_kw = problem.standing_kw(bids.held_kw.sum(axis=-2))
     before_kw = missing_kw(problem, demand_kw)
-    unmet = np.zeros((len(problem.probability), len(problem.lines)))
+    unmet = np.zeros((*before_kw.shape, len(problem.lines)))
     for q in problem.order:
-        if bids.bid_kw[q].any():
-            demand_kw = demand_kw + bids.bid_kw[q]
+        if bids.bid_kw[..., q, :].any():
+            demand_kw = demand_kw + bids.bid_kw[..., q, :]
             in_all_kw = missing_kw(problem, demand_kw)
-            unmet[:, q] = np.clip(in_all_kw - before_kw, 0.0, bids.bid_kw[q].sum())
+            most_kw = bids.bid_kw[..., q, :].sum(axis=-1)[..., None]
+            unmet[..., q] = np.clip(in_all_kw - before_kw, 0.0, most_kw)
             before_kw = in_all_kw
-    scale = max(1.0, float(bids.bid_kw.sum()))
+    scale = np.maximum(1.0, bids.bid_kw.sum(axis=(-2, -1)))[..., None, None]
     return np.where(unmet < NOISE_KW * scale, 0.0, unmet)
 
 
@@ -91,7 +98,7 @@ def holds(problem: Problem, bids: Bids) -> bool:
 
 
 def margins_gbp(problem: Problem, bids: Bids, unmet: FloatArray | None = None) -> FloatArray:
-    """Return what each line earns over bidding nothing in each scenario, shape (scenarios, lines). [GBP]
+    """Return what lines earn over bidding nothing in each scenario, shape (..., scenarios, lines). [GBP]
 
     ``D * sum_t [ a*(availability*B + (utilisation + spread)*B - missed*u) - held*k ]`` and the line's share
     of what cheaper tiers save; prices in GBP/MWh, powers in MW, D in hours; ``missed`` is what an
@@ -101,29 +108,29 @@ def margins_gbp(problem: Problem, bids: Bids, unmet: FloatArray | None = None) -
     earned = np.zeros_like(short_kw)
     spread = problem.spread_gbp_per_mwh
     for q, line in enumerate(problem.lines):
-        a, bid_kw = line.award_probability, bids.bid_kw[q]
+        a, bid_kw = line.award_probability, bids.bid_kw[..., q, :]
         paid = line.availability_gbp_per_mw_h + line.utilisation_gbp_per_mwh + spread
-        held = float((problem.held_gbp_per_mwh(line) * bids.held_kw[q]).sum())
-        earned[:, q] = a * float((paid * bid_kw).sum()) - held
-        earned[:, q] -= a * problem.unmet_gbp_per_mwh(line) * short_kw[:, q]
-    if problem.tiers and bids.bid_kw.any():
-        given_kw = np.maximum(bids.bid_kw.sum(axis=1) - short_kw, 0.0) + NOISE_KW
-        share = given_kw / given_kw.sum(axis=1, keepdims=True)
-        earned += share * _saved_gbp_per_mwh_kw(problem, bids)[:, None]
+        held = (problem.held_gbp_per_mwh(line) * bids.held_kw[..., q, :]).sum(axis=-1)
+        earned[..., q] = (a * (paid * bid_kw).sum(axis=-1) - held)[..., None]
+        earned[..., q] -= a * problem.unmet_gbp_per_mwh(line) * short_kw[..., q]
+    if problem.tiers:
+        given_kw = np.maximum(bids.bid_kw.sum(axis=-1)[..., None, :] - short_kw, 0.0) + NOISE_KW
+        share = given_kw / given_kw.sum(axis=-1, keepdims=True)
+        anything = np.asarray(bids.bid_kw.any(axis=(-2, -1)))[..., None, None]
+        earned += anything * share * _saved_gbp_per_mwh_kw(problem, bids)[..., None]
     return np.asarray(problem.slot_hours / KW_PER_MW * earned)
 
 
 def _saved_gbp_per_mwh_kw(problem: Problem, bids: Bids) -> FloatArray:
-    """Return what cheaper energy saves over the dearest tier's price, shape (scenarios,). [GBP/MWh x kW]"""
-    held_kw = bids.held_kw.sum(axis=0)
-    called_kw = problem.giving_kw(held_kw) + bids.bid_kw.sum(axis=0)
-    anyway_kw = problem.giving_kw(np.zeros_like(held_kw))
-    saved = np.zeros(len(problem.probability))
+    """Return what cheaper energy saves over the dearest tier's price, (..., scenarios). [GBP/MWh x kW]"""
+    called_kw = problem.giving_kw(bids.held_kw.sum(axis=-2)) + bids.bid_kw.sum(axis=-2)
+    anyway_kw = problem.giving_kw(np.zeros(len(problem.slots)))
+    saved = np.zeros((*called_kw.shape[:-1], len(problem.probability)))
     for tier in problem.tiers:
-        more_kwh = tier.reach.most_kwh(problem.slot_hours * called_kw)
+        more_kwh = tier.reach.most_kwh(problem.slot_hours * called_kw[..., None, :])
         more_kwh = more_kwh - tier.reach.most_kwh(problem.slot_hours * anyway_kw)
         saved += tier.saving_gbp_per_mwh * more_kwh / problem.slot_hours
-    return called_probability(problem) * saved
+    return np.asarray(called_probability(problem) * saved)
 
 
 def called_probability(problem: Problem) -> float:
@@ -144,21 +151,20 @@ def percentile(problem: Problem, values: FloatArray, part: float) -> float:
 
 
 def missed(problem: Problem, bids: Bids, unmet: FloatArray) -> FloatArray:
-    """Return the share of the scenarios that miss more than a twentieth of each bid, shape (lines,). [-]"""
-    allowed_kw = (1.0 - ENOUGH) * bids.bid_kw.sum(axis=1) + NOISE_KW
-    return np.asarray(problem.probability @ (unmet > allowed_kw))
+    """Return the share of the scenarios that miss more than a twentieth of a bid, shape (..., lines). [-]"""
+    allowed_kw = (1.0 - ENOUGH) * bids.bid_kw.sum(axis=-1) + NOISE_KW
+    return np.asarray(problem.probability @ (unmet > allowed_kw[..., None, :]))
 
 
-def keeps_limits(problem: Problem, bids: Bids, unmet: FloatArray) -> bool:
-    """Whether each line is missed no more often, and on its bad days by no more, than it may be."""
+def keeps_limits(problem: Problem, bids: Bids, unmet: FloatArray) -> BoolArray:
+    """Whether each line is missed no more often, and on its bad days by no more, than it may be: (...)."""
     most = np.array([line.most_missed for line in problem.lines])
-    if (missed(problem, bids, unmet) > most + SAME).any():
-        return False
+    kept = np.asarray((missed(problem, bids, unmet) <= most + SAME).all(axis=-1))
     if problem.cvar is None:
-        return True
-    worst_kw = cvar(unmet.T, problem.probability, problem.cvar.level)
-    allowed_kw = problem.cvar.limit * bids.bid_kw.sum(axis=1)
-    return bool((worst_kw <= allowed_kw + 1e-6).all())
+        return kept
+    worst_kw = cvar(np.swapaxes(unmet, -1, -2), problem.probability, problem.cvar.level)
+    allowed_kw = problem.cvar.limit * bids.bid_kw.sum(axis=-1)
+    return np.asarray(kept & (worst_kw <= allowed_kw + 1e-6).all(axis=-1))
 
 
 def margin_gbp(problem: Problem, bids: Bids) -> float:
@@ -166,9 +172,8 @@ def margin_gbp(problem: Problem, bids: Bids) -> float:
     return expected(problem, margins_gbp(problem, bids))
 
 
-def worth_gbp(problem: Problem, bids: Bids) -> float:
-    """Return the expected margin of all lines; minus infinity where a limit is broken. [GBP]"""
+def worth_gbp(problem: Problem, bids: Bids) -> FloatArray:
+    """Return the expected margin of all lines, shape (...); minus infinity where a limit is broken. [GBP]"""
     unmet = unmet_kw(problem, bids)
-    if not keeps_limits(problem, bids, unmet):
-        return -np.inf
-    return expected(problem, margins_gbp(problem, bids, unmet))
+    earned = (problem.probability @ margins_gbp(problem, bids, unmet)).sum(axis=-1)
+    return np.where(keeps_limits(problem, bids, unmet), earned, -np.inf)

@@ -5,6 +5,7 @@ A short window has one number for each set of its slots; a long one is asked thr
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,9 @@ from aggregator.energy.capability import MOST_SLOTS, capability_kwh, classes_kwh
 from aggregator.energy.cars import BoolArray, FloatArray
 from aggregator.energy.tightest import RunSteps, most_beyond
 from aggregator.energy.window import FleetWindow
+
+_CHUNK_NUMBERS = 1 << 20
+"""So many sets of slots, of all demands and scenarios, are looked at together: more leaves the cache."""
 
 
 class Reach(Protocol):
@@ -44,11 +48,12 @@ class Reach(Protocol):
         """Return the most that a demand gets in all: ``min over S of demand(outside S) + h_w(S)``.
 
         Args:
-            demand_kwh: Asked in each slot, of any sign, shape (slots,) or (scenarios, slots); -inf leaves a
-                slot out: nothing is asked there, and nothing has to be given. [kWh AC]
+            demand_kwh: Asked in each slot, of any sign, the same in all scenarios, shape (slots,), or of many
+                demands at once, shape (..., scenarios, slots) or (..., 1, slots); -inf leaves a slot out:
+                nothing is asked there, and nothing has to be given. [kWh AC]
 
         Returns:
-            Shape (scenarios,). [kWh AC]
+            Shape (..., scenarios). [kWh AC]
         """
 
     def tightest(self, asked_kwh: FloatArray) -> tuple[BoolArray, FloatArray]:
@@ -101,9 +106,13 @@ class TableReach:
 
     def most_kwh(self, demand_kwh: FloatArray) -> FloatArray:
         """See `Reach.most_kwh`."""
-        demand = np.broadcast_to(demand_kwh, (self.scenarios, self.slots))
-        wanted_kwh = np.where(np.isneginf(demand), 0.0, demand).sum(axis=1)
-        return np.asarray(wanted_kwh - self._excess_kwh(demand).max(axis=1))
+        demand = np.atleast_2d(demand_kwh)
+        wanted_kwh = np.where(np.isneginf(demand), 0.0, demand).sum(axis=-1)
+        many = demand.reshape(-1, *demand.shape[-2:])
+        size = max(1, _CHUNK_NUMBERS // self.table_kwh.size)
+        parts = [many[first : first + size] for first in range(0, len(many), size)]
+        excess_kwh = np.concatenate([self._excess_kwh(part).max(axis=-1) for part in parts])
+        return np.asarray(wanted_kwh - excess_kwh.reshape(*demand.shape[:-2], self.scenarios))
 
     def tightest(self, asked_kwh: FloatArray) -> tuple[BoolArray, FloatArray]:
         """See `Reach.tightest`."""
@@ -113,12 +122,17 @@ class TableReach:
         return members, excess[np.arange(self.scenarios), worst]
 
     def _excess_kwh(self, asked_kwh: FloatArray) -> FloatArray:
-        """Return ``asked(S) - h_w(S)``, shape (scenarios, 2**slots), 0 for the empty set. [kWh AC]"""
-        excess = np.zeros_like(self.table_kwh)
+        """Return ``asked(S) - h_w(S)``, shape (..., scenarios, 2**slots), 0 for the empty set. [kWh AC]"""
+        asked_of_sets = np.zeros((*asked_kwh.shape[:-1], 1 << self.slots))
         for slot in range(self.slots):
             sets = 1 << slot
-            np.add(excess[:, :sets], asked_kwh[:, slot, None], out=excess[:, sets : 2 * sets])
-        excess[:, 1:] -= self.table_kwh[:, 1:]
+            np.add(
+                asked_of_sets[..., :sets],
+                asked_kwh[..., slot, None],
+                out=asked_of_sets[..., sets : 2 * sets],
+            )
+        excess = asked_of_sets - self.table_kwh
+        excess[..., 0] = 0.0
         return excess
 
 
@@ -170,9 +184,12 @@ class ClassReach:
 
     def most_kwh(self, demand_kwh: FloatArray) -> FloatArray:
         """See `Reach.most_kwh`."""
-        demand = np.broadcast_to(demand_kwh, (self.scenarios, self.slots))
-        excess_kwh = [most_beyond(*one)[2] for one in zip(self.runs, demand, strict=True)]
-        return np.asarray(np.where(np.isneginf(demand), 0.0, demand).sum(axis=1) - excess_kwh)
+        demand = np.atleast_2d(demand_kwh)
+        demand = np.broadcast_to(demand, (*demand.shape[:-2], self.scenarios, self.slots))
+        many = demand.reshape(-1, self.slots)
+        excess_kwh = np.array([most_beyond(*one)[2] for one in zip(cycle(self.runs), many, strict=False)])
+        wanted_kwh = np.where(np.isneginf(demand), 0.0, demand).sum(axis=-1)
+        return np.asarray(wanted_kwh - excess_kwh.reshape(wanted_kwh.shape))
 
     def tightest(self, asked_kwh: FloatArray) -> tuple[BoolArray, FloatArray]:
         """See `Reach.tightest`."""

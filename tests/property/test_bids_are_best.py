@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.bidding import Cvar
+from aggregator.bidding import Bids, Cvar, Tier
+from aggregator.bidding.value import worth_gbp
+from aggregator.energy import TableReach
 from aggregator.model.market import BidShape
 from aggregator.solver import SolverChoice, find_glpsol
 from tests.property.bid_brute_force import best_margin_gbp, margin_gbp
@@ -116,3 +118,17 @@ def test_what_the_clock_cut_short_is_not_used_and_is_told(tmp_path):
     assert (found["whole"].cut_short, found["hurried"].cut_short) == (False, True)
     assert (found["hurried"].offered_kw == found["again"].offered_kw).all()
     assert found["hurried"].expected_margin_gbp <= found["whole"].expected_margin_gbp + PENNIES
+
+
+@FEW
+@given(seeds, st.booleans(), st.booleans())
+def test_many_bids_are_worth_together_what_each_is_alone(seed, limited, tiered):
+    fleet, draw = a_fleet(seed, cars=4, slots=3, scenarios=3), np.random.default_rng(seed)
+    base_kw = draw.uniform(0.0, 5.0, 3)
+    tiers = (Tier(TableReach(0.5 * fleet.table), 40.0),) if tiered else ()
+    cvar = Cvar(0.6, 0.3) if limited else None
+    problem = a_problem(fleet, a_line(3, hold_back=True), base_kw=base_kw, cvar=cvar, tiers=tiers)
+    bids = [Bids(draw.integers(0, 9, (1, 3)), draw.uniform(0.0, 1.0, (1, 3)) * base_kw) for _ in range(5)]
+    bids.append(Bids.nothing(problem))
+    alone = [float(worth_gbp(problem, one)) for one in bids]
+    assert worth_gbp(problem, Bids.together(bids)) == pytest.approx(alone)

@@ -98,6 +98,8 @@ def check_against_all_sets(fleet: Reach, demand: np.ndarray) -> None:
     without = np.where((sets & left_out).any(axis=1), -np.inf, excess).max(axis=1)
     some = fleet.most_kwh(np.where(left_out, -np.inf, demand))
     assert some == pytest.approx(demand[:, ~left_out].sum(axis=1) - without, abs=1e-8)
+    many = fleet.most_kwh(np.stack([demand, 0.5 * demand, np.zeros_like(demand)]))
+    assert many == pytest.approx(np.stack([fleet.most_kwh(part * demand) for part in (1.0, 0.5, 0.0)]))
 
 
 @given(cases(most_cars=8), st.booleans())
