@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from aggregator.energy import Tapers
 from aggregator.model.drivers import SILENT, ChargerWord, Wish, Words, as_wished, wish_of
 from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, SetPoint
@@ -101,8 +102,25 @@ class CarView:
 
     def short_kwh(self, now: datetime) -> float:
         """Return by how much it will miss its target even at full power from now on, at least 0. [kWh]"""
-        gained = self.car.charger.eta_charge * self.full_kw * ((self.departs_at(now) - now) / HOUR)
-        return max(0.0, self.target_kwh() - self.energy_kwh(now) - gained)
+        tapers, gain_kwh = Tapers.of_car(self.car), self._gain_kwh((self.departs_at(now) - now) / HOUR)
+        reached_kwh = tapers.energy_kwh(tapers.effort_kwh(self.energy_kwh(now)) + gain_kwh)
+        return max(0.0, self.target_kwh() - float(reached_kwh))
+
+    def least_kwh(self, hours_left: float) -> float:
+        """Return the least charge from which full power still reaches the target in so many hours. [kWh]"""
+        tapers = Tapers.of_car(self.car)
+        effort_kwh = tapers.effort_kwh(self.target_kwh()) - self._gain_kwh(hours_left)
+        return float(tapers.energy_kwh(effort_kwh))
+
+    def charging_hours(self, now: datetime) -> float:
+        """Return how long it has to charge at full power to reach its target, 0 where it is there. [h]"""
+        tapers = Tapers.of_car(self.car)
+        ahead_kwh = tapers.effort_kwh(self.target_kwh()) - tapers.effort_kwh(self.energy_kwh(now))
+        return max(0.0, float(ahead_kwh)) / self._gain_kwh(1.0)
+
+    def _gain_kwh(self, hours: float) -> float:
+        """Return what full power puts in while it does not taper. [kWh]"""
+        return self.car.charger.eta_charge * self.full_kw * hours
 
     def target_kwh(self) -> float:
         """Return what must be stored at departure: as stated, else by the default intent. [kWh]"""

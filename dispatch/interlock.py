@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import exp, log
 
 from aggregator.model.drivers import ChargerWord, Words
 from aggregator.model.fleet import Car, Fleet
@@ -168,7 +169,19 @@ def _energy_left_kwh(point: SetPoint, car: Car, report: CarReport) -> float:
 
 
 def _need_kwh(at: datetime, car: Car, departs_at: datetime, target_soc: float) -> float:
-    """Least energy at ``at`` from which full power still reaches the driver's target. [kWh]"""
+    """Least energy at ``at`` from which full power still reaches the driver's target. [kWh]
+
+    Where charging slows down near full, the room left to "full" (at which it would stop) shrinks evenly in
+    proportion: by e in the time in which even power would put in as much as there was room.
+    """
     hours = max(0.0, (departs_at - at).total_seconds() / HOUR_S)
     sharing = min(car.charger.charge_kw, car.site.import_limit_kw)
-    return target_soc * car.capacity_kwh - car.charger.eta_charge * sharing * hours
+    target_kwh, knee_kwh = target_soc * car.capacity_kwh, car.taper.from_soc * car.capacity_kwh
+    even_kwh = car.charger.eta_charge * sharing * hours
+    if target_kwh <= knee_kwh or car.taper.full_share >= 1.0:
+        return target_kwh - even_kwh
+    room_kwh = (car.capacity_kwh - knee_kwh) / (1.0 - car.taper.full_share)
+    slow_kwh = room_kwh * log(room_kwh / (room_kwh + knee_kwh - target_kwh))
+    if even_kwh >= slow_kwh:
+        return knee_kwh + slow_kwh - even_kwh
+    return knee_kwh + room_kwh - (room_kwh + knee_kwh - target_kwh) * exp(even_kwh / room_kwh)

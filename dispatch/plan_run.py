@@ -21,8 +21,8 @@ HORIZON = timedelta(hours=30)
 READY_BEFORE = timedelta(minutes=15)
 """Cars are planned to be ready this long before their drivers come."""
 
-SLOWER_NEAR_FULL = 1.2
-"""A battery takes less and less above 80%: a charger left alone starts earlier by this factor."""
+SLOWER_THAN_STATED = 1.1
+"""A charger left alone starts earlier by this factor: capacity and efficiency are not quite known."""
 
 Prices = Callable[[str, Sequence[Interval]], Tariff]
 
@@ -112,14 +112,8 @@ def charges_from(view: CarView, now: datetime) -> datetime:
     """
     if view.is_boosted():
         return now
-    return view.departs_at(now) - READY_BEFORE - _charging_time(view, now) * SLOWER_NEAR_FULL
+    return view.departs_at(now) - READY_BEFORE - view.charging_hours(now) * SLOWER_THAN_STATED * HOUR
 
 
 def _aim_kwh(view: CarView, guard_soc: float) -> float:
     return min(view.car.capacity_kwh, view.target_kwh() + guard_soc * view.car.capacity_kwh)
-
-
-def _charging_time(view: CarView, now: datetime) -> timedelta:
-    car = view.car
-    missing_kwh = max(0.0, view.target_kwh() - view.energy_kwh(now))
-    return missing_kwh / (view.full_kw * car.charger.eta_charge) * HOUR

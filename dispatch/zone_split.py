@@ -119,10 +119,9 @@ def _split_car(
     departs_at = view.departs_at(now)
     stays = max(1, sum(1 for slot in target.slots if slot.end <= departs_at))
     hours_after = max(0.0, (departs_at - end) / HOUR)
-    charge_kw = min(charger.charge_kw, car.site.import_limit_kw)
     energy = min(view.energy_kwh(now), car.capacity_kwh)
     floor = car.floor_soc * car.capacity_kwh
-    need = max(floor, view.target_kwh() - charger.eta_charge * charge_kw * hours_after)
+    need = max(floor, view.least_kwh(hours_after))
     guard = max(guard_soc, view.doubt_soc) * car.capacity_kwh
     can_export = not view.resting
     # the margin over the need is never a reason to charge

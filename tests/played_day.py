@@ -40,10 +40,11 @@ CARS_FOR_EACH = 34
 """Of so many cars one is boosted in the event, and one leaves in it."""
 
 SOC_STEP = 0.01
+MINUTES = 60
 W_PER_KW = 1000.0
 WH_PER_HALF_HOUR_KW = 500.0
-TAPER_ALLOWANCE = 0.85
-"""Share of rated energy that a car surely takes in although charging slows down near full."""
+SURELY_TAKEN = 0.95
+"""Share of the power that a car has to charge that it surely takes in: it is told once a cycle."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Way:
     starts_at: datetime = STARTS_AT
     ends_at: datetime = ENDS_AT
     zones: tuple[str, ...] = ("Canvey", "Hendon Way", "Wrotham")
+    target_soc: float | None = None
 
 
 class WorldLink:
@@ -172,8 +174,12 @@ class PlayedDay:
             if left["early"] or left["boosted"] or due is None or at < due:
                 continue
             known = came + day.SPEAKS_AFTER
-            gained = TAPER_ALLOWANCE * car.charger.eta_charge * car.charger.charge_kw * ((due - known) / HOUR)
-            if left["arrival_soc"] + gained / summary["true_capacity_kwh"][car.car_id] < left["target_soc"]:
+            per_minute = SURELY_TAKEN * car.charger.eta_charge * car.charger.charge_kw / MINUTES
+            per_minute /= summary["true_capacity_kwh"][car.car_id]
+            soc = left["arrival_soc"]
+            for _ in range(int((due - known) / HOUR * MINUTES)):
+                soc += per_minute * min(1.0, 1.0 - 0.8 * (soc - 0.8) / 0.2)
+            if soc < left["target_soc"]:
                 continue
             checked += 1
             if left["true_soc"] < left["target_soc"] - 0.02:
@@ -258,7 +264,13 @@ class PlayedDay:
             (max(one.plugged_in_at, self.way.starts_at) + day.SPEAKS_AFTER, one) for one in leaves.values()
         ]
         return [
-            Act(car_id=one.car_id, kind=Kind.INTENT, at=at, depart_at=one.plugged_out_at)
+            Act(
+                car_id=one.car_id,
+                kind=Kind.INTENT,
+                at=at,
+                depart_at=one.plugged_out_at,
+                target_soc=self.way.target_soc,
+            )
             for at, one in said
             if one.plugged_out_at > at + timedelta(minutes=15)
         ]

@@ -10,6 +10,7 @@ from operator import itemgetter
 
 from aggregator.audit.drivers import boosts, lowest_floor_kwh, promised, without_v2g
 from aggregator.audit.evidence import Evidence, Finding
+from aggregator.energy import Tapers
 from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import Outcome, Purpose, SetPoint
 from aggregator.model.time import HOUR, utc_text
@@ -21,8 +22,8 @@ W_PER_KW = 1000.0
 TOLERANCE_W = 1.0
 TOLERANCE_KWH = 1e-6
 ALMOST = 0.99
-TAPER_ALLOWANCE = 0.85
-"""Share of rated energy that a car surely takes in although charging slows down near full."""
+SURELY_TAKEN = 0.95
+"""Share of the power that a car has to charge that it surely takes in: it is told once a cycle."""
 
 
 def p1_floor(evidence: Evidence) -> Finding:
@@ -75,8 +76,9 @@ def p2_departure(evidence: Evidence) -> Finding:
             car = promise.car
             hours = (promise.due_at - promise.known_at) / HOUR
             power_kw = min(car.charger.charge_kw, car.site.import_limit_kw)
-            gained = TAPER_ALLOWANCE * car.charger.eta_charge * power_kw * hours / car.capacity_kwh
-            if promise.soc_then + gained < promise.target_soc:
+            tapers, gained_kwh = Tapers.of_car(car), SURELY_TAKEN * car.charger.eta_charge * power_kw * hours
+            ahead_kwh = tapers.effort_kwh(promise.target_soc * car.capacity_kwh)
+            if tapers.effort_kwh(promise.soc_then * car.capacity_kwh) + gained_kwh < ahead_kwh:
                 continue
             checked += 1
             if promise.soc_when_due < promise.target_soc - 2 * resolution:

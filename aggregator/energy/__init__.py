@@ -18,6 +18,7 @@ from aggregator.energy.cars import (
 from aggregator.energy.nomination import Bias, expected_nomination, nomination_bias
 from aggregator.energy.planning import BasePlan, base_plan
 from aggregator.energy.reach import ClassReach, Reach, TableReach, reach
+from aggregator.energy.taper import Tapers
 from aggregator.energy.tariff import Tariff
 from aggregator.energy.window import FleetWindow, fleet_window
 
@@ -33,6 +34,7 @@ __all__ = [
     "Reach",
     "Stay",
     "TableReach",
+    "Tapers",
     "Tariff",
     "base_plan",
     "capability_kwh",

@@ -71,6 +71,15 @@ class Trades:
     given_kwh: FloatArray
     short_kwh: FloatArray
 
+    def at(self, rows: IntArray) -> "Trades":
+        """Return those of some cars."""
+        return Trades(*(getattr(self, name)[rows] for name in Trades.__slots__))
+
+    def put(self, rows: IntArray, others: "Trades") -> None:
+        """Put in those of some cars."""
+        for name in Trades.__slots__:
+            getattr(self, name)[rows] = getattr(others, name)
+
 
 def full_power(scene: Scene) -> Bounds:
     """Return what each car may do if it is alone on its site."""
@@ -115,6 +124,13 @@ def alone(scene: Scene, bounds: Bounds) -> Trades:
         drawn_kwh * cars.eta_charge[:, None] - given_kwh / cars.eta_discharge[:, None]
     ).sum(axis=1)
     return Trades(drawn_kwh, given_kwh, np.where(stay.present, np.maximum(0.0, due_kwh - end_kwh), 0.0))
+
+
+def stored_kwh(scene: Scene, trades: Trades) -> FloatArray:
+    """Return what is in each car at each slot boundary, shape (cars, slots + 1). [kWh]"""
+    cars, start_kwh = scene.cars, scene.stay.energy_kwh[:, None]
+    change_kwh = trades.drawn_kwh * cars.eta_charge[:, None] - trades.given_kwh / cars.eta_discharge[:, None]
+    return np.hstack([start_kwh, start_kwh + np.cumsum(change_kwh, axis=1)])
 
 
 def due(scene: Scene) -> tuple[FloatArray, FloatArray]:

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.energy.taper import Tapers
 from aggregator.model.fleet import Car
 from aggregator.model.time import Interval
 
@@ -41,6 +42,7 @@ class CarArrays:
         import_room_kw: Most that the cars of a site may draw together, shape (sites,). [kW]
         house_kw: What the houses are taken to draw, as stated, shape (sites, slots) or (sites, 1); None
             where no site states any. [kW]
+        tapers: How charging slows down near full; None where none does.
     """
 
     capacity_kwh: FloatArray
@@ -53,6 +55,7 @@ class CarArrays:
     export_room_kw: FloatArray
     import_room_kw: FloatArray
     house_kw: FloatArray | None = None
+    tapers: Tapers | None = None
 
     @classmethod
     def of(cls, cars: Sequence[Car], *at: datetime) -> "CarArrays":
@@ -76,8 +79,11 @@ class CarArrays:
         house = {site: [site.least_house_load_kw(span) for span in spans] for site in room}
         export_kw = np.array([room[like[site_id]] for site_id in sites]).reshape(len(sites), len(spans))
         house_kw = np.array([house[like[site_id]] for site_id in sites]).reshape(len(sites), len(spans))
+        capacity_kwh = _floats(car.capacity_kwh for car in cars)
+        from_soc = _floats(car.taper.from_soc for car in cars)
+        tapers = Tapers.of(capacity_kwh, from_soc, _floats(car.taper.full_share for car in cars))
         return cls(
-            capacity_kwh=_floats(car.capacity_kwh for car in cars),
+            capacity_kwh=capacity_kwh,
             floor_kwh=_floats(car.capacity_kwh * car.floor_soc for car in cars),
             charge_kw=_floats(car.charger.charge_kw for car in cars),
             discharge_kw=_floats(car.charger.discharge_kw for car in cars),
@@ -87,6 +93,7 @@ class CarArrays:
             export_room_kw=export_kw if np.ptp(export_kw, axis=1).any() else export_kw[:, 0],
             import_room_kw=_floats(site.import_limit_kw for site in sites.values()),
             house_kw=house_kw if house_kw.any() else None,
+            tapers=tapers if tapers.slope_per_kwh.any() else None,
         )
 
     def at(self, rows: IntArray | BoolArray) -> "CarArrays":
@@ -95,7 +102,10 @@ class CarArrays:
         here = {name: getattr(self, name)[sites] for name in ("export_room_kw", "import_room_kw")}
         own = {name: getattr(self, name)[rows] for name in _PER_CAR}
         house_kw = None if self.house_kw is None else self.house_kw[sites]
-        return CarArrays(**own, site=site.reshape(-1).astype(np.int64), **here, house_kw=house_kw)
+        tapers = None if self.tapers is None else self.tapers.at(rows)
+        return CarArrays(
+            **own, site=site.reshape(-1).astype(np.int64), **here, house_kw=house_kw, tapers=tapers
+        )
 
     @property
     def count(self) -> int:
@@ -117,7 +127,20 @@ class CarArrays:
             export_room_kw=np.concatenate([self.export_room_kw] * times),
             import_room_kw=np.concatenate([self.import_room_kw] * times),
             house_kw=None if self.house_kw is None else np.concatenate([self.house_kw] * times),
+            tapers=None if self.tapers is None else self.tapers.at(np.tile(np.arange(self.count), times)),
         )
+
+    def on_the_way(self, start_kwh: FloatArray, end_kwh: FloatArray) -> "CarArrays":
+        """Return the cars with the power that they take on average from one charge up to another.
+
+        Args:
+            start_kwh: Where each begins, shape (cars,). [kWh]
+            end_kwh: Where it wants to get to, shape (cars,). [kWh]
+        """
+        if self.tapers is None:
+            return self
+        full_kw = np.minimum(self.charge_kw, self.import_room_kw[self.site])
+        return replace(self, charge_kw=full_kw * self.tapers.share(start_kwh, end_kwh), tapers=None)
 
     def shared_charge_kw(self, present: BoolArray) -> FloatArray:
         """Return the power each car can surely charge at when all present cars of its site do, pro rata.
@@ -184,17 +207,22 @@ def emin_kwh(
     charge_kw: FloatArray,
     eta_charge: FloatArray,
     hours_left: FloatArray,
+    tapers: Tapers | None = None,
 ) -> FloatArray:
     """Return the least energy from which full power still reaches the target, at least the floor. [kWh]
 
     Args:
         floor_kwh: The floor. [kWh]
         target_kwh: What must be stored ``hours_left`` from then. [kWh]
-        charge_kw: Average power that the car can count on. [kW AC]
+        charge_kw: Power that the car can count on, until it tapers. [kW AC]
         eta_charge: From AC to battery.
         hours_left: From the instant asked about to when the target is due; below 0 counts as 0. [h]
+        tapers: How charging slows down near full, None where it does not.
     """
-    return np.maximum(floor_kwh, target_kwh - eta_charge * charge_kw * np.maximum(hours_left, 0.0))
+    gain_kwh = eta_charge * charge_kw * np.maximum(hours_left, 0.0)
+    if tapers is None:
+        return np.maximum(floor_kwh, target_kwh - gain_kwh)
+    return np.maximum(floor_kwh, tapers.energy_kwh(tapers.effort_kwh(target_kwh) - gain_kwh))
 
 
 def need_kwh(cars: CarArrays, stay: Stay, at_slot: int, slot_hours: float) -> FloatArray:
@@ -205,7 +233,7 @@ def need_kwh(cars: CarArrays, stay: Stay, at_slot: int, slot_hours: float) -> Fl
     target_kwh = np.minimum(stay.target_kwh, cars.capacity_kwh)
     hours_left = np.multiply(stay.depart_slot - np.minimum(at_slot, stay.depart_slot), slot_hours)
     charge_kw = cars.shared_charge_kw(stay.present)
-    return emin_kwh(cars.floor_kwh, target_kwh, charge_kw, cars.eta_charge, hours_left)
+    return emin_kwh(cars.floor_kwh, target_kwh, charge_kw, cars.eta_charge, hours_left, cars.tapers)
 
 
 def exportable_kwh(

@@ -7,16 +7,18 @@ earns more than buying the energy back, losses and wear included, never below wh
 below its floor with the guard, and levelled over neighbouring slots of one export price. A car alone on its
 site gets the exact optimum of these rules; cars that overload a site's connection get their joint one
 (`crowded`).
+Charging that slows down near full is in it (`taking`).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from aggregator.energy.alone import Scene, Trades, alone, full_power
+from aggregator.energy.alone import Scene, Trades, alone, full_power, stored_kwh
 from aggregator.energy.cars import LEAST_GUARD_SOC, CarArrays, FloatArray, IntArray, Stay
 from aggregator.energy.crowded import together, whole_sites
 from aggregator.energy.rooms import over_room
+from aggregator.energy.taking import as_taken
 from aggregator.energy.tariff import Tariff
 
 CHUNK = 4096
@@ -67,12 +69,13 @@ def base_plan(
         np.empty(shape), np.empty(shape), np.empty((cars.count, tariff.slots + 1)), np.empty(cars.count)
     )
     for rows in whole_sites(cars.site, CHUNK):
-        _put(plan, rows, scene.at(rows))
+        part = scene.at(rows)
+        _put(plan, rows, part, as_taken(part, _planned))
     return plan
 
 
-def _put(plan: BasePlan, rows: IntArray, scene: Scene) -> None:
-    """Put the plan of the cars of some whole sites into theirs of all."""
+def _planned(scene: Scene) -> Trades:
+    """Return what the cars of some whole sites do, at even power."""
     cars, hours = scene.cars, scene.slot_hours
     trades = alone(scene, full_power(scene))
     crowded = over_room(trades.drawn_kwh, cars.site, cars.import_room_kw * hours) | over_room(
@@ -80,12 +83,13 @@ def _put(plan: BasePlan, rows: IntArray, scene: Scene) -> None:
     )
     if crowded.any():
         some = np.flatnonzero(crowded[cars.site])
-        shared = together(scene.at(some))
-        for name in Trades.__slots__:
-            getattr(trades, name)[some] = getattr(shared, name)
-    change_kwh = trades.drawn_kwh * cars.eta_charge[:, None] - trades.given_kwh / cars.eta_discharge[:, None]
-    start_kwh = scene.stay.energy_kwh[:, None]
-    plan.charge_kw[rows] = trades.drawn_kwh / hours
-    plan.discharge_kw[rows] = trades.given_kwh / hours
-    plan.energy_kwh[rows] = np.hstack([start_kwh, start_kwh + np.cumsum(change_kwh, axis=1)])
+        trades.put(some, together(scene.at(some)))
+    return trades
+
+
+def _put(plan: BasePlan, rows: IntArray, scene: Scene, trades: Trades) -> None:
+    """Put the plan of some cars into that of all."""
+    plan.charge_kw[rows] = trades.drawn_kwh / scene.slot_hours
+    plan.discharge_kw[rows] = trades.given_kwh / scene.slot_hours
+    plan.energy_kwh[rows] = stored_kwh(scene, trades)
     plan.short_of_target_kwh[rows] = trades.short_kwh

@@ -49,7 +49,7 @@ class FleetWindow:
         rest_kwh: q, what it takes beside that, at any time, shape (cars,). [kWh AC]
         below_floor_kwh: What any car lacks of its floor, shape (cars,). [kWh AC]
         fillable_kwh: What fits in until full, shape (cars,). [kWh AC]
-        charge_kw: Most that a car alone on its site could draw, shape (cars,). [kW AC]
+        charge_kw: Most that a car alone on its site could draw in all of its slots, shape (cars,). [kW AC]
         site: Index into the rooms, shape (cars,).
         export_room_kw: Shape (sites,), or (sites, slots) where it changes within the window. [kW]
         import_room_kw: Shape (sites,). [kW]
@@ -144,7 +144,8 @@ def fleet_window(
     below_kwh = np.where(present, np.maximum(0.0, cars.floor_kwh - stored_kwh) / cars.eta_charge, 0.0)
     owed_kwh = np.where(must, (need - stored_kwh) / cars.eta_charge, 0.0)
     hours = np.multiply(depart - arrive, slot_hours)
-    must_kw, strained = _must_charge_kw(cars, must, below_kwh, owed_kwh, hours)
+    way = cars.on_the_way(stored_kwh, need)
+    must_kw, strained = _must_charge_kw(way, must, below_kwh, owed_kwh, hours)
     all_kwh = must_kw * hours
     first_kwh = np.where(strained, all_kwh, np.minimum(below_kwh, all_kwh))
     guard = guard_kwh(cars.capacity_kwh, soc_resolution)
@@ -168,7 +169,7 @@ def fleet_window(
         fillable_kwh=np.where(
             present, np.maximum(0.0, cars.capacity_kwh - stored_kwh) / cars.eta_charge, 0.0
         ),
-        charge_kw=np.minimum(cars.charge_kw, cars.import_room_kw[cars.site]),
+        charge_kw=_average_charge_kw(cars, stored_kwh, hours),
         site=cars.site,
         export_room_kw=room_kw,
         import_room_kw=cars.import_room_kw,
@@ -176,6 +177,16 @@ def fleet_window(
     )
     own_kw = np.where(window.alone, by_slot(room_kw).max(axis=1)[cars.site], np.inf)
     return replace(window, discharge_kw=np.minimum(cars.discharge_kw, own_kw))
+
+
+def _average_charge_kw(cars: CarArrays, stored_kwh: FloatArray, hours: FloatArray) -> FloatArray:
+    """Return what cars take on average while they charge for some hours without a pause, (cars,). [kW AC]"""
+    full_kw = np.minimum(cars.charge_kw, cars.import_room_kw[cars.site])
+    if cars.tapers is None:
+        return full_kw
+    effort_kwh = cars.tapers.effort_kwh(stored_kwh) + cars.eta_charge * full_kw * hours
+    taken_kwh = (cars.tapers.energy_kwh(effort_kwh) - stored_kwh) / cars.eta_charge
+    return np.where(hours > 0.0, taken_kwh / np.maximum(hours, TINY_KWH), full_kw)
 
 
 def _must_charge_kw(

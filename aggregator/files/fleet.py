@@ -48,6 +48,7 @@ from aggregator.model.fleet import (
     Fleet,
     Intent,
     Site,
+    Taper,
 )
 
 G98_KW_PER_PHASE = 3.68
@@ -133,6 +134,8 @@ class CarRow(Row):
     eta_charge: Efficiency
     eta_discharge: Efficiency
     min_kw: NotNegative = 0.0
+    taper_from_soc: Fraction = 0.8
+    taper_full_share: Efficiency = 0.2
     floor_soc: Annotated[Number, Field(ge=LOWEST_FLOOR_SOC, le=1, allow_inf_nan=False)]
     default_target_soc: Fraction
     default_depart_local: LocalTime
@@ -300,6 +303,7 @@ def _to_fleet(rows: FleetFile) -> Fleet:
                 min_kw=row.min_kw,
             ),
             site=sites[row.site_id],
+            taper=Taper(row.taper_from_soc, row.taper_full_share),
         )
         for row in rows.car
     )

@@ -174,6 +174,22 @@ class Charger:
 
 
 @dataclass(frozen=True, slots=True)
+class Taper:
+    """How a battery's charging slows down near full.
+
+    Attributes:
+        from_soc: From this state of charge on less than full power is taken, linearly; at 1 never.
+        full_share: Part of full power that is still taken at 100%, above 0.
+    """
+
+    from_soc: float = 1.0
+    full_share: float = 1.0
+
+
+NO_TAPER = Taper()
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """When the driver next needs the car (a local time of day) and how full (a fraction)."""
 
@@ -192,6 +208,7 @@ class Car:
         default_intent: What holds for a driver who says nothing.
         charger: Its charger.
         site: Its home.
+        taper: How its charging slows down near full.
     """
 
     car_id: str
@@ -200,6 +217,7 @@ class Car:
     default_intent: Intent
     charger: Charger
     site: Site
+    taper: Taper = NO_TAPER
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,13 @@ async def test_the_same_at_ten_seconds_a_cycle():
     assert off_track(day) == {}
 
 
+async def test_batteries_that_slow_down_near_full_are_full_when_their_drivers_come():
+    day = await PlayedDay(Way(zones=ONE_ZONE, target_soc=1.0), {}).play()
+    checked, missed = day.departures()
+    assert checked >= len(day.fleet.cars) // 4
+    assert missed == []
+
+
 async def test_cars_that_are_drained_stop_above_their_floors_whatever_they_say():
     smaller = Trouble(kind="capacity", share=1.0, by=-0.1)
     way = Way(troubles=(*BAD, smaller), ordered_kw=70.0, ends_at=EVENT.end, zones=ONE_ZONE)

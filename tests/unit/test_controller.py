@@ -136,7 +136,7 @@ async def test_a_car_that_gives_in_a_window_is_told_to_charge_earlier_should_it_
     before = loop.link.fallbacks["car-1"]
     await loop.cycle(seen(soc=0.6, **leaves))
     earlier = before - loop.link.fallbacks["car-1"]
-    assert earlier / timedelta(hours=1) == pytest.approx(0.2 * 60 / (0.92 * 7.4) * 1.2, rel=0.01)
+    assert earlier / timedelta(hours=1) == pytest.approx(0.2 * 60 / (0.92 * 7.4) * 1.1, rel=0.01)
 
 
 async def test_a_stale_car_is_left_alone():
