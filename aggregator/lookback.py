@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import takewhile
 
+import numpy as np
+
+from aggregator.energy import Bias, nomination_bias
 from aggregator.metering_points import MeteringPoint
 from aggregator.model.fleet import Fleets
 from aggregator.model.market import Product
@@ -32,6 +35,12 @@ from aggregator.settlement import Past, Statement
 from aggregator.store import Around, Store
 
 ONE_DAY = timedelta(days=1)
+HALF_A_DAY = timedelta(hours=12)
+BIAS_DAYS = 60
+"""So far back the bias of nominations is looked for."""
+
+EVERY_METER = 1.0
+WH_PER_KWH = 1000.0
 DELIVERED_STAGES = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
 
 
@@ -84,6 +93,36 @@ class Lookback:
             return [None if period in busy else wh for period, wh in zip(periods, told, strict=True)]
 
         return Past(usage, _days(busy), Months(self._delivery, self._schedule))
+
+    def bias(self, window: Interval) -> Bias:
+        """Return the bias of the zone's nominations at a window's local hours on the days before it (P13).
+
+        Days from noon to noon without any event in the zone count, as far back as ``BIAS_DAYS``: what an
+        event does lasts through the night after it.
+        """
+        first_day = _noon_day(window.start)
+        span = Interval(local_day(first_day - BIAS_DAYS * ONE_DAY).start, window.start)
+        frozen = {
+            one.period: one for one in self.store.nominations.between(self.zone, span, self.as_known_at)
+        }
+        busy = {_noon_day(period.start) for period in self._event_periods(Interval(span.start, window.end))}
+        hours = {period.start.astimezone(LONDON).time() for period in half_hours(window)}
+        days: dict[date, list[Interval]] = {}
+        for period in sorted(frozen):
+            day = _noon_day(period.start)
+            if period.start.astimezone(LONDON).time() in hours and day not in busy and day < first_day:
+                days.setdefault(day, []).append(period)
+        pairs: list[tuple[float, float]] = []
+        for periods in days.values():
+            point = self._point(periods[0].start)
+            told = self._usage(periods, sorted(point.car_of), EVERY_METER)
+            pairs += [
+                (point.nominated(frozen[period]).export_wh / WH_PER_KWH, wh / WH_PER_KWH)
+                for period, wh in zip(periods, told, strict=True)
+                if wh is not None
+            ]
+        nominated, metered = np.array(pairs).reshape(-1, 2).T
+        return nomination_bias(nominated, metered, np.zeros(len(nominated), dtype=np.bool_))
 
     def _event_periods(self, span: Interval) -> frozenset[Interval]:
         """Return the half-hours in which the zone had an event, of whatever product."""
@@ -191,6 +230,11 @@ def _net(reading: Reading) -> int:
 
 def _days(periods: Iterable[Interval]) -> frozenset[date]:
     return frozenset(period.start.astimezone(LONDON).date() for period in periods)
+
+
+def _noon_day(instant: datetime) -> date:
+    """Return the local day from whose noon to the next an instant lies."""
+    return (instant.astimezone(LONDON).replace(tzinfo=None) - HALF_A_DAY).date()
 
 
 def _span(month: date) -> Interval:

@@ -16,8 +16,9 @@ import pandas as pd
 import pygal
 
 from aggregator import charts
+from aggregator.energy import Bias
 from aggregator.files.outputs import write_files
-from aggregator.model.time import LONDON, utc_text
+from aggregator.model.time import LONDON, Interval, utc_text
 from aggregator.settlement import Line, shares_gbp
 from aggregator.statement_tables import has_parquet, to_parquet, to_xlsx
 
@@ -137,6 +138,37 @@ class Version:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ShownBias:
+    """How true nominations were at the local hours of a window, on days on which nothing was called (P13).
+
+    Attributes:
+        opportunity: Whose window.
+        zone: Where.
+        window: When.
+        bias: What was compared: half-hours of the days before, as far as nominations and registers tell.
+    """
+
+    opportunity: str
+    zone: str
+    window: Interval
+    bias: Bias
+
+    def cells(self) -> dict[str, object]:
+        """Return it as a row; energies in kWh, the bias in percent of what was nominated, empty for none."""
+        share = self.bias.share
+        start, end = (bound.astimezone(LONDON) for bound in (self.window.start, self.window.end))
+        return {
+            "opportunity": self.opportunity,
+            "zone": self.zone,
+            "local_hours": f"{start:%H:%M} to {end:%H:%M}",
+            "half_hours_compared": self.bias.half_hours,
+            "nominated_kwh": Decimal(f"{self.bias.nominated_kwh:.3f}"),
+            "metered_kwh": Decimal(f"{self.bias.metered_kwh:.3f}"),
+            "bias_percent": "" if share is None else Decimal(f"{100 * share:.1f}"),
+        }
+
+
 def changes(before: Sequence[Line], after: Sequence[Line]) -> tuple[Change, ...]:
     """Return every figure that differs, half-hour by half-hour; one that is not there is empty."""
     old, new = ({line.period: StatementRow(line, 0).cells() for line in lines} for lines in (before, after))
@@ -159,6 +191,7 @@ class StatementBook:
         rows: In order of opportunity and half-hour.
         inputs: Name of each input to its SHA-256.
         versions: Of each statement in it, oldest first.
+        biases: Of the nominations behind each statement, on days without an event.
     """
 
     start: date
@@ -167,6 +200,7 @@ class StatementBook:
     rows: tuple[StatementRow, ...]
     inputs: Mapping[str, str]
     versions: tuple[Version, ...] = ()
+    biases: tuple[ShownBias, ...] = ()
 
     @property
     def totals(self) -> dict[str, Decimal]:
@@ -212,6 +246,7 @@ def _sheets(book: StatementBook) -> dict[str, list[dict[str, object]]]:
         "totals": totals,
         "versions": versions,
         "changes": changed,
+        "nomination bias": [_guarded(one.cells()) for one in book.biases],
         "inputs": inputs,
     }
 
@@ -240,6 +275,7 @@ def to_json(book: StatementBook) -> str:
         "versions": [
             {**one.cells(), "changes": [asdict(change) for change in one.changes]} for one in book.versions
         ],
+        "nomination_bias": [one.cells() for one in book.biases],
         "inputs": dict(book.inputs),
     }
     return json.dumps(body, indent=1, sort_keys=True, default=str) + "\n"

@@ -14,6 +14,7 @@ from decimal import Decimal
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from aggregator.baselines import Baseline
+from aggregator.energy import Bias
 from aggregator.lookback import DELIVERED_STAGES, Lookback, facts_of, known
 from aggregator.metering_points import MeteringPoint
 from aggregator.model.errors import RuleViolation
@@ -31,7 +32,7 @@ from aggregator.model.rules import IN_FULL
 from aggregator.model.time import LONDON, Interval, utc_text
 from aggregator.outgoing import settlement_report_id
 from aggregator.ports import Quality, Report, ReportRequest, ReportRow
-from aggregator.reports import StatementBook, StatementRow, Version, changes
+from aggregator.reports import ShownBias, StatementBook, StatementRow, Version, changes
 from aggregator.settlement import (
     ESTIMATED,
     NO_REGISTER,
@@ -152,6 +153,17 @@ def baseline_behind(
     look = _lookback(store, one, product, fleets, as_known_at)
     past = look.past(product.baseline, sorted(worked.car_of), settled_periods(one)[0].start)
     return baseline_of(one, product, worked.nominations, len(worked.car_of), past)
+
+
+def bias_before(
+    store: Store,
+    opportunity: Opportunity,
+    product: Product,
+    fleets: Fleets,
+    as_known_at: datetime | None = None,
+) -> Bias:
+    """Return the bias of nominations at a window's hours on uncalled days; arguments as in ``work_out``."""
+    return _lookback(store, opportunity, product, fleets, as_known_at).bias(opportunity.window)
 
 
 def _lookback(
@@ -312,6 +324,7 @@ def make_book(
     rows: list[StatementRow] = []
     inputs: dict[str, str] = {}
     versions: list[Version] = []
+    biases: list[ShownBias] = []
     for opportunity in sorted(ordered, key=lambda one: (one.zone, one.window, one.opportunity_id)):
         if opportunity.window.overlap(span) is None:
             continue
@@ -319,13 +332,15 @@ def make_book(
         done = worked_out.get(opportunity.opportunity_id)
         worked = done or work_out(store, opportunity, product, fleets, as_known_at)
         versions += versions_of(store, opportunity, product, fleets, worked, as_known_at)
+        bias = bias_before(store, opportunity, product, fleets, as_known_at)
+        biases.append(ShownBias(opportunity.opportunity_id, opportunity.zone, opportunity.window, bias))
         rows += [
             StatementRow(line, opportunity.statement_version, worked.cars)
             for line in worked.statement.lines
             if start <= line.settlement_date < end
         ]
         inputs |= {f"{opportunity.opportunity_id} {name}": digest for name, digest in worked.inputs.items()}
-    return StatementBook(start, end, zone, tuple(rows), inputs, tuple(versions))
+    return StatementBook(start, end, zone, tuple(rows), inputs, tuple(versions), tuple(biases))
 
 
 def settlement_report(worked: Worked, version: int, request: ReportRequest, now: datetime) -> Report:

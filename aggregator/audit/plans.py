@@ -14,15 +14,19 @@ from aggregator.forecast import Calendar, History, Horizon
 from aggregator.model.errors import RuleViolation
 from aggregator.model.market import Draft, Requirement
 from aggregator.model.opportunity import Declined, Proposed, Received, Withdrawn
-from aggregator.model.time import Interval, utc_text
+from aggregator.model.time import Interval, half_hours, utc_text
 from aggregator.problems import Prepared
 from aggregator.proposals import Proposer
+from aggregator.settling import SETTLED_STAGES, bias_before
 from aggregator.standing import newest_plan, plan_of, standing_then
 from aggregator.track_record import TrackRecord
 from aggregator.workflow import MODEL, held_back_kw
 
 WH_PER_KWH = 1000
 TOLERANCE_GBP = 0.005
+MOST_BIAS = 0.05
+LEAST_DAYS = 20
+"""Days without a call from which on nominations are held to their bias: fewer tell of those days only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,27 @@ def p13_nomination(evidence: Evidence) -> Finding:
         found = _nominated(evidence, zone, span, names)
         checked += found[0]
         breaches += found[1]
-    unchecked = "bias within 5% over days on which nothing is called"
-    return Finding("P13 nomination", "half-hours nominated", checked, tuple(breaches), unchecked)
+    biased, unchecked = _biased(evidence)
+    return Finding("P13 nomination", "half-hours nominated", checked, (*breaches, *biased), unchecked)
+
+
+def _biased(evidence: Evidence) -> tuple[list[str], str]:
+    """Return the windows at whose hours nominations are biased, and what too few days say nothing of."""
+    breaches, too_few = [], 0
+    for one in evidence.opportunities:
+        product = evidence.settings.products.get(one.product_id)
+        if product is None or one.stage not in SETTLED_STAGES or not one.orders:
+            continue
+        bias = bias_before(evidence.store, one, product, evidence.fleets)
+        if bias.share is None or bias.half_hours < LEAST_DAYS * len(list(half_hours(one.window))):
+            too_few += 1
+        elif abs(bias.share) > MOST_BIAS:
+            told = f"nominated {bias.nominated_kwh:.1f} kWh, metered {bias.metered_kwh:.1f} kWh"
+            breaches.append(
+                f"{one.opportunity_id}: {told} at its hours on uncalled days, {bias.share:.1%} off"
+            )
+    unchecked = f"bias within 5%: {too_few} windows have fewer than {LEAST_DAYS} days without a call"
+    return breaches, unchecked if too_few else ""
 
 
 def _nominated(evidence: Evidence, zone: str, span: Interval, names: Sequence[str]) -> tuple[int, list[str]]:

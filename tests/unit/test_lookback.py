@@ -3,9 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from aggregator.audit.evidence import Evidence
+from aggregator.audit.plans import p13_nomination
+from aggregator.config import read_settings
 from aggregator.model.fleet import Fleets
 from aggregator.model.opportunity import (
     Approved,
@@ -245,3 +249,78 @@ def test_a_schedule_is_measured_on_days_without_an_event(store):
     line, *_ = worked(store, event, utilisation=none).statement.lines
     assert line.factor == 1
     assert "utilisation in full: no schedule_accuracy to measure in 2025-01" in line.quality
+
+
+# bias
+
+
+def bias_shown(store, **settled):
+    days = date(2025, 1, 15), date(2025, 1, 16)
+    fleets = Fleets(((NOON - 90 * DAY, a_fleet(2)),))
+    (shown,) = make_book(store, {PRODUCT: a_product()}, fleets, *days, **settled).biases
+    return {name: str(value) for name, value in shown.cells().items() if name not in {"opportunity", "zone"}}
+
+
+def test_the_bias_of_nominations_is_told_over_days_without_an_event(store):
+    """Nominated 1,000 Wh a half-hour on five days: 800 and 1,100 came; one had an event; one was long ago."""
+    an_event(store, "today")
+    an_event(store, "yesterday", 1)
+    for back, export_w in ((0, 0), (1, 5000), (2, 800), (5, 1100), (70, 0)):
+        measure(store, back, export_w)
+        slots = [moved(slot, -back * DAY) for slot in SLOTS]
+        store.nominations.freeze([a_nomination(period=slot, export_wh=1000) for slot in slots])
+    assert bias_shown(store) == {
+        "local_hours": "17:00 to 19:00",
+        "half_hours_compared": "8",
+        "nominated_kwh": "8.000",
+        "metered_kwh": "7.600",
+        "bias_percent": "5.0",
+    }
+
+
+def test_a_day_that_not_all_meters_tell_of_says_nothing_of_bias(store):
+    an_event(store, "today")
+    measure(store, 2, 800, CHARGERS[:1])
+    store.nominations.freeze([a_nomination(period=moved(slot, -2 * DAY), export_wh=1000) for slot in SLOTS])
+    shown = bias_shown(store)
+    assert (shown["half_hours_compared"], shown["bias_percent"]) == ("0", "")
+
+
+@pytest.mark.parametrize(("events", "compared"), [(("evening before",), "0"), ((), "1")])
+def test_the_night_after_an_event_is_part_of_its_day(store, events, compared):
+    night = Interval(NOON - 9 * HOUR, NOON - 8 * HOUR)
+    an_event(store, "today", window=night)
+    for name in events:
+        an_event(store, name, 2)
+    period = moved(Interval(night.start, night.start + HALF_HOUR), -DAY)
+    store.nominations.freeze([a_nomination(period=period, export_wh=1000)])
+    for charger in CHARGERS:
+        for at in (period.start, period.end):
+            store.readings.add([a_reading(charger_id=charger, measured_at=at, received_at=at)])
+    assert bias_shown(store)["half_hours_compared"] == compared
+
+
+def test_bias_is_as_known_at_the_time(store):
+    an_event(store, "today")
+    measure(store, 2, 800, received_at=EVENING.end + DAY)
+    slots = [moved(slot, -2 * DAY) for slot in SLOTS]
+    store.nominations.freeze([a_nomination(period=slot, export_wh=1000) for slot in slots])
+    assert bias_shown(store)["half_hours_compared"] == "4"
+    assert bias_shown(store, as_known_at=EVENING.end)["half_hours_compared"] == "0"
+
+
+@pytest.mark.parametrize(("days", "export_w", "told"), [(30, 900, 1), (30, 980, 0), (10, 900, 0)])
+def test_the_audit_holds_nominations_to_their_bias_once_days_enough_tell(store, days, export_w, told):
+    store.fleet.replace(a_fleet(2), NOON - 90 * DAY, "fleet.toml")
+    an_event(store, "today")
+    for back in range(1, days + 1):
+        measure(store, back, export_w)
+        slots = [moved(slot, -back * DAY) for slot in SLOTS]
+        store.nominations.freeze([a_nomination(period=slot, export_wh=1000) for slot in slots])
+    settings = read_settings(Path(__file__).parents[2] / "config" / "gateway.toml")
+    market = settings.market[0]
+    row = market.product[0].model_copy(update={"product_id": PRODUCT})
+    named = settings.model_copy(update={"market": (market.model_copy(update={"product": (row,)}),)})
+    found = p13_nomination(Evidence(store, named))
+    assert len([one for one in found.breaches if "on uncalled days" in one]) == told
+    assert bool(found.unchecked) is (days < 20)

@@ -36,7 +36,7 @@ def test_parquet_holds_every_figure_exactly(written):
 
 def test_a_workbook_shows_lines_totals_and_inputs(written):
     book = openpyxl.load_workbook(written / "statement.xlsx")
-    assert book.sheetnames == ["statement", "totals", "versions", "changes", "inputs"]
+    assert book.sheetnames == ["statement", "totals", "versions", "changes", "nomination bias", "inputs"]
     header, *rows = book["statement"].iter_rows(values_only=True)
     assert header == COLUMNS
     lines = list(csv.DictReader(io.StringIO(to_csv(a_book()))))
