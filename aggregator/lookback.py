@@ -125,6 +125,7 @@ class Lookback:
             for one in self._ordered(_span(month), self.product.product_id)
             if one.stage in DELIVERED_STAGES and one.window.start in _span(month)
             for line in self.settled(one).lines
+            if line.is_settled
         ]
         sums = sum(line.delivered_wh for line in lines), sum(line.instructed_wh for line in lines)
         self.told.append(f"delivery {month} {sums}")

@@ -344,11 +344,13 @@ def settlement_report(worked: Worked, version: int, request: ReportRequest, now:
 def _line_rows(line: Line, nomination: Nomination | None) -> Iterator[ReportRow]:
     zone, period = line.zone, line.period
     nominated_wh = nomination.export_wh if nomination is not None else 0
-    yield ReportRow(f"{zone}/nominated_kwh", period, nominated_wh / WH_PER_KWH)
+    known = Quality.GOOD if nomination is not None else Quality.MISSING
+    yield ReportRow(f"{zone}/nominated_kwh", period, nominated_wh / WH_PER_KWH, known)
     doubtful = any(word in line.quality for word in (ESTIMATED, RESTARTED, NO_REGISTER))
     quality = Quality.ESTIMATED if doubtful else Quality.GOOD
     quality = Quality.MISSING if line.quality.split("; ")[0] == NO_REGISTER else quality
     yield ReportRow(f"{zone}/metered_kwh", period, line.metered_export_wh / WH_PER_KWH, quality)
+    quality = quality if line.is_settled else Quality.MISSING
     yield ReportRow(f"{zone}/delivered_kwh", period, line.delivered_wh / WH_PER_KWH, quality)
 
 

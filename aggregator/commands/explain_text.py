@@ -9,7 +9,7 @@ from aggregator.model.metering import Reading
 from aggregator.model.rules import BaselineMethod
 from aggregator.model.time import LONDON, Interval, utc_text
 from aggregator.ordered import OrderedPart
-from aggregator.settlement import NO_BASELINE, NOT_NOMINATED, Line
+from aggregator.settlement import Line
 
 WH_PER_KWH = 1000
 
@@ -186,7 +186,7 @@ def _baseline(explained: Explained, product: Product) -> Iterator[str]:
 
 
 def _clamp(line: Line, product: Product) -> str:
-    if line.quality.startswith((NOT_NOMINATED, NO_BASELINE)):
+    if not line.is_settled:
         return "nothing counts without a baseline"
     moved = product.direction.sign * (line.metered_export_wh - line.baseline_export_wh)
     return f"{_kwh(moved)} beyond the baseline, no less than 0, no more than instructed"

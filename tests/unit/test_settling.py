@@ -20,6 +20,7 @@ from aggregator.model.opportunity import (
     Submitted,
 )
 from aggregator.reports import write_book
+from aggregator.settlement import NOT_NOMINATED
 from aggregator.settling import make_book
 from aggregator.store import open_store
 from aggregator.track_record import TrackRecord
@@ -113,7 +114,7 @@ def test_before_an_award_was_recorded_nothing_was_to_be_settled(store, at):
 def test_an_order_that_was_not_recorded_yet_is_not_known(store):
     known = book(store, AWARD_AT + MINUTE)
     assert [row.line.instructed_wh for row in known.rows] == [0] * 4
-    assert {row.line.quality for row in known.rows} == {"not nominated"}
+    assert {row.line.quality for row in known.rows} == {NOT_NOMINATED}
 
 
 def test_an_amendment_that_was_not_recorded_yet_is_not_known(store):
@@ -126,8 +127,8 @@ def test_an_amendment_that_was_not_recorded_yet_is_not_known(store):
 
 def test_a_nomination_that_was_not_frozen_yet_is_not_known(store):
     ordered = book(store, ORDER_AT + MINUTE)
-    assert {row.line.quality for row in ordered.rows} == {"not nominated"}
-    assert not any(row.line.quality == "not nominated" for row in book(store, FREEZE_AT).rows)
+    assert {row.line.quality for row in ordered.rows} == {NOT_NOMINATED}
+    assert not any(row.line.quality == NOT_NOMINATED for row in book(store, FREEZE_AT).rows)
 
 
 def test_the_same_question_gets_the_same_bytes(store, tmp_path):
