@@ -37,6 +37,7 @@ WH_PER_KWH = 1000
 MEASURED = "measured"
 ESTIMATED = "estimated: linear between registers, held beyond them"
 NO_REGISTER = "no register"
+IMPORTED = "from meter operators' files"
 RESTARTED = "register restarted or jumped: nothing counted across it"
 CANNOT = "cannot be settled"
 NOT_NOMINATED = f"{CANNOT}: nothing was nominated, and no other baseline is named for that"
@@ -57,12 +58,14 @@ class Metered:
         export_wh: Export register's step minus import register's step. [Wh]
         estimated: Whether a register at a boundary had to be interpolated.
         restarted: Whether a register did not count on, so that some energy is unknown and not in it.
+        imported: Whether its operator's file says it, not our registers.
     """
 
     charger_id: str
     export_wh: int
     estimated: bool
     restarted: bool = False
+    imported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,10 +339,13 @@ def _quality(product: Product, energy: _Energy, meters: Sequence[Metered], charg
         rule = product.baseline
         nominated = rule.method is BaselineMethod.NOMINATED and rule.not_nominated is None
         yield NOT_NOMINATED if nominated else NO_BASELINE
+        if not meters:
+            yield NO_REGISTER
         return
     counts = {
         ESTIMATED: sum(meter.estimated for meter in meters),
         RESTARTED: sum(meter.restarted for meter in meters),
+        IMPORTED: sum(meter.imported for meter in meters),
         NO_REGISTER: chargers - len(meters),
     }
     said = [f"{rule} ({count} of {chargers} chargers)" for rule, count in counts.items() if count]

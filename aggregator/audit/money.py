@@ -16,8 +16,10 @@ def p9_registers(evidence: Evidence) -> Finding:
     """Registers run backwards only where an event says so, and each statement can be made again as it was."""
     breaches: list[str] = []
     recorded = {(event.meter_id, event.at) for event in evidence.store.register_events.all()}
-    readings = evidence.store.readings.between(evidence.fleets.charger_ids, ALWAYS)
-    for before, after in itertools.pairwise(readings):
+    store, fleets = evidence.store, evidence.fleets
+    readings = store.readings.between(fleets.charger_ids, ALWAYS)
+    at_boundaries = store.boundary_readings.between(fleets.site_ids, ALWAYS)
+    for before, after in (*itertools.pairwise(readings), *itertools.pairwise(at_boundaries)):
         if before.charger_id != after.charger_id:
             continue
         fell = after.import_wh < before.import_wh or after.export_wh < before.export_wh
@@ -40,8 +42,9 @@ def p9_registers(evidence: Evidence) -> Finding:
             breaches.append(f"statement {stored.version} of {name} comes out differently now")
         if (said.digest, said.amount_gbp) != (stored.digest, str(worked.statement.amount_gbp)):
             breaches.append(f"statement {stored.version} of {name}: the journal says GBP {said.amount_gbp}")
-    what = f"readings ({len(readings)}) and statements made again ({made})"
-    return Finding("P9 registers", what, len(readings) + made, tuple(breaches))
+    count = len(readings) + len(at_boundaries)
+    what = f"readings ({count}) and statements made again ({made})"
+    return Finding("P9 registers", what, count + made, tuple(breaches))
 
 
 def p10_sums(evidence: Evidence) -> Finding:

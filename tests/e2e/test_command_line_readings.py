@@ -20,5 +20,6 @@ def test_restarts_and_gaps_are_listed(tmp_path, capsys):
     found = [(one["register"], one["kind"]) for one in said["events"] if one["meter"] == "a1"]
     assert found == [("import_wh", "restart")]
     silent = [gap for gap in said["gaps"] if gap["meter"] == NAMES[-1]]
-    assert silent == [{"meter": "=1+1", "from": "2025-01-15T00:00:00Z", "to": "2025-01-16T00:00:00Z"}]
+    day = {"from": "2025-01-15T00:00:00Z", "to": "2025-01-16T00:00:00Z"}
+    assert silent == [{"meter": "=1+1", "point": "charger", **day}]
     assert run([*shared, "readings", "check", "--from", "2025-01-16", "--to", "2025-01-15"]) == 2
