@@ -214,10 +214,9 @@ def _baseline_power(store: Store, product: Product, zone: str, first: date) -> P
     def power_at(period: Interval) -> float | None:
         own = nominated.get(period)
         said = [None if own is None else own.export_wh]
-        found = baseline(
-            rule, product.direction, [period], said, lambda ones: [None] * len(ones), (), len(point.car_of)
-        )
-        (wh,) = found.export_wh
+        (wh,) = baseline(
+            rule, product.direction, [period], said, NO_PAST.usage, NO_PAST.event_days, len(point.car_of)
+        ).export_wh
         return None if wh is None else mean_kw_of(wh)
 
     return power_at
