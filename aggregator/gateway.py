@@ -286,6 +286,8 @@ class Gateway:
                     self._draft_anew(zone, day, now)
                 frozen = frozen or newly
                 self._frozen.add(name)
+            if self.reporting.request_for(vtn_id, "nomination", zone) is None:
+                continue  # nobody wants to be told yet
             found = [self.store.nominations.between(zone, day) for day in days]
             if all([self.reporting.queue_nomination(vtn_id, one, now) for one in found if one]):
                 self._nominated.add(name)

@@ -4,6 +4,7 @@ import csv
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pyarrow
@@ -12,9 +13,11 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from aggregator.cli import run
+from aggregator.model.fleet import Fleet
+from aggregator.model.opportunity import DeliveryEnded, DeliveryStarted, Instructed
 from aggregator.model.time import LONDON, Interval, settlement_periods, utc_text
 from aggregator.store import open_store
-from tests.builders import EVENING, a_nomination
+from tests.builders import EVENING, a_fleet, a_nomination, an_instruction, some_steps
 from tests.e2e.command_line import only_line, refused
 from tests.e2e.test_same_bytes import NAMES, ROOT, ZONE, filled
 
@@ -116,6 +119,47 @@ def test_a_file_with_one_wrong_line_leaves_nothing(capsys, tmp_path, url):
 def test_days_on_which_clocks_change_are_read_whole(capsys, tmp_path, url, day, count):
     file = metered(tmp_path, -2.0, meters=["007"], periods=settlement_periods(date.fromisoformat(day)))
     assert said(capsys, url, "readings", "import", file)["new"] == count
+
+
+@pytest.mark.parametrize(("day", "hours", "count"), [("2025-03-30", 2, 4), ("2025-10-26", 4, 8)])
+def test_a_night_in_which_clocks_change_is_settled_half_hour_by_half_hour(
+    capsys, tmp_path, day, hours, count
+):
+    """From local midnight to 03:00: four half-hours in spring, eight in autumn."""
+    url, local_day = f"sqlite:///{tmp_path / 'night.db'}", date.fromisoformat(day)
+    periods = settlement_periods(local_day)
+    night = Interval(periods[0].start, periods[count - 1].end)
+    assert night.hours == hours
+    with open_store(url, create=True) as store:
+        called(store, night)
+        nominations = [a_nomination(zone=ZONE, period=one, export_wh=-1000) for one in periods[:count]]
+        store.nominations.freeze(nominations)
+    file = tmp_path / "meters.csv"
+    lines = [f"{utc_text(one.end)},{n}.0" for n, one in enumerate(periods, start=1)]
+    file.write_text("\n".join(["timestamp,power_kw", *lines]) + "\n")
+    assert said(capsys, url, "readings", "import", file, "--meter", "charger-1")["new"] == len(periods)
+    following = (local_day + timedelta(days=1)).isoformat()
+    words = ["settle", "--from", day, "--to", following, "--out", tmp_path / "out", "--flexible-power"]
+    assert said(capsys, url, *words)["rows"] == count
+    rows = list(csv.DictReader((tmp_path / "out" / "statement.csv").read_text().splitlines()))
+    assert [int(row["settlement_period"]) for row in rows] == list(range(1, count + 1))
+    assert [float(row["metered_export_kwh"]) for row in rows] == [n / 2 for n in range(1, count + 1)]
+    assert [float(row["delivered_kwh"]) for row in rows] == [min(5.0, 1 + n / 2) for n in range(1, count + 1)]
+    told = (tmp_path / "out" / "flexible_power_readings_Hendon%20Way_day-ahead.csv").read_text().splitlines()
+    assert told[1:] == [f"{utc_text(one.end)},{n / 2:.3f}" for n, one in enumerate(periods[:count], start=1)]
+
+
+def called(store, window):
+    """Record an order of 10 kW over a window that no bid preceded, of one car."""
+    car = a_fleet(1).cars[0]
+    car = replace(car, site=replace(car.site, zone=ZONE))
+    store.fleet.replace(Fleet((car,), digest="f" * 64), window.start - timedelta(days=1), "fleet.toml")
+    at = window.start - timedelta(hours=1)
+    steps = some_steps(*[10.0] * round(2 * window.hours), slots=window.slots(timedelta(minutes=30)))
+    order = an_instruction(zone=ZONE, product_id="day-ahead", steps=steps, issued_at=at)
+    facts = (Instructed(at, order), DeliveryStarted(window.start), DeliveryEnded(window.end))
+    for n, fact in enumerate(facts):
+        store.journal.append("night", fact, expected_version=n, by="test", recorded_at=fact.at)
 
 
 def test_options_are_checked(capsys, tmp_path, url):
