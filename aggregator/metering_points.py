@@ -73,14 +73,14 @@ class MeteringPoint:
         """
         by_register = metered(readings, periods)
         spans = {name: (rows[0].measured_at, rows[-1].measured_at) for name, rows in readings.items() if rows}
+        by_operator: dict[Interval, dict[str, Metered]] = {}
+        for (meter, period), wh in told.items():
+            one = Metered(meter, wh, estimated=False, imported=True)
+            by_operator.setdefault(period, {})[meter] = one
         found = {}
         for period in periods:
             row = {one.charger_id: one for one in by_register[period] if self._counts(one, spans, period)}
-            row |= {
-                meter: Metered(meter, wh, estimated=False, imported=True)
-                for (meter, of), wh in told.items()
-                if of == period
-            }
+            row |= by_operator.get(period, {})
             whole = not self.at_boundary or set(row) == set(self.car_of)
             found[period] = tuple(row[name] for name in sorted(row)) if whole else ()
         return found

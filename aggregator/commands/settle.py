@@ -99,11 +99,20 @@ def settle_command(
         book = make_book(workflow.store, settings.products, fleets, first, last, zone, known_at, done)
     digests = write_book(book, out, flexible_power_files(book.rows) if flexible_power else NOTHING_MORE)
     lacking = [] if PARQUET_FILE in digests else [f"{PARQUET_FILE}: needs pip install 'flexloop[parquet]'"]
-    body = {"rows": len(book.rows), "totals": book.totals, "files": digests, "not_written": lacking}
+    unsettled = sum(not row.line.is_settled for row in book.rows)
+    body = {
+        "rows": len(book.rows),
+        "cannot_be_settled": unsettled,
+        "totals": book.totals,
+        "files": digests,
+        "not_written": lacking,
+    }
     text = (
         f"{len(book.rows)} half-hours, delivered {book.totals['delivered_kwh']} kWh of"
         f" {book.totals['instructed_kwh']} kWh, GBP {book.totals['amount_gbp']:.2f}; see {out}/statement.html"
     )
+    if unsettled:
+        text = f"{text}\n{unsettled} of them cannot be settled: they have no baseline, and count as nothing"
     shared.answer(body, "\n".join([text, *(f"not written: {one}" for one in lacking)]))
 
 

@@ -149,6 +149,17 @@ def test_a_night_in_which_clocks_change_is_settled_half_hour_by_half_hour(
     assert told[1:] == [f"{utc_text(one.end)},{n / 2:.3f}" for n, one in enumerate(periods[:count], start=1)]
 
 
+def test_a_call_that_was_never_nominated_is_said_not_to_be_settled(capsys, tmp_path):
+    url = f"sqlite:///{tmp_path / 'night.db'}"
+    with open_store(url, create=True) as store:
+        called(store, EVENING)
+    words = ["settle", *DAY, "--out", tmp_path / "out"]
+    body = said(capsys, url, *words)
+    assert (body["rows"], body["cannot_be_settled"], body["totals"]["amount_gbp"]) == (4, 4, "0.00")
+    assert run(["--config", CONFIG, "--database", url, *map(str, words)]) == 0
+    assert "4 of them cannot be settled: they have no baseline" in capsys.readouterr().out
+
+
 def called(store, window):
     """Record an order of 10 kW over a window that no bid preceded, of one car."""
     car = a_fleet(1).cars[0]
