@@ -4,6 +4,9 @@ import asyncio
 from datetime import datetime, timedelta
 
 from aggregator.model.time import Interval
+from aggregator.settlement import LATE as NOMINATED_LATE
+from aggregator.settlement import MEASURED, NO_PRICE
+from aggregator.settling import work_out
 from tests.protocol.dno_platform import SCENARIO, START, ZONE, platform, until
 from tests.protocol.gateway import running
 from tests.protocol.test_ven_dno_life import LATE
@@ -78,6 +81,11 @@ async def test_a_call_after_a_gate_that_the_gateway_slept_through_is_nominated_w
         await until(parts.store.journal.ids)
         frozen = parts.store.nominations.between(ZONE, Interval(START, START + HOUR))
         assert [one.frozen_at for one in frozen] == [START - timedelta(minutes=12)] * 2
-        one, _ = await play_call(p, parts)
+        one, books = await play_call(p, parts)
         assert one.statement_version == 1
+        product = parts.gateway.workflow.products[one.product_id]
+        lines = work_out(parts.store, one, product, parts.gateway.fleets).statement.lines
+        assert sum(line.delivered_wh for line in lines) == 1000 * ORDERED_KW
+        assert {line.quality for line in lines} == {f"{MEASURED}; {NOMINATED_LATE}; {NO_PRICE}"}
+        assert books["delivered_kwh"] == 0  # the operator counts no nomination that came after its call
         assert parts.store.nominations.between(ZONE, Interval(START, START + HOUR)) == frozen
