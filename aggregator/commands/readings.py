@@ -103,7 +103,7 @@ def import_command(
     what differs is a correction, and the next settle makes a new version of what it changes.
     """
     shared: Context = context.obj
-    with shared.workflow() as (_, workflow):
+    with shared.workflow(acting=True) as (_, workflow):
         store, now, fleets = workflow.store, workflow.now(), fleets_of(workflow.store)
         known = fleets.site_ids if boundary else fleets.charger_ids
         if file.suffix == PARQUET:
