@@ -14,7 +14,7 @@ looks like gaming, is said in ``remark``.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from itertools import islice
@@ -69,12 +69,18 @@ def baseline(
         rule: The product's.
         direction: Which way a baseline moves in our favour.
         periods: The event's half-hours, in order.
-        nominated_wh: The zone's frozen nomination in each; None where there was none.
+        nominated_wh: The zone's frozen nomination in each; None where there was none: there the method that
+            the rule names for that counts, if it names one.
         usage: Tells the zone's past half-hours, and those of the day before the event.
         event_days: Local days with an event in the zone.
         chargers: How many the zone has.
     """
     match rule.method:
+        case BaselineMethod.NOMINATED if rule.not_nominated is not None and None in nominated_wh:
+            other = replace(rule, method=rule.not_nominated, not_nominated=None)
+            instead = baseline(other, direction, periods, nominated_wh, usage, event_days, chargers)
+            both = zip(nominated_wh, instead.export_wh, strict=True)
+            return replace(instead, export_wh=tuple(wh if own is None else own for own, wh in both))
         case BaselineMethod.NOMINATED:
             return Baseline(tuple(nominated_wh))
         case BaselineMethod.ZERO:
@@ -208,7 +214,10 @@ def _instead(rule: BaselineRule, nominated_wh: Sequence[int | None], found: int,
     few = f"{found} like days of {wanted}"
     match rule.fallback:
         case Fallback.NOMINATED:
-            return Baseline(tuple(nominated_wh), f"baseline nominated instead: {few}")
+            said = (
+                "baseline nominated instead" if any(wh is not None for wh in nominated_wh) else "no baseline"
+            )
+            return Baseline(tuple(nominated_wh), f"{said}: {few}")
         case Fallback.ZERO:
             return Baseline((0,) * len(nominated_wh), f"baseline zero instead: {few}")
         case Fallback.FEWER_DAYS:

@@ -5,7 +5,7 @@ cars; GLPK runs as a process of its own.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -18,10 +18,10 @@ from aggregator.files.sessions import read_sessions
 from aggregator.forecast import Calendar, History, Horizon
 from aggregator.intake import take_batch
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
-from aggregator.model.market import Draft, Plan, Requirement
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval, utc_text
 from aggregator.news import News, told
+from aggregator.nominating import Nominating
 from aggregator.outgoing import BID, OPT, settlement_report_id
 from aggregator.patience import Patience
 from aggregator.ports import CallBatch, CallKind, Clock, OptOut, Report, ReportRequest
@@ -31,7 +31,6 @@ from aggregator.rehearsals import Rehearsals
 from aggregator.reporting import Reporting
 from aggregator.said import DriversSaid
 from aggregator.settling import settle_opportunity, settlement_report, work_out
-from aggregator.standing import newest_plan
 from aggregator.store import Alarm, Hold, Store
 from aggregator.track_record import TrackRecord
 from aggregator.wiring import prices_of, workflow_of
@@ -81,7 +80,6 @@ class Gateway:
         self.clock = clock
         self.fleet = fleet_of(store)
         self.fleets = fleets_of(store)
-        self.workflow = workflow_of(settings, store, clock)
         self.book = Book(store, settings.fleet.zones)
         self.prices = prices_of(settings, self.book.peaks, windows=self.book.windows)
         self.lag = 2 * timedelta(seconds=settings.dispatch.reporting_interval_s)
@@ -92,9 +90,18 @@ class Gateway:
         past = TrackRecord(store, settings.products, Calendar(settings.fleet.holidays))
         self.said = DriversSaid(store, clock)
         self.proposer = Proposer(settings, self.fleet, history, store.inbox.peaks, past, self.said.known_by)
+        contracts = [
+            (market.vtn.vtn_id, row.to_product())
+            for market in settings.market
+            for row in market.product
+            if row.standing_contract
+        ]
+        self.nominating = Nominating(store, self.proposer.base_plan, contracts, settings.fleet.zones)
+        self.workflow = workflow_of(settings, store, clock, self.nominating.before_order)
         self.news = News(store.journal)
         self.rehearsals = Rehearsals(store)
         self._versions: dict[str, int] = {}
+        self._frozen: set[str] = set()
         self._nominated: set[str] = set()
         self._aside: set[str] = set()
         self._solve_again_at: dict[str, datetime] = {}
@@ -266,34 +273,48 @@ class Gateway:
             )
 
     def _nominate(self) -> bool:
-        """Freeze and queue the nomination behind each draft whose gate has closed; return whether any was."""
+        """Freeze and queue the nominations whose gate has closed; return whether any was frozen.
+
+        Drafts that count on holding base discharge back that was nominated are made anew.
+        """
         now = self.clock.now()
         frozen = False
-        for opportunity in self.store.journal.find(overlapping=Interval(now, now + AHEAD)):
-            name = opportunity.opportunity_id
-            in_review = opportunity.stage in (Stage.RECEIVED, Stage.IN_REVIEW)
-            if name in self._nominated or in_review or now < self.workflow.gate_closes_at(opportunity):
-                continue
-            if self.store.plans.get(name) is None:
-                self._nominated.add(name)
-                continue
-            days = [part.interval for part in Horizon.over(opportunity.window).parts]
-            frozen = any([self._freeze(opportunity.zone, day, now) for day in days]) or frozen
-            found = [self.store.nominations.between(opportunity.zone, day) for day in days]
-            if all([self.reporting.queue_nomination(opportunity.vtn_id, one, now) for one in found if one]):
+        for name, vtn_id, zone, days, unasked in self._to_nominate(now):
+            if name not in self._frozen:
+                newly = any([self.nominating.freeze(zone, day, now, unasked=unasked) for day in days])
+                for day in days if newly or unasked else ():
+                    self._draft_anew(zone, day, now)
+                frozen = frozen or newly
+                self._frozen.add(name)
+            if self.reporting.request_for(vtn_id, "nomination", zone) is None:
+                continue  # nobody wants to be told yet
+            found = [self.store.nominations.between(zone, day) for day in days]
+            if all([self.reporting.queue_nomination(vtn_id, one, now) for one in found if one]):
                 self._nominated.add(name)
         return frozen
 
-    def _freeze(self, zone: str, day: Interval, now: datetime) -> bool:
-        """Freeze what a zone nominates from a noon to the next, if that was not done before."""
-        if self.store.nominations.between(zone, day):
-            return False
-        plan = self._plan_to_freeze(zone, day, now)
-        if plan is None:
-            return False
-        self.workflow.freeze_nominations(zone, plan, self._standing(zone, day))
-        self._draft_anew(zone, day, now)
-        return True
+    def _to_nominate(self, now: datetime) -> Iterator[tuple[str, str, str, list[Interval], bool]]:
+        """Yield what may not be nominated yet: a name, platform, zone, days, and whether no bid has a plan.
+
+        These are the days of bids whose gates have closed, of orders that no bid preceded, and those that
+        standing contracts are nominated for in any case.
+        """
+        for one in self.store.journal.find(overlapping=Interval(now, now + AHEAD)):
+            name, is_call = one.opportunity_id, one.requirement is None
+            in_review = one.stage in (Stage.RECEIVED, Stage.IN_REVIEW)
+            if name in self._nominated or in_review:
+                continue
+            if not is_call and now < self.workflow.gate_closes_at(one):
+                continue
+            if not is_call and self.store.plans.get(name) is None:
+                self._nominated.add(name)
+                continue
+            days = [part.interval for part in Horizon.over(one.window).parts]
+            yield name, one.vtn_id, one.zone, days, is_call
+        for vtn_id, zone, day in self.nominating.standing_days(now):
+            name = f"{vtn_id} {zone} {utc_text(day.start)}"
+            if name not in self._nominated:
+                yield name, vtn_id, zone, [day], True
 
     def _draft_anew(self, zone: str, span: Interval, now: datetime) -> None:
         """Make new drafts of those that count on holding base discharge back that was nominated just now."""
@@ -301,20 +322,6 @@ class Gateway:
             draft, is_open = one.draft, now < self.workflow.gate_closes_at(one)
             if is_open and draft is not None and draft.kept_kw != draft.base_kw:
                 self._propose(one, now)
-
-    def _plan_to_freeze(self, zone: str, span: Interval, now: datetime) -> Plan | None:
-        """Return the zone's plan that was made last: what all its bids of the day stand on."""
-        names = [one.opportunity_id for one in self.store.journal.find(zone=zone, overlapping=span)]
-        return newest_plan(self.store, names, span, now)
-
-    def _standing(self, zone: str, span: Interval) -> list[tuple[Requirement, Draft]]:
-        """Return the bids of the zone that stand when the gate closes, with their requirements."""
-        found: list[tuple[Requirement, Draft]] = []
-        for one in self.store.journal.find(zone=zone, overlapping=span):
-            draft = one.submitted or (one.draft if one.approved_digest else None)
-            if draft is not None and one.requirement is not None and one.stage is not Stage.CLOSED:
-                found.append((one.requirement, draft))
-        return found
 
     async def _refresh(self) -> bool:
         return await self.patience.of(self.book.refresh, self.clock.now())

@@ -126,6 +126,9 @@ def _take_fact(workflow: Workflow, call: MarketCall) -> Decision:
         _must_be_biddable(workflow, fact.requirement, now)
     if isinstance(fact, Instructed):
         _must_be_owed(workflow, fact.instruction, opportunity)
+    for one in facts:
+        if isinstance(one, Instructed):
+            workflow.before_order(one.instruction, now)
     entry = _entry(workflow, call, Opt.IN, None, opportunity.opportunity_id)
     workflow.record(opportunity, *facts, by=PLATFORM, inbox=entry)
     return Decision(Opt.IN)

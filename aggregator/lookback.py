@@ -2,8 +2,8 @@
 
 All of it is as known at a time, so that a statement can be made again. A past half-hour is told from
 registers read at its boundaries, or next to them: where these lie half an hour apart at most, or the
-registers did not move. Days before a charger's first reading are not days without use, and a half-hour with
-an event says nothing of use without one.
+registers did not move; or from what its meters' operators say of it. Days before a charger's first reading
+are not days without use, and a half-hour with an event says nothing of use without one.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +29,7 @@ from aggregator.model.time import (
     settlement_periods,
     utc_text,
 )
+from aggregator.operators_meters import told_by_operators
 from aggregator.performance import Months
 from aggregator.registers import is_energy
 from aggregator.settlement import Past, Statement
@@ -144,11 +145,13 @@ class Lookback:
         if not periods:
             return []
         bounds = sorted({bound for period in periods for bound in (period.start, period.end)})
-        kept = self._point(bounds[0]).registers
-        around = kept.at_or_around(chargers, bounds, self.as_known_at)
+        point = self._point(bounds[0])
+        around = point.registers.at_or_around(chargers, bounds, self.as_known_at)
+        told = told_by_operators(point.intervals, chargers, periods, self.as_known_at)
         answers: list[int | None] = []
         for period in periods:
-            steps = [wh for name in chargers if (wh := _step_wh(around, name, period)) is not None]
+            known = (told.get((name, period), _step_wh(around, name, period)) for name in chargers)
+            steps = [wh for wh in known if wh is not None]
             enough = bool(steps) and len(steps) >= least_measured * len(chargers)
             answers.append(sum(steps) if enough else None)
         self.told.extend(f"{utc_text(one.start)} {wh}" for one, wh in zip(periods, answers, strict=True))
@@ -164,6 +167,7 @@ class Lookback:
             for one in self._ordered(_span(month), self.product.product_id)
             if one.stage in DELIVERED_STAGES and one.window.start in _span(month)
             for line in self.settled(one).lines
+            if line.is_settled
         ]
         sums = sum(line.delivered_wh for line in lines), sum(line.instructed_wh for line in lines)
         self.told.append(f"delivery {month} {sums}")

@@ -56,6 +56,7 @@ class ProductSettings(Row):
     scheduled: YesNo = False
     price_steps: Whole = Field(default=1, ge=1, le=MOST_PRICE_STEPS)
     cleared_as: Name | None = None
+    call_gbp_per_mwh: Annotated[Money, Field(ge=0)] | None = None
     baseline: Annotated[BaselineSettings, BeforeValidator(as_table)] = BaselineSettings(
         method=BaselineMethod.NOMINATED
     )

@@ -1,19 +1,23 @@
 """Where a product is metered: at the cars' chargers (asset), or at the boundaries of their homes.
 
 At the boundary all homes of the zone count, house and panels included. A half-hour in which one of them has
-no registers on both sides counts as its baseline: a gap is never zero, nor is part of a zone the whole. A
+no registers on both sides counts as its baseline: a gap is never zero, nor is part of a zone the whole. What
+a meter operator's file says of a half-hour counts in place of the registers. A
 nomination is what cars are planned to do; there it is less what their houses are stated to draw.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
 from aggregator.model.time import Interval
+from aggregator.operators_meters import NOTHING_TOLD, Told, told_by_operators
 from aggregator.settlement import Metered, metered
 from aggregator.store import Store
+from aggregator.store.intervals import MeteredIntervals
 from aggregator.store.readings import Readings
 
 WH_PER_KWH = 1000.0
@@ -25,6 +29,7 @@ class MeteringPoint:
 
     Attributes:
         registers: Where what they showed is kept.
+        intervals: Where their operators' files are.
         car_of: By meter, the car at which its share is told; of a home's boundary its first one.
         at_boundary: Whether these are the homes' meters.
         fleet: In force when the window starts.
@@ -32,6 +37,7 @@ class MeteringPoint:
     """
 
     registers: Readings
+    intervals: MeteredIntervals
     car_of: Mapping[str, str]
     at_boundary: bool
     fleet: Fleet
@@ -43,25 +49,46 @@ class MeteringPoint:
         cars = fleet.in_zone(zone)
         if product.metering_point != "boundary":
             by_charger = {car.charger.charger_id: car.car_id for car in cars}
-            return cls(store.readings, by_charger, at_boundary=False, fleet=fleet, zone=zone)
+            return cls(store.readings, store.intervals, by_charger, at_boundary=False, fleet=fleet, zone=zone)
         by_home = {car.site.site_id: car.car_id for car in reversed(cars)}
-        return cls(store.boundary_readings, by_home, at_boundary=True, fleet=fleet, zone=zone)
+        kept = store.boundary_readings, store.boundary_intervals
+        return cls(*kept, by_home, at_boundary=True, fleet=fleet, zone=zone)
+
+    def told(self, periods: Sequence[Interval], as_known_at: datetime | None = None) -> Told:
+        """Return what the meters' operators say of half-hours."""
+        return told_by_operators(self.intervals, sorted(self.car_of), periods, as_known_at)
 
     def metered(
-        self, readings: Mapping[str, Sequence[Reading]], periods: Sequence[Interval]
+        self,
+        readings: Mapping[str, Sequence[Reading]],
+        periods: Sequence[Interval],
+        told: Told = NOTHING_TOLD,
     ) -> dict[Interval, tuple[Metered, ...]]:
-        """Return each meter's net export in each half-hour: see `aggregator.settlement.metered`."""
-        found = metered(readings, periods)
-        if not self.at_boundary:
-            return found
-        known = {name: (rows[0].measured_at, rows[-1].measured_at) for name, rows in readings.items() if rows}
-        return {
-            period: row
-            if set(known) == set(self.car_of)
-            and all(first <= period.start and last >= period.end for first, last in known.values())
-            else ()
-            for period, row in found.items()
-        }
+        """Return each meter's net export in each half-hour: see `aggregator.settlement.metered`.
+
+        Args:
+            readings: Per meter, ascending by ``measured_at``.
+            periods: Consecutive half-hours.
+            told: What their operators say.
+        """
+        by_register = metered(readings, periods)
+        spans = {name: (rows[0].measured_at, rows[-1].measured_at) for name, rows in readings.items() if rows}
+        by_operator: dict[Interval, dict[str, Metered]] = {}
+        for (meter, period), wh in told.items():
+            one = Metered(meter, wh, estimated=False, imported=True)
+            by_operator.setdefault(period, {})[meter] = one
+        found = {}
+        for period in periods:
+            row = {one.charger_id: one for one in by_register[period] if self._counts(one, spans, period)}
+            row |= by_operator.get(period, {})
+            whole = not self.at_boundary or set(row) == set(self.car_of)
+            found[period] = tuple(row[name] for name in sorted(row)) if whole else ()
+        return found
+
+    def _counts(self, one: Metered, spans: Mapping[str, tuple[datetime, datetime]], period: Interval) -> bool:
+        """Whether a figure from registers counts: at a boundary they must be known on both sides."""
+        first, last = spans[one.charger_id]
+        return not self.at_boundary or (first <= period.start and last >= period.end)
 
     def nominated(self, one: Nomination) -> Nomination:
         """Return a nomination as it stands at this metering point."""

@@ -18,12 +18,12 @@ from aggregator.drafting import Asked
 from aggregator.energy import FleetWindow, Stay, reach
 from aggregator.model.market import BidShape, Direction, Plan, Requirement
 from aggregator.model.time import LONDON, Interval
+from aggregator.nominating import held_back_kw
 from aggregator.risk import Level, best_level, caution_after
 from aggregator.solver import SolverChoice
 from aggregator.spans import Span, joint_spans, runs_of, span_of
 from aggregator.standing import Other, Standing
 from aggregator.track_record import Delivered, PastBids
-from aggregator.workflow import held_back_kw
 from aggregator.zone_day import ZoneDay
 
 WH_PER_KWH = 1000.0

@@ -121,6 +121,20 @@ class Proposer:
         asked = Asked(name or need.key.event_id, need, product)
         return prepared(found, self._terms, asked, standing, now, self._fleet.digest)
 
+    def base_plan(self, zone: str, day: Interval, known_at: datetime) -> Plan | str:
+        """Return what a zone's cars do from one noon to the next when nothing is bid or called, or why not.
+
+        Args:
+            zone: Which.
+            day: From a noon to the next.
+            known_at: Nothing learnt later is looked at.
+        """
+        horizon = Horizon.over(day)
+        found = zone_day(
+            self._settings, self._fleet, self._history, self._peaks, zone, horizon, known_at, said=self._said
+        )
+        return found if isinstance(found, str) else found.plan
+
     def _zone_day(
         self, zone: str, horizon: Horizon, now: datetime, windows: tuple[Interval, ...]
     ) -> ZoneDay | str:

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import structlog
 
+from aggregator.meter_import import tell_events
 from aggregator.model.errors import Unavailable
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import CarReport, Outcome, Reading
@@ -24,6 +25,7 @@ from aggregator.patience import Patience
 from aggregator.ports import Clock
 from aggregator.registers import events_between
 from aggregator.store import END_OF_TIME, Alarm, SentPoint, Store
+from aggregator.store.readings import Readings
 from aggregator.wiring import GATEWAY
 from dispatch.records import CycleRecord, Notice
 
@@ -79,7 +81,6 @@ class Recorder:
         self._clock = clock
         self._lag = lag
         self._plugged: dict[str, bool] = {}
-        self._last: dict[str, Reading] | None = None
         self._first_at: datetime | None = None
         self._heard_at: datetime | None = None
         self._in_touch_since: datetime | None = None
@@ -87,6 +88,8 @@ class Recorder:
         self._metered_home_of = {
             car.car_id: car.site.site_id for car in fleet.cars if car.site.boundary_meter
         }
+        self._chargers = _Followed(store.readings, self._charger_of.values())
+        self._homes = _Followed(store.boundary_readings, self._metered_home_of.values())
         self._waiting: deque[CycleRecord] = deque()
         self._rows = 0
         self._some, self._room = asyncio.Event(), asyncio.Event()
@@ -182,14 +185,15 @@ class Recorder:
                     self._store.memory.remember(GATEWAY, RECORDED, written)
 
     def _write(self, records: Sequence[CycleRecord]) -> None:
-        last = dict(self._last_readings())
+        last, last_of_homes = self._chargers.last(), self._homes.last()
         for record in records:
             known = [report for report in record.reports if report.car_id in self._charger_of]
-            readings = self._readings(record)
+            readings, of_homes = self._readings(record), self._readings_of_homes(record)
             self._store.readings.add(readings)
-            self._store.boundary_readings.add(_boundary_readings(known, self._metered_home_of, record.at))
+            self._store.boundary_readings.add(of_homes)
             self._store.states.add(known, received_at=record.at)
             self._tell_events(readings, last, record.at)
+            self._tell_events(of_homes, last_of_homes, record.at)
         sent = [one for record in records for one in record.sent]
         self._store.set_points.add([SentPoint(one.point, one.outcome, one.reason) for one in sent])
         for notice in (notice for record in records for notice in record.notices):
@@ -208,12 +212,8 @@ class Recorder:
             if report.car_id in self._charger_of
         ]
 
-    def _last_readings(self) -> dict[str, Reading]:
-        """Return each charger's last reading; once from the store, then as followed."""
-        if self._last is None:
-            found = self._store.readings.last_before(list(self._charger_of.values()), END_OF_TIME)
-            self._last = {reading.charger_id: reading for reading in found}
-        return self._last
+    def _readings_of_homes(self, record: CycleRecord) -> list[Reading]:
+        return list(_boundary_readings(record.reports, self._metered_home_of, record.at))
 
     def _tell_events(self, readings: Sequence[Reading], last: dict[str, Reading], at: datetime) -> None:
         """Store what became of registers since the last readings, with an alarm about each."""
@@ -222,16 +222,13 @@ class Recorder:
             if before.measured_at <= reading.measured_at:
                 last[reading.charger_id] = reading
             if before.measured_at < reading.measured_at:
-                for event in self._store.register_events.add(events_between(before, reading), at):
-                    text = f"{event.register} {event.kind}: {event.before_wh} Wh, then {event.after_wh} Wh"
-                    self._store.alarms.raise_(Alarm(at, "register_event", event.meter_id, text))
+                known = self._store.register_events.add(events_between(before, reading), at)
+                tell_events(self._store, known, at)
 
     def _follow(self, record: CycleRecord) -> None:
         at = record.at
-        last = self._last_readings()
-        for reading in self._readings(record):
-            if last.get(reading.charger_id, reading).measured_at <= reading.measured_at:
-                last[reading.charger_id] = reading
+        self._chargers.follow(self._readings(record))
+        self._homes.follow(self._readings_of_homes(record))
         self._first_at = self._first_at or at
         self._plugged |= {report.car_id: report.plugged for report in record.reports}
         if record.reports:
@@ -245,6 +242,30 @@ class Recorder:
             self.recorded_until = at
         elif at - PATIENCE >= (self.recorded_until or self._first_at):
             self.recorded_until = at - PATIENCE
+
+
+class _Followed:
+    """The last reading of each meter of one kind: once from the store, then as followed."""
+
+    def __init__(self, kept: Readings, meters: Iterable[str]) -> None:
+        self._kept = kept
+        self._meters = sorted(set(meters))
+        self._last: dict[str, Reading] | None = None
+
+    def last(self) -> dict[str, Reading]:
+        """Return them by meter, to be gone on with."""
+        if self._last is None:
+            found = self._kept.last_before(self._meters, END_OF_TIME)
+            self._last = {reading.charger_id: reading for reading in found}
+        return dict(self._last)
+
+    def follow(self, readings: Iterable[Reading]) -> None:
+        """Take what is stored by now."""
+        last = self.last()
+        for reading in readings:
+            if last.get(reading.charger_id, reading).measured_at <= reading.measured_at:
+                last[reading.charger_id] = reading
+        self._last = last
 
 
 def _boundary_readings(

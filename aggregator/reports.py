@@ -24,6 +24,7 @@ from aggregator.statement_tables import has_parquet, to_parquet, to_xlsx
 
 WH_PER_KWH = Decimal(1000)
 PARQUET_FILE = "statement.parquet"
+NOTHING_MORE: Mapping[str, str] = {}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 COLUMNS = (
@@ -210,15 +211,21 @@ class StatementBook:
         return {name: sum((_decimal(cell[name]) for cell in cells), Decimal(0)) for name in names}
 
 
-def write_book(book: StatementBook, out: Path) -> dict[str, str]:
+def write_book(book: StatementBook, out: Path, more: Mapping[str, str] = NOTHING_MORE) -> dict[str, str]:
     """Write statement.csv, .json, .html, .xlsx and .parquet; each appears whole or not at all.
 
     The last one is left out where pyarrow is not installed.
+
+    Args:
+        book: What is in it.
+        out: Folder.
+        more: Further files of it, by name.
 
     Returns:
         File name to SHA-256 of its bytes.
     """
     files: dict[str, str | bytes] = {
+        **more,
         "statement.csv": to_csv(book),
         "statement.json": to_json(book),
         "statement.html": to_html(book),
@@ -230,14 +237,14 @@ def write_book(book: StatementBook, out: Path) -> dict[str, str]:
 
 
 def _sheets(book: StatementBook) -> dict[str, list[dict[str, object]]]:
-    lines = [_guarded(row.cells()) for row in book.rows]
+    lines = [guarded(row.cells()) for row in book.rows]
     totals: list[dict[str, object]] = [{"total": name, "value": sum_} for name, sum_ in book.totals.items()]
     inputs: list[dict[str, object]] = [
         {"input": _plain(name), "sha256": digest} for name, digest in book.inputs.items()
     ]
-    versions = [_guarded(one.cells()) for one in book.versions]
+    versions = [guarded(one.cells()) for one in book.versions]
     changed = [
-        {"opportunity": _plain(one.opportunity), "version": one.version, **_guarded(asdict(change))}
+        {"opportunity": _plain(one.opportunity), "version": one.version, **guarded(asdict(change))}
         for one in book.versions
         for change in one.changes
     ]
@@ -253,7 +260,7 @@ def _sheets(book: StatementBook) -> dict[str, list[dict[str, object]]]:
 
 def to_csv(book: StatementBook) -> str:
     """Return the rows as CSV, with a header and guarded text cells."""
-    frame = pd.DataFrame([_guarded(row.cells()) for row in book.rows], columns=list(COLUMNS), dtype=object)
+    frame = pd.DataFrame([guarded(row.cells()) for row in book.rows], columns=list(COLUMNS), dtype=object)
     return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
@@ -335,7 +342,8 @@ def _decimal(value: object) -> Decimal:
     return Decimal(str(value))
 
 
-def _guarded(cells: Mapping[str, object]) -> dict[str, object]:
+def guarded(cells: Mapping[str, object]) -> dict[str, object]:
+    """Return cells whose texts stay one cell, and texts, in any spreadsheet."""
     return {name: _plain(value) if isinstance(value, str) else value for name, value in cells.items()}
 
 

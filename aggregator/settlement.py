@@ -1,7 +1,8 @@
 """From award, orders, nomination and registers to a statement, line by line, half-hour by half-hour.
 
 Delivered energy is single-sided: what the zone exported beyond its baseline, never less than nothing and
-never more than instructed. The baseline is the nomination unless the product has another. The linear
+never more than instructed. The baseline is the nomination unless the product has another; a half-hour that
+has none cannot be settled, and claims no penalty. The linear
 deficiency rule pays delivered MWh at the cleared price and takes the penalty price for each MWh instructed
 and missing, as in the open Shapeshifter/UFTP standard's settle phase (delivered = min(max(realised, 0),
 ordered); settlement = delivered * price - deficiency * penalty). A product's performance rules multiply
@@ -18,10 +19,11 @@ from decimal import Decimal
 import numpy as np
 import numpy.typing as npt
 
+from aggregator.awarded import availability_gbp, needed_kw
 from aggregator.baselines import Baseline, Usage, baseline
 from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
-from aggregator.model.money import exact, pounds, share, share_pounds
+from aggregator.model.money import pounds, share, share_pounds
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.rules import BaselineMethod
 from aggregator.model.time import Interval, half_hours, settlement_period
@@ -30,15 +32,19 @@ from aggregator.performance import NOTHING_BEFORE, Months, factors
 from aggregator.registers import run_on
 
 WH_PER_MWH = Decimal(1_000_000)
-KW_PER_MW = Decimal(1000)
 WH_PER_KWH = 1000
 
 MEASURED = "measured"
 ESTIMATED = "estimated: linear between registers, held beyond them"
 NO_REGISTER = "no register"
+IMPORTED = "from meter operators' files"
 RESTARTED = "register restarted or jumped: nothing counted across it"
-NOT_NOMINATED = "not nominated"
-NO_BASELINE = "no baseline"
+CANNOT = "cannot be settled"
+NOT_NOMINATED = f"{CANNOT}: nothing was nominated, and no other baseline is named for that"
+NO_BASELINE = f"{CANNOT}: no baseline"
+INSTEAD = "nothing was nominated: baseline"
+LATE = "nominated when the order was accepted"
+NO_PRICE = "no price is agreed for orders without a bid"
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -52,12 +58,14 @@ class Metered:
         export_wh: Export register's step minus import register's step. [Wh]
         estimated: Whether a register at a boundary had to be interpolated.
         restarted: Whether a register did not count on, so that some energy is unknown and not in it.
+        imported: Whether its operator's file says it, not our registers.
     """
 
     charger_id: str
     export_wh: int
     estimated: bool
     restarted: bool = False
+    imported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,11 @@ class Line:
     amount_gbp: Decimal
     quality: str
     shares_wh: tuple[tuple[str, int], ...]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there was a baseline; without one nothing counts as delivered, nor as missing."""
+        return not self.quality.startswith(CANNOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +213,8 @@ def settle(
 
     Returns:
         One line for each half-hour that the requirement, award or an order touches. A gap is never a zero:
-        a zone without any register counts as its baseline, so that it delivers nothing.
+        a zone without any register counts as its baseline, so that it delivers nothing. A half-hour without
+        a baseline cannot be settled: its line says so, and nothing is paid or claimed for energy.
     """
     periods = settled_periods(opportunity)
     base = baseline_of(opportunity, product, nominations, len(car_of), past)
@@ -209,7 +223,10 @@ def settle(
         for period, wh in zip(periods, base.export_wh, strict=True)
     ]
     month = settlement_period(periods[0].start)[0].replace(day=1)
-    both = [(energy.delivered_wh, energy.instructed_wh) for energy in energies]
+    both = [
+        (energy.delivered_wh, energy.instructed_wh if energy.baseline_wh is not None else 0)
+        for energy in energies
+    ]
     rules = product.performance
     used = factors(rules.utilisation, "utilisation", both, month, past.months)
     held = factors(rules.availability, "availability", both, month, past.months)
@@ -248,7 +265,7 @@ def _energy(
     instructed = instructed_wh(opportunity, product, against, period)
     moved = product.direction.sign * (net - against)
     delivered = min(max(moved, 0), instructed) if baseline_wh is not None else 0
-    deficiency = instructed - delivered
+    deficiency = instructed - delivered if baseline_wh is not None else 0
     if product.performance.wrong_way_is_missing and instructed and baseline_wh is not None:
         deficiency -= min(moved, 0)
     return _Energy(period, baseline_wh, net, instructed, delivered, deficiency)
@@ -281,8 +298,8 @@ def _line(
     period, here = energy.period, meters.get(energy.period, ())
     used, held = scales
     award = opportunity.award
-    price = award.utilisation_gbp_per_mwh if award else Decimal(0)
-    availability = _availability_gbp(opportunity, period) * held
+    price = award.utilisation_gbp_per_mwh if award else product.call_gbp_per_mwh or Decimal(0)
+    availability = availability_gbp(opportunity, period) * held
     utilisation = Decimal(energy.delivered_wh) * price / WH_PER_MWH * used
     penalty = Decimal(energy.deficiency_wh) * product.penalty_gbp_per_mwh / WH_PER_MWH
     day, number = settlement_period(period.start)
@@ -293,7 +310,7 @@ def _line(
         period=period,
         settlement_date=day,
         settlement_period=number,
-        needed_kw=_mean_kw(opportunity, period),
+        needed_kw=needed_kw(opportunity, period),
         instructed_wh=energy.instructed_wh,
         baseline_export_wh=energy.baseline_wh or 0,
         base_wh=nomination.base_wh if nomination else 0,
@@ -306,22 +323,49 @@ def _line(
         penalty_gbp=penalty,
         factor=used,
         amount_gbp=pounds(availability + utilisation - penalty),
-        quality="; ".join((_quality(product, energy, here, len(car_of)), *remarks)),
+        quality="; ".join(
+            (
+                *_quality(product, energy, here, len(car_of)),
+                *_call_remarks(opportunity, product, energy, nomination),
+                *remarks,
+            )
+        ),
         shares_wh=_shares(energy.delivered_wh, product, here, car_of),
     )
 
 
-def _quality(product: Product, energy: _Energy, meters: Sequence[Metered], chargers: int) -> str:
+def _quality(product: Product, energy: _Energy, meters: Sequence[Metered], chargers: int) -> Iterator[str]:
     if energy.baseline_wh is None:
-        nominated = product.baseline.method is BaselineMethod.NOMINATED
-        return NOT_NOMINATED if nominated else NO_BASELINE
+        rule = product.baseline
+        nominated = rule.method is BaselineMethod.NOMINATED and rule.not_nominated is None
+        yield NOT_NOMINATED if nominated else NO_BASELINE
+        if not meters:
+            yield NO_REGISTER
+        return
     counts = {
         ESTIMATED: sum(meter.estimated for meter in meters),
         RESTARTED: sum(meter.restarted for meter in meters),
+        IMPORTED: sum(meter.imported for meter in meters),
         NO_REGISTER: chargers - len(meters),
     }
     said = [f"{rule} ({count} of {chargers} chargers)" for rule, count in counts.items() if count]
-    return "; ".join(said) or (MEASURED if meters else NO_REGISTER)
+    yield "; ".join(said) or (MEASURED if meters else NO_REGISTER)
+
+
+def _call_remarks(
+    opportunity: Opportunity, product: Product, energy: _Energy, nomination: Nomination | None
+) -> Iterator[str]:
+    """Yield what is to be said of a half-hour's baseline and price where no bid preceded the order."""
+    rule = product.baseline
+    if rule.method is BaselineMethod.NOMINATED and nomination is None and energy.baseline_wh is not None:
+        yield f"{INSTEAD} {rule.not_nominated}"
+    if opportunity.requirement is not None:
+        return
+    told_at = min(change.at for change in opportunity.orders)
+    if rule.method is BaselineMethod.NOMINATED and nomination and nomination.frozen_at >= told_at:
+        yield LATE
+    if opportunity.award is None and product.call_gbp_per_mwh is None:
+        yield NO_PRICE
 
 
 def _shares(
@@ -333,37 +377,3 @@ def _shares(
         moved = [1] * len(meters)
     parts = share(delivered, moved)
     return tuple((car_of[m.charger_id], wh) for m, wh in zip(meters, parts, strict=True) if wh)
-
-
-def _availability_gbp(opportunity: Opportunity, period: Interval) -> Decimal:
-    award = opportunity.award
-    if award is None or not award.availability_gbp_per_mw_h:
-        return Decimal(0)
-    if opportunity.opted_out_at is not None:
-        if opportunity.opted_out_at <= period.start:
-            return Decimal(0)
-        period = Interval(period.start, min(period.end, opportunity.opted_out_at))
-    mw_h = sum(
-        (
-            exact(kw) / KW_PER_MW * exact(part.hours)
-            for kw, part in _parts(award.slots, award.awarded_kw, period)
-        ),
-        Decimal(0),
-    )
-    return mw_h * award.availability_gbp_per_mw_h
-
-
-def _mean_kw(opportunity: Opportunity, period: Interval) -> float:
-    need = opportunity.requirement
-    if need is None:
-        return 0.0
-    return sum(kw * part.hours for kw, part in _parts(need.slots, need.needed_kw, period)) / period.hours
-
-
-def _parts(
-    slots: Sequence[Interval], kws: Sequence[float], period: Interval
-) -> Iterator[tuple[float, Interval]]:
-    for slot, kw in zip(slots, kws, strict=True):
-        part = slot.overlap(period)
-        if part is not None:
-            yield kw, part

@@ -118,7 +118,8 @@ def work_out(
     nominations = {one.period: point.nominated(one) for one in frozen}
     look = _lookback(store, opportunity, product, fleets, as_known_at)
     past = look.past(product.baseline, sorted(point.car_of), periods[0].start)
-    meters = point.metered(readings, periods)
+    told = point.told(periods, as_known_at)
+    meters = point.metered(readings, periods, told)
     statement = settle(opportunity, product, nominations, meters, point.car_of, past)
     inputs = {
         "facts": _digest(
@@ -127,7 +128,12 @@ def work_out(
             if not isinstance(fact, WITHOUT_MONEY)
         ),
         "nominations": _digest(repr(nominations[period]) for period in sorted(nominations)),
-        "readings": _digest(_reading_text(row) for rows in readings.values() for row in rows),
+        "readings": _digest(
+            [
+                *(_reading_text(row) for rows in readings.values() for row in rows),
+                *(f"{meter} {utc_text(period.start)} {wh}" for (meter, period), wh in sorted(told.items())),
+            ]
+        ),
         "product": _digest([repr(product)]),
         "fleet": fleet.digest,
     }
@@ -359,11 +365,13 @@ def settlement_report(worked: Worked, version: int, request: ReportRequest, now:
 def _line_rows(line: Line, nomination: Nomination | None) -> Iterator[ReportRow]:
     zone, period = line.zone, line.period
     nominated_wh = nomination.export_wh if nomination is not None else 0
-    yield ReportRow(f"{zone}/nominated_kwh", period, nominated_wh / WH_PER_KWH)
+    known = Quality.GOOD if nomination is not None else Quality.MISSING
+    yield ReportRow(f"{zone}/nominated_kwh", period, nominated_wh / WH_PER_KWH, known)
     doubtful = any(word in line.quality for word in (ESTIMATED, RESTARTED, NO_REGISTER))
     quality = Quality.ESTIMATED if doubtful else Quality.GOOD
-    quality = Quality.MISSING if line.quality.split("; ")[0] == NO_REGISTER else quality
+    quality = Quality.MISSING if NO_REGISTER in line.quality.split("; ") else quality
     yield ReportRow(f"{zone}/metered_kwh", period, line.metered_export_wh / WH_PER_KWH, quality)
+    quality = quality if line.is_settled else Quality.MISSING
     yield ReportRow(f"{zone}/delivered_kwh", period, line.delivered_wh / WH_PER_KWH, quality)
 
 

@@ -77,8 +77,9 @@ class TrackRecord:
         if key not in self._ratios:
             product = self._products[opportunity.product_id]
             worked = work_out(self._store, opportunity, product, fleets_of(self._store), known_at)
-            ordered = sum(abs(line.instructed_wh) for line in worked.statement.lines)
-            delivered = sum(line.delivered_wh for line in worked.statement.lines)
+            lines = [line for line in worked.statement.lines if line.is_settled]
+            ordered = sum(abs(line.instructed_wh) for line in lines)
+            delivered = sum(line.delivered_wh for line in lines)
             self._ratios[key] = delivered / ordered if ordered else None
         return self._ratios[key]
 

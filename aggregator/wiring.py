@@ -18,7 +18,7 @@ from aggregator.model.market import RED_LEVEL, PeakWindow
 from aggregator.model.time import LONDON, Interval, half_hours
 from aggregator.ports import Clock
 from aggregator.store import Store
-from aggregator.workflow import Workflow
+from aggregator.workflow import BeforeOrder, Workflow, nothing_before
 
 Peaks = Callable[[str], Sequence[PeakWindow]]
 Windows = Callable[[str], Sequence[Interval]]
@@ -52,9 +52,11 @@ def settings_of(store: Store) -> Settings | None:
         raise BadMessage(*faults_of(error, Settings, "store: settings")) from None
 
 
-def workflow_of(settings: Settings, store: Store, clock: Clock) -> Workflow:
+def workflow_of(
+    settings: Settings, store: Store, clock: Clock, before_order: BeforeOrder = nothing_before
+) -> Workflow:
     """Return the workflow with the desk's rules and the markets' products."""
-    return Workflow(store, clock, settings.products, desk_of(settings))
+    return Workflow(store, clock, settings.products, desk_of(settings), before_order)
 
 
 def desk_of(settings: Settings) -> Desk:

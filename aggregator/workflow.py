@@ -5,7 +5,7 @@ transaction, and the sender works on what the outbox says is pending, with the r
 key. A crash in between repeats safely. The store is synchronous; workers call these methods in a thread.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ from typing import TypeVar
 from aggregator.desk import Desk, amended_steps, must_be_offerable, must_be_possible
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.fleet import Fleet, Fleets
-from aggregator.model.market import Draft, Nomination, Plan, Product, Requirement
+from aggregator.model.market import Draft, Instruction, Plan, Product
 from aggregator.model.opportunity import (
     Approved,
     Checked,
@@ -36,27 +36,41 @@ from aggregator.model.opportunity import (
     Submitted,
     Withdrawn,
 )
-from aggregator.model.time import HALF_HOUR, HOUR, Interval
 from aggregator.outgoing import BID, bid_report, opt_out_of, settlement_report_id
 from aggregator.ports import Clock, Report
 from aggregator.store import InboxEntry, Store, StoredStatement
 
 T = TypeVar("T")
 
-WH_PER_KWH = 1000
 OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.CLOSED))
 MODEL = "model"
 CLOCKWORK = "clock"
 COMMITTED = (Stage.AWARDED, Stage.DELIVERING)
 
 
+BeforeOrder = Callable[[Instruction, datetime], None]
+"""What is to be durable before an order that is about to be accepted: see `aggregator.nominating`."""
+
+
+def nothing_before(order: Instruction, now: datetime) -> None:
+    """Leave everything as it is: for who takes no orders."""
+
+
 class Workflow:
     """Appends facts; refuses those that the life cycle or the desk's rules do not allow."""
 
-    def __init__(self, store: Store, clock: Clock, products: Mapping[str, Product], desk: Desk) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        products: Mapping[str, Product],
+        desk: Desk,
+        before_order: BeforeOrder = nothing_before,
+    ) -> None:
         self.store = store
         self.products = products
         self.desk = desk
+        self.before_order = before_order
         self._clock = clock
 
     def now(self) -> datetime:
@@ -266,31 +280,6 @@ class Workflow:
         fact = Settled(self.now(), statement.version, statement.digest, str(amount_gbp))
         return self.record(opportunity, fact, by=CLOCKWORK, reports=reports, statement=statement)
 
-    def freeze_nominations(self, zone: str, plan: Plan, drafts: Iterable[tuple[Requirement, Draft]]) -> None:
-        """Freeze the zone's nomination, half-hour by half-hour; what is frozen never moves.
-
-        The nomination is what runs when nothing is called: base discharge kept beside the approved bids,
-        less expected charging.
-        """
-        held_back = held_back_kw(plan, drafts)
-        now = self.now()
-        nominations = []
-        for slot, base_kw, charge_kw in zip(
-            plan.slots, plan.base_discharge_kw, plan.base_charge_kw, strict=True
-        ):
-            kept_kw = max(0.0, base_kw - held_back.get(slot, 0.0))
-            nominations.append(
-                Nomination(
-                    zone=zone,
-                    period=slot,
-                    export_wh=_wh(kept_kw) - _wh(charge_kw),
-                    base_wh=_wh(base_kw),
-                    kept_wh=_wh(kept_kw),
-                    frozen_at=now,
-                )
-            )
-        self.store.nominations.freeze(nominations)
-
     # helpers
 
     def _take_back(self, opportunity: Opportunity, reason: str, by: str) -> Opportunity:
@@ -379,19 +368,3 @@ def _imported(found: T | None) -> T:
     if found is None:
         raise BadMessage(Fault("store: fleet", MISSING, "run flexloop fleet import FILE first"))
     return found
-
-
-def held_back_kw(plan: Plan, drafts: Iterable[tuple[Requirement, Draft]]) -> dict[Interval, float]:
-    """Return the base discharge given up for bids, per half-hour of the plan. [kW]"""
-    held: dict[Interval, float] = {}
-    for need, draft in drafts:
-        for slot, base, kept in zip(need.slots, draft.base_kw, draft.kept_kw, strict=True):
-            for period in plan.slots:
-                part = slot.overlap(period)
-                if part is not None:
-                    held[period] = held.get(period, 0.0) + (base - kept) * part.hours / period.hours
-    return held
-
-
-def _wh(kw: float) -> int:
-    return round(kw * (HALF_HOUR / HOUR) * WH_PER_KWH)

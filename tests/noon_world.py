@@ -93,8 +93,21 @@ def _write(path: Path, past: History) -> None:
         )
 
 
+def _with_contract(market, standing_contract: bool):
+    rows = [row.model_copy(update={"standing_contract": standing_contract}) for row in market.product]
+    return market.model_copy(update={"product": tuple(rows)})
+
+
 @contextmanager
-def a_desk(folder: Path, cars: int, past: History, shape: BidShape = BidShape.FLAT, **prices):
+def a_desk(
+    folder: Path,
+    cars: int,
+    past: History,
+    shape: BidShape = BidShape.FLAT,
+    *,
+    standing_contract: bool = False,
+    **prices,
+):
     """Open a gateway whose zone has so many cars with that past; no shortfall of a bid is let pass.
 
     ``prices`` changes settings of that table.
@@ -106,6 +119,7 @@ def a_desk(folder: Path, cars: int, past: History, shape: BidShape = BidShape.FL
     said = said.model_copy(
         update={
             "bidding": said.bidding.model_copy(update=bidding),
+            "market": tuple(_with_contract(one, standing_contract) for one in said.market),
             "prices": said.prices.model_copy(update=prices),
             "desk": said.desk.model_copy(update={"rule": ()}),
             "fleet": said.fleet.model_copy(update={"history": folder / "sessions.csv"}),

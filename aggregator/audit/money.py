@@ -8,7 +8,7 @@ from aggregator.model.market import Product
 from aggregator.model.money import pounds
 from aggregator.model.opportunity import Settled
 from aggregator.model.time import utc_text
-from aggregator.settlement import NO_BASELINE, NOT_NOMINATED, Line
+from aggregator.settlement import Line
 from aggregator.settling import SETTLED_STAGES, Worked, work_out
 
 
@@ -16,8 +16,10 @@ def p9_registers(evidence: Evidence) -> Finding:
     """Registers run backwards only where an event says so, and each statement can be made again as it was."""
     breaches: list[str] = []
     recorded = {(event.meter_id, event.at) for event in evidence.store.register_events.all()}
-    readings = evidence.store.readings.between(evidence.fleets.charger_ids, ALWAYS)
-    for before, after in itertools.pairwise(readings):
+    store, fleets = evidence.store, evidence.fleets
+    readings = store.readings.between(fleets.charger_ids, ALWAYS)
+    at_boundaries = store.boundary_readings.between(fleets.site_ids, ALWAYS)
+    for before, after in (*itertools.pairwise(readings), *itertools.pairwise(at_boundaries)):
         if before.charger_id != after.charger_id:
             continue
         fell = after.import_wh < before.import_wh or after.export_wh < before.export_wh
@@ -40,8 +42,9 @@ def p9_registers(evidence: Evidence) -> Finding:
             breaches.append(f"statement {stored.version} of {name} comes out differently now")
         if (said.digest, said.amount_gbp) != (stored.digest, str(worked.statement.amount_gbp)):
             breaches.append(f"statement {stored.version} of {name}: the journal says GBP {said.amount_gbp}")
-    what = f"readings ({len(readings)}) and statements made again ({made})"
-    return Finding("P9 registers", what, len(readings) + made, tuple(breaches))
+    count = len(readings) + len(at_boundaries)
+    what = f"readings ({count}) and statements made again ({made})"
+    return Finding("P9 registers", what, count + made, tuple(breaches))
 
 
 def p10_sums(evidence: Evidence) -> Finding:
@@ -63,13 +66,14 @@ def p10_sums(evidence: Evidence) -> Finding:
 def line_faults(line: Line, product: Product) -> Iterator[str]:
     """Yield what does not add up in a line, worked out apart from how it was settled."""
     moved = product.direction.sign * (line.metered_export_wh - line.baseline_export_wh)
-    based = not line.quality.startswith((NOT_NOMINATED, NO_BASELINE))
+    based = line.is_settled
     if line.delivered_wh != (min(max(moved, 0), line.instructed_wh) if based else 0):
         yield f"delivered {line.delivered_wh} Wh, moved {moved} Wh of {line.instructed_wh} Wh"
     against = (
         min(moved, 0) if product.performance.wrong_way_is_missing and based and line.instructed_wh else 0
     )
-    if line.delivered_wh + line.deficiency_wh != line.instructed_wh - against:
+    owed = line.instructed_wh - against if based else 0
+    if line.delivered_wh + line.deficiency_wh != owed:
         yield "delivered and missing are not the instructed energy"
     if sum(wh for _, wh in line.shares_wh) != line.delivered_wh:
         yield "the cars' shares do not add to what the zone delivered"

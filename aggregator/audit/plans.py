@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -11,16 +13,18 @@ from aggregator.bidding import Bids, Infeasible, holds, propose
 from aggregator.drafting import per_need_slot
 from aggregator.files.sessions import read_sessions
 from aggregator.forecast import Calendar, History, Horizon
+from aggregator.lookback import known
 from aggregator.model.errors import RuleViolation
-from aggregator.model.market import Draft, Requirement
-from aggregator.model.opportunity import Declined, Proposed, Received, Withdrawn
+from aggregator.model.market import Draft, Plan, Requirement
+from aggregator.model.opportunity import Opportunity, Proposed, Received
 from aggregator.model.time import Interval, half_hours, utc_text
+from aggregator.nominating import MADE_FOR_ITSELF, bids_that_stand, held_back_kw
 from aggregator.problems import Prepared
 from aggregator.proposals import Proposer
 from aggregator.settling import SETTLED_STAGES, bias_before
 from aggregator.standing import newest_plan, plan_of, standing_then
 from aggregator.track_record import TrackRecord
-from aggregator.workflow import MODEL, held_back_kw
+from aggregator.workflow import MODEL
 
 WH_PER_KWH = 1000
 TOLERANCE_GBP = 0.005
@@ -87,6 +91,11 @@ def p13_nomination(evidence: Evidence) -> Finding:
         for span in (part.interval for part in Horizon.over(made.need.window).parts):
             if plan_of(plans[-1], span) is not None:
                 days.setdefault((made.need.zone, span), []).append(made.opportunity_id)
+    for name, made_at, plan in evidence.store.plans.named(MADE_FOR_ITSELF):
+        span = Interval(plan.slots[0].start, plan.slots[-1].end)
+        days.setdefault((plan.zone, span), []).append(name)
+        if _digest_again(evidence, plan.zone, span, made_at) != plan.digest:
+            breaches.append(f"{name}: b0 comes out differently now")
     for (zone, span), names in days.items():
         found = _nominated(evidence, zone, span, names)
         checked += found[0]
@@ -119,11 +128,12 @@ def _nominated(evidence: Evidence, zone: str, span: Interval, names: Sequence[st
     nominated = {one.period: one for one in evidence.store.nominations.between(zone, span)}
     if not nominated:
         return 0, []
-    plan = newest_plan(evidence.store, names, span, max(one.frozen_at for one in nominated.values()))
+    frozen_at = max(one.frozen_at for one in nominated.values())
+    plan = newest_plan(evidence.store, names, span, frozen_at)
     if plan is None:
         return 0, [f"{zone} {utc_text(span.start)}: nominated without a plan"]
     checked, breaches = 0, []
-    held_kw = held_back_kw(plan, _standing(evidence, zone, span))
+    held_kw = held_back_kw(plan, bids_that_stand(_near(evidence, zone, span, frozen_at)))
     for slot, base_kw, charge_kw in zip(plan.slots, plan.base_discharge_kw, plan.base_charge_kw, strict=True):
         one = nominated.get(slot)
         if one is not None:
@@ -135,13 +145,17 @@ def _nominated(evidence: Evidence, zone: str, span: Interval, names: Sequence[st
     return checked, breaches
 
 
-def _standing(evidence: Evidence, zone: str, span: Interval) -> Iterator[tuple[Requirement, Draft]]:
-    """Yield the bids that the platform held when the gate closed, with their requirements."""
+def _near(evidence: Evidence, zone: str, span: Interval, at: datetime) -> Iterator[Opportunity]:
+    """Yield a zone's opportunities about a day as they stood at an instant."""
     for one in evidence.opportunities:
-        taken_back = (one.closed_because or "").startswith((Withdrawn.__name__, Declined.__name__))
-        near = one.zone == zone and one.window.overlap(span) is not None
-        if near and not taken_back and one.submitted is not None and one.requirement is not None:
-            yield one.requirement, one.submitted
+        if one.zone == zone and one.window.overlap(span) is not None:
+            yield known(evidence.store, one, at)
+
+
+def _digest_again(evidence: Evidence, zone: str, span: Interval, known_at: datetime) -> str | None:
+    """Return the digest of a day's plan made again from what was known then; None where there is none."""
+    plan = _proposer(evidence, known_at).base_plan(zone, span, known_at)
+    return plan.digest if isinstance(plan, Plan) else None
 
 
 @lru_cache(maxsize=1)  # two promises ask, and making a problem again is most of the audit's work
@@ -151,32 +165,40 @@ def _made_again(evidence: Evidence) -> tuple[_Made, ...]:
 
 
 def _make_again(evidence: Evidence) -> Iterator[_Made]:
-    history_file = evidence.settings.fleet.history
-    history = read_sessions(history_file) if history_file is not None else History(())
     for name, facts in evidence.facts.items():
         need: Requirement | None = None
         for fact in facts:
             if isinstance(fact, Received):
                 need = fact.requirement
             elif isinstance(fact, Proposed) and need is not None and fact.draft.by == MODEL:
-                yield _Made(name, need, fact.draft, _again(evidence, history, need, fact.draft))
+                yield _Made(name, need, fact.draft, _again(evidence, need, fact.draft))
 
 
-def _again(evidence: Evidence, history: History, need: Requirement, draft: Draft) -> Prepared | str:
+def _again(evidence: Evidence, need: Requirement, draft: Draft) -> Prepared | str:
     known_at = draft.why.known_at
     if known_at is None:
         return "no model made it"
     store, products = evidence.store, evidence.settings.products
-    fleet, past = (
-        evidence.fleets.at(known_at),
-        TrackRecord(store, products, Calendar(evidence.settings.fleet.holidays)),
-    )
-    proposer = Proposer(evidence.settings, fleet, history, store.inbox.peaks, past, evidence.said_by)
     try:
         standing = standing_then(store, products, need, draft.why.beside, known_at)
-        return proposer.prepare(need, products[need.product_id], known_at, standing, draft.bid_id)
+        return _proposer(evidence, known_at).prepare(
+            need, products[need.product_id], known_at, standing, draft.bid_id
+        )
     except RuleViolation as broken:
         return f"the zone's facts do not follow from each other: {broken}"
+
+
+def _proposer(evidence: Evidence, known_at: datetime) -> Proposer:
+    """Return what makes plans and drafts again from the fleet in force at an instant."""
+    store, settings = evidence.store, evidence.settings
+    past = TrackRecord(store, settings.products, Calendar(settings.fleet.holidays))
+    fleet, history = evidence.fleets.at(known_at), _history(settings.fleet.history)
+    return Proposer(settings, fleet, history, store.inbox.peaks, past, evidence.said_by)
+
+
+@lru_cache(maxsize=1)
+def _history(file: Path | None) -> History:
+    return read_sessions(file) if file is not None else History(())
 
 
 def _wh(kw: float, slot: Interval) -> int:

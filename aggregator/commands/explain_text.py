@@ -9,7 +9,7 @@ from aggregator.model.metering import Reading
 from aggregator.model.rules import BaselineMethod
 from aggregator.model.time import LONDON, Interval, utc_text
 from aggregator.ordered import OrderedPart
-from aggregator.settlement import NO_BASELINE, NOT_NOMINATED, Line
+from aggregator.settlement import Line
 
 WH_PER_KWH = 1000
 
@@ -156,7 +156,7 @@ def _line(found: Explanation, explained: Explained, car: str | None) -> Iterator
     yield f"  metered {_kwh(line.metered_export_wh)}, net export of {len(there)} chargers; {line.quality}"
     missing = _kwh(line.deficiency_wh)
     yield f"  delivered {_kwh(line.delivered_wh)}: {_clamp(line, product)}; missing {missing}"
-    price = award.utilisation_gbp_per_mwh if award else 0
+    price = award.utilisation_gbp_per_mwh if award else product.call_gbp_per_mwh or 0
     yield (
         f"  utilisation GBP {line.utilisation_gbp:f} = {_kwh(line.delivered_wh)} at GBP {price}/MWh"
         f" times {line.factor.normalize():f}"
@@ -186,7 +186,7 @@ def _baseline(explained: Explained, product: Product) -> Iterator[str]:
 
 
 def _clamp(line: Line, product: Product) -> str:
-    if line.quality.startswith((NOT_NOMINATED, NO_BASELINE)):
+    if not line.is_settled:
         return "nothing counts without a baseline"
     moved = product.direction.sign * (line.metered_export_wh - line.baseline_export_wh)
     return f"{_kwh(moved)} beyond the baseline, no less than 0, no more than instructed"
@@ -196,7 +196,7 @@ def _car_words(step: CarStep) -> Iterator[str]:
     if step.metered is None:
         yield f"  {step.car_id}: no register"
         return
-    sure = ", estimated" if step.metered.estimated else ""
+    sure = ", estimated" if step.metered.estimated else ", by its operator" if step.metered.imported else ""
     yield (
         f"  {step.car_id}: net export {_kwh(step.metered.export_wh)}{sure}; its share of what was delivered"
         f" {_kwh(step.share_wh)}, of the amount GBP {step.share_gbp}"

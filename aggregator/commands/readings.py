@@ -1,8 +1,9 @@
-"""``flexloop readings``: what meters told, and what they did not."""
+"""``flexloop readings``: what meters told, and what they did not; and what comes in files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,32 +11,34 @@ from rich.markup import escape
 from rich.table import Table
 
 from aggregator.commands.context import Context
+from aggregator.files.metered import Asked, read_metered
+from aggregator.files.registers import read_registers
+from aggregator.meter_import import import_intervals, import_registers
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import Interval, local_day, utc_text
 from aggregator.registers import RegisterEvent, gaps, run_on
-from aggregator.store import Store
+from aggregator.store.readings import Readings
 from aggregator.workflow import fleets_of
 
-group = typer.Typer(help="Meter registers.")
+group = typer.Typer(help="Meter readings.")
+ASSET, BOUNDARY = "charger", "boundary"
+PARQUET = ".parquet"
+HALF_HOURLY = 30
+LENGTHS = (None, HALF_HOURLY, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was odd about the registers of a span."""
+    """What was odd about the registers of a span, at chargers and at the boundaries of homes."""
 
     readings: int
-    events: tuple[RegisterEvent, ...]
-    gaps: tuple[tuple[str, Interval], ...]
+    events: tuple[tuple[str, RegisterEvent], ...]
+    gaps: tuple[tuple[str, str, Interval], ...]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(group, name="readings")
-
-
-@group.callback()
-def _named() -> None:
-    """Keep the only verb a verb."""
 
 
 @group.command("check")
@@ -45,9 +48,10 @@ def check_command(
     end: Annotated[str, typer.Option("--to", help="London date after the last one.", metavar="DATE")],
     zone: Annotated[str | None, typer.Option(help="Only this zone.")] = None,
 ) -> None:
-    """List where registers restarted, rolled over or jumped, and where a charger told nothing for too long.
+    """List where registers restarted, rolled over or jumped, and where a meter told nothing for too long.
 
-    Too long is two reporting intervals, as for a stale car.
+    Too long is two reporting intervals, as for a stale car. The meters are those of chargers and, where homes
+    have one, of their boundaries.
     """
     shared: Context = context.obj
     first, last = _day("--from", start), _day("--to", end)
@@ -59,10 +63,15 @@ def check_command(
             raise BadMessage(Fault("readings: --zone", zone, f"one of {', '.join(settings.fleet.zones)}"))
         fleet = fleets_of(workflow.store).at(span.start)
         cars = fleet.cars if zone is None else fleet.in_zone(zone)
-        chargers = sorted({car.charger.charger_id for car in cars})
         longest = 2 * timedelta(seconds=settings.dispatch.reporting_interval_s)
         until = min(span.end, max(span.start + longest, workflow.now()))
-        found = _found(workflow.store, chargers, Interval(span.start, until), longest)
+        store, shown = workflow.store, Interval(span.start, until)
+        chargers = sorted({car.charger.charger_id for car in cars})
+        homes = sorted({car.site.site_id for car in cars if car.site.boundary_meter})
+        found = _both(
+            _found(ASSET, store.readings, chargers, shown, longest),
+            _found(BOUNDARY, store.boundary_readings, homes, shown, longest),
+        )
     if shared.as_json:
         shared.answer(_body(found), "")
         return
@@ -74,20 +83,82 @@ def check_command(
     console.print(text, highlight=False)
 
 
-def _found(store: Store, chargers: Sequence[str], span: Interval, longest: timedelta) -> Found:
-    count, events, missing = 0, [], []
-    for charger in chargers:
-        within = store.readings.between([charger], span)
-        before = store.readings.last_before([charger], span.start)
+@group.command("import")
+def import_command(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, or .parquet with registers.")],
+    every: Annotated[
+        int | None, typer.Option(help="Minutes that a line of CSV stands for: 30 (the default) or 1.")
+    ] = None,
+    meter: Annotated[str | None, typer.Option(help="The only meter of a CSV file without meter_id.")] = None,
+    boundary: Annotated[
+        bool, typer.Option("--boundary", help="Meters are homes' own, by site id; else chargers'.")
+    ] = False,
+) -> None:
+    """Take meter readings from a file: all of it or, with every line named that is wrong, nothing.
+
+    CSV in the Flexible Power form: timestamp (UTC, the end of the half-hour or minute), power_kw or
+    energy_kwh (positive to the grid), and meter_id. It counts in place of our own registers. Parquet, our own
+    form of registers: meter_id, measured_at, import_wh, export_wh. What is known already is not stored again;
+    what differs is a correction, and the next settle makes a new version of what it changes.
+    """
+    shared: Context = context.obj
+    with shared.workflow(acting=True) as (_, workflow):
+        store, now, fleets = workflow.store, workflow.now(), fleets_of(workflow.store)
+        known = fleets.site_ids if boundary else fleets.charger_ids
+        if file.suffix == PARQUET:
+            _must_be_for_csv({"--every": every, "--meter": meter})
+            rows = read_registers(file, known, now)
+            done = import_registers(store, rows, now, at_boundary=boundary)
+        else:
+            asked = Asked(_length(every), known, _known_meter(meter, known), now)
+            done = import_intervals(store, read_metered(file, asked), at_boundary=boundary)
+    body = {"readings": done.readings, "new": done.new, "meters": done.meters, "events": len(done.events)}
+    odd = f", {len(done.events)} odd registers: see readings check and alarms list" if done.events else ""
+    text = f"{done.readings:,} readings of {done.meters:,} meters, {done.new:,} of them new{odd}"
+    shared.answer(body, text)
+
+
+def _length(every: int | None) -> timedelta:
+    if every not in LENGTHS:
+        raise BadMessage(Fault("readings: --every", str(every), "30 or 1"))
+    return timedelta(minutes=every or HALF_HOURLY)
+
+
+def _known_meter(meter: str | None, known: Sequence[str]) -> str | None:
+    if meter is not None and meter not in known:
+        raise BadMessage(Fault("readings: --meter", meter, "a meter of the fleet"))
+    return meter
+
+
+def _must_be_for_csv(options: dict[str, object]) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise BadMessage(
+                Fault(f"readings: {option}", str(value), "with CSV only: registers say it themselves")
+            )
+
+
+def _found(point: str, kept: Readings, meters: Sequence[str], span: Interval, longest: timedelta) -> Found:
+    count, events, missing = 0, list[tuple[str, RegisterEvent]](), list[tuple[str, str, Interval]]()
+    for meter in meters:
+        within = kept.between([meter], span)
+        before = kept.last_before([meter], span.start)
         shown = [*(one for one in before if one.measured_at < span.start), *within]
         count += len(within)
-        events += run_on(shown)[1]
-        missing += [(charger, gap) for gap in gaps(within, span, longest)]
-    return Found(count, tuple(sorted(events, key=_by_time)), tuple(missing))
+        events += [(point, event) for event in run_on(shown)[1]]
+        missing += [(point, meter, gap) for gap in gaps(within, span, longest)]
+    return Found(count, tuple(events), tuple(missing))
 
 
-def _by_time(event: RegisterEvent) -> tuple[datetime, str, str]:
-    return event.at, event.meter_id, event.register
+def _both(asset: Found, boundary: Found) -> Found:
+    events = sorted((*asset.events, *boundary.events), key=_by_time)
+    return Found(asset.readings + boundary.readings, tuple(events), (*asset.gaps, *boundary.gaps))
+
+
+def _by_time(found: tuple[str, RegisterEvent]) -> tuple[datetime, str, str, str]:
+    point, event = found
+    return event.at, event.meter_id, event.register, point
 
 
 def _body(found: Found) -> dict[str, Any]:
@@ -96,6 +167,7 @@ def _body(found: Found) -> dict[str, Any]:
         "events": [
             {
                 "meter": event.meter_id,
+                "point": point,
                 "register": event.register,
                 "kind": event.kind.value,
                 "since": utc_text(event.since),
@@ -103,27 +175,27 @@ def _body(found: Found) -> dict[str, Any]:
                 "before_wh": event.before_wh,
                 "after_wh": event.after_wh,
             }
-            for event in found.events
+            for point, event in found.events
         ],
         "gaps": [
-            {"meter": meter, "from": utc_text(gap.start), "to": utc_text(gap.end)}
-            for meter, gap in found.gaps
+            {"meter": meter, "point": point, "from": utc_text(gap.start), "to": utc_text(gap.end)}
+            for point, meter, gap in found.gaps
         ],
     }
 
 
 def _events_table(found: Found) -> Table:
-    table = Table("at", "meter", "register", "what", "Wh before", "Wh after")
-    for event in found.events:
+    table = Table("at", "meter", "at the", "register", "what", "Wh before", "Wh after")
+    for point, event in found.events:
         shown = (event.register, event.kind.value, f"{event.before_wh:,}", f"{event.after_wh:,}")
-        table.add_row(utc_text(event.at), escape(event.meter_id), *shown)
+        table.add_row(utc_text(event.at), escape(event.meter_id), point, *shown)
     return table
 
 
 def _gaps_table(found: Found) -> Table:
-    table = Table("meter", "nothing from", "to")
-    for meter, gap in found.gaps:
-        table.add_row(escape(meter), utc_text(gap.start), utc_text(gap.end))
+    table = Table("meter", "at the", "nothing from", "to")
+    for point, meter, gap in found.gaps:
+        table.add_row(escape(meter), point, utc_text(gap.start), utc_text(gap.end))
     return table
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,26 +14,36 @@ from rich.progress import track
 from rich.table import Table
 from typer.core import TyperGroup
 
+from aggregator.baselines import baseline
 from aggregator.commands.context import Context, the_opportunity
 from aggregator.commands.explain_text import details, in_words
 from aggregator.dispatch_check import Checked, Totals, check_dispatches, odd_by_rule
 from aggregator.explaining import explain
 from aggregator.files.dispatches import Odd, read_dispatches
+from aggregator.files.outputs import write_files
+from aggregator.flexible_power import PowerAt, flexible_power_files, mean_kw_of, template_csv
 from aggregator.lookback import known
+from aggregator.metering_points import MeteringPoint
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.fleet import Fleets
+from aggregator.model.market import Product
 from aggregator.model.money import pounds
 from aggregator.model.opportunity import Opportunity, Stage
+from aggregator.model.rules import BaselineMethod
 from aggregator.model.time import LONDON, Interval, local_day, parse_instant, settlement_period, utc_text
-from aggregator.reports import PARQUET_FILE, write_book
-from aggregator.settlement import settled_periods
+from aggregator.reports import NOTHING_MORE, PARQUET_FILE, write_book
+from aggregator.settlement import NO_PAST, settled_periods
 from aggregator.settling import Worked, baseline_behind, make_book, settle_named, versions_of, work_out
+from aggregator.store import Store
 from aggregator.workflow import Workflow, fleets_of
 
 SETTLEABLE = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
 
 
 MOST_NAMED = 6
+
+TEMPLATES = (BaselineMethod.NOMINATED, BaselineMethod.FIXED, BaselineMethod.ZERO)
+"""Baselines that a week has without an event."""
 
 MOST_SHOWN = 3
 """Odd lines of a rule that are told one by one to people; with ``--json`` all of them are."""
@@ -69,6 +79,9 @@ def settle_command(
     as_known_at: Annotated[
         str | None, typer.Option(help="Only what was learnt by then, orders included; with a zone.")
     ] = None,
+    flexible_power: Annotated[
+        bool, typer.Option("--flexible-power", help="Readings and statement in the Flexible Power form, too.")
+    ] = False,
 ) -> None:
     """Settle what was delivered and write the statement; a re-run gives the same bytes."""
     if context.invoked_subcommand is not None:
@@ -84,13 +97,22 @@ def settle_command(
         fleets = fleets_of(workflow.store)
         done = _settled(workflow, fleets, _span(first, last), zone) if known_at is None else {}
         book = make_book(workflow.store, settings.products, fleets, first, last, zone, known_at, done)
-    digests = write_book(book, out)
+    digests = write_book(book, out, flexible_power_files(book.rows) if flexible_power else NOTHING_MORE)
     lacking = [] if PARQUET_FILE in digests else [f"{PARQUET_FILE}: needs pip install 'flexloop[parquet]'"]
-    body = {"rows": len(book.rows), "totals": book.totals, "files": digests, "not_written": lacking}
+    unsettled = sum(not row.line.is_settled for row in book.rows)
+    body = {
+        "rows": len(book.rows),
+        "cannot_be_settled": unsettled,
+        "totals": book.totals,
+        "files": digests,
+        "not_written": lacking,
+    }
     text = (
         f"{len(book.rows)} half-hours, delivered {book.totals['delivered_kwh']} kWh of"
         f" {book.totals['instructed_kwh']} kWh, GBP {book.totals['amount_gbp']:.2f}; see {out}/statement.html"
     )
+    if unsettled:
+        text = f"{text}\n{unsettled} of them cannot be settled: they have no baseline, and count as nothing"
     shared.answer(body, "\n".join([text, *(f"not written: {one}" for one in lacking)]))
 
 
@@ -156,6 +178,62 @@ def _the_half_hour(one: Opportunity, text: str) -> Interval:
         allowed = f"one of {', '.join(times[:MOST_NAMED])}, or a settlement period or instant of the window"
         raise BadMessage(Fault("settle explain: HALF-HOUR", text, allowed))
     return found[0]
+
+
+@group.command("baseline")
+def baseline_command(
+    context: typer.Context,
+    zone: Annotated[str, typer.Option(help="Whose.")],
+    product: Annotated[str, typer.Option(help="By whose rules and meters.", metavar="PRODUCT")],
+    start: Annotated[str, typer.Option("--from", help="First London date of the week.", metavar="DATE")],
+    out: Annotated[Path, typer.Option("--out", help="The CSV file.")],
+) -> None:
+    """Write a week's baseline as a Flexible Power template: day_of_week, local_time, power_kw.
+
+    That is what was nominated in the seven days, or the product's fixed profile; export is positive, times
+    are local and name the start. The operator repeats it every week.
+    """
+    shared: Context = context.obj
+    first = _day("--from", start)
+    with shared.workflow() as (settings, workflow):
+        _must_be_known("--zone", zone, settings.fleet.zones)
+        _must_be_known("--product", product, tuple(settings.products))
+        power_at = _baseline_power(workflow.store, settings.products[product], zone, first)
+        try:
+            text = template_csv(first, power_at)
+        except ValueError as gaps:
+            allowed = f"a week that was nominated; nothing was for {gaps}"
+            raise BadMessage(Fault("settle baseline: --from", start, allowed)) from None
+    digests = write_files(out.parent, {out.name: text})
+    body = {"rows": len(text.splitlines()) - 1, "files": digests}
+    shared.answer(body, f"{body['rows']} half-hours of a week; see {out}")
+
+
+def _baseline_power(store: Store, product: Product, zone: str, first: date) -> PowerAt:
+    """Return the baseline of a product in the week from a date on, where no day is looked back on for it."""
+    rule = product.baseline
+    if rule.method not in TEMPLATES:
+        allowed = f"a product with the baseline {', '.join(TEMPLATES)}; others are made anew for each event"
+        raise BadMessage(Fault("settle baseline: --product", product.product_id, allowed))
+    fleet = fleets_of(store).at(local_day(first).start)
+    point = MeteringPoint.of(store, product, fleet, zone)
+    week = _span(first, first + timedelta(days=7))
+    nominated = {one.period: point.nominated(one) for one in store.nominations.between(zone, week)}
+
+    def power_at(period: Interval) -> float | None:
+        own = nominated.get(period)
+        said = [None if own is None else own.export_wh]
+        (wh,) = baseline(
+            rule, product.direction, [period], said, NO_PAST.usage, NO_PAST.event_days, len(point.car_of)
+        ).export_wh
+        return None if wh is None else mean_kw_of(wh)
+
+    return power_at
+
+
+def _must_be_known(option: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise BadMessage(Fault(f"settle baseline: {option}", name, f"one of {', '.join(known)}"))
 
 
 @group.command("check-dispatches")

@@ -45,6 +45,7 @@ class BaselineSettings(Row):
     fallback: Fallback = Fallback.NOMINATED
     adjusted: YesNo = False
     raised_limit: NotNegative = RAISED_LIMIT
+    not_nominated: BaselineMethod | None = None
     profile_kw: tuple[Finite, ...] = ()
     per_charger: YesNo = False
 
@@ -52,7 +53,9 @@ class BaselineSettings(Row):
     def _whole(self) -> "BaselineSettings":
         if self.to_rule().looks_back:
             self._knows_its_holidays()
-        if self.method is BaselineMethod.FIXED:
+        if self.not_nominated is not None:
+            self._names_another(self.not_nominated)
+        if BaselineMethod.FIXED in self.to_rule().methods:
             if len(self.profile_kw) not in PROFILE_LENGTHS:
                 allowed = "48 half-hours of a day, or 336 of a week from Monday"
                 raise Clash("profile_kw", f"{len(self.profile_kw)} figures", allowed)
@@ -63,6 +66,13 @@ class BaselineSettings(Row):
         if self.adjusted and not self.to_rule().looks_back:
             raise Clash("adjusted", "true", "false unless the method is bl01 or mid_8_of_10")
         return self
+
+    def _names_another(self, other: BaselineMethod) -> None:
+        if self.method is not BaselineMethod.NOMINATED:
+            raise Clash("not_nominated", other.value, "with the method nominated only")
+        if other is BaselineMethod.NOMINATED:
+            allowed = ", ".join(one.value for one in BaselineMethod if one is not BaselineMethod.NOMINATED)
+            raise Clash("not_nominated", other.value, f"another method: {allowed}")
 
     def _knows_its_holidays(self) -> None:
         try:

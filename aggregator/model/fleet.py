@@ -276,3 +276,8 @@ class Fleets:
     def charger_ids(self) -> tuple[str, ...]:
         """The chargers of all of them, sorted."""
         return tuple(sorted({car.charger.charger_id for _, fleet in self.terms for car in fleet.cars}))
+
+    @property
+    def site_ids(self) -> tuple[str, ...]:
+        """The homes of all of them, sorted."""
+        return tuple(sorted({car.site.site_id for _, fleet in self.terms for car in fleet.cars}))

@@ -60,6 +60,7 @@ class Product:
         baseline: What delivery is measured against.
         performance: By what factors payments are cut.
         price_steps: Most price steps that a bid is sent in.
+        call_gbp_per_mwh: Paid per MWh delivered of an order that no bid preceded; None where none is agreed.
     """
 
     product_id: str
@@ -80,6 +81,7 @@ class Product:
     baseline: BaselineRule = NOMINATION
     performance: Performance = IN_FULL
     price_steps: int = 1
+    call_gbp_per_mwh: Decimal | None = None
 
     def gate_closes_at(self, window: Interval) -> datetime:
         """Return when bids for ``window`` must be in."""

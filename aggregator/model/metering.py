@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from aggregator.model.time import Interval
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -22,6 +24,23 @@ class Reading:
     received_at: datetime
     import_wh: int
     export_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredInterval:
+    """What passed a meter in a span of time, as its operator's file tells it.
+
+    Attributes:
+        meter_id: Whose.
+        span: The minute or half-hour.
+        received_at: When we learnt it.
+        export_wh: Net energy, positive to the grid. [Wh]
+    """
+
+    meter_id: str
+    span: Interval
+    received_at: datetime
+    export_wh: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,10 @@ class BaselineMethod(StrEnum):
     ZERO = "zero"
 
 
+LOOKING_BACK = frozenset({BaselineMethod.BL01, BaselineMethod.MIDDLE_8_OF_10})
+"""Methods that ask for past days."""
+
+
 class Fallback(StrEnum):
     """What counts where too few like days were measured: the nomination, those few days, or zero."""
 
@@ -49,6 +53,8 @@ class BaselineRule:
         adjusted: Whether BL01 and mid-8-of-10 are moved by what was measured on the day before the event.
         raised_limit: Share of the like days' use in the adjustment window by which such a move in our favour
             may go before it is flagged.
+        not_nominated: With the method nominated, what counts in half-hours without a nomination: another
+            method, by this rule's own figures; None for none, and such a half-hour cannot be settled.
         profile_kw: The fixed profile: net export of 48 half-hours of a local day, or of 336 of a local week
             from Monday. [kW, export positive]
         per_charger: Whether the profile is that of one charger of the zone.
@@ -63,13 +69,19 @@ class BaselineRule:
     fallback: Fallback = Fallback.NOMINATED
     adjusted: bool = False
     raised_limit: float = RAISED_LIMIT
+    not_nominated: BaselineMethod | None = None
     profile_kw: tuple[float, ...] = ()
     per_charger: bool = False
 
     @property
     def looks_back(self) -> bool:
         """Whether past days are asked for."""
-        return self.method in (BaselineMethod.BL01, BaselineMethod.MIDDLE_8_OF_10)
+        return not LOOKING_BACK.isdisjoint(self.methods)
+
+    @property
+    def methods(self) -> tuple[BaselineMethod | None, ...]:
+        """Its method, and the one where nothing was nominated."""
+        return self.method, self.not_nominated
 
 
 NOMINATION = BaselineRule()

@@ -16,6 +16,7 @@ from aggregator.store.engine import at_once, name_of, open_engine, parse_url
 from aggregator.store.fleet import FleetStore
 from aggregator.store.halts import Halt, Halts
 from aggregator.store.inbox import Inbox, InboxEntry
+from aggregator.store.intervals import MeteredIntervals
 from aggregator.store.journal import Journal, Recorded
 from aggregator.store.lock import BY_PROCESS, Hold, held
 from aggregator.store.memory import Memory
@@ -24,7 +25,7 @@ from aggregator.store.readings import END_OF_TIME, Around, CarState, Readings, S
 from aggregator.store.records import Alarm, Alarms, Nominations, Plans, SentPoint, SetPoints
 from aggregator.store.register_events import RegisterEvents
 from aggregator.store.statements import Statements, StoredStatement
-from aggregator.store.tables import BOUNDARY_READINGS
+from aggregator.store.tables import BOUNDARY_INTERVALS, BOUNDARY_READINGS, METERED_INTERVALS
 from aggregator.store.tokens import DriverToken, DriverTokens
 from aggregator.store.truth import TrueState, Truth
 
@@ -60,6 +61,8 @@ class Store:
         memory: What a VEN must not forget.
         readings: Meter registers of chargers.
         boundary_readings: Meter registers of homes, by site id.
+        intervals: Minutes and half-hours of chargers, from meter operators.
+        boundary_intervals: Those of homes, by site id.
         register_events: What became of registers that did not just count on.
         states: Reported car states.
         car_history: What these say over time.
@@ -83,6 +86,8 @@ class Store:
         self.memory = Memory(engine)
         self.readings = Readings(engine)
         self.boundary_readings = Readings(engine, BOUNDARY_READINGS)
+        self.intervals = MeteredIntervals(engine, METERED_INTERVALS)
+        self.boundary_intervals = MeteredIntervals(engine, BOUNDARY_INTERVALS)
         self.register_events = RegisterEvents(engine)
         self.states = States(engine)
         self.car_history = CarHistory(engine)

@@ -95,7 +95,7 @@ class Nominations:
 
 
 class Plans:
-    """The zone's plan behind each draft, as made before the price was read."""
+    """The zone's plan behind each draft, as made before the price was read, and behind other nominations."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -125,6 +125,21 @@ class Plans:
         with reading(self._engine) as connection:
             return [
                 (row.made_at, from_text(KINDS, row.body, f"plans: {opportunity_id}"))
+                for row in connection.execute(query)
+            ]
+
+    def named(self, beginning: str) -> list[tuple[str, datetime, Plan]]:
+        """Return every plan whose name begins so, with its name and when it was made, by name."""
+        columns = PLANS.c
+        query = select(PLANS).where(columns.opportunity_id.startswith(beginning, autoescape=True))
+        query = query.order_by(columns.opportunity_id, columns.made_at)
+        with reading(self._engine) as connection:
+            return [
+                (
+                    row.opportunity_id,
+                    row.made_at,
+                    from_text(KINDS, row.body, f"plans: {row.opportunity_id}"),
+                )
                 for row in connection.execute(query)
             ]
 

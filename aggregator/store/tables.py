@@ -1,7 +1,8 @@
 """The tables. What can be counted or searched is a column; the rest of a value is canonical JSON text.
 
 Instants are whole microseconds since 1970 in UTC (``UtcMicros``): they sort and compare as numbers, take
-eight bytes, and mean the same on every database. Energies are integer Wh. Facts, statements, nominations,
+eight bytes, and mean the same on every database. Energies are integer Wh, but for intervals that others
+metered. Facts, statements, nominations,
 readings, plans, drivers' words and fleets are only ever added. Texts are compared byte by byte: SQLite does
 so by itself, on PostgreSQL migrations say so.
 """
@@ -188,6 +189,20 @@ BOUNDARY_READINGS = Table(
     Column("import_wh", BigInteger, nullable=False),
     Column("export_wh", BigInteger, nullable=False),
     sqlite_with_rowid=False,
+)
+
+METERED_INTERVALS, BOUNDARY_INTERVALS = (
+    Table(
+        name,
+        METADATA,
+        Column("meter_id", Text, primary_key=True),
+        Column("measured_at", UtcMicros, primary_key=True, autoincrement=False),
+        Column("received_at", UtcMicros, primary_key=True, autoincrement=False),
+        Column("length_s", BigInteger, nullable=False),
+        Column("export_wh", Float, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    for name in ("metered_intervals", "boundary_intervals")
 )
 
 REGISTER_EVENTS = Table(

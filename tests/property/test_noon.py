@@ -12,9 +12,9 @@ from aggregator.energy import reach
 from aggregator.forecast import Horizon
 from aggregator.model.market import BidShape
 from aggregator.model.time import Interval, local_day
+from aggregator.nominating import held_back_kw
 from aggregator.spans import Span
 from aggregator.standing import newest_plan
-from aggregator.workflow import held_back_kw
 from aggregator.zone_day import SLOT_HOURS, zone_day
 from tests.bid_world import ZONE
 from tests.noon_world import Desk, a_desk, a_mixed_past

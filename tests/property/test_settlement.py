@@ -106,8 +106,10 @@ def test_every_line_closes(case):
         assert line.metered_export_wh == (measured if any(known.values()) else line.baseline_export_wh)
         if line.period in nominations:
             assert line.delivered_wh == min(max(moved, 0), line.instructed_wh)
+            assert line.delivered_wh + line.deficiency_wh == line.instructed_wh
+        else:
+            assert (line.delivered_wh, line.deficiency_wh, line.penalty_gbp) == (0, 0, 0)
         assert line.delivered_wh >= 0
-        assert line.delivered_wh + line.deficiency_wh == line.instructed_wh
         assert sum(wh for _, wh in line.shares_wh) == line.delivered_wh
         assert line.amount_gbp == pounds(line.availability_gbp + line.utilisation_gbp - line.penalty_gbp)
 

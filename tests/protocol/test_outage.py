@@ -98,9 +98,9 @@ def created(vtn):
 
 
 async def test_ten_minutes_without_a_database_cost_nothing_that_was_acknowledged(tmp_path, database):
-    order = an_event(kw=(-6.0,))
+    order = an_event(kw=(-6.0,), signal_type="setpoint")
     order["event_descriptor"]["vtn_comment"] = None
-    more = an_event(kw=(-8.0,), modification=1)
+    more = an_event(kw=(-8.0,), modification=1, signal_type="setpoint")
     more["event_descriptor"]["vtn_comment"] = None
     vtn = FakeVtn(events=(order,))
     async with (

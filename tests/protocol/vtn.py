@@ -30,7 +30,7 @@ def an_event(event_id="DSP-1", *, modification=0, status="far", kw=(-30.0, -30.0
     """One dispatch event as openleadr's template takes it."""
     signal = {
         "signal_name": changes.get("signal_name", "LOAD_DISPATCH"),
-        "signal_type": "delta",
+        "signal_type": changes.get("signal_type", "delta"),
         "signal_id": "order",
         "measurement": KW,
         "intervals": [

@@ -9,6 +9,7 @@ import pytest
 from aggregator.config import Settings, read_settings
 from aggregator.files.inputs import as_text
 from aggregator.market_file import read_market
+from aggregator.model.errors import BadMessage
 from aggregator.model.rules import (
     IN_FULL,
     NOMINATION,
@@ -49,6 +50,24 @@ def test_the_rules_shown_as_comments_are_rules(config):
         utilisation=FactorRule(Measure.DELIVERY, Over.EVENT, Decimal("0.05"), Decimal(3)),
         availability=FactorRule(Measure.DELIVERY, Over.MONTH_BEFORE, Decimal(0), Decimal(1)),
     )
+
+
+@pytest.mark.parametrize(
+    ("baseline", "field", "allowed"),
+    [
+        ("{ method = 'bl01', not_nominated = 'zero' }", "not_nominated", "with the method nominated only"),
+        ("{ method = 'nominated', not_nominated = 'nominated' }", "not_nominated", "another method: bl01"),
+        ("{ method = 'nominated', not_nominated = 'fixed' }", "profile_kw", "48 half-hours of a day"),
+        ("{ method = 'nominated', not_nominated = 'bl01', calendar = 'x' }", "calendar", "ISO 3166"),
+    ],
+)
+def test_what_counts_where_nothing_was_nominated_is_a_whole_rule(config, baseline, field, allowed):
+    market = config / "markets" / "ukpn.toml"
+    edit(market, (f"\n{BASELINE}", f"\nbaseline = {baseline}"))
+    with pytest.raises(BadMessage) as bad:
+        read_market(market)
+    assert f"product[0].baseline.{field}" in bad.value.faults[0].where
+    assert allowed in bad.value.faults[0].allowed
 
 
 def test_rules_survive_being_remembered(config):

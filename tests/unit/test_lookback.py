@@ -194,7 +194,8 @@ def test_a_statement_that_looked_back_has_the_same_bytes_again(store, tmp_path):
         measure(store, back, export_w)
     an_event(store, "last month", 20)
     rules = Performance(FactorRule(over=Over.MONTH), FactorRule(over=Over.MONTH_BEFORE))
-    product, fleets = a_product(baseline=TWO_DAYS, performance=rules), Fleets(((NOON, a_fleet(2)),))
+    baseline = replace(TWO_DAYS, fallback=Fallback.ZERO)  # last month there was nothing to look back on
+    product, fleets = a_product(baseline=baseline, performance=rules), Fleets(((NOON, a_fleet(2)),))
     days = date(2025, 1, 15), date(2025, 1, 16)
     books = [make_book(store, {PRODUCT: product}, fleets, *days) for _ in range(2)]
     first, second = (write_book(book, tmp_path / str(n)) for n, book in enumerate(books))

@@ -11,6 +11,7 @@ from aggregator.bidding import propose
 from aggregator.forecast import History
 from aggregator.model.market import Direction
 from aggregator.model.opportunity import Stage
+from aggregator.nominating import nominated
 from aggregator.outgoing import bid_report
 from aggregator.proposals import Proposer
 from aggregator.track_record import Delivered
@@ -147,7 +148,7 @@ def test_an_explanation_tells_parts_percentiles_and_inputs(world):
 def test_what_was_nominated_is_not_held_back_any_more(world):
     one = world.proposed(a_need(17, 18.5))
     plan = world.store.plans.get(one.opportunity_id)
-    world.workflow.freeze_nominations("Canvey", plan, [])
+    world.store.nominations.freeze(nominated(plan, [], world.clock.now()))
     again = world.proposer.propose(world.workflow, one, world.clock.now())
     assert again.stage is Stage.CLOSED  # at its export limit the fleet has nothing left
     assert [one.kept_wh for one in world.store.nominations.between("Canvey", PEAK)] == [30_000] * 6

@@ -79,6 +79,26 @@ async def test_a_register_that_restarted_while_no_gateway_ran_is_an_event(store)
     assert [event.kind for event in store.register_events.all()] == [EventKind.RESTART]
 
 
+def test_a_boundary_s_register_that_restarts_is_an_event_and_an_alarm_once(tmp_path):
+    """Before a restart of the gateway and after it, and told by both of a home's chargers."""
+    fleet = Fleet(tuple(replace(car, site=a_site(boundary_meter=True)) for car in a_fleet(2).cars), "f")
+    with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
+        clock = FakeClock(NOON)
+        for minutes, wh in ((range(2), 900_000), (range(2, 4), 10)):
+            recorder = Recorder(store, fleet, clock, LAG, Patience(store, clock))
+            records = []
+            for minute in minutes:
+                at, boundary = NOON + minute * MINUTE, Boundary(-300, 7000 + minute, wh + minute)
+                reports = [a_car_report(car_id=f"car-{n}", measured_at=at) for n in (1, 2)]
+                told = tuple(replace(one, boundary=boundary) for one in reports)
+                records.append(CycleRecord(at, told, (), ()))
+            recorder._write(records)
+        (event,) = store.register_events.all()
+        assert (event.meter_id, event.register, event.kind) == ("home-1", "export_wh", EventKind.RESTART)
+        assert event.at == NOON + 2 * MINUTE
+        assert [(one.code, one.where) for one in store.alarms.open()] == [("register_event", "home-1")]
+
+
 async def test_a_silent_link_stops_it_while_a_car_is_plugged_in(recorder):
     await recorded(recorder, *[True] * 4)
     silent = await recorded(recorder, *[False] * 4, since=4)

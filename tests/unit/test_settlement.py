@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from aggregator.model.market import Direction, OrderMode, Step
+from aggregator.model.money import pounds
 from aggregator.model.opportunity import (
     Approved,
     Awarded,
@@ -14,9 +15,10 @@ from aggregator.model.opportunity import (
     Received,
     replay,
 )
+from aggregator.model.rules import BaselineMethod, BaselineRule
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.ordered import instructed_wh
-from aggregator.settlement import MEASURED, NOT_NOMINATED, Metered, metered, settle
+from aggregator.settlement import LATE, MEASURED, NO_PRICE, NOT_NOMINATED, Metered, metered, settle
 from tests.builders import (
     EVENING,
     NOON,
@@ -239,9 +241,41 @@ def test_the_need_of_a_half_hour_is_the_mean_of_what_was_asked_in_it():
     assert line.needed_kw == 15.0
 
 
-def test_a_half_hour_never_nominated_delivers_nothing_and_says_so():
-    line, *_ = settled(an_awarded(an_order()), {}, measured(20_000))
-    assert (line.delivered_wh, line.deficiency_wh, line.quality) == (0, 15_000, NOT_NOMINATED)
+def test_a_half_hour_never_nominated_cannot_be_settled_and_claims_no_penalty():
+    line, *_ = settled(
+        an_awarded(an_order()), {}, measured(20_000), a_product(penalty_gbp_per_mwh=Decimal(600))
+    )
+    assert (line.instructed_wh, line.delivered_wh, line.deficiency_wh) == (15_000, 0, 0)
+    assert (line.quality, line.penalty_gbp) == (NOT_NOMINATED, 0)
+    assert "cannot be settled" in line.quality
+    assert line.amount_gbp == pounds(line.availability_gbp)
+
+
+@pytest.mark.parametrize(
+    ("method", "baseline_wh"), [(BaselineMethod.ZERO, 0), (BaselineMethod.FIXED, -2_000)]
+)
+def test_a_half_hour_never_nominated_has_the_baseline_that_the_product_names_for_it(method, baseline_wh):
+    rule = BaselineRule(not_nominated=method, profile_kw=(-4.0,) * 48)
+    lines = settled(
+        an_awarded(an_order()), nominated(1_000), measured(9_000, 9_000), a_product(baseline=rule)
+    )
+    assert [line.baseline_export_wh for line in lines] == [1_000, *[baseline_wh] * 3]
+    assert [line.delivered_wh for line in lines[:2]] == [8_000, 9_000 - baseline_wh]
+    assert lines[0].quality == MEASURED
+    assert lines[1].quality == f"{MEASURED}; nothing was nominated: baseline {method}"
+
+
+def a_call(at=NOON):
+    return replay("call-1", [an_order(at)])
+
+
+def test_a_call_is_paid_at_the_price_that_the_contract_names():
+    product = a_product(call_gbp_per_mwh=Decimal(500), penalty_gbp_per_mwh=Decimal(600))
+    frozen = nominated(0, slots=SLOTS[:1])
+    line, *_ = settled(a_call(NOON + timedelta(minutes=1)), frozen, measured(15_000), product)
+    assert (line.delivered_wh, line.amount_gbp, line.quality) == (15_000, Decimal("7.50"), MEASURED)
+    line, *_ = settled(a_call(), frozen, measured(15_000), a_product())
+    assert (line.utilisation_gbp, line.quality) == (0, f"{MEASURED}; {LATE}; {NO_PRICE}")
 
 
 def test_lines_name_their_local_day_and_period_over_the_autumn_night():

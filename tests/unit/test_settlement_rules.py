@@ -84,9 +84,9 @@ def test_a_fallback_is_named_on_every_line():
     }
 
 
-def test_without_any_baseline_nothing_is_delivered():
+def test_without_any_baseline_nothing_is_delivered_or_missing():
     for line in settled(baseline=replace(BL01, fallback=Fallback.FEWER_DAYS)):
-        assert (line.delivered_wh, line.deficiency_wh) == (0, 5_000)
+        assert (line.delivered_wh, line.deficiency_wh, line.penalty_gbp) == (0, 0, 0)
         assert line.quality.startswith(NO_BASELINE)
 
 

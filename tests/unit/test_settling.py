@@ -8,6 +8,7 @@ import pytest
 from aggregator.forecast import ENGLAND
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import OrderMode
+from aggregator.model.metering import MeteredInterval
 from aggregator.model.opportunity import (
     Approved,
     Awarded,
@@ -20,6 +21,7 @@ from aggregator.model.opportunity import (
     Submitted,
 )
 from aggregator.reports import write_book
+from aggregator.settlement import NO_REGISTER, NOT_NOMINATED
 from aggregator.settling import make_book
 from aggregator.store import open_store
 from aggregator.track_record import TrackRecord
@@ -113,7 +115,7 @@ def test_before_an_award_was_recorded_nothing_was_to_be_settled(store, at):
 def test_an_order_that_was_not_recorded_yet_is_not_known(store):
     known = book(store, AWARD_AT + MINUTE)
     assert [row.line.instructed_wh for row in known.rows] == [0] * 4
-    assert {row.line.quality for row in known.rows} == {"not nominated"}
+    assert {row.line.quality for row in known.rows} == {f"{NOT_NOMINATED}; {NO_REGISTER}"}
 
 
 def test_an_amendment_that_was_not_recorded_yet_is_not_known(store):
@@ -126,8 +128,8 @@ def test_an_amendment_that_was_not_recorded_yet_is_not_known(store):
 
 def test_a_nomination_that_was_not_frozen_yet_is_not_known(store):
     ordered = book(store, ORDER_AT + MINUTE)
-    assert {row.line.quality for row in ordered.rows} == {"not nominated"}
-    assert not any(row.line.quality == "not nominated" for row in book(store, FREEZE_AT).rows)
+    assert {row.line.quality for row in ordered.rows} == {f"{NOT_NOMINATED}; {NO_REGISTER}"}
+    assert not any(not row.line.is_settled for row in book(store, FREEZE_AT).rows)
 
 
 def test_the_same_question_gets_the_same_bytes(store, tmp_path):
@@ -188,6 +190,15 @@ def test_a_half_hour_without_a_home_s_registers_is_not_a_zero(store):
     for row in made.rows[2:]:
         assert row.line.metered_export_wh == row.line.baseline_export_wh
         assert row.line.quality.startswith("no register")
+
+
+def test_what_a_home_s_operator_tells_stands_in_for_registers_that_are_missing(store):
+    told = [MeteredInterval("home-2", slot, EVENING.end, 1500.0) for slot in SLOTS]
+    store.boundary_intervals.add(told)
+    store.intervals.add([replace(one, meter_id="charger-1", export_wh=9999.0) for one in told])
+    made = at_boundary(store, silent={("home-2", 3), ("home-2", 4)})
+    assert [row.line.metered_export_wh for row in made.rows] == [3000] * 4
+    assert {row.line.quality for row in made.rows} == {"from meter operators' files (1 of 2 chargers)"}
 
 
 def test_a_boundary_nobody_reads_delivers_nothing_whatever_its_chargers_show(store):

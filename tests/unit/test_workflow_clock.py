@@ -8,7 +8,7 @@ import pytest
 from aggregator.model.errors import BadMessage
 from aggregator.model.market import Direction
 from aggregator.model.opportunity import Instructed, Stage, Submitted
-from aggregator.model.time import HALF_HOUR, Interval
+from aggregator.model.time import HALF_HOUR
 from aggregator.outgoing import bid_report, settlement_report_id
 from aggregator.store import SendState, StoredStatement, open_store
 from aggregator.workflow import fleet_of
@@ -16,7 +16,6 @@ from tests.builders import (
     EVENING,
     NOON,
     SLOTS,
-    ZONE,
     a_draft,
     a_fleet,
     a_plan,
@@ -191,29 +190,7 @@ def test_two_who_act_at_once_make_one_fact(flow):
         flow.withdraw(one, "too late", "tim")
 
 
-# nominations and reports
-
-
-def test_a_nomination_is_base_discharge_kept_less_charging_and_never_moves(flow):
-    flow.freeze_nominations(ZONE, a_plan(), [(a_requirement(), a_draft())])
-    found = flow.store.nominations.between(ZONE, EVENING)
-    assert [(one.base_wh, one.kept_wh, one.export_wh) for one in found] == [
-        (5000, 4500, 4500),
-        (5250, 5250, 5250),
-        (50, 50, -950),
-        (0, 0, -2000),
-    ]
-    flow.freeze_nominations(ZONE, a_plan(base_discharge_kw=(0.0,) * 4), [])
-    assert flow.store.nominations.between(ZONE, EVENING) == found
-
-
-def test_what_bids_hold_back_is_spread_over_the_half_hours_they_touch(flow):
-    window = Interval(SLOTS[0].start, SLOTS[1].end)
-    need = a_requirement(window=window, needed_kw=(40.0,))
-    draft = a_draft(offered_kw=(4.0,), base_kw=(10.0,), kept_kw=(6.0,))
-    flow.freeze_nominations(ZONE, a_plan(), [(need, draft)])
-    kept = [one.kept_wh for one in flow.store.nominations.between(ZONE, EVENING)]
-    assert kept == [3000, 3250, 50, 0]
+# reports
 
 
 def test_a_down_bid_is_written_as_export_taken_away():
