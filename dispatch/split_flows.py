@@ -125,7 +125,7 @@ class Flows:
         amount = np.minimum(np.minimum(given, taken), self.spare(taker))
         amount[0] = 0.0
         total = float(amount.sum())
-        if total <= 0:
+        if total <= _NOTHING_KWH:
             return 0.0
         amount *= min(1.0, kwh / total)
         gives *= (amount / np.maximum(given, _NOTHING_KWH))[self.site]

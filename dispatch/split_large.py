@@ -26,11 +26,11 @@ from dispatch.split_steps import hold_least
 from dispatch.split_table import Levels, Movers, thresholds, within_reach
 from dispatch.split_turns import parts_of, taken_at_bound_sites
 
-MOST_SHARING = 6_000
-MOST_BESIDE_SUN = 30_000
-MOST_IN_PROGRAM = 1_000_000
-"""Cars times slots up to which a program pays: of those that share a room that binds; of those where some
-must charge at homes that generate more than they may export, and so should do it then; and of all."""
+MOST_SHARING, MOST_BESIDE_SUN = 1_000, 5_000
+"""Cars that share a room that binds up to which a program pays; more where some must charge at homes that
+generate more than they may export, and so should do it then."""
+MOST_SHARED, MOST_IN_PROGRAM = 60_000, 1_000_000
+"""The same in cars times slots: of those that share, and of all."""
 
 _WORTH = 1e-5
 """A share of a request that can't be met below which nothing is moved between slots for its sake."""
@@ -97,11 +97,10 @@ def set_points(problem: SplitProblem, given: Thresholds) -> Split:
 
 def _program_pays(fleet: LargeFleet) -> bool:
     """Return whether cars share a room that binds, and few enough of few enough."""
-    slots = fleet.hours.size
-    few = fleet.problem.cars.count * slots <= MOST_IN_PROGRAM
-    sharing, sunny = fleet.sharing_cars(), fleet.sunny_cars()
-    most = MOST_BESIDE_SUN if sunny else MOST_SHARING
-    return few and 0 < (sharing + sunny) * slots <= most
+    slots, sunny = fleet.hours.size, fleet.sunny_cars()
+    some = fleet.sharing_cars() + sunny
+    few = 0 < some <= (MOST_BESIDE_SUN if sunny else MOST_SHARING) and some * slots <= MOST_SHARED
+    return few and fleet.problem.cars.count * slots <= MOST_IN_PROGRAM
 
 
 def _by_program(fleet: LargeFleet) -> Moves:

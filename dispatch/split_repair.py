@@ -16,12 +16,10 @@ import numpy as np
 from dispatch.split_cars import FloatArray, summed
 from dispatch.split_flows import Flows
 
-_WORTH = 5e-5
-"""A share of the request that is worth another path."""
-_WORTH_IN_ORDER = 2e-4
-"""The same for one that serves an earlier slot in place of a later one."""
+_WORTH = 3e-6
+"""A share of the request, for each slot of the event, that is worth another path."""
 _EXACT = 1e-9
-"""Both where nearly all can be met: it is told as met, or not."""
+"""A share of it that is worth one where nearly all can be met: it is told as met, or not."""
 _NEARLY = 1e-3
 _MOST_PATHS = 100
 _NOTHING_KWH = 1e-9
@@ -33,14 +31,13 @@ def repair(flows: Flows, wanted_kwh: FloatArray) -> None:
     few = flows.of(moves)
     wanted, served = float(np.maximum(0.0, wanted_kwh).sum()), few.moved.sum(axis=1)
     nearly = float((wanted_kwh - served).sum()) <= _NEARLY * wanted
-    worth = _EXACT * wanted if nearly else _WORTH * wanted
-    in_order = _EXACT * wanted if nearly else _WORTH_IN_ORDER * wanted
+    worth = (_EXACT if nearly else _WORTH * wanted_kwh.size) * wanted
     _swap(few, wanted_kwh, worth)
     for slot in range(wanted_kwh.size):
         for _ in range(_MOST_PATHS):
             served = few.moved.sum(axis=1)
             missing = float(wanted_kwh[slot] - served[slot])
-            if missing <= worth or not _augmented(few, slot, missing, served, (worth, in_order)):
+            if missing <= worth or not _augmented(few, slot, missing, served, worth):
                 break
     _swap(few, wanted_kwh, worth)
     flows.put(moves, few)
@@ -63,11 +60,8 @@ def _swap(flows: Flows, wanted_kwh: FloatArray, worth: float) -> None:
         flows.put(chosen, few)
 
 
-def _augmented(
-    flows: Flows, short: int, missing: float, served: FloatArray, worth: tuple[float, float]
-) -> bool:
+def _augmented(flows: Flows, short: int, missing: float, served: FloatArray, enough: float) -> bool:
     """Move what one path allows to a short slot; return whether that was anything to speak of."""
-    enough, in_order = worth
     came: dict[int, tuple[int, float]] = {short: (short, missing)}
     queue = deque([short])
     while queue:
@@ -84,7 +78,7 @@ def _augmented(
                 if through > enough:
                     came[other] = (slot, through)
                     queue.append(other)
-    last = max((slot for slot, (_, through) in came.items() if through > in_order), default=short)
+    last = max(came)
     if last <= short:
         return False
     _push(flows, _path(came, last), came[last][1])
