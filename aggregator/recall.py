@@ -12,10 +12,7 @@ RECENT = timedelta(hours=1)
 
 
 def recent_reports(store: Store, fleet: Fleet, now: datetime) -> tuple[CarReport, ...]:
-    """Return the fleet's reports of the last hour, oldest first, those with registers only.
-
-    A state of charge that came late counts as of when it came.
-    """
+    """Return the fleet's reports of the last hour, oldest first, those with registers only."""
     span = Interval(now - RECENT, now)
     charger_of = {car.car_id: car.charger.charger_id for car in fleet.cars}
     registers = {
@@ -38,6 +35,7 @@ def recent_reports(store: Store, fleet: Fleet, now: datetime) -> tuple[CarReport
                     boost=state.boost,
                     depart_at=state.depart_at,
                     target_soc=state.target_soc,
+                    soc_at=state.soc_at,
                 )
             )
     return tuple(sorted(found, key=lambda one: (one.measured_at, one.car_id)))

@@ -196,8 +196,17 @@ class Recorder:
             self._tell_events(of_homes, last_of_homes, record.at)
         sent = [one for record in records for one in record.sent]
         self._store.set_points.add([SentPoint(one.point, one.outcome, one.reason) for one in sent])
-        for notice in (notice for record in records for notice in record.notices):
-            self._store.alarms.raise_(Alarm(notice.at, notice.code, notice.where, notice.text))
+        self._raise([notice for record in records for notice in record.notices])
+
+    def _raise(self, notices: Sequence[Notice]) -> None:
+        """Raise an alarm for each; what goes on is one alarm until somebody clears it."""
+        known: set[tuple[str, str]] = set()
+        if any(notice.goes_on for notice in notices):
+            known = {(alarm.code, alarm.where) for alarm in self._store.alarms.open()}
+        for notice in notices:
+            if not (notice.goes_on and (notice.code, notice.where) in known):
+                self._store.alarms.raise_(Alarm(notice.at, notice.code, notice.where, notice.text))
+                known.add((notice.code, notice.where))
 
     def _readings(self, record: CycleRecord) -> list[Reading]:
         return [

@@ -7,6 +7,9 @@ make up for. After two faults in a row, or a set-point that
 its charger did not take, a car is not counted on: others serve in its place, what it really moves is taken
 off what they must do, and it is only asked for a little, to find out when it follows again: when it does as
 it is told, and that is something else than it did all along.
+
+A charger that hears nothing may happen to do as it is told, again and again. So it is counted on sooner than
+it has recovered: that is when it has followed for half an hour, and two powers that differ.
 """
 
 from collections import deque
@@ -28,6 +31,10 @@ SETTLES = timedelta(seconds=20)
 LEAST_SPAN = timedelta(seconds=20)
 """Over less, whole watt-hours tell too little of a power: reports that come faster are taken together."""
 
+RECOVERS = timedelta(minutes=30)
+DIFFERS_KW = 1.0
+"""For how long a car must do as it is told, and how far what it is told must differ meanwhile, to recover."""
+
 TOLERANCE_KW = 0.3
 TOLERANCE = 0.1
 TAPERS_ABOVE_SOC = 0.8
@@ -43,11 +50,13 @@ class Fault:
         car_id: Which.
         told_kw: What would have been closest to what it did. [kW, export positive]
         measured_kw: What it did. [kW, export positive]
+        goes_on: It was found before, and no recovery was seen since.
     """
 
     car_id: str
     told_kw: float
     measured_kw: float
+    goes_on: bool = True
 
 
 @dataclass(slots=True)
@@ -59,6 +68,9 @@ class _Record:
     strikes: int = 0
     refused: bool = False
     fault_kw: float | None = None
+    recovered: bool = False
+    good_since: datetime | None = None
+    good_kw: tuple[float, float] = (0.0, 0.0)
     told: deque[SetPoint] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
 
@@ -153,10 +165,22 @@ class Following:
             stuck = record.fault_kw is not None and abs(record.measured_kw - record.fault_kw) <= TOLERANCE_KW
             if not record.refused and not (record.strikes >= STRIKES and stuck):
                 record.strikes = 0
+                _note_good(record, bounds, before.measured_at, report.measured_at)
             return
-        record.strikes, record.fault_kw = record.strikes + 1, record.measured_kw
+        record.strikes, record.fault_kw, record.good_since = record.strikes + 1, record.measured_kw, None
         if record.strikes == STRIKES:
-            self._faults.append(Fault(report.car_id, told_kw, record.measured_kw))
+            self._faults.append(Fault(report.car_id, told_kw, record.measured_kw, not record.recovered))
+            record.recovered = False
+
+
+def _note_good(record: _Record, told_kw: tuple[float, float], since: datetime, until: datetime) -> None:
+    """Note that a car followed over a span; it has recovered once that was long and varied enough."""
+    low, high = told_kw
+    if record.good_since is None:
+        record.good_since, record.good_kw = since, (high, low)
+    record.good_kw = min(record.good_kw[0], high), max(record.good_kw[1], low)
+    differs_kw = record.good_kw[1] - record.good_kw[0]
+    record.recovered |= until - record.good_since >= RECOVERS and differs_kw >= DIFFERS_KW
 
 
 def _bounds_kw(told: Iterable[SetPoint], since: datetime, until: datetime) -> tuple[float, float] | None:

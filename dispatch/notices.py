@@ -77,4 +77,4 @@ def fault_notice(fault: Fault, now: datetime) -> Notice:
     """Return what a car moved beside what it was told."""
     moved = f"told {fault.told_kw:.2f} kW, moved {fault.measured_kw:.2f} kW"
     text = f"{moved}: not counted on until it follows again"
-    return Notice(now, "not_following", fault.car_id, text)
+    return Notice(now, "not_following", fault.car_id, text, fault.goes_on)

@@ -46,12 +46,14 @@ class Notice:
             ``not_following``, ``capacity_differs``, ``order_short``, ``stopped``.
         where: Car or zone.
         text: With all figures.
+        goes_on: It may have been told before: an alarm only where none of its code and place is open.
     """
 
     at: datetime
     code: str
     where: str
     text: str
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)

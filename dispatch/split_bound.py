@@ -1,20 +1,15 @@
-"""Large fleets at homes whose connection binds: which cars, and what must-charge cars get there."""
+"""Large fleets at homes whose connection binds: which cars are concerned."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from aggregator.model.market import Direction
 from dispatch.split_cars import FloatArray, IntArray, summed
 from dispatch.split_duty import Duty
-from dispatch.split_exact import split_exactly
 from dispatch.split_problem import SplitProblem
 
 _SAME_KW = 1e-12
 _NOTHING_KW = 1e-9
-_SHORT_KWH = 1e-9
-MOST_REPAIRED = 200
-"""Cars at contested sites up to which the exact way decides who gets how much."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,47 +80,3 @@ def _alone(
     power_kw[alone] = np.minimum(power_kw[alone], room_kw[site[alone], 0])
     power_kw[bound] = 0.0
     return power_kw, bound
-
-
-def charged_at_bound_sites(problem: SplitProblem, duty: Duty, rows: IntArray) -> FloatArray:
-    """Return what must-charge cars at sites whose import binds take, shape (slots, rows). [kWh]
-
-    All as early as they can: first up to their floors, then what they owe, the earlier departure first.
-    Where that leaves a car short that might have had more, the exact way decides.
-    """
-    hours, cars = np.asarray(problem.slot_hours), problem.cars
-    taken = np.zeros((hours.size, rows.size))
-    if not rows.size:
-        return taken
-    places, site = np.unique(cars.site[rows], return_inverse=True)
-    site = site.reshape(-1)
-    room = np.broadcast_to(problem.import_room_kw(places), (places.size, hours.size)) * hours
-    slots = np.arange(hours.size)
-    here = (duty.start[rows, None] <= slots) & (slots < duty.end[rows, None])
-    most = here * cars.charge_kw[rows, None] * hours
-    alone = np.minimum(most, room[site]).sum(axis=1)
-    in_turn = _in_turn(site, np.lexsort((np.asarray(cars.ids)[rows], cars.depart_slot[rows])))
-    left = room.copy()
-    for goal in (np.minimum(duty.gap_kwh[rows], duty.owed_kwh[rows]), duty.owed_kwh[rows]):
-        for some in in_turn:
-            for slot in range(hours.size):
-                able = most[some, slot] - taken[slot, some]
-                wish = np.clip(goal[some] - taken[:, some].sum(axis=0), 0.0, able)
-                take = np.minimum(left[site[some], slot], wish)
-                taken[slot, some] += take
-                left[site[some], slot] -= take
-    short = taken.sum(axis=0) < np.minimum(duty.owed_kwh[rows], alone) - _SHORT_KWH
-    contested = np.flatnonzero(np.isin(site, site[short]))
-    if 0 < contested.size <= MOST_REPAIRED:
-        quiet = replace(problem, request_kw=(0.0,) * hours.size, direction=Direction.UP)
-        exact = split_exactly(replace(quiet, cars=cars.at(rows[contested])))
-        taken[:, contested] = -exact.export_kw.T * hours[:, None]
-    return taken
-
-
-def _in_turn(site: IntArray, order: IntArray) -> list[IntArray]:
-    """Return places in turns: in each at most one of a site, in the given order."""
-    by_site = order[np.argsort(site[order], kind="stable")]
-    begins = np.flatnonzero(np.diff(site[by_site], prepend=-1))
-    turn = np.arange(site.size) - np.repeat(begins, np.diff(begins, append=site.size))
-    return [by_site[turn == number] for number in range(int(turn.max()) + 1)]

@@ -3,8 +3,8 @@
 Cars that must charge come first: in direction up their *not* charging is worth as much as another car's
 exporting, so table and thresholds hold both at once, which finds the best time to charge. Then the free cars
 share what is wanted and what those take, by thresholds of their own.
-Where a home's room binds, its cars' shares follow from their energies (``split_pass``); what arrivals and
-such homes make the thresholds miss, ``split_repair`` finds.
+Where a home's room binds, its cars' shares follow from their energies (``split_shared``, and ``split_turns``
+for what must be charged); what arrivals and such homes make the thresholds miss, ``split_mend`` finds.
 
 The two steps stand apart, too: ``thresholds_of`` a fleet is a few numbers that can be sent, and
 ``set_points`` from them need nothing but each home's own cars. Stale or wrong numbers cost kW.
@@ -14,21 +14,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dispatch.split_bound import charged_at_bound_sites
-from dispatch.split_cars import FloatArray, IntArray, blocks_of
+from dispatch.split_cars import FloatArray, blocks_of
 from dispatch.split_duty import due_kwh
 from dispatch.split_exact import split_exactly
-from dispatch.split_must import Takers, charging_levels, taken_kwh, takers_of
-from dispatch.split_parts import LargeFleet, Moves
+from dispatch.split_mend import mend
+from dispatch.split_must import charging_levels, taken_kwh, takers_of
+from dispatch.split_parts import Charging, LargeFleet, Moves
 from dispatch.split_pass import Part, Plain, serve, walk
 from dispatch.split_problem import MET_WITHIN_KWH, Split, SplitProblem, named
-from dispatch.split_repair import repair
 from dispatch.split_steps import hold_least
 from dispatch.split_table import Levels, Movers, thresholds, within_reach
+from dispatch.split_turns import parts_of, taken_at_bound_sites
 
-MOST_SHARING = 60_000
-MOST_IN_PROGRAM = 1_000_000
-"""Cars times slots up to which a program pays: of those that share a room that binds, and of all."""
+MOST_SHARING, MOST_BESIDE_SUN = 1_000, 5_000
+"""Cars that share a room that binds up to which a program pays; more where some must charge at homes that
+generate more than they may export, and so should do it then."""
+MOST_SHARED, MOST_IN_PROGRAM = 60_000, 1_000_000
+"""The same in cars times slots: of those that share, and of all."""
 
 _WORTH = 1e-5
 """A share of a request that can't be met below which nothing is moved between slots for its sake."""
@@ -47,21 +49,6 @@ class Thresholds:
 
     charge_h: FloatArray
     move_h: FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Charging:
-    """The must-charge cars.
-
-    Attributes:
-        rows: First the takers, then those whose home's import binds.
-        takers: Those that nothing but their own power bounds.
-        fixed_kwh: What the others take, shape (slots, others).
-    """
-
-    rows: IntArray
-    takers: Takers
-    fixed_kwh: FloatArray
 
 
 def split_by_thresholds(problem: SplitProblem) -> Split:
@@ -96,23 +83,24 @@ def set_points(problem: SplitProblem, given: Thresholds) -> Split:
     power that is above their share do nothing.
     """
     fleet = LargeFleet.of(problem)
-    charging, rows = _charging(fleet), fleet.sharing.bound_free
-    taken = np.concatenate((taken_kwh(charging.takers, given.charge_h), charging.fixed_kwh), axis=1)
+    charging, rows = _charging(fleet), fleet.crowd.rows
+    taken = charging.with_flexible(taken_kwh(charging.takers, given.charge_h))
     moves = Moves(np.empty((fleet.hours.size, problem.cars.count)), charging.rows, taken)
     walk(Plain(fleet.plain_movers(), fleet.hours, moves.free), given.move_h)
     if rows.size:
-        bound = fleet.bound_part(fleet.taken_kw(moves.takers, moves.taken))
-        walk(bound, given.move_h)
-        moves.free[:, rows] = bound.moved_kwh
+        shared = fleet.shared(moves)
+        walk(shared, given.move_h)
+        moves.free[:, rows] = shared.moved_kwh
     moves.free[moves.free < fleet.least_kw * fleet.hours[:, None]] = 0.0
     return _answer(fleet, moves, "thresholds")
 
 
 def _program_pays(fleet: LargeFleet) -> bool:
     """Return whether cars share a room that binds, and few enough of few enough."""
-    slots = fleet.hours.size
-    few = fleet.problem.cars.count * slots <= MOST_IN_PROGRAM
-    return few and 0 < fleet.entangled() * slots <= MOST_SHARING
+    slots, sunny = fleet.hours.size, fleet.sunny_cars()
+    some = fleet.sharing_cars() + sunny
+    few = 0 < some <= (MOST_BESIDE_SUN if sunny else MOST_SHARING) and some * slots <= MOST_SHARED
+    return few and fleet.problem.cars.count * slots <= MOST_IN_PROGRAM
 
 
 def _by_program(fleet: LargeFleet) -> Moves:
@@ -131,64 +119,71 @@ def _by_program(fleet: LargeFleet) -> Moves:
 
 def _by_thresholds(fleet: LargeFleet) -> Moves:
     """Return what must-charge cars take by thresholds, and then what the others move by theirs."""
-    charging, movers, rows = _charging(fleet), fleet.plain_movers(), fleet.sharing.bound_free
+    charging, movers, rows = _charging(fleet), fleet.plain_movers(), fleet.crowd.rows
     taken, levels, _, (reach, wanted) = _planned(fleet, charging, movers)
     moves = Moves(np.empty((fleet.hours.size, fleet.problem.cars.count)), charging.rows, taken)
     parts: list[Part] = [Plain(movers, fleet.hours, moves.free)]
     if rows.size:
-        parts.append(bound := fleet.bound_part(fleet.taken_kw(moves.takers, moves.taken)))
-    served = serve(parts, levels, reach)
+        parts.append(shared := fleet.shared(moves))
+    served = serve(parts, levels, wanted if rows.size else reach)
     if rows.size:
-        moves.free[:, rows] = bound.moved_kwh
+        moves.free[:, rows] = shared.moved_kwh
     inexact = rows.size or np.unique(fleet.hours).size > 1
     aim = wanted if inexact else reach
     worth = _EXACT if np.array_equal(reach, wanted) else _WORTH
     if float((aim - served).sum()) > worth * float(aim.sum()):
-        repair(fleet.flows(moves), aim)
+        mend(fleet, charging, moves, aim)
     return moves
 
 
-def _charging(fleet: LargeFleet) -> _Charging:
-    sharing = fleet.sharing
-    rows = np.flatnonzero(sharing.must_kw)
-    takers = takers_of(fleet.problem, fleet.duty, rows, sharing.must_kw[rows])
-    fixed = charged_at_bound_sites(fleet.problem, fleet.duty, sharing.bound_must)
-    return _Charging(np.concatenate((rows, sharing.bound_must)), takers, fixed)
+def _charging(fleet: LargeFleet) -> Charging:
+    problem, sharing, duty = fleet.problem, fleet.sharing, fleet.duty
+    alone, bound = np.flatnonzero(sharing.must_kw), sharing.bound_must
+    parts = parts_of(problem, duty, bound)
+    has = parts.power_kw > 0
+    order = np.concatenate((np.flatnonzero(has), np.flatnonzero(~has)))
+    rows = np.concatenate((alone, bound[has]))
+    power = np.concatenate((sharing.must_kw[alone], parts.power_kw[has]))
+    takers = takers_of(problem, parts.duty, rows, power)
+    fixed = taken_at_bound_sites(problem, duty, bound[~has])
+    return Charging(np.concatenate((rows, bound[~has])), alone.size, takers, parts.first_kwh[:, order], fixed)
 
 
 def _planned(
-    fleet: LargeFleet, charging: _Charging, movers: Movers
+    fleet: LargeFleet, charging: Charging, movers: Movers
 ) -> tuple[FloatArray, Levels, FloatArray, tuple[FloatArray, FloatArray]]:
     """Return what must-charge cars take, the thresholds of the free cars, and of those that charge.
 
     Last, what is wanted of the free cars: as far as the table says it can be met, and in all.
     """
-    way, fixed = fleet.problem.way, charging.fixed_kwh
-    wanted = way * (np.asarray(fleet.problem.request_kw) * fleet.hours + fixed.sum(axis=1))
+    way = fleet.problem.way
+    fixed_kwh = charging.fixed_kwh.sum(axis=1) + charging.first_own_kwh.sum(axis=1)
+    wanted = way * (np.asarray(fleet.problem.request_kw) * fleet.hours + fixed_kwh)
     table = fleet.table(movers)
     if not charging.takers.power_kw.size:
         wanted = np.maximum(0.0, wanted)
         reach, levels = within_reach(table, wanted)
-        return fixed, levels, levels.z_h, (reach, wanted)
+        return charging.fixed_kwh, levels, levels.z_h, (reach, wanted)
     reach, charge = charging_levels(charging.takers, table, wanted)
     flexible = taken_kwh(charging.takers, charge.z_h)
     reach, wanted = (np.maximum(0.0, kwh + way * flexible.sum(axis=1)) for kwh in (reach, wanted))
     levels = thresholds(table, reach)
-    return np.concatenate((flexible, fixed), axis=1), levels, charge.z_h, (reach, wanted)
+    return charging.with_flexible(flexible), levels, charge.z_h, (reach, wanted)
 
 
 def _answer(fleet: LargeFleet, moves: Moves, method: str) -> Split:
     """Return the answer; the moves are used up."""
     problem, hours = fleet.problem, fleet.hours[:, None]
+    taken = moves.taken if problem.way > 0 else moves.taken + moves.free[:, moves.takers]
     export_kw = np.multiply(moves.free, problem.way / hours, out=moves.free)
-    export_kw[:, moves.takers] = -moves.taken / hours
+    export_kw[:, moves.takers] = -taken / hours
     wanted = problem.way * np.asarray(problem.request_kw) * fleet.hours
     served = np.minimum(wanted, problem.way * export_kw.sum(axis=1) * fleet.hours)
     missing = float((wanted - served).sum())
     short = np.empty(problem.cars.count)
     for block in blocks_of(short.size):
         short[block] = due_kwh(problem, block) - problem.cars.energy_kwh[block]
-    short[moves.takers] -= problem.eta_charge * moves.taken.sum(axis=0)
+    short[moves.takers] -= problem.eta_charge * taken.sum(axis=0)
     return Split(
         car_ids=problem.cars.ids,
         export_kw=export_kw.T,

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dispatch.split_cars import FloatArray, IntArray, blocks_of, summed
+from dispatch.split_cars import FloatArray, blocks_of
 from dispatch.split_table import Levels, Movers, edges_of
 
 AIM = 1e-5
@@ -90,79 +90,6 @@ class Plain:
     def skip(self) -> None:
         """Move nothing."""
         self.moved_kwh[self._slot] = 0.0
-
-
-class Bound:
-    """Cars at sites whose room binds: what the room leaves to each follows from the energies it still has.
-
-    The shares of a site's cars never add up to more than its room, whatever the threshold.
-
-    Attributes:
-        site: Row of each car in ``room_kw``.
-        room_kw: Of each site, shape (sites, slots).
-        left_kwh: What each car can still move, shape (cars,).
-        ahead_kwh: What its shares come to before each slot, and in all, shape (slots + 1, cars).
-        moved_kwh: Shape (slots, cars).
-    """
-
-    def __init__(
-        self,
-        power_kw: FloatArray,
-        energy_kwh: FloatArray,
-        window: tuple[IntArray, IntArray],
-        site: IntArray,
-        room_kw: FloatArray,
-        hours: FloatArray,
-    ) -> None:
-        self._power, self._first, self._end, self.site = power_kw, *window, site
-        self.room_kw, self._hours, self._edges = room_kw, hours, edges_of(hours)
-        self.left_kwh = energy_kwh
-        self.moved_kwh = np.zeros((hours.size, site.size))
-        ahead = [self._shares_kw(slot) * hours[slot] for slot in range(hours.size)]
-        self.ahead_kwh = np.concatenate((np.zeros((1, site.size)), np.cumsum(ahead, axis=0)))
-        self._slot = hours.size
-        self.lowest_h = 0.0
-        self._share_kw = self._key_h = self._limit_h = self._offer_h = np.zeros(0)
-
-    def begin(self, slot: int) -> None:
-        """Go to a slot."""
-        self._slot = slot
-        self._share_kw = self._shares_kw(slot)
-        beyond = self.left_kwh - self.ahead_kwh[slot]
-        self._key_h = np.divide(beyond, self._share_kw, out=np.zeros_like(beyond), where=self._share_kw > 0)
-        self._key_h += self._edges[slot]
-        lasts = np.divide(self.left_kwh, self._share_kw, out=np.zeros_like(beyond), where=self._share_kw > 0)
-        self._limit_h = np.minimum(lasts, self._hours[slot])
-        self.lowest_h = min(0.0, float(np.min(self._key_h, initial=0.0)) - float(self._hours[slot]))
-
-    def offer_kwh(self, z_h: float) -> float:
-        """Return what the cars move in the slot at a threshold. [kWh]"""
-        self._offer_h = np.clip(self._key_h - z_h, 0.0, self._limit_h)
-        return _sum_of_products(self._offer_h, self._share_kw)
-
-    def keep(self, share: float) -> None:
-        """Move that share of the last offer."""
-        moved = self._offer_h * self._share_kw * share
-        self.left_kwh = np.maximum(0.0, self.left_kwh - moved)
-        self.moved_kwh[self._slot] = moved
-
-    def skip(self) -> None:
-        """Move nothing."""
-
-    def _shares_kw(self, slot: int) -> FloatArray:
-        """Return the part of its site's room that is each car's: by energy left, and what then is over."""
-        here = (self._first <= slot) & (slot < self._end) & (self.left_kwh > 0)
-        most = np.where(here, self._power, 0.0)
-        room = self.room_kw[:, slot]
-        if room.size == most.size:
-            return np.minimum(most, room[self.site])
-        energy = summed(self.site, self.left_kwh * here, room.size)
-        per_kwh = np.divide(room, energy, out=np.zeros_like(room), where=energy > 0)
-        share = np.minimum(most, self.left_kwh * per_kwh[self.site])
-        spare = room - summed(self.site, share, room.size)
-        slack = summed(self.site, most - share, room.size)
-        filled = np.clip(np.divide(spare, slack, out=np.zeros_like(spare), where=slack > 0), 0.0, 1.0)
-        return np.asarray(share + (most - share) * filled[self.site])
 
 
 def _sum_of_products(first: FloatArray, second: FloatArray) -> float:

@@ -9,57 +9,55 @@ the present one comes first.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from dispatch.split_cars import FloatArray, IntArray, summed
+from dispatch.split_cars import FloatArray, summed
+from dispatch.split_flows import Flows
 
-_SMALL = 1e-9
-"""A share of the request that is not worth another path."""
+_WORTH = 3e-6
+"""A share of the request, for each slot of the event, that is worth another path."""
+_EXACT = 1e-9
+"""A share of it that is worth one where nearly all can be met: it is told as met, or not."""
+_NEARLY = 1e-3
 _MOST_PATHS = 100
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Flows:
-    """What cars move, changed in place; energies in kWh.
-
-    Attributes:
-        moved: Shape (slots, cars).
-        left: What each car could move beside, shape (cars,).
-        most: Most in each slot, shape (slots, cars).
-        site: Row of each car in ``room``.
-        room: Most that the cars of a site may move together, shape (slots, sites).
-    """
-
-    moved: FloatArray
-    left: FloatArray
-    most: FloatArray
-    site: IntArray
-    room: FloatArray
-
-    def raised(self, slot: int, source: FloatArray) -> FloatArray:
-        """Return what each car could move more in a slot out of ``source``, within its site's room."""
-        more: FloatArray = np.minimum(self.most[slot] - self.moved[slot], source)
-        np.maximum(more, 0.0, out=more)
-        spare = self.room[slot] - summed(self.site, self.moved[slot], self.room.shape[1])
-        asked = summed(self.site, more, self.room.shape[1])
-        if np.any(asked > spare):
-            part = np.divide(spare, asked, out=np.ones_like(spare), where=(asked > spare) & (asked > 0))
-            more *= np.maximum(part, 0.0)[self.site]
-        return more
+_NOTHING_KWH = 1e-9
 
 
 def repair(flows: Flows, wanted_kwh: FloatArray) -> None:
     """Serve more of what is wanted where slots are short, the present slot first."""
-    enough = _SMALL * float(np.maximum(0.0, wanted_kwh).sum())
+    moves = ((flows.moved > 0).any(axis=0) | (flows.left > 0)) & (flows.most > 0).any(axis=0)
+    few = flows.of(moves)
+    wanted, served = float(np.maximum(0.0, wanted_kwh).sum()), few.moved.sum(axis=1)
+    nearly = float((wanted_kwh - served).sum()) <= _NEARLY * wanted
+    worth = (_EXACT if nearly else _WORTH * wanted_kwh.size) * wanted
+    _swap(few, wanted_kwh, worth)
     for slot in range(wanted_kwh.size):
         for _ in range(_MOST_PATHS):
-            served = flows.moved.sum(axis=1)
+            served = few.moved.sum(axis=1)
             missing = float(wanted_kwh[slot] - served[slot])
-            if missing <= enough or not _augmented(flows, slot, missing, served, enough):
+            if missing <= worth or not _augmented(few, slot, missing, served, worth):
                 break
+    _swap(few, wanted_kwh, worth)
+    flows.put(moves, few)
+
+
+def _swap(flows: Flows, wanted_kwh: FloatArray, worth: float) -> None:
+    """Serve more of short slots by cars of homes where others have energy left, the latest slots first."""
+    missing = wanted_kwh - flows.moved.sum(axis=1)
+    for slot in np.flatnonzero(missing > worth).tolist():
+        left = summed(flows.site, flows.left, flows.room.shape[1]) > _NOTHING_KWH
+        left &= flows.spare(slot) > _NOTHING_KWH
+        left[0] = False
+        chosen = left[flows.site]
+        if not chosen.any():
+            continue
+        few = flows.of(chosen)
+        for other in range(wanted_kwh.size - 1, -1, -1):
+            if other != slot and missing[slot] > worth:
+                missing[slot] -= few.swap(other, slot, missing[slot])
+        flows.put(chosen, few)
 
 
 def _augmented(flows: Flows, short: int, missing: float, served: FloatArray, enough: float) -> bool:
@@ -68,20 +66,22 @@ def _augmented(flows: Flows, short: int, missing: float, served: FloatArray, eno
     queue = deque([short])
     while queue:
         slot = queue.popleft()
-        spare = float(flows.raised(slot, flows.left).sum())
+        spare = flows.through(slot, slot)
         if spare > enough:
-            _push(flows, _path(came, slot), min(came[slot][1], spare), spared=True)
+            kwh = min(came[slot][1], spare)
+            flows.push(slot, slot, kwh)
+            _push(flows, _path(came, slot), kwh)
             return True
         for other in range(served.size - 1, -1, -1):
             if other not in came and served[other] > enough:
-                through = min(came[slot][1], float(flows.raised(slot, flows.moved[other]).sum()))
+                through = min(came[slot][1], flows.through(other, slot))
                 if through > enough:
                     came[other] = (slot, through)
                     queue.append(other)
     last = max(came)
     if last <= short:
         return False
-    _push(flows, _path(came, last), came[last][1], spared=False)
+    _push(flows, _path(came, last), came[last][1])
     return True
 
 
@@ -93,19 +93,7 @@ def _path(came: dict[int, tuple[int, float]], slot: int) -> list[int]:
     return path
 
 
-def _push(flows: Flows, path: list[int], kwh: float, *, spared: bool) -> None:
-    """Move energy along a path of slots, from cars' spare energy or from what its first slot is served."""
-    if spared:
-        more = _at_most(flows.raised(path[0], flows.left), kwh)
-        flows.moved[path[0]] += more
-        flows.left[:] = np.maximum(0.0, flows.left - more)
+def _push(flows: Flows, path: list[int], kwh: float) -> None:
+    """Move energy along a path of slots."""
     for giver, taker in pairwise(path):
-        more = _at_most(flows.raised(taker, flows.moved[giver]), kwh)
-        flows.moved[taker] += more
-        flows.moved[giver] = np.maximum(0.0, flows.moved[giver] - more)
-
-
-def _at_most(more: FloatArray, kwh: float) -> FloatArray:
-    """Return the same share of each, so that the sum is no more than wanted."""
-    total = float(more.sum())
-    return more * min(1.0, kwh / total) if total > 0 else more
+        flows.push(giver, taker, kwh)

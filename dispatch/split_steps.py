@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from dispatch.split_cars import FloatArray, IntArray, summed
-from dispatch.split_repair import Flows, repair
+from dispatch.split_flows import Flows
+from dispatch.split_repair import repair
 
 _SAME_KWH = 1e-9
 

@@ -91,7 +91,8 @@ class PlayedDay:
         net_kwh: What each zone truly exported by half-hour, negative where it drew.
         wanted_kwh: What it should have by half-hour, while it was in a window.
         served_kwh: What it truly did meanwhile.
-        notices: All that was told, by code.
+        notices: All that was told.
+        alarms: Those of them that a desk where nobody clears any would see.
         boosted_after: How long after each boost its car drew power.
     """
 
@@ -122,6 +123,7 @@ class PlayedDay:
         self.wanted_kwh: Counter[tuple[str, datetime]] = Counter()
         self.served_kwh: Counter[tuple[str, datetime]] = Counter()
         self.notices: list = []
+        self.alarms: list = []
         self.outcomes: Counter[Outcome] = Counter()
         self.boosted_after: dict[str, timedelta] = {}
 
@@ -208,13 +210,16 @@ class PlayedDay:
         return max(after), max(-one.export_wh / WH_PER_HALF_HOUR_KW for one in ours)
 
     def told(self) -> Counter[str]:
-        """Return how often each thing was told."""
-        return Counter(one.code for one in self.notices)
+        """Return how many alarms there were of each thing."""
+        return Counter(one.code for one in self.alarms)
 
     # parts
 
     async def _record(self, record) -> None:
         self.notices += record.notices
+        for one in record.notices:
+            if not one.goes_on or (one.code, one.where) not in {(o.code, o.where) for o in self.alarms}:
+                self.alarms.append(one)
         self.outcomes.update(one.outcome for one in record.sent)
 
     def _settings(self) -> LoopSettings:

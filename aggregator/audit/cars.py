@@ -54,15 +54,17 @@ def _reported_floor(evidence: Evidence) -> tuple[int, list[str]]:
     checked, breaches = 0, []
     resolution = evidence.settings.dispatch.soc_resolution
     for car_id, states in evidence.states.items():
+        instants = [state.measured_at for state in states]
         for state in states:
-            car = evidence.fleets.car(car_id, state.measured_at)
-            if state.export_w > 0 and state.soc is not None and car is not None:
+            at = state.soc_at or state.measured_at
+            then = states[max(0, bisect_right(instants, at) - 1)]
+            car = evidence.fleets.car(car_id, at)
+            if then.export_w > 0 and state.soc is not None and car is not None:
                 checked += 1
-                at = state.measured_at
                 floor_kwh = lowest_floor_kwh(evidence, car, at, at)
                 if (state.soc + resolution) * car.capacity_kwh < floor_kwh:
                     breaches.append(
-                        f"{car.car_id} gave {state.export_w} W at {utc_text(at)} at {state.soc:.3f} charged"
+                        f"{car.car_id} gave {then.export_w} W at {utc_text(at)} at {state.soc:.3f} charged"
                     )
     return checked, breaches
 
@@ -81,7 +83,9 @@ def p2_departure(evidence: Evidence) -> Finding:
             if tapers.effort_kwh(promise.soc_then * car.capacity_kwh) + gained_kwh < ahead_kwh:
                 continue
             checked += 1
-            if promise.soc_when_due < promise.target_soc - 2 * resolution:
+            late_hours = max(timedelta(0), promise.due_at - promise.soc_at) / HOUR
+            since = car.charger.eta_charge * power_kw * late_hours / car.capacity_kwh
+            if promise.soc_when_due + since < promise.target_soc - 2 * resolution:
                 breaches.append(
                     f"{car_id} stood at {promise.soc_when_due:.3f} at {utc_text(promise.due_at)},"
                     f" promised {promise.target_soc:.3f}"
@@ -96,6 +100,7 @@ class _Promise:
 
     Attributes:
         car: As it was when the word was first heard.
+        soc_at: When ``soc_when_due`` was so: what could be charged from then on is given credit for.
     """
 
     car: Car
@@ -104,6 +109,7 @@ class _Promise:
     target_soc: float
     soc_then: float
     soc_when_due: float
+    soc_at: datetime
 
 
 def _promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[_Promise]:
@@ -119,7 +125,8 @@ def _promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[_Promi
         after = next((state for state in usable if state.measured_at > said[-1].measured_at), None)
         stayed = said[-1].measured_at >= due_at or (after is not None and after.measured_at >= due_at)
         if before and stayed and before[0].soc is not None and before[-1].soc is not None:
-            yield _Promise(car, before[0].measured_at, due_at, target, before[0].soc, before[-1].soc)
+            soc_at = before[-1].soc_at or due_at
+            yield _Promise(car, before[0].measured_at, due_at, target, before[0].soc, before[-1].soc, soc_at)
 
 
 def p3_boost(evidence: Evidence) -> Finding:

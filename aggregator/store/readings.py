@@ -48,6 +48,7 @@ class CarState:
     boost: bool = False
     depart_at: datetime | None = None
     target_soc: float | None = None
+    soc_at: datetime | None = None
 
 
 class Readings:
@@ -174,6 +175,7 @@ def _state_row(report: CarReport, received_at: datetime) -> dict[str, object]:
         "boost": report.boost,
         "depart_at": report.depart_at,
         "target_soc": report.target_soc,
+        "soc_at": report.soc_at,
     }
 
 

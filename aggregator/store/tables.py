@@ -230,6 +230,7 @@ CAR_STATES = Table(
     Column("boost", Boolean, nullable=False),
     Column("depart_at", UtcMicros),
     Column("target_soc", Float),
+    Column("soc_at", UtcMicros),
     sqlite_with_rowid=False,
 )
 

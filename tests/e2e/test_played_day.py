@@ -97,6 +97,7 @@ async def test_after_the_event_zones_stay_under_their_nominated_peaks_and_driver
     assert_drivers_were_kept_their_word(day)
     assert off_track(day) == {}
     assert day.departures()[0] >= len(day.fleet.cars) // 4
+    assert day.told()["not_following"] <= len(day.fleet.cars) // 7
     true_kwh = day.world.summary()["true_capacity_kwh"]
     for notice in (one for one in day.notices if one.code == "capacity_differs"):
         assert true_kwh[notice.where] != day.fleet.by_id[notice.where].capacity_kwh

@@ -143,6 +143,26 @@ def test_without_true_energies_it_judges_by_what_was_reported(store):
     assert "17:01:00Z" in breach
 
 
+def test_a_state_of_charge_that_comes_late_is_judged_at_its_own_instant(store):
+    """It charged when it stood below its floor, and gave when it stood there again."""
+    report(store, BEGIN, soc=None, export_w=-7000)
+    report(store, BEGIN + 5 * MINUTE, soc=0.25, soc_at=BEGIN, export_w=6000)
+    assert p1_floor(Evidence(store, SETTINGS)).breaches == ()
+    report(store, BEGIN + 10 * MINUTE, soc=0.25, soc_at=BEGIN + 6 * MINUTE, export_w=0)
+    (breach,) = p1_floor(Evidence(store, SETTINGS)).breaches
+    assert "gave 6000 W at 2025-01-15T17:06:00Z at 0.250" in breach
+
+
+@pytest.mark.parametrize(("late", "breaches"), [(20 * MINUTE, 0), (2 * MINUTE, 1)])
+def test_what_was_charged_after_a_late_state_of_charge_counts_at_departure(store, late, breaches):
+    target = a_fleet(1).cars[0].default_intent.target_soc
+    report(store, BEGIN, soc=0.5)
+    report(store, DUE - SECOND, soc=target - 0.035, soc_at=DUE - late)
+    report(store, DUE + MINUTE, soc=None, plugged=False)
+    finding = p2_departure(Evidence(store, SETTINGS))
+    assert (finding.checked, len(finding.breaches)) == (1, breaches)
+
+
 def test_who_gives_energy_in_a_stopped_zone_breaks_p14(store):
     halt = store.halts.stop(Halt(None, BEGIN, "ann", "smoke"))
     for minutes, watts in ((0.5, 3000), (3, -3000), (4, 3000)):

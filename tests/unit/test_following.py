@@ -136,3 +136,26 @@ def test_a_register_that_jumps_tells_nothing_of_a_power(jump_wh):
     assert following.measured_kw("car-1") == 0.0
     following.observe([a_car_report(measured_at=at + MINUTE, soc=0.6, import_wh=10**6, export_wh=10**6)])
     assert following.measured_kw("car-1") == 0.0
+
+
+@pytest.mark.parametrize(("minutes", "levels"), [(5, (1000, 3000)), (40, (3000,))])
+def test_a_fault_goes_on_while_no_recovery_was_seen(minutes, levels):
+    """A charger that hears nothing may do as it is told a while, or for long if that is always the same."""
+    following = run([6000] * 4, [0] * 4)
+    assert [fault.goes_on for fault in following.new_faults()] == [True]
+    good = [levels[n % len(levels)] for n in range(minutes)]
+    run(good, good, following=following, since=5)
+    assert following.follows("car-1")
+    run([6000] * 4, [0] * 4, following=following, since=5 + minutes)
+    assert [fault.goes_on for fault in following.new_faults()] == [True]
+
+
+def test_a_fault_after_half_an_hour_of_following_is_another():
+    following = run([6000] * 4, [0] * 4)
+    following.new_faults()
+    good = [1000] * 20 + [3000] * 20
+    run(good, good, following=following, since=5)
+    for since in (50, 60):
+        run([6000] * 4, [0] * 4, following=following, since=since)
+        run([1000] * 3, [1000] * 3, following=following, since=since + 5)
+    assert [fault.goes_on for fault in following.new_faults()] == [False, True]

@@ -34,6 +34,11 @@ def test_reports_of_the_last_hour_come_back_as_they_were(store):
     assert recent_reports(store, a_fleet(2), NOON) == (spoke, other, silent)
 
 
+def test_a_state_of_charge_that_came_late_is_of_its_own_instant_after_a_restart_too(store):
+    late = told(store, NOON - 5 * MINUTE, soc=0.5, soc_at=NOON - 20 * MINUTE)
+    assert recent_reports(store, a_fleet(1), NOON) == (late,)
+
+
 def test_a_state_without_registers_is_left_out(store):
     store.states.add([a_car_report(measured_at=NOON - MINUTE)], NOON)
     assert recent_reports(store, a_fleet(2), NOON) == ()

@@ -13,7 +13,7 @@ from aggregator.patience import Patience
 from aggregator.recorder import PATIENCE, Recorder
 from aggregator.registers import EventKind
 from aggregator.store import open_store
-from dispatch.records import CycleRecord
+from dispatch.records import CycleRecord, Notice
 from tests.builders import NOON, a_car_report, a_fleet, a_site
 from tests.fakes.clock import FakeClock
 from tests.protocol.gateway import until
@@ -133,3 +133,20 @@ def test_a_boundary_is_recorded_once_for_all_chargers_of_a_home_and_only_where_o
             Reading("home-1", NOON, NOON + MINUTE, 7000, 900),
         )
         assert store.readings.count() == 3
+
+
+async def test_a_fault_that_goes_on_is_one_alarm_until_somebody_clears_it(recorder):
+    store = recorder._store
+
+    async def told(minute, *, goes_on):
+        at = NOON + minute * MINUTE
+        await recorder.put(
+            CycleRecord(at, (), (), (Notice(at, "not_following", "car-1", "it does not", goes_on),))
+        )
+        await until(lambda: recorder.stored_until == at)
+        return len(store.alarms.open())
+
+    assert [await told(minute, goes_on=True) for minute in (1, 2, 3)] == [1, 1, 1]
+    store.alarms.clear([alarm.alarm_id for alarm in store.alarms.open()], NOON + HOUR, "oda")
+    assert [await told(minute, goes_on=True) for minute in (4, 5)] == [1, 1]
+    assert await told(6, goes_on=False) == 2

@@ -1,0 +1,105 @@
+"""Cars that share a room that binds: a home's cars as one, at each slot of the walk backwards.
+
+Seen from a slot, all cars of a home that are plugged in have the slots before it in common. What the room
+leaves each of them now, and before, follows from the energy it has: cars with one window and one room then
+have a time-to-go in common, (sum of energy) / room, and the walk is exact for them. Cars that leave before
+the slot can use only slots before it, so that room is theirs first, at the rate that uses up their energy.
+The shares of a home's cars never add up to more than its room, whatever the threshold.
+"""
+
+import numpy as np
+
+from dispatch.split_cars import FloatArray, IntArray, summed
+from dispatch.split_table import edges_of
+
+_NOTHING_KWH = 1e-12
+
+
+class Shared:
+    """Cars that share rooms, walked backwards through the slots.
+
+    Attributes:
+        left_kwh: What each car can still move, shape (cars,).
+        moved_kwh: Shape (slots, cars).
+        lowest_h: A threshold at which all move all they can.
+    """
+
+    def __init__(
+        self,
+        most_kwh: FloatArray,
+        energy_kwh: FloatArray,
+        site: IntArray,
+        room_kwh: FloatArray,
+        hours: FloatArray,
+    ) -> None:
+        """Begin behind the last slot.
+
+        Args:
+            most_kwh: Most of each car by itself in each slot, 0 where it is not there, shape (slots, cars).
+            energy_kwh: What each can move in all, shape (cars,).
+            site: Row of each car in the room.
+            room_kwh: Shape (slots, sites).
+            hours: Length of each slot.
+        """
+        self._most, self._site, self._room, self._hours = most_kwh, site, room_kwh, hours
+        self._edges, slots = edges_of(hours), hours.size
+        self._before = np.concatenate((np.zeros((1, site.size)), np.cumsum(most_kwh, axis=0)))
+        self._end = np.where(self._before[-1] > 0, slots - (most_kwh[::-1] > 0).argmax(axis=0), 0)
+        self.left_kwh, self.moved_kwh = energy_kwh, np.zeros_like(most_kwh)
+        self._gone_kwh = self._rates(np.flatnonzero(self._end < slots))
+        self._slot, self.lowest_h = slots, 0.0
+        self._share_kw = self._key_h = self._limit_h = self._offer_h = np.zeros(0)
+
+    def reach_kwh(self) -> FloatArray:
+        """Return what each car could move in all if every slot wanted all, shape (cars,)."""
+        both = zip(self._most, self._room, strict=True)
+        return np.asarray(
+            np.sum([self._shares(most, self.left_kwh * (most > 0), room) for most, room in both], axis=0)
+        )
+
+    def begin(self, slot: int) -> None:
+        """Go to a slot."""
+        if slot + 1 < self._hours.size:
+            self._gone_kwh -= self._rates(np.flatnonzero(self._end == slot + 1))
+        most, before = self._most[slot], self._before[slot]
+        per_kwh = self.left_kwh * (most > 0) / np.maximum(most + before, _NOTHING_KWH)
+        share = self._shares(most, per_kwh * most, self._room[slot])
+        room = np.maximum(0.0, self._room[:slot] - np.maximum(0.0, self._gone_kwh[:slot])).sum(axis=0)
+        ahead = self._shares(before * (most > 0), per_kwh * before, room)
+        per_h = np.where(share > _NOTHING_KWH, self._hours[slot] / np.maximum(share, _NOTHING_KWH), 0.0)
+        self._share_kw = share / self._hours[slot]
+        self._key_h = (self.left_kwh - ahead) * per_h + self._edges[slot]
+        self._limit_h = np.minimum(self.left_kwh * per_h, self._hours[slot])
+        self.lowest_h = min(0.0, float(np.min(self._key_h, initial=0.0)) - float(self._hours[slot]))
+        self._slot = slot
+
+    def offer_kwh(self, z_h: float) -> float:
+        """Return what the cars move in the slot at a threshold. [kWh]"""
+        self._offer_h = np.clip(self._key_h - z_h, 0.0, self._limit_h)
+        return float(np.einsum("i,i->", self._offer_h, self._share_kw))
+
+    def keep(self, share: float) -> None:
+        """Move that share of the last offer."""
+        moved = self._offer_h * self._share_kw * share
+        self.left_kwh = np.maximum(0.0, self.left_kwh - moved)
+        self.moved_kwh[self._slot] = moved
+
+    def skip(self) -> None:
+        """Move nothing."""
+
+    def _rates(self, rows: IntArray) -> FloatArray:
+        """Return what some cars would use of each room to move all they can evenly, shape (slots, sites)."""
+        even = np.minimum(1.0, self.left_kwh[rows] / np.maximum(self._before[-1, rows], _NOTHING_KWH))
+        used = [summed(self._site[rows], most[rows] * even, self._room.shape[1]) for most in self._most]
+        return np.array(used)
+
+    def _shares(self, most: FloatArray, weight: FloatArray, room: FloatArray) -> FloatArray:
+        """Return the part of its site's room that is each car's: by weight, and what then is over. [kWh]"""
+        if room.size == most.size:
+            return np.minimum(most, room[self._site])
+        per_weight = room / np.maximum(summed(self._site, weight, room.size), _NOTHING_KWH)
+        share = np.minimum(most, weight * per_weight[self._site])
+        spare = room - summed(self._site, share, room.size)
+        slack = summed(self._site, most - share, room.size)
+        filled = np.clip(spare / np.maximum(slack, _NOTHING_KWH), 0.0, 1.0)
+        return np.asarray(share + (most - share) * filled[self._site])

@@ -1,0 +1,70 @@
+"""Large fleets whose homes have several cars on one connection: no program, and nearly what one delivers."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dispatch.split import split
+from dispatch.split_exact import split_exactly
+from tests.property.split_fleets import a_large_fleet, broken_promises, served_share
+from tests.property.test_split_large import with_any_power
+
+SOAK = bool(os.environ.get("FLEXLOOP_SOAK"))
+SEEDS = range(30 if SOAK else 2)
+COUNT = 5_000
+KINDS = (
+    "share",
+    "arrive share load",
+    "must share",
+    "must arrive share load",
+    "must arrive share load uneven",
+    "must share load short-first",
+    "down share load",
+    "must arrive down share load",
+)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("per_home", [2, 3, 5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_homes_of_several_cars_deliver_what_the_program_does(kind, per_home, seed):
+    problem = a_large_fleet(seed, COUNT, 6, kind, per_home=per_home)
+    answer, best = split(problem), split_exactly(problem)
+    assert answer.method == "thresholds"
+    assert broken_promises(problem, answer.export_kw) == {}
+    short = {name: pytest.approx(kwh, abs=1e-5) for name, kwh in best.short_of_target_kwh.items()}
+    assert answer.short_of_target_kwh == short
+    least = 0.995 if "must" in kind else 0.999
+    assert served_share(problem, answer.delivered_kwh, best.delivered_kwh) >= least
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_present_slot_comes_first_in_homes_of_several_cars_too(kind):
+    problem = a_large_fleet(3, COUNT, 6, kind)
+    wanted = problem.way * np.asarray(problem.request_kw) * problem.slot_hours
+    served, most = (
+        np.minimum(wanted, problem.way * found(problem).export_kw.sum(axis=0) * problem.slot_hours)
+        for found in (split, split_exactly)
+    )
+    assert most[0] - served[0] <= 0.005 * wanted[0]
+    assert (np.cumsum(most - served) <= 0.01 * np.abs(wanted).sum()).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_homes_of_several_cars_can_meet_is_met(kind):
+    problem = a_large_fleet(11, COUNT, 6, kind)
+    problem = replace(problem, request_kw=tuple(kw / 8 for kw in problem.request_kw))
+    answer, best = split(problem), split_exactly(problem)
+    assert answer.shortfall_kwh == pytest.approx(best.shortfall_kwh, rel=0.005, abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", ["share least", "must arrive share load least"])
+def test_least_powers_cost_homes_of_several_cars_a_hundredth_at_most(kind, seed):
+    """Against a bound without least powers, which no split need reach."""
+    problem = a_large_fleet(seed, COUNT, 6, kind)
+    answer, best = split(problem), split_exactly(with_any_power(problem))
+    assert broken_promises(problem, answer.export_kw) == {}
+    assert served_share(problem, answer.delivered_kwh, best.delivered_kwh) >= 0.99
