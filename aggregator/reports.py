@@ -253,7 +253,7 @@ def _sheets(book: StatementBook) -> dict[str, list[dict[str, object]]]:
         "totals": totals,
         "versions": versions,
         "changes": changed,
-        "nomination bias": [_guarded(one.cells()) for one in book.biases],
+        "nomination bias": [guarded(one.cells()) for one in book.biases],
         "inputs": inputs,
     }
 
