@@ -1,14 +1,16 @@
 """What a car's reported states say over time: when it was plugged in, and since when its driver says so."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Engine, func, or_, select, type_coerce
 
 from aggregator.model.drivers import SILENT, ChargerWord
+from aggregator.model.metering import Presence
 from aggregator.model.time import Interval
 from aggregator.store.engine import AnyRow, reading
-from aggregator.store.tables import CAR_STATES
+from aggregator.store.tables import CAR_STATES, MICROSECOND, UtcMicros
+from aggregator.store.versions import known_by
 
 
 class CarHistory:
@@ -22,48 +24,72 @@ class CarHistory:
         with reading(self._engine) as connection:
             return {car_id: _word(connection, car_id) for car_id in car_ids}
 
-    def stays(self, car_id: str, during: Interval) -> tuple[Interval, ...]:
-        """Return when a car was plugged in, by what it reported in an interval, oldest first.
+    def presence(
+        self, car_id: str, during: Interval, longest: timedelta, as_known_at: datetime | None = None
+    ) -> Presence:
+        """Return when a car was plugged in, by what it reported in an interval.
 
-        From the first report that says so to the first that says otherwise, else to the last there is.
+        Args:
+            car_id: Which car.
+            during: From its start, inclusive, to its end, exclusive.
+            longest: Without a report for longer than this the link counts as lost.
+            as_known_at: Only what was learnt by then; None for all.
         """
         columns = CAR_STATES.c
         newest = func.row_number().over(partition_by=columns.measured_at, order_by=columns.received_at.desc())
         told = (
             select(columns.measured_at, columns.plugged, newest.label("place"))
-            .where(columns.car_id == car_id)
+            .where(columns.car_id == car_id, *known_by(columns.received_at, as_known_at))
             .where(columns.measured_at >= during.start, columns.measured_at < during.end)
             .subquery()
         )
-        before, after = (
-            side(told.c.plugged).over(order_by=told.c.measured_at) for side in (func.lag, func.lead)
-        )
-        rows = (
-            select(told.c.measured_at, told.c.plugged, before.label("before"), after.label("after"))
+        in_order = (
+            select(
+                told.c.measured_at,
+                told.c.plugged,
+                func.lag(told.c.plugged).over(order_by=told.c.measured_at).label("before"),
+                func.lead(told.c.plugged).over(order_by=told.c.measured_at).label("after"),
+                func.lag(told.c.measured_at, type_=UtcMicros)
+                .over(order_by=told.c.measured_at)
+                .label("before_at"),
+            )
             .where(told.c.place == 1)
             .subquery()
         )
+        rows = in_order.c
+        apart = type_coerce(rows.measured_at, BigInteger) - type_coerce(rows.before_at, BigInteger)
+        turned = (rows.before.is_(None), rows.after.is_(None), rows.plugged != rows.before)
         turns = (
-            select(rows.c.measured_at, rows.c.plugged)
-            .where(or_(rows.c.before.is_(None), rows.c.after.is_(None), rows.c.plugged != rows.c.before))
-            .order_by(rows.c.measured_at)
+            select(rows.measured_at, rows.plugged, rows.before_at)
+            .where(or_(*turned, apart > longest // MICROSECOND))
+            .order_by(rows.measured_at)
         )
         with reading(self._engine) as connection:
-            return tuple(_stays(connection.execute(turns)))
+            return _presence(connection.execute(turns), longest)
 
 
-def _stays(turns: Iterable[AnyRow]) -> Iterable[Interval]:
+def _presence(turns: Iterable[AnyRow], longest: timedelta) -> Presence:
+    """Return what reports say, from those that say something else than the one before or end a silence."""
+    stays: list[Interval] = []
+    silences: list[Interval] = []
     begun: datetime | None = None
+    first: datetime | None = None
     last: datetime | None = None
-    for measured_at, plugged in turns:
-        if plugged and begun is None:
-            begun = measured_at
-        elif not plugged and begun is not None:
-            yield Interval(begun, measured_at)
+    for measured_at, plugged, before_at in turns:
+        first, last = first or measured_at, measured_at
+        lost = before_at is not None and measured_at - before_at > longest
+        if lost:
+            silences.append(Interval(before_at, measured_at))
+        if plugged:
+            begun = begun or measured_at
+        elif begun is not None:
+            end = before_at if lost else measured_at
+            stays += [Interval(begun, end)] if end > begun else []
             begun = None
-        last = measured_at
     if begun is not None and last is not None and last > begun:
-        yield Interval(begun, last)
+        stays.append(Interval(begun, last))
+    heard = Interval(first, last) if first is not None and last is not None and last > first else None
+    return Presence(tuple(stays), tuple(silences), heard)
 
 
 def _word(connection: Connection, car_id: str) -> ChargerWord:
