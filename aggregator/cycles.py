@@ -19,6 +19,9 @@ NIGHTS_PER_CREDIT = 12
 CREDIT_GBP = 30
 ONE_DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
+LONGEST_SILENCE = timedelta(hours=1)
+"""Who hears nothing of a charger for longer can't say whether the car was there; chargers without a car may
+report every half-hour only. In a shorter silence the driver has the benefit of the doubt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,14 +196,14 @@ def write_book(book: StatementBook, out: Path) -> dict[str, str]:
 
 
 def _sheets(book: StatementBook) -> dict[str, list[dict[str, object]]]:
-    lines = [_guarded(row.cells()) for row in book.rows]
+    lines = [guarded(row.cells()) for row in book.rows]
     totals: list[dict[str, object]] = [{"total": name, "value": sum_} for name, sum_ in book.totals.items()]
     inputs: list[dict[str, object]] = [
         {"input": _plain(name), "sha256": digest} for name, digest in book.inputs.items()
     ]
-    versions = [_guarded(one.cells()) for one in book.versions]
+    versions = [guarded(one.cells()) for one in book.versions]
     changed = [
-        {"opportunity": _plain(one.opportunity), "version": one.version, **_guarded(asdict(change))}
+        {"opportunity": _plain(one.opportunity), "version": one.version, **guarded(asdict(change))}
         for one in book.versions
         for change in one.changes
     ]
@@ -218,7 +218,7 @@ def _sheets(book: StatementBook) -> dict[str, list[dict[str, object]]]:
 
 def to_csv(book: StatementBook) -> str:
     """Return the rows as CSV, with a header and guarded text cells."""
-    frame = pd.DataFrame([_guarded(row.cells()) for row in book.rows], columns=list(COLUMNS), dtype=object)
+    frame = pd.DataFrame([guarded(row.cells()) for row in book.rows], columns=list(COLUMNS), dtype=object)
     return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
@@ -247,13 +247,6 @@ def to_json(book: StatementBook) -> str:
 
 def to_html(book: StatementBook) -> str:
     """Return one self-contained page with a chart and a table per opportunity."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("aggregator", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     by_opportunity: dict[str, list[StatementRow]] = {}
     for row in book.rows:
         by_opportunity.setdefault(row.line.opportunity, []).append(row)
@@ -267,8 +260,19 @@ def to_html(book: StatementBook) -> str:
         }
         for name, rows in by_opportunity.items()
     ]
-    template = environment.get_template("statement.html")
-    return template.render(book=book, sections=sections, totals=book.totals) + "\n"
+    return template_of("statement.html").render(book=book, sections=sections, totals=book.totals) + "\n"
+
+
+def template_of(name: str) -> jinja2.Template:
+    """Return the template of a page: what is not known fails, what is text stays text."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("aggregator", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
 
 
 def _chart(rows: Sequence[StatementRow]) -> str:
@@ -299,7 +303,8 @@ def _decimal(value: object) -> Decimal:
     return Decimal(str(value))
 
 
-def _guarded(cells: Mapping[str, object]) -> dict[str, object]:
+def guarded(cells: Mapping[str, object]) -> dict[str, object]:
+    """Return a row whose texts no spreadsheet takes for formulas."""
     return {name: _plain(value) if isinstance(value, str) else value for name, value in cells.items()}
 
 

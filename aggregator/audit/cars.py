@@ -71,15 +71,11 @@ def p2_departure(evidence: Evidence) -> Finding:
     checked, breaches = 0, []
     resolution = evidence.settings.dispatch.soc_resolution
     for car_id, states in evidence.states.items():
-        for promise in _promises(evidence, states):
-            car = promise.car
-            hours = (promise.due_at - promise.known_at) / HOUR
-            power_kw = min(car.charger.charge_kw, car.site.import_limit_kw)
-            gained = TAPER_ALLOWANCE * car.charger.eta_charge * power_kw * hours / car.capacity_kwh
-            if promise.soc_then + gained < promise.target_soc:
+        for promise in promises(evidence, states):
+            if not promise.reachable:
                 continue
             checked += 1
-            if promise.soc_when_due < promise.target_soc - 2 * resolution:
+            if promise.missed(resolution):
                 breaches.append(
                     f"{car_id} stood at {promise.soc_when_due:.3f} at {utc_text(promise.due_at)},"
                     f" promised {promise.target_soc:.3f}"
@@ -89,11 +85,16 @@ def p2_departure(evidence: Evidence) -> Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Promise:
+class Promise:
     """A driver's word while the car was plugged in, and what the car reported.
 
     Attributes:
         car: As it was when the word was first heard.
+        known_at: When that was.
+        due_at: When it was to be as full as promised.
+        target_soc: How full, as a fraction.
+        soc_then: What it reported when the word was first heard.
+        soc_when_due: What it reported last by then.
     """
 
     car: Car
@@ -103,8 +104,21 @@ class _Promise:
     soc_then: float
     soc_when_due: float
 
+    @property
+    def reachable(self) -> bool:
+        """Whether the car could surely get there from when the word was heard."""
+        car = self.car
+        hours = (self.due_at - self.known_at) / HOUR
+        power_kw = min(car.charger.charge_kw, car.site.import_limit_kw)
+        gained = TAPER_ALLOWANCE * car.charger.eta_charge * power_kw * hours / car.capacity_kwh
+        return self.soc_then + gained >= self.target_soc
 
-def _promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[_Promise]:
+    def missed(self, resolution: float) -> bool:
+        """Whether it was not kept, as far as a charge reported in steps of ``resolution`` can tell."""
+        return self.soc_when_due < self.target_soc - 2 * resolution
+
+
+def promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[Promise]:
     """Yield each promise that fell due while the car was plugged in and not boosted."""
     usable = [state for state in states if state.soc is not None or not state.plugged]
     for key, group in itertools.groupby(promised(evidence, usable), key=itemgetter(1)):
@@ -117,7 +131,7 @@ def _promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[_Promi
         after = next((state for state in usable if state.measured_at > said[-1].measured_at), None)
         stayed = said[-1].measured_at >= due_at or (after is not None and after.measured_at >= due_at)
         if before and stayed and before[0].soc is not None and before[-1].soc is not None:
-            yield _Promise(car, before[0].measured_at, due_at, target, before[0].soc, before[-1].soc)
+            yield Promise(car, before[0].measured_at, due_at, target, before[0].soc, before[-1].soc)
 
 
 def p3_boost(evidence: Evidence) -> Finding:

@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 import structlog
 from aiohttp import web
 
-from aggregator.cycles import month_around
+from aggregator.cycles import LONGEST_SILENCE, month_around
 from aggregator.drivers import answers
 from aggregator.drivers.bodies import BODY, read_saying
 from aggregator.drivers.limits import Buckets
@@ -175,7 +175,7 @@ class Door:
             self._gateway.store.car_history.presence,
             asked.car.car_id,
             month_around(month),
-            self._stale_after,
+            LONGEST_SILENCE,
         )
         return web.json_response(answers.cycles_body(asked.car.car_id, month, presence.stays))
 

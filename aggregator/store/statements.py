@@ -57,6 +57,14 @@ class Statements:
             found = [_statement(row) for row in connection.execute(query)]
         return sorted(found, key=lambda one: (one.name, one.version))
 
+    def starting(self, start: str) -> list[StoredStatement]:
+        """Return every version of the statements whose name starts so, by name and version."""
+        name = STATEMENTS.c.name
+        beyond = start[:-1] + chr(ord(start[-1]) + 1)
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(STATEMENTS).where(name >= start, name < beyond))
+            return sorted(map(_statement, rows), key=lambda one: (one.name, one.version))
+
 
 def put_statement(connection: Connection, new: StoredStatement) -> StoredStatement:
     """Store a statement within a transaction; as ``Statements.put``."""

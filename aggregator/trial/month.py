@@ -1,0 +1,393 @@
+"""A calendar month of all drivers: nights, energy, wear, needs, and who pays for what their homes exported.
+
+A function of what was known at a time, as statements are. Nights belong to their evening's month, energy to
+the half-hours of London's month. Each half-hour is told by the fleet in force at its start. What a battery
+took in and gave is what its charger's registers counted, by the worst one-way efficiencies that are stated.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+
+from aggregator.audit.cars import promises
+from aggregator.audit.evidence import Evidence
+from aggregator.config import Settings
+from aggregator.cycles import (
+    LONGEST_SILENCE,
+    Night,
+    credit_gbp,
+    days_of,
+    first_after,
+    judged,
+    month_around,
+    night_of,
+    span_of,
+)
+from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.fleet import NOBODY_PAYS, Car, ExportTariff, FeedIn, Fleets
+from aggregator.model.market import Direction
+from aggregator.model.time import HALF_HOUR, LONDON, Interval, local_day
+from aggregator.reports import StatementBook
+from aggregator.settling import make_book
+from aggregator.store import Store
+from aggregator.trial.exports import Export, Payers, Sold, paid_by, tariff_gbp, tariff_price
+from aggregator.trial.meters import Meters, Steps
+from aggregator.wiring import prices_of
+
+ONE_DAY = timedelta(days=1)
+MOST_NAMED = 5
+WH_PER_KWH = 1000.0
+Watched = Callable[[Sequence[str]], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A departure that was promised and fell due while the car was there.
+
+    Attributes:
+        due_at: When.
+        target_soc: How full it was to be.
+        soc: How full it said it was.
+        short_kwh: What was missing; 0 where that is within what its charge is reported to. [kWh]
+        reachable: Whether it could have got there at full power from when the need was known.
+    """
+
+    due_at: datetime
+    target_soc: float
+    soc: float
+    short_kwh: float
+    reachable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wear:
+    """What went through a battery, on its own side of the charger. [Wh]
+
+    Attributes:
+        throughput_wh: Into it and out of it, in the month.
+        total_wh: The same since records begin, to the month's end.
+    """
+
+    throughput_wh: int
+    total_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class DriverMonth:
+    """One driver's month.
+
+    Attributes:
+        car: As described last in the month.
+        homes: Where it was at home, by site id.
+        nights: All of the month in which it was in the fleet.
+        needs: Departures that fell due.
+        days: What its charger counted in and out on each local day of the month. [Wh]
+        delivered_wh: Its share of what its zone delivered in events. [Wh]
+        wear: What went through its battery.
+        doubtful: Half-hours in which energy is estimated, or some of it unknown.
+        unmetered: Half-hours in the fleet of whose charger no register is known.
+    """
+
+    car: Car
+    homes: tuple[str, ...]
+    nights: tuple[Night, ...]
+    needs: tuple[Need, ...]
+    days: tuple[tuple[int, int], ...]
+    delivered_wh: int
+    wear: Wear
+    doubtful: int
+    unmetered: int
+
+    @property
+    def import_wh(self) -> int:
+        """Charged, at the charger. [Wh]"""
+        return sum(import_wh for import_wh, _ in self.days)
+
+    @property
+    def export_wh(self) -> int:
+        """Given, at the charger. [Wh]"""
+        return sum(export_wh for _, export_wh in self.days)
+
+    @property
+    def equivalent_cycles(self) -> float:
+        """Full cycles, once in and once out, that come to the month's throughput."""
+        return self.wear.throughput_wh / (2 * self.car.capacity_kwh * WH_PER_KWH)
+
+    @property
+    def cycles(self) -> int:
+        """Nights that count."""
+        return sum(night.counts for night in self.nights)
+
+    @property
+    def credit_gbp(self) -> Decimal:
+        """What these earn."""
+        return credit_gbp(self.cycles)
+
+    @property
+    def missed(self) -> tuple[Need, ...]:
+        """The needs that were not met."""
+        return tuple(need for need in self.needs if need.short_kwh)
+
+
+@dataclass(frozen=True, slots=True)
+class HomeMonth:
+    """What one home exported.
+
+    Attributes:
+        site_id: Which.
+        cars: Whose home it was.
+        at_boundary: Whether measured there; else at its cars' chargers.
+        deal: Who pays, as stated last in the month.
+        exports: Its half-hours with exports, in order.
+        doubtful: Half-hours in which a figure is estimated, or not all of it known.
+    """
+
+    site_id: str
+    cars: tuple[str, ...]
+    at_boundary: bool
+    deal: FeedIn
+    exports: tuple[Export, ...]
+    doubtful: int
+
+    @property
+    def payers(self) -> Payers:
+        """All of it, by who pays."""
+        return sum((row.payers for row in self.exports), Payers())
+
+    @property
+    def cars_wh(self) -> int:
+        """What of it cars gave. [Wh]"""
+        return sum(row.cars_wh for row in self.exports)
+
+    @property
+    def tariff_gbp(self) -> Decimal:
+        """What the export tariff pays."""
+        return tariff_gbp(self.exports)
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """All drivers and homes of a month.
+
+    Attributes:
+        first: Its first day.
+        drivers: By car id.
+        homes: By site id.
+        begun_on: When records begin.
+        known_at: As known when; None for all that is known.
+    """
+
+    first: date
+    drivers: tuple[DriverMonth, ...]
+    homes: tuple[HomeMonth, ...]
+    begun_on: date
+    known_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """As it is written, 2025-01."""
+        return f"{self.first:%Y-%m}"
+
+    def homes_of(self, driver: DriverMonth) -> list[HomeMonth]:
+        """Return a driver's homes."""
+        return [home for home in self.homes if home.site_id in driver.homes]
+
+
+def make_month(
+    store: Store,
+    settings: Settings,
+    fleets: Fleets,
+    first: date,
+    *,
+    cars: Sequence[str] | None = None,
+    known_at: datetime | None = None,
+    watched: Watched = iter,
+) -> Month:
+    """Return a month as it was known at a time.
+
+    Args:
+        store: Where registers, states and orders are.
+        settings: Products, prices, and how often chargers report.
+        fleets: Whose cars, at any time.
+        first: Its first day.
+        cars: Only these drivers, and their homes; None for all.
+        known_at: Only what was learnt by then; None for all.
+        watched: Passes the cars on as they are worked on.
+
+    Raises:
+        BadMessage: If nothing was measured by the end of the month, or a car was not in the fleet in it.
+    """
+    begun_on = _begun_on(store, first)
+    there = _cars_in(fleets, span_of(first).slots(HALF_HOUR))
+    unknown = [car for car in cars or () if car not in there]
+    if unknown:
+        some = ", ".join(there[:MOST_NAMED])
+        raise BadMessage(Fault("settle drivers: --car", unknown[0], f"a car of {first:%B %Y}: {some}, ..."))
+    book = make_book(store, settings.products, fleets, first, first_after(first), None, known_at)
+    names = [car for car in there if cars is None or car in cars]
+    look = _Look(store, settings, fleets, first, begun_on, known_at, book, names)
+    drivers = tuple(look.driver(car) for car in watched(names))
+    homes = sorted({site for driver in drivers for site in driver.homes})
+    return Month(first, drivers, tuple(look.home(site) for site in homes), begun_on, known_at)
+
+
+def _begun_on(store: Store, first: date) -> date:
+    """Return the local day of the first reading."""
+    begun = store.readings.first()
+    if begun is None:
+        raise BadMessage(
+            Fault("settle drivers: --month", f"{first:%Y-%m}", "a month with readings: there are none")
+        )
+    if begun >= span_of(first).end:
+        allowed = f"{begun.astimezone(LONDON):%Y-%m} or later: nothing was measured before"
+        raise BadMessage(Fault("settle drivers: --month", f"{first:%Y-%m}", allowed))
+    return begun.astimezone(LONDON).date()
+
+
+def _cars_in(fleets: Fleets, periods: Sequence[Interval]) -> list[str]:
+    """Return the cars that were in the fleet in one of the half-hours, sorted."""
+    return sorted({car.car_id for period in periods for car in fleets.at(period.start).cars})
+
+
+def sold_in(book: StatementBook, settings: Settings) -> dict[tuple[str, Interval], Sold]:
+    """Return what each car gave to events that pay for more export, by half-hour."""
+    sold: dict[tuple[str, Interval], Sold] = {}
+    for row in book.rows:
+        line, product = row.line, settings.products[row.line.product]
+        if product.direction is Direction.UP and line.utilisation_gbp > 0:
+            for car, wh in line.shares_wh:
+                part = Sold(0, wh) if product.metering_point == "boundary" else Sold(wh)
+                sold[car, line.period] = sold.get((car, line.period), Sold()) + part
+    return sold
+
+
+class _Look:
+    """Works out one driver or home after the other."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        fleets: Fleets,
+        first: date,
+        begun_on: date,
+        known_at: datetime | None,
+        book: StatementBook,
+        names: Sequence[str],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._fleets = fleets
+        self._first = first
+        self._known_at = known_at
+        self._periods = span_of(first).slots(HALF_HOUR)
+        self._fleet_at = [fleets.at(period.start) for period in self._periods]
+        self._evidence = Evidence(store, settings)
+        self._sold = sold_in(book, settings)
+        self._delivered: dict[str, int] = defaultdict(int)
+        for row in book.rows:
+            for car, wh in row.line.shares_wh:
+                self._delivered[car] += wh
+        meters = Meters(store, fleets, known_at)
+        homes = {
+            fleet.by_id[car].site.site_id for fleet in self._fleet_at for car in names if car in fleet.by_id
+        }
+        both = [
+            (car, car.site) for fleet in self._fleet_at for car in fleet.cars if car.site.site_id in homes
+        ]
+        at_home = sorted({car.car_id for car, _ in both})
+        metered = sorted({site.site_id for _, site in both if site.boundary_meter})
+        count = (first_after(first) - begun_on).days
+        self._steps = meters.of_cars(at_home, self._periods)
+        self._ever = meters.of_cars(names, [local_day(begun_on + n * ONE_DAY) for n in range(count)])
+        self._boundary = meters.of_homes(metered, self._periods)
+
+    def driver(self, car_id: str) -> DriverMonth:
+        """Return one driver's month."""
+        cars = [car for fleet in self._fleet_at if (car := fleet.by_id.get(car_id)) is not None]
+        steps = self._steps[car_id]
+        return DriverMonth(
+            car=cars[-1],
+            homes=tuple(sorted({car.site.site_id for car in cars})),
+            nights=self._nights(car_id),
+            needs=self._needs(car_id),
+            days=self._days(steps),
+            delivered_wh=self._delivered.get(car_id, 0),
+            wear=Wear(_through(cars[-1], steps), _through(cars[-1], self._ever[car_id])),
+            doubtful=steps.doubtful,
+            unmetered=len(cars) - int(steps.known.sum()),
+        )
+
+    def home(self, site_id: str) -> HomeMonth:
+        """Return what one home exported."""
+        at_home = [[car for car in fleet.cars if car.site.site_id == site_id] for fleet in self._fleet_at]
+        here = {car.car_id: car.site for cars in at_home for car in cars}
+        site = [cars[-1].site for cars in at_home if cars][-1]
+        boundary = self._boundary.get(site_id)
+        rows = []
+        for n, (period, cars) in enumerate(zip(self._periods, at_home, strict=True)):
+            cars_wh = sum(int(self._steps[car.car_id].export_wh[n]) for car in cars)
+            metered = boundary is not None and bool(boundary.known[n])
+            export_wh = int(boundary.export_wh[n]) if boundary is not None and metered else cars_wh
+            if export_wh:
+                deal = cars[-1].site.feed_in.at(period.start) if cars else NOBODY_PAYS
+                sold = sum((self._sold.get((car.car_id, period), Sold()) for car in cars), Sold())
+                payers = paid_by(export_wh, cars_wh, sold, deal)
+                rows.append(Export(period, payers, min(cars_wh, export_wh), self._price(deal, period)))
+        doubts = [boundary] if boundary is not None else [self._steps[car] for car in here]
+        return HomeMonth(
+            site_id,
+            tuple(sorted(here)),
+            at_boundary=boundary is not None and bool(boundary.known.any()),
+            deal=site.feed_in.at(self._periods[-1].start),
+            exports=tuple(rows),
+            doubtful=sum(one.doubtful for one in doubts),
+        )
+
+    def _price(self, deal: FeedIn, period: Interval) -> Decimal | None:
+        half_hourly = deal.export_tariff is ExportTariff.HALF_HOURLY
+        return tariff_price(deal, self._prices[period] if half_hourly else 0.0)
+
+    @cached_property
+    def _prices(self) -> Mapping[Interval, float]:
+        """What the gateway's own prices pay for a kWh exported; the same in every zone. [GBP/kWh]"""
+        tariff = prices_of(self._settings, lambda _: ())("", self._periods)
+        return dict(zip(self._periods, map(float, tariff.export_gbp_per_kwh), strict=True))
+
+    def _days(self, steps: Steps) -> tuple[tuple[int, int], ...]:
+        sums: dict[date, list[int]] = {day: [0, 0] for day in days_of(self._first)}
+        for n, period in enumerate(self._periods):
+            both = sums[period.start.astimezone(LONDON).date()]
+            both[0] += int(steps.import_wh[n])
+            both[1] += int(steps.export_wh[n])
+        return tuple((in_wh, out_wh) for in_wh, out_wh in sums.values())
+
+    def _nights(self, car_id: str) -> tuple[Night, ...]:
+        around = month_around(self._first)
+        presence = self._store.car_history.presence(car_id, around, LONGEST_SILENCE, self._known_at)
+        return tuple(
+            judged(day, presence, self._known_at)
+            for day in days_of(self._first)
+            if self._fleets.car(car_id, night_of(day).start) is not None
+        )
+
+    def _needs(self, car_id: str) -> tuple[Need, ...]:
+        span, resolution = span_of(self._first), self._settings.dispatch.soc_resolution
+        states = self._store.states.between([car_id], month_around(self._first), self._known_at)
+        found = []
+        for one in promises(self._evidence, states):
+            if one.due_at in span:
+                short = one.target_soc - one.soc_when_due if one.missed(resolution) else 0.0
+                short_kwh = short * one.car.capacity_kwh
+                found.append(Need(one.due_at, one.target_soc, one.soc_when_due, short_kwh, one.reachable))
+        return tuple(sorted(found, key=lambda need: need.due_at))
+
+
+def _through(car: Car, steps: Steps) -> int:
+    """Return what went into and out of a battery, for what its charger counted. [Wh]"""
+    into = int(steps.import_wh.sum()) * car.charger.eta_charge
+    out = int(steps.export_wh.sum()) / car.charger.eta_discharge
+    return round(into + out)
