@@ -5,6 +5,7 @@ three nights earns three. It belongs to its evening's month; 12 in a calendar mo
 fewer nothing.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -81,6 +82,29 @@ def span_of(month: date) -> Interval:
 def month_around(month: date) -> Interval:
     """Return the span in which a month's nights lie: from the day before its first to the day after."""
     return Interval(local_day(month - ONE_DAY).start, local_day(first_after(month) + ONE_DAY).start)
+
+
+def cycles(stays: Iterable[tuple[str, Interval]], days: Sequence[date]) -> dict[str, int]:
+    """Return cycles, driver-months with any, months that earn the credit, and the credits. [GBP]
+
+    Args:
+        stays: Car and stay, none overlapping another of its car.
+        days: Local days whose evenings count, in order.
+    """
+    first, last = days[0], days[-1]
+    months = Counter(
+        (car_id, night.year, night.month)
+        for car_id, plugged in stays
+        for night in nights(plugged)
+        if first <= night <= last
+    )
+    earning = sum(count >= NIGHTS_PER_CREDIT for count in months.values())
+    return {
+        "cycles": sum(months.values()),
+        "driver_months": len(months),
+        "months_earning": earning,
+        "credit_gbp": CREDIT_GBP * earning,
+    }
 
 
 def judged(evening: date, presence: Presence, known_at: datetime | None = None) -> Night:

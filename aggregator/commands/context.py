@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -95,6 +95,18 @@ def the_opportunity(store: Store, name: str, where: str) -> Opportunity:
         allowed = f"a name that fits one bid; it fits {', '.join(found[:3]) or 'none'}"
         raise BadMessage(Fault(where, name, allowed))
     return store.journal.opportunity(found[0])
+
+
+def local_date(where: str, text: str) -> date:
+    """Return the London date that an option says.
+
+    Raises:
+        BadMessage: If it is none; ``where`` names command and option.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise BadMessage(Fault(where, text, "a date, 2025-01-15")) from None
 
 
 def known_instant(command: str, text: str | None) -> datetime | None:

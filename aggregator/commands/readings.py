@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from aggregator.commands.context import Context
+from aggregator.commands.context import Context, local_date
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import Interval, local_day, utc_text
 from aggregator.registers import RegisterEvent, gaps, run_on
@@ -50,7 +50,7 @@ def check_command(
     Too long is two reporting intervals, as for a stale car.
     """
     shared: Context = context.obj
-    first, last = _day("--from", start), _day("--to", end)
+    first, last = local_date("readings: --from", start), local_date("readings: --to", end)
     if first >= last:
         raise BadMessage(Fault("readings: --to", end, f"a date after {start}"))
     span = Interval(local_day(first).start, local_day(last).start)
@@ -125,10 +125,3 @@ def _gaps_table(found: Found) -> Table:
     for meter, gap in found.gaps:
         table.add_row(escape(meter), utc_text(gap.start), utc_text(gap.end))
     return table
-
-
-def _day(option: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise BadMessage(Fault(f"readings: {option}", text, "a date, 2025-01-15")) from None

@@ -14,7 +14,7 @@ from rich.progress import track
 from rich.table import Table
 from typer.core import TyperGroup
 
-from aggregator.commands.context import Context, known_instant, the_opportunity
+from aggregator.commands.context import Context, known_instant, local_date, the_opportunity
 from aggregator.commands.explain_text import details, in_words
 from aggregator.commands.settle_drivers import drivers_command
 from aggregator.dispatch_check import Checked, Totals, check_dispatches, odd_by_rule
@@ -76,7 +76,7 @@ def settle_command(
     if context.invoked_subcommand is not None:
         return
     shared: Context = context.obj
-    first, last = _day("--from", start), _day("--to", end)
+    first, last = local_date("settle: --from", start), local_date("settle: --to", end)
     if first >= last:
         raise BadMessage(Fault("settle: --to", end, f"a date after {start}"))
     known_at = known_instant("settle", as_known_at)
@@ -245,10 +245,3 @@ def _first_of_each(odd: Sequence[Odd]) -> Iterator[str]:
 
 def _span(first: date, last: date) -> Interval:
     return Interval(local_day(first).start, local_day(last).start)
-
-
-def _day(option: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise BadMessage(Fault(f"settle: {option}", text, "a date, 2025-01-15")) from None
