@@ -95,6 +95,7 @@ class Promise:
         target_soc: How full, as a fraction.
         soc_then: What it reported when the word was first heard.
         soc_when_due: What it reported last by then.
+        reported_at: When that was.
     """
 
     car: Car
@@ -103,6 +104,7 @@ class Promise:
     target_soc: float
     soc_then: float
     soc_when_due: float
+    reported_at: datetime
 
     @property
     def reachable(self) -> bool:
@@ -130,8 +132,11 @@ def promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[Promise
         before = [state for state in said if state.measured_at <= due_at]
         after = next((state for state in usable if state.measured_at > said[-1].measured_at), None)
         stayed = said[-1].measured_at >= due_at or (after is not None and after.measured_at >= due_at)
-        if before and stayed and before[0].soc is not None and before[-1].soc is not None:
-            yield Promise(car, before[0].measured_at, due_at, target, before[0].soc, before[-1].soc)
+        if not before or not stayed:
+            continue
+        first, last = before[0], before[-1]
+        if first.soc is not None and last.soc is not None:
+            yield Promise(car, first.measured_at, due_at, target, first.soc, last.soc, last.measured_at)
 
 
 def p3_boost(evidence: Evidence) -> Finding:

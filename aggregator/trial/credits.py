@@ -24,6 +24,12 @@ from aggregator.trial.month import DriverMonth, Month
 
 ATTEMPTS = 3
 FIRST = "first statement"
+SECTIONS = {"nights": "nights", "needs": "departures", "home": "exports"}
+COLUMNS = {
+    "energy": {"import_kwh", "export_kwh", "throughput_kwh", "throughput_since_kwh"},
+    "events": {"delivered_kwh"},
+    "what is known of the meters": {"estimated_half_hours", "unmetered_half_hours"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +121,11 @@ def _rows(month: str, versions: Sequence[Kept]) -> Iterator[Cells]:
 
 def _why(one: Kept, before: Kept | None) -> str:
     if before is None:
-        enough = one.cycles >= NIGHTS_PER_CREDIT
-        return f"{one.cycles} nights, {NIGHTS_PER_CREDIT} needed" + ("" if enough else ": no credit")
+        return f"nights that count: {one.cycles}; {NIGHTS_PER_CREDIT} earn the credit"
     more, less = sorted(one.counted - before.counted), sorted(before.counted - one.counted)
-    said = [f"{', '.join(more)} counts now"] if more else []
-    said += [f"{', '.join(less)} counts no more"] if less else []
-    return f"correction: {one.cycles} nights, not {before.cycles}: {'; '.join(said)}"
+    said = [f"now with {', '.join(more)}"] if more else []
+    said += [f"without {', '.join(less)}"] if less else []
+    return f"correction: nights that count: {one.cycles}, not {before.cycles}: {'; '.join(said)}"
 
 
 def _credit_id(month: str, one: Kept) -> str:
@@ -140,11 +145,12 @@ def _kept(one: StoredStatement) -> Kept:
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """Return which figures are others than before."""
+    """Return in words which figures are others than before."""
     old, new = before["month"], after["month"]
-    columns = [name for name in new if new[name] != old.get(name)]
-    sections = [name for name in after if name != "month" and after[name] != before.get(name)]
-    return f"{', '.join([*columns, *sections])} changed"
+    columns = {name for name in new if new[name] != old.get(name)}
+    said = [words for section, words in SECTIONS.items() if after[section] != before.get(section)]
+    said += [words for words, names in COLUMNS.items() if columns & names]
+    return f"{', '.join(said) or 'the description of the car'} changed"
 
 
 def _text(body: Mapping[str, object]) -> str:

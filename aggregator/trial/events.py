@@ -1,9 +1,9 @@
 """What was ordered and what came of it: delivered, how exactly, and how fast.
 
-The target of a half-hour is what the zone's baseline says, and the order upon it. Where an order held for only
-part of a half-hour, registers of the whole say nothing of how exactly it was followed. The response is
-looked at where an order first takes hold: from then, or from when it was told if that is later, to the end of the first
-reporting interval in which the zone's registers moved at nine tenths of what was ordered, or more.
+The target of a half-hour is what the zone's baseline says, and the order upon it. Where an order held for
+only part of a half-hour, registers of the whole say nothing of how exactly it was followed. The response is
+looked at where an order first takes hold: from then, or from when it was told if that is later, to the end of
+the first reporting interval in which the zone's registers moved at nine tenths of what was ordered, or more.
 """
 
 from collections.abc import Mapping, Sequence

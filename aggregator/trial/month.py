@@ -45,7 +45,7 @@ Watched = Callable[[Sequence[str]], Iterable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A departure that was promised and fell due while the car was there.
+    """A departure that was promised and fell due while the car was there, and heard of.
 
     Attributes:
         due_at: When.
@@ -379,7 +379,7 @@ class _Look:
         states = self._store.states.between([car_id], month_around(self._first), self._known_at)
         found = []
         for one in promises(self._evidence, states):
-            if one.due_at in span:
+            if one.due_at in span and one.due_at - one.reported_at <= LONGEST_SILENCE:
                 short = one.target_soc - one.soc_when_due if one.missed(resolution) else 0.0
                 short_kwh = short * one.car.capacity_kwh
                 found.append(Need(one.due_at, one.target_soc, one.soc_when_due, short_kwh, one.reachable))

@@ -156,14 +156,17 @@ class _Look:
 
 
 def _availability(found: Sequence[Presence], periods: Sequence[Interval]) -> dict[str, Any]:
-    """Return how many cars were plugged in, by half-hour of all days and by local time of day."""
+    """Return how many cars were plugged in, by half-hours of all days and by local time of day.
+
+    Of each car the half-hours count that lie between its first report and its last.
+    """
     start, size = periods[0].start, len(periods)
     plugged, heard = np.zeros(size), np.zeros(size)
     for presence in found:
+        whole = np.zeros(size) if presence.heard is None else np.floor(_shares(presence.heard, start, size))
+        heard += whole
         for stay in presence.stays:
-            plugged += _shares(stay, start, size)
-        if presence.heard is not None:
-            heard += _shares(presence.heard, start, size)
+            plugged += whole * _shares(stay, start, size)
     by_time: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for n, period in enumerate(periods):
         if heard[n] > 0:

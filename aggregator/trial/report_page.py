@@ -92,7 +92,7 @@ def _accuracy(rows: Sequence[Body]) -> str | None:
         y_title="metered",
         legend_at_bottom_columns=3,
     )
-    chart.add("half-hours ordered throughout", [(x, y) for x, y, share in points if share >= 1])
+    chart.add("ordered throughout", [(x, y) for x, y, share in points if share >= 1])
     chart.add("ideal", [(end, end) for end in ends], stroke=True, show_dots=False)
     chart.add("ordered in part", [(x, y) for x, y, share in points if share < 1])
     return charts.svg(chart)
