@@ -146,10 +146,8 @@ class SiteRow(Row):
             found = f"{self.export_gbp_per_kwh:g}"
             raise Clash("export_gbp_per_kwh", found, f"left out where export_tariff is {tariff.value}")
         if self.feed_in_from is not None and self.feed_in == FeedIn(feed_in_from=self.feed_in_from):
-            allowed = (
-                "left out where nobody is stated to pay: fit_generation_payer, fit_export, export_tariff"
-            )
-            raise Clash("feed_in_from", self.feed_in_from, allowed)
+            allowed = "left out where neither a feed-in tariff nor an export tariff is stated"
+            raise Clash("feed_in_from", self.feed_in_from.isoformat(), allowed)
 
     @property
     def feed_in(self) -> FeedIn:
