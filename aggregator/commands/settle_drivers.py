@@ -18,8 +18,9 @@ from aggregator.model.fleet import Fleets
 from aggregator.model.time import LONDON, utc_text
 from aggregator.trial.cells import Cells, driver_cells, home_cells
 from aggregator.trial.credits import credit_rows, keep, kept_of
-from aggregator.trial.month import Month, make_month
+from aggregator.trial.month import make_month
 from aggregator.trial.month_files import totals, write_month
+from aggregator.trial.values import Month
 from aggregator.workflow import fleets_of
 
 FIRST_YEAR, LAST_YEAR = 2000, 9998

@@ -10,7 +10,7 @@ from aggregator.cycles import NIGHTS_PER_CREDIT
 from aggregator.model.fleet import FitExport
 from aggregator.model.time import LONDON, settlement_period, utc_text
 from aggregator.trial.exports import DEEMED_SHARE, Export, Payers
-from aggregator.trial.month import DriverMonth, HomeMonth, Month, Need
+from aggregator.trial.values import DriverMonth, HomeMonth, Month, Need
 
 Cells = dict[str, object]
 Generated = Mapping[str, Decimal]

@@ -20,7 +20,7 @@ from aggregator.model.errors import RuleViolation
 from aggregator.model.time import parse_instant, utc_text
 from aggregator.store import Store, StoredStatement
 from aggregator.trial.cells import Cells, statement_figures
-from aggregator.trial.month import DriverMonth, Month
+from aggregator.trial.values import DriverMonth, Month
 
 ATTEMPTS = 3
 FIRST = "first statement"

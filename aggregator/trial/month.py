@@ -7,7 +7,6 @@ took in and gave is what its charger's registers counted, by the worst one-way e
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -18,7 +17,6 @@ from aggregator.config import Settings
 from aggregator.cycles import (
     LONGEST_SILENCE,
     Night,
-    credit_gbp,
     days_of,
     first_after,
     judged,
@@ -27,173 +25,21 @@ from aggregator.cycles import (
     span_of,
 )
 from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.fleet import NOBODY_PAYS, Car, ExportTariff, FeedIn, Fleets
+from aggregator.model.fleet import NOBODY_PAYS, Car, ExportTariff, FeedIn, Fleet, Fleets
 from aggregator.model.market import Direction
 from aggregator.model.time import HALF_HOUR, LONDON, Interval, local_day
 from aggregator.reports import StatementBook
 from aggregator.settling import make_book
 from aggregator.store import Store
-from aggregator.trial.exports import Export, Payers, Sold, paid_by, tariff_gbp, tariff_price
+from aggregator.trial.exports import Export, Sold, paid_by, tariff_price
 from aggregator.trial.meters import Meters, Steps
+from aggregator.trial.values import DriverMonth, HomeMonth, Month, Need, Wear
 from aggregator.wiring import prices_of
 
 ONE_DAY = timedelta(days=1)
 MOST_NAMED = 5
 WH_PER_KWH = 1000.0
 Watched = Callable[[Sequence[str]], Iterable[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """A departure that was promised and fell due while the car was there, and heard of.
-
-    Attributes:
-        due_at: When.
-        target_soc: How full it was to be.
-        soc: How full it said it was.
-        short_kwh: What was missing; 0 where that is within what its charge is reported to. [kWh]
-        reachable: Whether it could have got there at full power from when the need was known.
-    """
-
-    due_at: datetime
-    target_soc: float
-    soc: float
-    short_kwh: float
-    reachable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Wear:
-    """What went through a battery, on its own side of the charger. [Wh]
-
-    Attributes:
-        throughput_wh: Into it and out of it, in the month.
-        total_wh: The same since records begin, to the month's end.
-    """
-
-    throughput_wh: int
-    total_wh: int
-
-
-@dataclass(frozen=True, slots=True)
-class DriverMonth:
-    """One driver's month.
-
-    Attributes:
-        car: As described last in the month.
-        homes: Where it was at home, by site id.
-        nights: All of the month in which it was in the fleet.
-        needs: Departures that fell due.
-        days: What its charger counted in and out on each local day of the month. [Wh]
-        delivered_wh: Its share of what its zone delivered in events. [Wh]
-        wear: What went through its battery.
-        doubtful: Half-hours in which energy is estimated, or some of it unknown.
-        unmetered: Half-hours in the fleet of whose charger no register is known.
-    """
-
-    car: Car
-    homes: tuple[str, ...]
-    nights: tuple[Night, ...]
-    needs: tuple[Need, ...]
-    days: tuple[tuple[int, int], ...]
-    delivered_wh: int
-    wear: Wear
-    doubtful: int
-    unmetered: int
-
-    @property
-    def import_wh(self) -> int:
-        """Charged, at the charger. [Wh]"""
-        return sum(import_wh for import_wh, _ in self.days)
-
-    @property
-    def export_wh(self) -> int:
-        """Given, at the charger. [Wh]"""
-        return sum(export_wh for _, export_wh in self.days)
-
-    @property
-    def equivalent_cycles(self) -> float:
-        """Full cycles, once in and once out, that come to the month's throughput."""
-        return self.wear.throughput_wh / (2 * self.car.capacity_kwh * WH_PER_KWH)
-
-    @property
-    def cycles(self) -> int:
-        """Nights that count."""
-        return sum(night.counts for night in self.nights)
-
-    @property
-    def credit_gbp(self) -> Decimal:
-        """What these earn."""
-        return credit_gbp(self.cycles)
-
-    @property
-    def missed(self) -> tuple[Need, ...]:
-        """The needs that were not met."""
-        return tuple(need for need in self.needs if need.short_kwh)
-
-
-@dataclass(frozen=True, slots=True)
-class HomeMonth:
-    """What one home exported.
-
-    Attributes:
-        site_id: Which.
-        cars: Whose home it was.
-        at_boundary: Whether measured there; else at its cars' chargers.
-        deal: Who pays, as stated last in the month.
-        exports: Its half-hours with exports, in order.
-        doubtful: Half-hours in which a figure is estimated, or not all of it known.
-    """
-
-    site_id: str
-    cars: tuple[str, ...]
-    at_boundary: bool
-    deal: FeedIn
-    exports: tuple[Export, ...]
-    doubtful: int
-
-    @property
-    def payers(self) -> Payers:
-        """All of it, by who pays."""
-        return sum((row.payers for row in self.exports), Payers())
-
-    @property
-    def cars_wh(self) -> int:
-        """What of it cars gave. [Wh]"""
-        return sum(row.cars_wh for row in self.exports)
-
-    @property
-    def tariff_gbp(self) -> Decimal:
-        """What the export tariff pays."""
-        return tariff_gbp(self.exports)
-
-
-@dataclass(frozen=True, slots=True)
-class Month:
-    """All drivers and homes of a month.
-
-    Attributes:
-        first: Its first day.
-        drivers: By car id.
-        homes: By site id.
-        begun_on: When records begin.
-        known_at: As known when; None for all that is known.
-    """
-
-    first: date
-    drivers: tuple[DriverMonth, ...]
-    homes: tuple[HomeMonth, ...]
-    begun_on: date
-    known_at: datetime | None = None
-
-    @property
-    def name(self) -> str:
-        """As it is written, 2025-01."""
-        return f"{self.first:%Y-%m}"
-
-    def homes_of(self, driver: DriverMonth) -> list[HomeMonth]:
-        """Return a driver's homes."""
-        return [home for home in self.homes if home.site_id in driver.homes]
 
 
 def make_month(
@@ -292,14 +138,13 @@ class _Look:
             for car, wh in row.line.shares_wh:
                 self._delivered[car] += wh
         meters = Meters(store, fleets, known_at)
-        homes = {
-            fleet.by_id[car].site.site_id for fleet in self._fleet_at for car in names if car in fleet.by_id
-        }
-        both = [
-            (car, car.site) for fleet in self._fleet_at for car in fleet.cars if car.site.site_id in homes
-        ]
-        at_home = sorted({car.car_id for car, _ in both})
-        metered = sorted({site.site_id for _, site in both if site.boundary_meter})
+        fleets_there = {id(fleet): fleet for fleet in self._fleet_at}
+        self._homes = {key: _by_home(fleet) for key, fleet in fleets_there.items()}
+        mine = set(names)
+        described = [car for fleet in fleets_there.values() for car in fleet.cars]
+        homes = {car.site.site_id for car in described if car.car_id in mine}
+        at_home = sorted({car.car_id for car in described if car.site.site_id in homes})
+        metered = sorted({car.site.site_id for car in described if car.site.boundary_meter} & homes)
         count = (first_after(first) - begun_on).days
         self._steps = meters.of_cars(at_home, self._periods)
         self._ever = meters.of_cars(names, [local_day(begun_on + n * ONE_DAY) for n in range(count)])
@@ -323,7 +168,7 @@ class _Look:
 
     def home(self, site_id: str) -> HomeMonth:
         """Return what one home exported."""
-        at_home = [[car for car in fleet.cars if car.site.site_id == site_id] for fleet in self._fleet_at]
+        at_home = [self._homes[id(fleet)].get(site_id, ()) for fleet in self._fleet_at]
         here = {car.car_id: car.site for cars in at_home for car in cars}
         site = [cars[-1].site for cars in at_home if cars][-1]
         boundary = self._boundary.get(site_id)
@@ -384,6 +229,14 @@ class _Look:
                 short_kwh = short * one.car.capacity_kwh
                 found.append(Need(one.due_at, one.target_soc, one.soc_when_due, short_kwh, one.reachable))
         return tuple(sorted(found, key=lambda need: need.due_at))
+
+
+def _by_home(fleet: Fleet) -> dict[str, list[Car]]:
+    """Return a fleet's cars by their home's site id."""
+    found: dict[str, list[Car]] = {}
+    for car in fleet.cars:
+        found.setdefault(car.site.site_id, []).append(car)
+    return found
 
 
 def _through(car: Car, steps: Steps) -> int:

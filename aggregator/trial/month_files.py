@@ -28,7 +28,7 @@ from aggregator.trial.cells import (
     night_rows,
 )
 from aggregator.trial.credits import Kept, credit_rows
-from aggregator.trial.month import DriverMonth, Month
+from aggregator.trial.values import DriverMonth, Month
 
 PAGES = "drivers"
 LONGEST_NAME = 100

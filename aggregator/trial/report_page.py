@@ -12,6 +12,8 @@ from aggregator.reports import template_of
 JSON_FILE, HTML_FILE = "trial.json", "trial.html"
 SHOWN = {**charts.PLAIN, "style": charts.style("#0b5fa5", "#8a8f98", "#1a7f37", "#b35900")}
 HALF_HOURS_A_LABEL = 4
+MOST_LABELS = 12
+"""As many as can be read side by side."""
 Body = Mapping[str, Any]
 
 
@@ -57,7 +59,6 @@ def _line(labels: Sequence[str], every: int, y_title: str, x_title: str) -> Any:
         y_title=y_title,
         x_title=x_title,
         legend_at_bottom_columns=3,
-        range=None,
     )
 
 
@@ -66,12 +67,19 @@ def _events(rows: Sequence[Body]) -> str | None:
     if not rows:
         return None
     sums: dict[str, list[float]] = {}
-    few = len(rows) <= 12  # noqa: PLR2004 - as many as can be read
+    few = len(rows) <= MOST_LABELS
     for row in rows:
         both = sums.setdefault(f"{row['zone']} {row['local'][:6]}" if few else row["local"][:6], [0.0, 0.0])
         both[0] += row["instructed_kwh"]
         both[1] += row["delivered_kwh"]
-    chart = charts.Bar(**SHOWN, x_labels=list(sums), y_title="kWh", legend_at_bottom_columns=2)
+    chart = charts.Bar(
+        **SHOWN,
+        x_labels=list(sums),
+        x_labels_major=list(sums)[:: 1 + len(sums) // (MOST_LABELS + 1)],
+        show_minor_x_labels=False,
+        y_title="kWh",
+        legend_at_bottom_columns=2,
+    )
     chart.add("instructed", [round(both[0], 3) for both in sums.values()])
     chart.add("delivered", [round(both[1], 3) for both in sums.values()])
     return charts.svg(chart)
@@ -106,8 +114,9 @@ def _response(rows: Sequence[Body]) -> str | None:
     size = min(len(row["moved_kw"]) for row in rows)
     shares = [[100 * row["moved_kw"][n] / row["ordered_kw"] for row in rows] for n in range(size)]
     labels = [f"{(n + 1) * rows[0]['every_s'] / 60:g}" for n in range(size)]
-    chart = _line(labels, max(1, size // 10), "% of what was ordered", "minutes since the order took hold")
-    chart.config.include_x_axis = True
+    chart = _line(
+        labels, max(1, size // MOST_LABELS), "% of what was ordered", "minutes since the order took hold"
+    )
     for name, pick in (("mean", lambda own: sum(own) / len(own)), ("least", min), ("most", max)):
         chart.add(name, [round(pick(own), 1) for own in shares])
     return charts.svg(chart)
