@@ -9,6 +9,9 @@ from aggregator.model.errors import RuleViolation
 from aggregator.store.engine import AnyRow, insert_if_new, reading, writing
 from aggregator.store.tables import STATEMENTS
 
+OF_DRIVERS = "driver "
+"""What the names of drivers' monthly statements begin with; the others are those of opportunities."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredStatement:

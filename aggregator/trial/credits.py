@@ -18,7 +18,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 from aggregator.cycles import NIGHTS_PER_CREDIT
 from aggregator.model.errors import RuleViolation
 from aggregator.model.time import parse_instant, utc_text
-from aggregator.store import Store, StoredStatement
+from aggregator.store import OF_DRIVERS, Store, StoredStatement
 from aggregator.trial.cells import Cells, statement_figures
 from aggregator.trial.values import DriverMonth, Month
 
@@ -133,8 +133,8 @@ def _credit_id(month: str, one: Kept) -> str:
 
 
 def _name(month: str, car_id: str) -> str:
-    """Return what a driver's statement is kept under; no opportunity's id begins so."""
-    return f"driver {month} {car_id}"
+    """Return what a driver's statement is kept under."""
+    return f"{OF_DRIVERS}{month} {car_id}"
 
 
 def _kept(one: StoredStatement) -> Kept:

@@ -2,12 +2,18 @@
 
 import csv
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
+from aggregator.audit.evidence import Evidence
+from aggregator.audit.money import p10_sums
 from aggregator.cli import run
+from aggregator.config import read_settings
 from aggregator.model.fleet import ExportTariff, FeedIn, FitExport
+from aggregator.store import open_store
+from aggregator.trial.month_files import page_name
 from tests.driver_month import DAYS, METERED, corrected_away, filled, late_reports, the_fleet
 from tests.e2e.command_line import ROOT, done, only_line
 
@@ -211,3 +217,44 @@ def test_a_month_that_runs_is_shown_and_nothing_is_recorded(url, tmp_path, capsy
     why = {(row["car_id"], row["evening"]): row["why"] for row in rows(out, "nights.csv")}
     assert why["ann", "2024-10-20"] == "the night is not over"
     assert METERED.fit_generation_payer in (out / "drivers" / "cat.html").read_text()
+
+
+def test_a_month_is_the_same_bytes_on_postgresql(url, postgres, tmp_path, capsys):
+    other = postgres.create()
+    filled(other)
+    for where, out in ((url, tmp_path / "a"), (other, tmp_path / "b")):
+        done(capsys, *shared(where), *MONTH, "--out", out)
+        corrected_away(where, 18, 20, 31)
+        done(capsys, *shared(where), *MONTH, "--out", out)
+    assert all_bytes(tmp_path / "a") == all_bytes(tmp_path / "b")
+
+
+def test_the_audit_adds_up_what_drivers_were_told(url, tmp_path, capsys):
+    done(capsys, *shared(url), *MONTH, "--out", tmp_path / "out")
+    settings = read_settings(ROOT / "config" / "gateway.toml")
+    with open_store(url, create=False) as store:
+        found = p10_sums(Evidence(store, settings))
+        assert found.breaches == ()
+        assert found.what == "statement lines, and drivers' statements (4)"
+        assert found.checked >= 4
+        (ann,) = store.statements.all("driver 2024-10 ann")
+        told = json.loads(ann.body)
+        told["figures"]["month"]["credit_gbp"] = "60.00"
+        told["figures"]["home"][0]["market_kwh"] = "2.500"
+        wrong = replace(ann, version=2, digest="0" * 64, body=json.dumps(told).encode())
+        store.statements.put(wrong.name, version=2, reason="by hand", digest=wrong.digest, body=wrong.body)
+        breaches = p10_sums(Evidence(store, settings)).breaches
+    assert [text.split(": ", 1)[1] for text in breaches] == [
+        "its digest is not that of what it says",
+        "GBP 60.00 for 14 nights",
+        "home h-ann: who pays does not add to 42.000 kWh exported",
+        "home h-ann: half-hours do not add to market_kwh 2.500",
+    ]
+
+
+def test_pages_have_names_of_their_own_that_lead_nowhere_else():
+    ids = ("a b", "A b", "..", "../x", "a/b", "=1+1", "Zoë", "zoë", "x" * 300, "x" * 301, "a%2Fb", "con")
+    names = {page_name(one).lower() for one in ids}
+    assert len(names) == len(ids)
+    assert all("/" not in name and len(name) < 200 and name.endswith(".html") for name in names)
+    assert not {".html", "..html"} & {name.removesuffix(".html") for name in names}
