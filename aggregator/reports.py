@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -263,6 +264,7 @@ def to_html(book: StatementBook) -> str:
     return template_of("statement.html").render(book=book, sections=sections, totals=book.totals) + "\n"
 
 
+@cache
 def template_of(name: str) -> jinja2.Template:
     """Return the template of a page: what is not known fails, what is text stays text."""
     environment = jinja2.Environment(

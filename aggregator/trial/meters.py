@@ -21,7 +21,7 @@ from aggregator.store import Store
 from aggregator.store.engine import chunks
 from aggregator.store.readings import Readings
 
-TOGETHER = 200
+TOGETHER = 50
 """Meters whose readings are in memory at once."""
 
 

@@ -30,7 +30,8 @@ from aggregator.model.market import Direction
 from aggregator.model.time import HALF_HOUR, LONDON, Interval, local_day
 from aggregator.reports import StatementBook
 from aggregator.settling import make_book
-from aggregator.store import Store
+from aggregator.store import CarState, Store
+from aggregator.store.car_history import Heard, presence_of
 from aggregator.trial.exports import Export, Sold, paid_by, tariff_price
 from aggregator.trial.meters import Meters, Steps
 from aggregator.trial.values import DriverMonth, HomeMonth, Month, Need, Wear
@@ -154,11 +155,13 @@ class _Look:
         """Return one driver's month."""
         cars = [car for fleet in self._fleet_at if (car := fleet.by_id.get(car_id)) is not None]
         steps = self._steps[car_id]
+        around = month_around(self._first)
+        heard = self._store.car_history.heard(car_id, around, LONGEST_SILENCE, self._known_at)
         return DriverMonth(
             car=cars[-1],
             homes=tuple(sorted({car.site.site_id for car in cars})),
-            nights=self._nights(car_id),
-            needs=self._needs(car_id),
+            nights=self._nights(car_id, heard),
+            needs=self._needs([one.state for one in heard]),
             days=self._days(steps),
             delivered_wh=self._delivered.get(car_id, 0),
             wear=Wear(_through(cars[-1], steps), _through(cars[-1], self._ever[car_id])),
@@ -210,18 +213,16 @@ class _Look:
             both[1] += int(steps.export_wh[n])
         return tuple((in_wh, out_wh) for in_wh, out_wh in sums.values())
 
-    def _nights(self, car_id: str) -> tuple[Night, ...]:
-        around = month_around(self._first)
-        presence = self._store.car_history.presence(car_id, around, LONGEST_SILENCE, self._known_at)
+    def _nights(self, car_id: str, heard: Sequence[Heard]) -> tuple[Night, ...]:
+        presence = presence_of(heard, LONGEST_SILENCE)
         return tuple(
             judged(day, presence, self._known_at)
             for day in days_of(self._first)
             if self._fleets.car(car_id, night_of(day).start) is not None
         )
 
-    def _needs(self, car_id: str) -> tuple[Need, ...]:
+    def _needs(self, states: Sequence[CarState]) -> tuple[Need, ...]:
         span, resolution = span_of(self._first), self._settings.dispatch.soc_resolution
-        states = self._store.states.between([car_id], month_around(self._first), self._known_at)
         found = []
         for one in promises(self._evidence, states):
             if one.due_at in span and one.due_at - one.reported_at <= LONGEST_SILENCE:

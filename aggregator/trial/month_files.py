@@ -35,6 +35,7 @@ LONGEST_NAME = 100
 """Characters of a page's name that come from the car's id."""
 
 CHART_STYLE = charts.style("#0b5fa5", "#1a7f37")
+NIGHT_COLUMNS = ("car_id", "evening", "counts", "why")
 NEED_COLUMNS = ("car_id", "due_at", "due_london", "target_percent", "percent", "short_kwh", "could_be_met")
 EXPORT_COLUMNS = (
     "site_id",
@@ -74,16 +75,17 @@ def write_month(month: Month, kept: Versions, generated: Generated, out: Path) -
     homes = [home_cells(month, one, generated) for one in month.homes]
     nights = [row for one in month.drivers for row in night_rows(one)]
     needs = [need_cells(one, need) for one in month.drivers for need in one.needs]
-    exports = [export_cells(home, row) for home in month.homes for row in home.exports]
     credit = credit_rows(month.name, kept)
     sums = totals(drivers, homes, credit)
     files: dict[str, str | bytes] = {
         "credits.csv": to_csv(credit, CREDIT_COLUMNS),
-        "drivers.csv": to_csv(drivers),
-        "homes.csv": to_csv(homes),
-        "nights.csv": to_csv(nights),
+        "drivers.csv": to_csv(drivers, list(drivers[0])),
+        "homes.csv": to_csv(homes, list(homes[0])),
+        "nights.csv": to_csv(nights, NIGHT_COLUMNS),
         "needs.csv": to_csv(needs, NEED_COLUMNS),
-        "exports.csv": to_csv(exports, EXPORT_COLUMNS),
+        "exports.csv": to_csv(
+            (export_cells(home, row) for home in month.homes for row in home.exports), EXPORT_COLUMNS
+        ),
         "drivers.json": _json(
             {
                 "month": month.name,
@@ -93,7 +95,6 @@ def write_month(month: Month, kept: Versions, generated: Generated, out: Path) -
                 "homes": homes,
                 "nights": nights,
                 "needs": needs,
-                "exports": exports,
                 "credits": credit,
                 "versions": [_version_cells(one) for car in sorted(kept) for one in kept[car]],
             }
@@ -130,10 +131,10 @@ def _sum(rows: Iterable[Cells], name: str) -> Decimal:
     return sum((Decimal(str(row[name])) for row in rows), start)
 
 
-def to_csv(rows: Sequence[Cells], columns: Sequence[str] = ()) -> str:
-    """Return rows as CSV with a header, text cells guarded; without rows, the columns alone."""
+def to_csv(rows: Iterable[Cells], columns: Sequence[str]) -> str:
+    """Return rows as CSV with a header, text cells guarded."""
     sink = io.StringIO()
-    writer = csv.DictWriter(sink, list(rows[0] if rows else columns), lineterminator="\n")
+    writer = csv.DictWriter(sink, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(guarded(row) for row in rows)
     return sink.getvalue()
