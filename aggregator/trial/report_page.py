@@ -59,6 +59,7 @@ def _line(labels: Sequence[str], every: int, y_title: str, x_title: str) -> Any:
         y_title=y_title,
         x_title=x_title,
         legend_at_bottom_columns=3,
+        value_formatter="{:.4g}".format,
     )
 
 
