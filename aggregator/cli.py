@@ -39,6 +39,7 @@ MODULE_OF = {
     "forecast": "forecast",
     "readings": "readings",
     "settle": "settle",
+    "report": "report",
     "audit": "audit",
     "split": "split",
     "plan": "plan",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -290,13 +291,6 @@ def to_json(book: StatementBook) -> str:
 
 def to_html(book: StatementBook) -> str:
     """Return one self-contained page with a chart and a table per opportunity."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("aggregator", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     by_opportunity: dict[str, list[StatementRow]] = {}
     for row in book.rows:
         by_opportunity.setdefault(row.line.opportunity, []).append(row)
@@ -310,8 +304,20 @@ def to_html(book: StatementBook) -> str:
         }
         for name, rows in by_opportunity.items()
     ]
-    template = environment.get_template("statement.html")
-    return template.render(book=book, sections=sections, totals=book.totals) + "\n"
+    return template_of("statement.html").render(book=book, sections=sections, totals=book.totals) + "\n"
+
+
+@cache
+def template_of(name: str) -> jinja2.Template:
+    """Return the template of a page: what is not known fails, what is text stays text."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("aggregator", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
 
 
 def _chart(rows: Sequence[StatementRow]) -> str:

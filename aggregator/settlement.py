@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-import numpy as np
-import numpy.typing as npt
-
 from aggregator.awarded import availability_gbp, needed_kw
 from aggregator.baselines import Baseline, Usage, baseline
+from aggregator.counted import counted
 from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
 from aggregator.model.money import pounds, share, share_pounds
@@ -29,7 +27,6 @@ from aggregator.model.rules import BaselineMethod
 from aggregator.model.time import Interval, half_hours, settlement_period
 from aggregator.ordered import instructed_wh
 from aggregator.performance import NOTHING_BEFORE, Months, factors
-from aggregator.registers import run_on
 
 WH_PER_MWH = Decimal(1_000_000)
 WH_PER_KWH = 1000
@@ -45,8 +42,6 @@ NO_BASELINE = f"{CANNOT}: no baseline"
 INSTEAD = "nothing was nominated: baseline"
 LATE = "nominated when the order was accepted"
 NO_PRICE = "no price is agreed for orders without a bid"
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,33 +129,16 @@ def metered(
         jumped, it is read as ``registers`` says.
     """
     bounds = [period.start for period in periods] + [periods[-1].end]
-    at_s = np.array([bound.timestamp() for bound in bounds])
     rows: dict[Interval, list[Metered]] = {period: [] for period in periods}
     for charger_id, shown in sorted(readings.items()):
         if not shown:
             continue
-        known, events = run_on(shown)
-        unknown = [event for event in events if not event.counts]
-        net_wh, sure = _registers_at(known, at_s)
+        steps = counted(shown, bounds)
+        net_wh = steps.export_wh - steps.import_wh
         for n, period in enumerate(periods):
-            estimated = not bool(sure[n] and sure[n + 1])
-            restarted = any(one.since < period.end and one.at > period.start for one in unknown)
-            rows[period].append(Metered(charger_id, int(net_wh[n + 1] - net_wh[n]), estimated, restarted))
+            doubts = bool(steps.estimated[n]), bool(steps.restarted[n])
+            rows[period].append(Metered(charger_id, int(net_wh[n]), *doubts))
     return {period: tuple(row) for period, row in rows.items()}
-
-
-def _registers_at(known: Sequence[Reading], at_s: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Return whole-Wh net registers at the instants, and where they are beyond doubt."""
-    stamps = np.array([reading.measured_at.timestamp() for reading in known])
-    before = np.clip(np.searchsorted(stamps, at_s, side="right") - 1, 0, len(known) - 1)
-    after = np.clip(np.searchsorted(stamps, at_s, side="left"), 0, len(known) - 1)
-    net = np.zeros(len(at_s))
-    sure = np.ones(len(at_s), dtype=bool)
-    for field, sign in (("export_wh", 1), ("import_wh", -1)):
-        register = np.array([getattr(reading, field) for reading in known], dtype=float)
-        net += sign * np.round(np.interp(at_s, stamps, register))
-        sure &= (stamps[before] == at_s) | (register[before] == register[after])
-    return net, sure & (at_s >= stamps[0]) & (at_s <= stamps[-1])
 
 
 @dataclass(frozen=True, slots=True)

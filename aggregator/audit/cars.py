@@ -74,18 +74,11 @@ def p2_departure(evidence: Evidence) -> Finding:
     checked, breaches = 0, []
     resolution = evidence.settings.dispatch.soc_resolution
     for car_id, states in evidence.states.items():
-        for promise in _promises(evidence, states):
-            car = promise.car
-            hours = (promise.due_at - promise.known_at) / HOUR
-            power_kw = min(car.charger.charge_kw, car.site.import_limit_kw)
-            tapers, gained_kwh = Tapers.of_car(car), SURELY_TAKEN * car.charger.eta_charge * power_kw * hours
-            ahead_kwh = tapers.effort_kwh(promise.target_soc * car.capacity_kwh)
-            if tapers.effort_kwh(promise.soc_then * car.capacity_kwh) + gained_kwh < ahead_kwh:
+        for promise in promises(evidence, states):
+            if not promise.reachable:
                 continue
             checked += 1
-            late_hours = max(timedelta(0), promise.due_at - promise.soc_at) / HOUR
-            since = car.charger.eta_charge * power_kw * late_hours / car.capacity_kwh
-            if promise.soc_when_due + since < promise.target_soc - 2 * resolution:
+            if promise.missed(resolution):
                 breaches.append(
                     f"{car_id} stood at {promise.soc_when_due:.3f} at {utc_text(promise.due_at)},"
                     f" promised {promise.target_soc:.3f}"
@@ -95,12 +88,18 @@ def p2_departure(evidence: Evidence) -> Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Promise:
+class Promise:
     """A driver's word while the car was plugged in, and what the car reported.
 
     Attributes:
         car: As it was when the word was first heard.
-        soc_at: When ``soc_when_due`` was so: what could be charged from then on is given credit for.
+        known_at: When that was.
+        due_at: When it was to be as full as promised.
+        target_soc: How full, as a fraction.
+        soc_then: What it reported when the word was first heard.
+        soc_when_due: What it reported last by then.
+        soc_at: When that was so: what could be charged from then on is given credit for.
+        reported_at: When it was reported.
     """
 
     car: Car
@@ -110,9 +109,28 @@ class _Promise:
     soc_then: float
     soc_when_due: float
     soc_at: datetime
+    reported_at: datetime
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the car could surely get there from when the word was heard."""
+        tapers, capacity_kwh = Tapers.of_car(self.car), self.car.capacity_kwh
+        gained_kwh = SURELY_TAKEN * self._gain_kwh(self.due_at - self.known_at)
+        reached_kwh = tapers.effort_kwh(self.soc_then * capacity_kwh) + gained_kwh
+        return bool(reached_kwh >= tapers.effort_kwh(self.target_soc * capacity_kwh))
+
+    def missed(self, resolution: float) -> bool:
+        """Whether it was not kept, as far as a charge reported in steps of ``resolution`` can tell."""
+        since = self._gain_kwh(max(timedelta(0), self.due_at - self.soc_at)) / self.car.capacity_kwh
+        return self.soc_when_due + since < self.target_soc - 2 * resolution
+
+    def _gain_kwh(self, span: timedelta) -> float:
+        """Return what full power puts in while it does not taper. [kWh]"""
+        power_kw = min(self.car.charger.charge_kw, self.car.site.import_limit_kw)
+        return self.car.charger.eta_charge * power_kw * (span / HOUR)
 
 
-def _promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[_Promise]:
+def promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[Promise]:
     """Yield each promise that fell due while the car was plugged in and not boosted."""
     usable = [state for state in states if state.soc is not None or not state.plugged]
     for key, group in itertools.groupby(promised(evidence, usable), key=itemgetter(1)):
@@ -124,9 +142,14 @@ def _promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[_Promi
         before = [state for state in said if state.measured_at <= due_at]
         after = next((state for state in usable if state.measured_at > said[-1].measured_at), None)
         stayed = said[-1].measured_at >= due_at or (after is not None and after.measured_at >= due_at)
-        if before and stayed and before[0].soc is not None and before[-1].soc is not None:
-            soc_at = before[-1].soc_at or due_at
-            yield _Promise(car, before[0].measured_at, due_at, target, before[0].soc, before[-1].soc, soc_at)
+        if not before or not stayed:
+            continue
+        first, last = before[0], before[-1]
+        if first.soc is not None and last.soc is not None:
+            soc_at = last.soc_at or due_at
+            yield Promise(
+                car, first.measured_at, due_at, target, first.soc, last.soc, soc_at, last.measured_at
+            )
 
 
 def p3_boost(evidence: Evidence) -> Finding:

@@ -51,11 +51,28 @@ class Finding:
 
 
 class Evidence:
-    """A database with its configuration, each part read when first asked for."""
+    """A database with its configuration, each part read when first asked for.
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    Args:
+        store: The database.
+        settings: Its configuration.
+        during: When what cars and chargers told was so.
+        cars: Whose states count; None for all.
+    """
+
+    def __init__(
+        self, store: Store, settings: Settings, during: Interval = ALWAYS, cars: Sequence[str] | None = None
+    ) -> None:
         self.store = store
         self.settings = settings
+        self._during = during
+        self._cars = cars
+
+    def about(self, car_id: str, during: Interval) -> "Evidence":
+        """Return what there is about one car in an interval."""
+        part = Evidence(self.store, self.settings, during, (car_id,))
+        part.__dict__ |= {"fleets": self.fleets, "told": self.told}  # read once for all cars
+        return part
 
     @cached_property
     def fleets(self) -> Fleets:
@@ -66,10 +83,14 @@ class Evidence:
         """
         return fleets_of(self.store)
 
+    @property
+    def _car_ids(self) -> Sequence[str]:
+        return self.fleets.car_ids if self._cars is None else self._cars
+
     @cached_property
     def points(self) -> Sequence[SentPoint]:
         """Every set-point, oldest first."""
-        return self.store.set_points.between(ALWAYS)
+        return self.store.set_points.between(self._during)
 
     @cached_property
     def accepted(self) -> Sequence[SentPoint]:
@@ -80,7 +101,7 @@ class Evidence:
     def states(self) -> Mapping[str, Sequence[CarState]]:
         """Reported states per car, ascending."""
         found: dict[str, list[CarState]] = defaultdict(list)
-        for state in self.store.states.between(self.fleets.car_ids, ALWAYS):
+        for state in self.store.states.between(self._car_ids, self._during):
             found[state.car_id].append(state)
         return found
 
@@ -88,7 +109,7 @@ class Evidence:
     def truth(self) -> Mapping[str, Sequence[TrueState]]:
         """True states per simulated car, ascending; empty outside a simulation."""
         found: dict[str, list[TrueState]] = defaultdict(list)
-        for state in self.store.truth.between(self.fleets.car_ids, ALWAYS):
+        for state in self.store.truth.between(self._car_ids, self._during):
             found[state.car_id].append(state)
         return found
 

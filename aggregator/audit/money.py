@@ -1,15 +1,22 @@
 """The promises about figures: registers are the truth, statements repeat, sums close."""
 
+import hashlib
 import itertools
+import json
 from collections.abc import Iterator
+from decimal import Decimal
 
 from aggregator.audit.evidence import ALWAYS, Evidence, Finding
+from aggregator.cycles import credit_gbp
 from aggregator.model.market import Product
 from aggregator.model.money import pounds
 from aggregator.model.opportunity import Settled
 from aggregator.model.time import utc_text
 from aggregator.settlement import Line
 from aggregator.settling import SETTLED_STAGES, Worked, work_out
+from aggregator.store import OF_DRIVERS, StoredStatement
+
+PAYERS = ("market_kwh", "fit_export_kwh", "export_tariff_kwh", "not_paid_kwh")
 
 
 def p9_registers(evidence: Evidence) -> Finding:
@@ -60,7 +67,31 @@ def p10_sums(evidence: Evidence) -> Finding:
             ]
         if worked.statement.amount_gbp != sum(line.amount_gbp for line in worked.statement.lines):
             breaches.append(f"{worked.opportunity.opportunity_id}: the amount is not the sum of its lines")
-    return Finding("P10 sums", "statement lines", checked, tuple(breaches))
+    of_drivers = evidence.store.statements.starting(OF_DRIVERS)
+    for one in of_drivers:
+        breaches += [f"{one.name}, version {one.version}: {text}" for text in driver_faults(one)]
+    what = f"statement lines, and drivers' statements ({len(of_drivers)})"
+    return Finding("P10 sums", what, checked + len(of_drivers), tuple(breaches))
+
+
+def driver_faults(one: StoredStatement) -> Iterator[str]:
+    """Yield what does not add up in a driver's monthly statement, apart from how it was made."""
+    figures = json.loads(one.body)["figures"]
+    text = json.dumps(figures, sort_keys=True, separators=(",", ":"))
+    if hashlib.sha256(text.encode()).hexdigest() != one.digest:
+        yield "its digest is not that of what it says"
+    month = figures["month"]
+    if month["cycles"] != sum(night["counts"] == "yes" for night in figures["nights"]):
+        yield f"{month['cycles']} nights are said to count, and others do"
+    if Decimal(month["credit_gbp"]) != credit_gbp(month["cycles"]):
+        yield f"GBP {month['credit_gbp']} for {month['cycles']} nights"
+    for home in figures["home"]:
+        for row in (home, *home["half_hours"]):
+            if sum(Decimal(row[part]) for part in PAYERS) != Decimal(row["export_kwh"]):
+                yield f"home {home['site_id']}: who pays does not add to {row['export_kwh']} kWh exported"
+        for part in (*PAYERS, "export_kwh"):
+            if sum(Decimal(row[part]) for row in home["half_hours"]) != Decimal(home[part]):
+                yield f"home {home['site_id']}: half-hours do not add to {part} {home[part]}"
 
 
 def line_faults(line: Line, product: Product) -> Iterator[str]:

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 from aggregator.backtest.assumptions import assumptions
 from aggregator.backtest.crew import Task, replay
-from aggregator.backtest.cycles import cycles
 from aggregator.backtest.dispatches import Dealt, Event, deal, local_dates, read_dispatches
 from aggregator.backtest.figures import (
     calibration,
@@ -28,6 +27,7 @@ from aggregator.backtest.sessions import SESSIONS, Record, read_record, sessions
 from aggregator.backtest.story import POLICIES, Fan, Lived, Story
 from aggregator.backtest.tables import MOST_TOLD, LeftOut
 from aggregator.backtest.world import World, make_world
+from aggregator.cycles import cycles
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import LONDON
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from aggregator.commands.database import opened
 from aggregator.config import Settings, read_settings
 from aggregator.model.errors import BadMessage, Fault, short
 from aggregator.model.opportunity import Opportunity
+from aggregator.model.time import parse_instant
 from aggregator.store import Store
 from aggregator.takeover import Timekeeping, must_keep_time
 from aggregator.wiring import workflow_of
@@ -93,6 +95,33 @@ def the_opportunity(store: Store, name: str, where: str) -> Opportunity:
         allowed = f"a name that fits one bid; it fits {', '.join(found[:3]) or 'none'}"
         raise BadMessage(Fault(where, name, allowed))
     return store.journal.opportunity(found[0])
+
+
+def local_date(where: str, text: str) -> date:
+    """Return the London date that an option says.
+
+    Raises:
+        BadMessage: If it is none; ``where`` names command and option.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise BadMessage(Fault(where, text, "a date, 2025-01-15")) from None
+
+
+def known_instant(command: str, text: str | None) -> datetime | None:
+    """Return what ``--as-known-at`` of a command says; None where it is left out.
+
+    Raises:
+        BadMessage: If it is no instant with a zone.
+    """
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError:
+        allowed = "an instant with a zone, 2025-01-15T17:00:00Z"
+        raise BadMessage(Fault(f"{command}: --as-known-at", text, allowed)) from None
 
 
 def to_json(body: Mapping[str, object]) -> str:

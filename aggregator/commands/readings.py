@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from aggregator.commands.context import Context
+from aggregator.commands.context import Context, local_date
 from aggregator.files.metered import Asked, read_metered
 from aggregator.files.registers import read_registers
 from aggregator.meter_import import import_intervals, import_registers
@@ -54,7 +54,7 @@ def check_command(
     have one, of their boundaries.
     """
     shared: Context = context.obj
-    first, last = _day("--from", start), _day("--to", end)
+    first, last = local_date("readings: --from", start), local_date("readings: --to", end)
     if first >= last:
         raise BadMessage(Fault("readings: --to", end, f"a date after {start}"))
     span = Interval(local_day(first).start, local_day(last).start)
@@ -197,10 +197,3 @@ def _gaps_table(found: Found) -> Table:
     for point, meter, gap in found.gaps:
         table.add_row(escape(meter), point, utc_text(gap.start), utc_text(gap.end))
     return table
-
-
-def _day(option: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise BadMessage(Fault(f"readings: {option}", text, "a date, 2025-01-15")) from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +15,9 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from aggregator.baselines import baseline
-from aggregator.commands.context import Context, the_opportunity
+from aggregator.commands.context import Context, known_instant, local_date, the_opportunity
 from aggregator.commands.explain_text import details, in_words
+from aggregator.commands.settle_drivers import drivers_command
 from aggregator.dispatch_check import Checked, Totals, check_dispatches, odd_by_rule
 from aggregator.explaining import explain
 from aggregator.files.dispatches import Odd, read_dispatches
@@ -30,7 +31,7 @@ from aggregator.model.market import Product
 from aggregator.model.money import pounds
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.rules import BaselineMethod
-from aggregator.model.time import LONDON, Interval, local_day, parse_instant, settlement_period, utc_text
+from aggregator.model.time import LONDON, Interval, local_day, settlement_period, utc_text
 from aggregator.reports import NOTHING_MORE, PARQUET_FILE, write_book
 from aggregator.settlement import NO_PAST, settled_periods
 from aggregator.settling import Worked, baseline_behind, make_book, settle_named, versions_of, work_out
@@ -64,6 +65,7 @@ group = typer.Typer(cls=_WithCommands)
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    group.command("drivers")(drivers_command)
     app.add_typer(group, name="settle")
 
 
@@ -87,10 +89,10 @@ def settle_command(
     if context.invoked_subcommand is not None:
         return
     shared: Context = context.obj
-    first, last = _day("--from", start), _day("--to", end)
+    first, last = local_date("settle: --from", start), local_date("settle: --to", end)
     if first >= last:
         raise BadMessage(Fault("settle: --to", end, f"a date after {start}"))
-    known_at = _instant("settle", as_known_at)
+    known_at = known_instant("settle", as_known_at)
     with shared.workflow() as (settings, workflow):
         if zone is not None and zone not in settings.fleet.zones:
             raise BadMessage(Fault("settle: --zone", zone, f"one of {', '.join(settings.fleet.zones)}"))
@@ -140,7 +142,7 @@ def explain_command(
 ) -> None:
     """Walk a figure of the statement back to registers, baseline, orders, rule and price."""
     shared: Context = context.obj
-    known_at = _instant("settle explain", as_known_at)
+    known_at = known_instant("settle explain", as_known_at)
     with shared.workflow() as (settings, workflow):
         store = workflow.store
         one = the_opportunity(store, event, "settle explain: EVENT")
@@ -194,7 +196,7 @@ def baseline_command(
     are local and name the start. The operator repeats it every week.
     """
     shared: Context = context.obj
-    first = _day("--from", start)
+    first = local_date("settle: --from", start)
     with shared.workflow() as (settings, workflow):
         _must_be_known("--zone", zone, settings.fleet.zones)
         _must_be_known("--product", product, tuple(settings.products))
@@ -321,20 +323,3 @@ def _first_of_each(odd: Sequence[Odd]) -> Iterator[str]:
 
 def _span(first: date, last: date) -> Interval:
     return Interval(local_day(first).start, local_day(last).start)
-
-
-def _day(option: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise BadMessage(Fault(f"settle: {option}", text, "a date, 2025-01-15")) from None
-
-
-def _instant(command: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError:
-        allowed = "an instant with a zone, 2025-01-15T17:00:00Z"
-        raise BadMessage(Fault(f"{command}: --as-known-at", text, allowed)) from None

@@ -21,7 +21,6 @@ from aggregator.model.time import LONDON, Interval, utc_text
 from dispatch.fleet_view import CarView
 
 PERCENT = 100.0
-ONE_DAY = timedelta(days=1)
 Json = dict[str, object]
 
 
@@ -214,10 +213,3 @@ def cycles_body(car_id: str, month: date, stays: Sequence[Interval]) -> Json:
         "rule": "a night plugged in without a break from before 18:00 to 05:00, London time;"
         f" {NIGHTS_PER_CREDIT} in a month earn GBP {CREDIT_GBP}, fewer nothing",
     }
-
-
-def month_around(month: date) -> Interval:
-    """Return the span in which a month's nights lie: from the day before its first to the day after."""
-    after = (month.replace(day=28) + timedelta(days=4)).replace(day=1)
-    start = datetime.combine(month - ONE_DAY, datetime.min.time(), LONDON)
-    return Interval(start, datetime.combine(after + ONE_DAY, datetime.min.time(), LONDON))

@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta
 import structlog
 from aiohttp import web
 
+from aggregator.cycles import LONGEST_SILENCE, month_around
 from aggregator.drivers import answers
 from aggregator.drivers.bodies import BODY, read_saying
 from aggregator.drivers.limits import Buckets
@@ -170,10 +171,13 @@ class Door:
         _no_query(asked.request, "month")
         today = self._gateway.clock.now().astimezone(LONDON).date()
         month = _month(asked.request.query.get("month"), today)
-        stays = await asyncio.to_thread(
-            self._gateway.store.car_history.stays, asked.car.car_id, answers.month_around(month)
+        presence = await asyncio.to_thread(
+            self._gateway.store.car_history.presence,
+            asked.car.car_id,
+            month_around(month),
+            LONGEST_SILENCE,
         )
-        return web.json_response(answers.cycles_body(asked.car.car_id, month, stays))
+        return web.json_response(answers.cycles_body(asked.car.car_id, month, presence.stays))
 
     # what is said
 

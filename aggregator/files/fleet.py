@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from aggregator.files.inputs import (
     Clash,
     Efficiency,
+    Finite,
     Fraction,
     LocalDate,
     LocalTime,
@@ -45,6 +46,9 @@ from aggregator.model.fleet import (
     Car,
     Charger,
     ExportSource,
+    ExportTariff,
+    FeedIn,
+    FitExport,
     Fleet,
     Intent,
     Site,
@@ -86,6 +90,11 @@ class SiteRow(Row):
     approved_from: LocalDate | None = None
     boundary_meter: YesNo = False
     house_load_kw: Annotated[tuple[NotNegative, ...], BeforeValidator(_by_hours)] = ()
+    fit_generation_payer: Name | None = None
+    fit_export: FitExport = FitExport.NONE
+    export_tariff: ExportTariff = ExportTariff.NONE
+    export_gbp_per_kwh: Finite | None = None
+    feed_in_from: LocalDate | None = None
 
     @property
     def standing(self) -> Approval:
@@ -97,6 +106,7 @@ class SiteRow(Row):
     @model_validator(mode="after")
     def _consistent(self) -> "SiteRow":
         self._must_be_approved_by_something()
+        self._must_be_paid_once()
         if self.export_source is ExportSource.NONE and self.export_limit_kw > 0:
             raise Clash("export_limit_kw", f"{self.export_limit_kw:g}", "0 where export_source is none")
         most_kw = self.phases * G98_KW_PER_PHASE
@@ -121,6 +131,33 @@ class SiteRow(Row):
             value = MISSING if self.approval is None else self.approval.value
             raise Clash("approval", value, "granted where approved_from is stated")
 
+    def _must_be_paid_once(self) -> None:
+        """Refuse what would pay for a kWh twice, or by nobody's terms."""
+        deal, tariff = self.fit_export, self.export_tariff
+        if self.fit_generation_payer is not None and not self.solar_kw:
+            raise Clash("fit_generation_payer", self.fit_generation_payer, "left out where solar_kw is 0")
+        if deal is not FitExport.NONE and self.fit_generation_payer is None:
+            raise Clash("fit_generation_payer", MISSING, f"who pays, where fit_export is {deal.value}")
+        if deal is not FitExport.NONE and tariff is not ExportTariff.NONE:
+            allowed = f"none where fit_export is {deal.value}: an export is paid for once"
+            raise Clash("export_tariff", tariff.value, allowed)
+        if tariff is ExportTariff.FLAT and self.export_gbp_per_kwh is None:
+            raise Clash("export_gbp_per_kwh", MISSING, "a price where export_tariff is flat")
+        if tariff is not ExportTariff.FLAT and self.export_gbp_per_kwh is not None:
+            found = f"{self.export_gbp_per_kwh:g}"
+            raise Clash("export_gbp_per_kwh", found, f"left out where export_tariff is {tariff.value}")
+        if self.feed_in_from is not None and self.feed_in == FeedIn(feed_in_from=self.feed_in_from):
+            allowed = "left out where neither a feed-in tariff nor an export tariff is stated"
+            raise Clash("feed_in_from", self.feed_in_from.isoformat(), allowed)
+
+    @property
+    def feed_in(self) -> FeedIn:
+        """Who pays for what the home generates and exports."""
+        return FeedIn(**self.model_dump(include=set(FEED_IN)))
+
+
+FEED_IN = tuple(field.name for field in fields(FeedIn))
+
 
 class CarRow(Row):
     """One ``[[car]]``: the car, its charger, and what its driver was promised."""
@@ -139,6 +176,7 @@ class CarRow(Row):
     floor_soc: Annotated[Number, Field(ge=LOWEST_FLOOR_SOC, le=1, allow_inf_nan=False)]
     default_target_soc: Fraction
     default_depart_local: LocalTime
+    warranty_throughput_kwh: Positive | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "CarRow":
@@ -285,7 +323,11 @@ def _number(said: object) -> float:
 
 def _to_fleet(rows: FleetFile) -> Fleet:
     sites = {
-        row.site_id: Site(**row.model_dump(exclude={"phases", "approval"}), approval=row.standing)
+        row.site_id: Site(
+            **row.model_dump(exclude={"phases", "approval", *FEED_IN}),
+            approval=row.standing,
+            feed_in=row.feed_in,
+        )
         for row in rows.site
     }
     cars = tuple(
@@ -304,6 +346,7 @@ def _to_fleet(rows: FleetFile) -> Fleet:
             ),
             site=sites[row.site_id],
             taper=Taper(row.taper_from_soc, row.taper_full_share),
+            warranty_throughput_kwh=row.warranty_throughput_kwh,
         )
         for row in rows.car
     )

@@ -1,23 +1,21 @@
 """Half-hourly prices from a CSV file with the headers of published Agile prices; others are not read."""
 
 from dataclasses import dataclass
-from datetime import MAXYEAR, datetime
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
 import structlog
 
-from aggregator.files.inputs import csv_lines
-from aggregator.model.errors import MISSING, BadMessage, Fault
-from aggregator.model.time import HALF_HOUR, floor_half_hour, parse_instant, utc_text
+from aggregator.files.half_hours import read_half_hours
+from aggregator.model.errors import BadMessage
+from aggregator.model.time import HALF_HOUR
 
 log = structlog.get_logger()
 
-AT, PRICE = "datetime_utc", "p_per_kwh_inc_vat"
+PRICE = "p_per_kwh_inc_vat"
 LARGEST_PENCE = 10_000.0
 PENCE = 100.0
-PENCE_ALLOWED = f"a number of pence, {-LARGEST_PENCE:g} to {LARGEST_PENCE:g}"
-INSTANT = "the start of a half-hour with its zone, 2025-01-15 17:00:00+00:00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,51 +88,5 @@ def read_prices(path: Path) -> HalfHourPrices:
     Raises:
         BadMessage: With every line that is wrong or out of turn; nothing is guessed.
     """
-    lines = csv_lines(path)
-    header = lines[0][1] if lines else []
-    missing = [name for name in (AT, PRICE) if header.count(name) != 1]
-    if missing:
-        found = ", ".join(header) or MISSING
-        raise BadMessage(Fault(f"{path.name}: header", found, f"the columns {AT} and {PRICE}, each once"))
-    at_column, price_column = header.index(AT), header.index(PRICE)
-    faults: list[Fault] = []
-    prices: list[float] = []
-    begins_at: datetime | None = None
-    due: datetime | None = None
-    for number, cells in lines[1:]:
-        padded = cells + [""] * (len(header) - len(cells))
-        where = f"{path.name}: line {number}"
-        starts_at, pence = _half_hour(padded[at_column]), _pence(padded[price_column])
-        if starts_at is None:
-            faults.append(Fault(f"{where}.{AT}", padded[at_column] or MISSING, INSTANT))
-        elif due is not None and starts_at != due:
-            allowed = f"{utc_text(due)}: half-hours in order, none missing, each once"
-            faults.append(Fault(f"{where}.{AT}", utc_text(starts_at), allowed))
-        if pence is None:
-            faults.append(Fault(f"{where}.{PRICE}", padded[price_column] or MISSING, PENCE_ALLOWED))
-        else:
-            prices.append(pence / PENCE)
-        begins_at = begins_at or starts_at
-        due = starts_at + HALF_HOUR if starts_at is not None else None
-    if len(lines) == 1:
-        faults.append(Fault(path.name, "a header only", "at least one half-hour"))
-    if faults or begins_at is None:
-        raise BadMessage(*faults)
-    return HalfHourPrices(begins_at, tuple(prices))
-
-
-def _half_hour(text: str) -> datetime | None:
-    """Return the instant a text says, None where it says none that begins a half-hour."""
-    try:
-        instant = parse_instant(text)
-    except ValueError:
-        return None
-    return instant if floor_half_hour(instant) == instant and instant.year < MAXYEAR else None
-
-
-def _pence(text: str) -> float | None:
-    try:
-        pence = float(text)
-    except ValueError:
-        return None
-    return pence if abs(pence) <= LARGEST_PENCE else None
+    start, pence = read_half_hours(path, PRICE, -LARGEST_PENCE, LARGEST_PENCE, "pence")
+    return HalfHourPrices(start, tuple(figure / PENCE for figure in pence))

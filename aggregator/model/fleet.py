@@ -36,6 +36,52 @@ class Approval(StrEnum):
     NONE = "none"
 
 
+class FitExport(StrEnum):
+    """How a home's feed-in tariff pays for exports: not at all, for a deemed share, or as metered."""
+
+    NONE = "none"
+    DEEMED = "deemed"
+    METERED = "metered"
+
+
+class ExportTariff(StrEnum):
+    """What a home's export tariff pays a kWh: nothing, one price, or the gateway's price of the half-hour."""
+
+    NONE = "none"
+    FLAT = "flat"
+    HALF_HOURLY = "half_hourly"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedIn:
+    """Who pays a home for what it generates and exports, besides the market.
+
+    Exports have one payer: a feed-in tariff's export payment and an export tariff exclude each other. The
+    feed-in tariff's payment for what is generated goes on beside either.
+
+    Attributes:
+        fit_generation_payer: Who pays the feed-in tariff for generation; None where nobody does.
+        fit_export: How the feed-in tariff pays for exports.
+        export_tariff: What the export tariff pays.
+        export_gbp_per_kwh: The price of a flat one, as it is written. [GBP/kWh]
+        feed_in_from: Local date from whose midnight on exports are paid for so; None where always.
+    """
+
+    fit_generation_payer: str | None = None
+    fit_export: FitExport = FitExport.NONE
+    export_tariff: ExportTariff = ExportTariff.NONE
+    export_gbp_per_kwh: float | None = None
+    feed_in_from: date | None = None
+
+    def at(self, instant: datetime) -> "FeedIn":
+        """Return what holds at an instant: nothing before its first day."""
+        begun = self.feed_in_from is None or instant.astimezone(LONDON).date() >= self.feed_in_from
+        return self if begun else NOBODY_PAYS
+
+
+NOBODY_PAYS = FeedIn()
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A home's connection to the grid.
@@ -55,6 +101,7 @@ class Site:
         boundary_meter: Whether a meter at the boundary is read, by the home's charger.
         house_load_kw: What the house itself is taken to draw, stated: one figure, or one for each local hour
             of a day; empty where nothing is stated. [kW]
+        feed_in: Who pays for what it generates and exports.
     """
 
     site_id: str
@@ -69,6 +116,7 @@ class Site:
     approved_from: date | None = None
     boundary_meter: bool = False
     house_load_kw: tuple[float, ...] = ()
+    feed_in: FeedIn = NOBODY_PAYS
 
     def may_discharge(self, at: datetime) -> bool:
         """Whether an approval is in force at ``at``: from the first instant of its local day on."""
@@ -209,6 +257,8 @@ class Car:
         charger: Its charger.
         site: Its home.
         taper: How its charging slows down near full.
+        warranty_throughput_kwh: Energy into and out of the battery that its warranty covers; None where none
+            is stated. [kWh]
     """
 
     car_id: str
@@ -218,6 +268,7 @@ class Car:
     charger: Charger
     site: Site
     taper: Taper = NO_TAPER
+    warranty_throughput_kwh: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,23 @@ class CarReport:
     soc_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """When a car was plugged in at its charger, by what this told.
+
+    Attributes:
+        stays: In order. From the first report that says so to the first that says otherwise; to the last one
+            before a silence in which the car went, or before the end of all reports. A silence with the car
+            plugged in before and after is no break.
+        silences: When longer than usual nothing was heard, whether the car was there or not.
+        heard: From the first report to the last; None where there is at most one.
+    """
+
+    stays: tuple[Interval, ...]
+    silences: tuple[Interval, ...] = ()
+    heard: Interval | None = None
+
+
 class Purpose(StrEnum):
     """Why a car was told what it was told."""
 

@@ -24,7 +24,7 @@ from aggregator.store.outbox import Outbox, OutboxEntry, SendState
 from aggregator.store.readings import END_OF_TIME, Around, CarState, Readings, States
 from aggregator.store.records import Alarm, Alarms, Nominations, Plans, SentPoint, SetPoints
 from aggregator.store.register_events import RegisterEvents
-from aggregator.store.statements import Statements, StoredStatement
+from aggregator.store.statements import OF_DRIVERS, Statements, StoredStatement
 from aggregator.store.tables import BOUNDARY_INTERVALS, BOUNDARY_READINGS, METERED_INTERVALS
 from aggregator.store.tokens import DriverToken, DriverTokens
 from aggregator.store.truth import TrueState, Truth
@@ -32,6 +32,7 @@ from aggregator.store.truth import TrueState, Truth
 __all__ = [
     "BY_PROCESS",
     "END_OF_TIME",
+    "OF_DRIVERS",
     "Alarm",
     "Around",
     "CarState",

@@ -6,13 +6,26 @@ another than that of an import without its clock), until the next one is. The fi
 An import is never changed; that a gateway serves with it is noted beside it.
 """
 
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, exists, func, insert, or_, select, update
 
 from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.fleet import Approval, Car, Charger, ExportSource, Fleet, Fleets, Intent, Site
+from aggregator.model.fleet import (
+    Approval,
+    Car,
+    Charger,
+    ExportSource,
+    ExportTariff,
+    FeedIn,
+    FitExport,
+    Fleet,
+    Fleets,
+    Intent,
+    Site,
+)
 from aggregator.model.time import LONDON
 from aggregator.store.engine import AnyRow, reading, writing
 from aggregator.store.tables import CARS, CHARGERS, FLEET_IMPORTS, MICROSECOND, SITES
@@ -148,12 +161,19 @@ def _site_row(site: Site) -> dict[str, Any]:
         "approved_from": site.approved_from,
         "boundary_meter": site.boundary_meter,
         "house_load_kw": site.house_load_kw,
+        **asdict(site.feed_in),
     }
 
 
 def _site(row: AnyRow) -> Site:
+    said = _said(row)
+    paid = {field.name: said.pop(field.name) for field in fields(FeedIn)}
+    paid |= {
+        "fit_export": FitExport(row.fit_export),
+        "export_tariff": ExportTariff(row.export_tariff),
+    }
     words = {"export_source": ExportSource(row.export_source), "approval": Approval(row.approval)}
-    return Site(**(_said(row) | words))
+    return Site(**(said | words), feed_in=FeedIn(**paid))
 
 
 def _charger_row(charger: Charger) -> dict[str, Any]:
@@ -185,9 +205,11 @@ def _car_row(position: int, car: Car) -> dict[str, Any]:
         "target_soc": car.default_intent.target_soc,
         "charger_id": car.charger.charger_id,
         "site_id": car.site.site_id,
+        "warranty_throughput_kwh": car.warranty_throughput_kwh,
     }
 
 
 def _car(row: AnyRow, charger: Charger, site: Site) -> Car:
     intent = Intent(row.depart_local, row.target_soc)
-    return Car(row.car_id, row.capacity_kwh, row.floor_soc, intent, charger, site)
+    warranty_kwh = row.warranty_throughput_kwh
+    return Car(row.car_id, row.capacity_kwh, row.floor_soc, intent, charger, site, warranty_kwh)

@@ -9,6 +9,9 @@ from aggregator.model.errors import RuleViolation
 from aggregator.store.engine import AnyRow, insert_if_new, reading, writing
 from aggregator.store.tables import STATEMENTS
 
+OF_DRIVERS = "driver "
+"""What the names of drivers' monthly statements begin with; the others are those of opportunities."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredStatement:
@@ -56,6 +59,14 @@ class Statements:
         with reading(self._engine) as connection:
             found = [_statement(row) for row in connection.execute(query)]
         return sorted(found, key=lambda one: (one.name, one.version))
+
+    def starting(self, start: str) -> list[StoredStatement]:
+        """Return every version of the statements whose name starts so, by name and version."""
+        name = STATEMENTS.c.name
+        beyond = start[:-1] + chr(ord(start[-1]) + 1)
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(STATEMENTS).where(name >= start, name < beyond))
+            return sorted(map(_statement, rows), key=lambda one: (one.name, one.version))
 
 
 def put_statement(connection: Connection, new: StoredStatement) -> StoredStatement:

@@ -374,6 +374,11 @@ SITES = Table(
     Column("approved_from", LocalDate),
     Column("boundary_meter", Boolean, nullable=False),
     Column("house_load_kw", Figures, nullable=False),
+    Column("fit_generation_payer", Text),
+    Column("fit_export", Text, nullable=False),
+    Column("export_tariff", Text, nullable=False),
+    Column("export_gbp_per_kwh", Float),
+    Column("feed_in_from", LocalDate),
 )
 
 CHARGERS = Table(
@@ -400,6 +405,7 @@ CARS = Table(
     Column("target_soc", Float, nullable=False),
     Column("charger_id", Text, nullable=False),
     Column("site_id", Text, nullable=False),
+    Column("warranty_throughput_kwh", Float),
     ForeignKeyConstraint(["import_id", "charger_id"], ["chargers.import_id", "chargers.charger_id"]),
     ForeignKeyConstraint(["import_id", "site_id"], ["sites.import_id", "sites.site_id"]),
 )

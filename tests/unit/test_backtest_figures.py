@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from aggregator.backtest.cycles import cycles
 from aggregator.backtest.figures import Share
 from aggregator.backtest.sessions import Record, Recorded
 from aggregator.backtest.world import make_world
+from aggregator.cycles import cycles
 from aggregator.model.time import LONDON, Interval
 
 MARCH = [date(2025, 3, 1) + timedelta(days=n) for n in range(31)]

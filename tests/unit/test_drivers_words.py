@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.cycles import nights
-from aggregator.drivers.answers import cycles_body, month_around
+from aggregator.cycles import month_around, nights
+from aggregator.drivers.answers import cycles_body
 from aggregator.drivers.bodies import london
 from aggregator.drivers.limits import Buckets
 from aggregator.model.drivers import (
@@ -306,7 +306,8 @@ def test_the_store_tells_the_same_as_who_heard_every_report(rows, shared):
         stays.append(Interval(begun, reports[-1].measured_at))
     store.states.add(reports, received_at=NOON + HOUR)
     assert store.car_history.charger_words([car_id]) == {car_id: heard}
-    assert list(store.car_history.stays(car_id, Interval(NOON, NOON + HOUR))) == stays
+    presence = store.car_history.presence(car_id, Interval(NOON, NOON + HOUR), 2 * MINUTE)
+    assert (list(presence.stays), presence.silences) == (stays, ())
 
 
 @pytest.mark.parametrize(

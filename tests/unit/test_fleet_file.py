@@ -7,7 +7,8 @@ import pytest
 
 from aggregator.files.fleet import read_fleet
 from aggregator.model.errors import BadMessage
-from aggregator.model.fleet import Approval, ExportSource
+from aggregator.model.fleet import Approval, ExportSource, ExportTariff, FeedIn, FitExport
+from aggregator.store import open_store
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "fleet.example.toml"
 ZONES = ("Canvey", "Hendon Way")
@@ -284,6 +285,27 @@ def test_an_approval_has_a_state_and_a_date_in_either_form(tmp_path, form):
         ("house_load_kw", "0.3 0.4", "line 2.house_load_kw", "0.3 0.4", "one figure, or 24"),
         ("house_load_kw", "-1", "line 2.house_load_kw[0]", "-1", "greater than or equal to 0"),
         ("house_load_kw", "nan", "line 2.house_load_kw[0]", "nan", "a finite number"),
+        ("fit_generation_payer", "Example", "line 2.fit_generation_payer", "Example", "where solar_kw is 0"),
+        ("solar_kw,fit_export", "4,metered", "line 2.fit_generation_payer", "(missing)", "who pays, where"),
+        ("fit_export", "half", "line 2.fit_export", "half", "'deemed' or 'metered'"),
+        (
+            "solar_kw,fit_generation_payer,fit_export,export_tariff",
+            "4,Example,deemed,half_hourly",
+            "line 2.export_tariff",
+            "half_hourly",
+            "none where fit_export is deemed: an export is paid for once",
+        ),
+        (
+            "solar_kw,fit_generation_payer,fit_export,export_tariff,export_gbp_per_kwh",
+            "4,Example,metered,flat,0.15",
+            "line 2.export_tariff",
+            "flat",
+            "none where fit_export is metered: an export is paid for once",
+        ),
+        ("export_tariff", "flat", "line 2.export_gbp_per_kwh", "(missing)", "a price where"),
+        ("export_gbp_per_kwh", "0.15", "line 2.export_gbp_per_kwh", "0.15", "where export_tariff is none"),
+        ("feed_in_from", "2025-04-01", "line 2.feed_in_from", "2025-04-01", "left out where neither"),
+        ("warranty_throughput_kwh", "0", "line 2.warranty_throughput_kwh", "0", "greater than 0"),
     ],
 )
 def test_what_is_wrong_about_a_home_is_one_line(tmp_path, columns, values, where, value, allowed):
@@ -314,6 +336,20 @@ def test_a_house_load_is_one_figure_or_those_of_a_day_in_either_form(tmp_path):
     )
     local_six = datetime(2025, 7, 1, 5, 30, tzinfo=UTC)
     assert in_csv.house_kw(local_six) == 0.6
+
+
+def test_who_pays_for_exports_is_read_and_kept(tmp_path):
+    header = (
+        f"{HEADER},solar_kw,fit_generation_payer,export_tariff,export_gbp_per_kwh,feed_in_from,"
+        "warranty_throughput_kwh"
+    )
+    fleet = read_fleet(a_csv(tmp_path, f"{LINES[0]},4,Example,flat,0.15,2025-04-01,10000", header=header))
+    (car,) = fleet.cars
+    paid = FeedIn("Example", FitExport.NONE, ExportTariff.FLAT, 0.15, date(2025, 4, 1))
+    assert (car.site.feed_in, car.warranty_throughput_kwh) == (paid, 10_000)
+    with open_store(f"sqlite:///{tmp_path / 'f.db'}", create=True) as store:
+        store.fleet.replace(fleet, datetime(2025, 1, 1, tzinfo=UTC), "fleet.csv")
+        assert store.fleet.load() == fleet
 
 
 def test_why_no_car_may_discharge_is_told_in_counts(tmp_path):
