@@ -10,13 +10,11 @@ what is earned, never the penalty.
 Energies are whole Wh, so that sums close; money is exact until the line's amount is rounded, once.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
-
-import numpy as np
-import numpy.typing as npt
 
 from aggregator.baselines import Baseline, Usage, baseline
 from aggregator.model.market import Nomination, Product
@@ -24,14 +22,15 @@ from aggregator.model.metering import Reading
 from aggregator.model.money import exact, pounds, share, share_pounds
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.rules import BaselineMethod
-from aggregator.model.time import Interval, half_hours, settlement_period
+from aggregator.model.time import HOUR, MICROSECOND, Interval, half_hours, settlement_period
 from aggregator.ordered import instructed_wh
 from aggregator.performance import NOTHING_BEFORE, Months, factors
-from aggregator.registers import run_on
+from aggregator.registers import REGISTERS, net_wh_at, run_on
 
 WH_PER_MWH = Decimal(1_000_000)
 KW_PER_MW = Decimal(1000)
 WH_PER_KWH = 1000
+MICROSECONDS_PER_HOUR = HOUR // MICROSECOND
 
 MEASURED = "measured"
 ESTIMATED = "estimated: linear between registers, held beyond them"
@@ -39,8 +38,6 @@ NO_REGISTER = "no register"
 RESTARTED = "register restarted or jumped: nothing counted across it"
 NOT_NOMINATED = "not nominated"
 NO_BASELINE = "no baseline"
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,33 +118,31 @@ def metered(
         jumped, it is read as ``registers`` says.
     """
     bounds = [period.start for period in periods] + [periods[-1].end]
-    at_s = np.array([bound.timestamp() for bound in bounds])
     rows: dict[Interval, list[Metered]] = {period: [] for period in periods}
     for charger_id, shown in sorted(readings.items()):
         if not shown:
             continue
         known, events = run_on(shown)
         unknown = [event for event in events if not event.counts]
-        net_wh, sure = _registers_at(known, at_s)
+        net_wh, sure = _registers_at(known, bounds)
         for n, period in enumerate(periods):
-            estimated = not bool(sure[n] and sure[n + 1])
+            estimated = not (sure[n] and sure[n + 1])
             restarted = any(one.since < period.end and one.at > period.start for one in unknown)
-            rows[period].append(Metered(charger_id, int(net_wh[n + 1] - net_wh[n]), estimated, restarted))
+            rows[period].append(Metered(charger_id, net_wh[n + 1] - net_wh[n], estimated, restarted))
     return {period: tuple(row) for period, row in rows.items()}
 
 
-def _registers_at(known: Sequence[Reading], at_s: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+def _registers_at(known: Sequence[Reading], bounds: Sequence[datetime]) -> tuple[list[int], list[bool]]:
     """Return whole-Wh net registers at the instants, and where they are beyond doubt."""
-    stamps = np.array([reading.measured_at.timestamp() for reading in known])
-    before = np.clip(np.searchsorted(stamps, at_s, side="right") - 1, 0, len(known) - 1)
-    after = np.clip(np.searchsorted(stamps, at_s, side="left"), 0, len(known) - 1)
-    net = np.zeros(len(at_s))
-    sure = np.ones(len(at_s), dtype=bool)
-    for field, sign in (("export_wh", 1), ("import_wh", -1)):
-        register = np.array([getattr(reading, field) for reading in known], dtype=float)
-        net += sign * np.round(np.interp(at_s, stamps, register))
-        sure &= (stamps[before] == at_s) | (register[before] == register[after])
-    return net, sure & (at_s >= stamps[0]) & (at_s <= stamps[-1])
+    stamps = [reading.measured_at for reading in known]
+    net, sure = [], []
+    for at in bounds:
+        before = known[max(bisect_right(stamps, at) - 1, 0)]
+        after = known[min(bisect_left(stamps, at), len(known) - 1)]
+        net.append(net_wh_at(before, after, at))
+        stood_still = all(getattr(before, name) == getattr(after, name) for name in REGISTERS)
+        sure.append(stamps[0] <= at <= stamps[-1] and (before.measured_at == at or stood_still))
+    return net, sure
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,18 +334,15 @@ def _availability_gbp(opportunity: Opportunity, period: Interval) -> Decimal:
     award = opportunity.award
     if award is None or not award.availability_gbp_per_mw_h:
         return Decimal(0)
-    if opportunity.opted_out_at is not None:
-        if opportunity.opted_out_at <= period.start:
+    if opportunity.held_until is not None:
+        if opportunity.held_until <= period.start:
             return Decimal(0)
-        period = Interval(period.start, min(period.end, opportunity.opted_out_at))
-    mw_h = sum(
-        (
-            exact(kw) / KW_PER_MW * exact(part.hours)
-            for kw, part in _parts(award.slots, award.awarded_kw, period)
-        ),
+        period = Interval(period.start, min(period.end, opportunity.held_until))
+    held = sum(
+        (exact(kw) * part.microseconds for kw, part in _parts(award.slots, award.awarded_kw, period)),
         Decimal(0),
     )
-    return mw_h * award.availability_gbp_per_mw_h
+    return held * award.availability_gbp_per_mw_h / (KW_PER_MW * MICROSECONDS_PER_HOUR)
 
 
 def _mean_kw(opportunity: Opportunity, period: Interval) -> float:
