@@ -1,19 +1,22 @@
-"""``flexloop readings``: what meters told, and what they did not."""
+"""``flexloop readings``: what meters told, what they did not, and where it is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
 from rich.table import Table
 
 from aggregator.commands.context import Context
 from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.time import Interval, local_day, utc_text
+from aggregator.model.time import LONDON, Interval, local_day, utc_text
 from aggregator.registers import RegisterEvent, gaps, run_on
-from aggregator.store import Store
+from aggregator.store import RolledDay, Store
 from aggregator.workflow import fleets_of
 
 group = typer.Typer(help="Meter registers.")
@@ -31,11 +34,6 @@ class Found:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(group, name="readings")
-
-
-@group.callback()
-def _named() -> None:
-    """Keep the only verb a verb."""
 
 
 @group.command("check")
@@ -72,6 +70,70 @@ def check_command(
             console.print(table)
     text = f"{found.readings:,} readings, {len(found.events)} events, {len(found.gaps)} gaps"
     console.print(text, highlight=False)
+
+
+@group.command("roll")
+def roll_command(
+    context: typer.Context,
+    before: Annotated[
+        str, typer.Option("--before", help="London date of the first day left.", metavar="DATE")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the files; beside a SQLite file.")
+    ] = None,
+) -> None:
+    """Move the readings of closed settlement days to Parquet files, one a day, their digests in the store.
+
+    Everything reads them there as before: keep the files with the store.
+    """
+    shared: Context = context.obj
+    until = _day("--before", before)
+    today = shared.clock().now().astimezone(LONDON).date()
+    if until > today:
+        raise BadMessage(
+            Fault("readings: --before", before, f"a date up to {today}: later days are not closed")
+        )
+    with shared.store() as store:
+        folder = store.rolling.folder(out)
+        done = list(_told(store.rolling.roll(until, folder)))
+    _answer(shared, done, "moved to files")
+
+
+@group.command("unroll")
+def unroll_command(
+    context: typer.Context,
+    since: Annotated[str, typer.Option("--from", help="First London date.", metavar="DATE")],
+) -> None:
+    """Bring the readings of rolled days back into the database; the files stay."""
+    shared: Context = context.obj
+    first = _day("--from", since)
+    with shared.store() as store:
+        done = list(_told(store.rolling.unroll(first)))
+    _answer(shared, done, "brought back")
+
+
+def _told(days: Iterator[RolledDay]) -> Iterator[RolledDay]:
+    console = Console(stderr=True)
+    return iter(track(days, "days", console=console, transient=True, disable=not console.is_terminal))
+
+
+def _answer(shared: Context, days: Sequence[RolledDay], what: str) -> None:
+    rows = sum(day.rows for day in days)
+    body = {
+        "readings": rows,
+        "days": [
+            {
+                "readings": day.readings,
+                "settlement_date": day.settlement_date.isoformat(),
+                "file": str(day.path),
+                "sha256": day.sha256,
+                "rows": day.rows,
+            }
+            for day in days
+        ],
+    }
+    lines = [f"{day.settlement_date} {day.readings}: {day.rows:,} in {day.path}" for day in days]
+    shared.answer(body, "\n".join([*lines, f"{rows:,} readings of {len(days)} days {what}"]))
 
 
 def _found(store: Store, chargers: Sequence[str], span: Interval, longest: timedelta) -> Found:

@@ -23,8 +23,10 @@ from aggregator.store.outbox import Outbox, OutboxEntry, SendState
 from aggregator.store.readings import END_OF_TIME, Around, CarState, Readings, States
 from aggregator.store.records import Alarm, Alarms, Nominations, Plans, SentPoint, SetPoints
 from aggregator.store.register_events import RegisterEvents
+from aggregator.store.rolled import RolledDay
+from aggregator.store.rolling import Rolling
 from aggregator.store.statements import Statements, StoredStatement
-from aggregator.store.tables import BOUNDARY_READINGS
+from aggregator.store.tables import BOUNDARY_READINGS, READINGS
 from aggregator.store.tokens import DriverToken, DriverTokens
 from aggregator.store.truth import TrueState, Truth
 
@@ -40,6 +42,7 @@ __all__ = [
     "InboxEntry",
     "OutboxEntry",
     "Recorded",
+    "RolledDay",
     "SendState",
     "SentPoint",
     "Store",
@@ -60,6 +63,7 @@ class Store:
         memory: What a VEN must not forget.
         readings: Meter registers of chargers.
         boundary_readings: Meter registers of homes, by site id.
+        rolling: Moves the readings of closed days to files.
         register_events: What became of registers that did not just count on.
         states: Reported car states.
         car_history: What these say over time.
@@ -83,6 +87,7 @@ class Store:
         self.memory = Memory(engine)
         self.readings = Readings(engine)
         self.boundary_readings = Readings(engine, BOUNDARY_READINGS)
+        self.rolling = Rolling(engine, (READINGS, BOUNDARY_READINGS))
         self.register_events = RegisterEvents(engine)
         self.states = States(engine)
         self.car_history = CarHistory(engine)
