@@ -14,6 +14,7 @@ primary key, whose cost depends on the day and not on the table (`tests/bench/RE
 partitions, and uses the freed pages for the days to come.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -21,11 +22,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, Table, Text, column, func, select, values
+from sqlalchemy import BigInteger, Column, Connection, Engine, Table, Text, func, select
 
 from aggregator.model.time import LONDON, Interval
 from aggregator.store import rolled_files
-from aggregator.store.engine import chunks
+from aggregator.store.engine import POSTGRESQL
 from aggregator.store.rolled_files import Day, Row
 from aggregator.store.tables import EPOCH, METADATA, MICROSECOND, LocalDate, UtcMicros
 
@@ -52,7 +53,19 @@ ROLLED_METERS = Table(
 )
 
 EVER = datetime.max.replace(tzinfo=UTC)
-_PAIRS = 500
+_ASKED = {
+    "sqlite": (
+        "SELECT json_extract(value, '$[0]') AS meter_id, json_extract(value, '$[1]') AS instant"
+        " FROM json_each(?)",
+        "?",
+    ),
+    POSTGRESQL: (
+        "SELECT value ->> 0 AS meter_id, (value ->> 1)::bigint AS instant FROM json_array_elements(%s::json)",
+        "%s",
+    ),
+}
+"""How meters and instants are given, as one JSON text, and the mark of a parameter."""
+
 Pair = tuple[str, datetime]
 Sides = tuple[datetime | None, datetime | None]
 
@@ -85,7 +98,7 @@ class Rolled:
         self._known_at = micros(self._known_by)
         query = select(ROLLED_DAYS).where(ROLLED_DAYS.c.readings == table.name)
         self._days = {row.settlement_date: row for row in connection.execute(query)}
-        self._read: dict[tuple[date, frozenset[str]], Day] = {}
+        self._read: dict[date, tuple[frozenset[str], Day]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._days)
@@ -158,36 +171,26 @@ class Rolled:
 
     def _spans(self, edges: Sequence[Pair], *, backwards: bool) -> dict[Pair, datetime]:
         """Return, for each meter and instant, the first (last) reading of the nearest day that may tell."""
-        columns = ROLLED_METERS.c
-        found: dict[Pair, datetime] = {}
-        for chunk in chunks(sorted(set(edges)), _PAIRS):
-            asked = (
-                values(column("meter_id", Text), column("instant", UtcMicros), name="asked_values")
-                .data(chunk)
-                .cte("asked")
-            )
-            mine = (
-                columns.readings == self._table.name,
-                columns.meter_id == asked.c.meter_id,
-                columns.known_from <= self._known_by,
-            )
-            span = (
-                select(func.max(columns.first_at)).where(*mine, columns.first_at <= asked.c.instant)
-                if backwards
-                else select(func.min(columns.last_at)).where(*mine, columns.last_at >= asked.c.instant)
-            )
-            query = select(asked.c.meter_id, asked.c.instant, span.scalar_subquery())
-            rows = self._connection.execute(query)
-            found |= {(meter, instant): at for meter, instant, at in rows if at is not None}
-        return found
+        nearest, beside = ("max(first_at)", "first_at <=") if backwards else ("min(last_at)", "last_at >=")
+        asked, mark = _ASKED[self._connection.dialect.name]
+        span = (
+            f"SELECT {nearest} FROM rolled_meters WHERE readings = {mark} AND known_from <= {mark}"
+            f" AND rolled_meters.meter_id = asked.meter_id AND {beside} asked.instant"
+        )
+        query = f"WITH asked AS ({asked}) SELECT meter_id, instant, ({span}) FROM asked"
+        given = json.dumps([(meter, micros(instant)) for meter, instant in sorted(set(edges))])
+        rows = self._connection.exec_driver_sql(query, (given, self._table.name, self._known_at))
+        return {(meter, instant_of(at)): instant_of(found) for meter, at, found in rows if found is not None}
 
     def _day(self, day: date, meters: Iterable[str]) -> Day:
-        key = day, frozenset(meters)
-        if key not in self._read:
+        known, read = self._read.get(day, (frozenset(), None))
+        wanted = known.union(meters)
+        if read is None or wanted != known:
             row = self._days[day]
             path = path_of(self._connection.engine, row.file)
-            self._read[key] = rolled_files.read(path, row.sha256, sorted(key[1]))
-        return self._read[key]
+            read = rolled_files.read(path, row.sha256, sorted(wanted))
+            self._read[day] = wanted, read
+        return read
 
 
 def versions_of(rows: Iterable[Row]) -> list[Row]:

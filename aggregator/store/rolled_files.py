@@ -38,10 +38,12 @@ class Day:
         measured_at: Microseconds since 1970, ascending within a meter.
     """
 
-    def __init__(self, meters: Sequence[str], columns: Sequence[npt.NDArray[np.int64]]) -> None:
-        ids = np.array(meters, dtype=object)
-        starts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist()] if len(ids) else []
-        self._slices = {ids[low]: slice(low, high) for low, high in pairwise([*starts, len(ids)])}
+    def __init__(
+        self, names: Sequence[str], codes: npt.NDArray[np.int32], columns: Sequence[npt.NDArray[np.int64]]
+    ) -> None:
+        bounds = [*np.searchsorted(codes, range(len(names))).tolist(), len(codes)]
+        spans = (slice(low, high) for low, high in pairwise(bounds))
+        self._slices = dict(zip(names, spans, strict=True))
         self.measured_at, self._received_at, self._import_wh, self._export_wh = columns
 
     def nearest(self, meter: str, instant: int, known_at: int) -> tuple[int | None, int | None]:
@@ -134,7 +136,7 @@ def checked(path: Path, sha256: str) -> bytes:
 
 
 def read(path: Path, sha256: str, meters: Sequence[str]) -> Day:
-    """Return some meters' readings from a file that was checked.
+    """Return some meters' readings, maybe others' as well, from a file that was checked.
 
     Raises:
         BadMessage: As ``checked``; also where pyarrow is not installed.
@@ -142,16 +144,13 @@ def read(path: Path, sha256: str, meters: Sequence[str]) -> Day:
     must_have_parquet(str(path))
     data = checked(path, sha256)
     arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    import_module("pyarrow.compute")
     file = parquet.ParquetFile(arrow.BufferReader(data))
     wanted = sorted(set(meters))
     groups = [n for n in range(file.num_row_groups) if _may_have(file.metadata.row_group(n), wanted)]
     table = file.read_row_groups(groups, use_threads=False)
-    table = table.filter(
-        arrow.compute.is_in(table["meter_id"], value_set=arrow.array(wanted, arrow.string()))
-    )
+    ids = table["meter_id"].combine_chunks().dictionary_encode()
     columns = [table[name].cast(arrow.int64()).to_numpy() for name in COLUMNS[1:]]
-    return Day(table["meter_id"].to_pylist(), columns)
+    return Day(ids.dictionary.to_pylist(), ids.indices.to_numpy(), columns)
 
 
 def _may_have(group: Any, wanted: Sequence[str]) -> bool:  # noqa: ANN401 - pyarrow is not there for the type check

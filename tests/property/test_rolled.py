@@ -48,7 +48,7 @@ def answers(store, asked, intervals, as_known_at):
     )
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     st.lists(readings(), min_size=1, max_size=40),
     st.lists(readings(), max_size=10),
