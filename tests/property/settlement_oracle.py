@@ -1,8 +1,8 @@
 """The statement worked out again: plain pandas over plain SQL, written from the text, sharing no code.
 
-It reads a SQLite store and a market file, and follows what is written down: the contract's settlement rules,
-the comments of the market file, and what modules say of themselves. Energies are exact fractions of a Wh
-until the text rounds them, money is Decimal.
+It reads a SQLite store and a market file, of products that are metered at the chargers, and follows what is
+written down: the contract's settlement rules, the comments of the market file, and what modules say of
+themselves. Energies are exact fractions of a Wh until the text rounds them, money is Decimal.
 """
 
 import json
@@ -26,6 +26,7 @@ from tests.property.deals_oracle import EPOCH, FOREVER, HALF_HOUR_US, Deal, micr
 from tests.property.registers_oracle import HOUR_US, between, counted_on, neighbours
 
 LONDON = ZoneInfo("Europe/London")
+READING = ["charger_id", "measured_at"]
 DELIVERED = ("DELIVERED", "SETTLED", "CLOSED")
 WH_PER_MWH = 10**6
 
@@ -39,16 +40,15 @@ class Oracle:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
             self.facts = pd.read_sql_query("SELECT * FROM facts ORDER BY opportunity_id, version", connection)
             self.places = pd.read_sql_query("SELECT * FROM opportunities", connection)
-            self.readings = self._known(
-                pd.read_sql_query("SELECT charger_id AS meter, * FROM readings", connection),
-                pd.read_sql_query("SELECT site_id AS meter, * FROM boundary_readings", connection),
-            )
+            told = pd.read_sql_query("SELECT * FROM readings", connection)
             self.nominations = pd.read_sql_query("SELECT * FROM nominations", connection)
             self.imports = pd.read_sql_query("SELECT * FROM fleet_imports ORDER BY import_id", connection)
             self.cars = pd.read_sql_query(
                 "SELECT c.*, s.zone FROM cars c JOIN sites s USING (import_id, site_id)", connection
             )
-        self._counted: dict[tuple[str, str], pd.DataFrame] = {}
+        known = told[told["received_at"] <= self.known_at].sort_values([*READING, "received_at"])
+        self.readings = known.drop_duplicates(READING, keep="last")
+        self._counted: dict[str, pd.DataFrame] = {}
 
     def statement(self, start: date, end: date) -> pd.DataFrame:
         """Return the lines whose London date lies within, by zone, product, opportunity and half-hour."""
@@ -79,15 +79,6 @@ class Oracle:
                 found.append(deal)
         return found
 
-    def _known(self, *tables: pd.DataFrame) -> dict[bool, pd.DataFrame]:
-        """Return of each meter and instant what was learnt last by then; boundary meters as True."""
-        return {
-            at_boundary: table[table["received_at"] <= self.known_at]
-            .sort_values(["meter", "measured_at", "received_at"])
-            .drop_duplicates(["meter", "measured_at"], keep="last")
-            for at_boundary, table in zip((False, True), tables, strict=True)
-        }
-
     def _meters(self, deal: Deal) -> list[str]:
         """Return whose registers count: of the fleet in force when the window starts."""
         start = min(deal.half_hours)
@@ -95,10 +86,7 @@ class Oracle:
         in_force = self.imports[began <= start]
         last = (in_force if len(in_force) else self.imports.head(1))["import_id"].iloc[-1]
         theirs = self.cars[(self.cars["import_id"] == last) & (self.cars["zone"] == deal.zone)]
-        return sorted(set(theirs["site_id" if self._at_boundary(deal) else "charger_id"]))
-
-    def _at_boundary(self, deal: Deal) -> bool:
-        return bool(self.products[deal.product].get("metering_point") == "boundary")
+        return sorted(set(theirs["charger_id"]))
 
     # energy
 
@@ -146,24 +134,23 @@ class Oracle:
     def metered(self, deal: Deal, start: int) -> int | None:
         """Return the zone's net export by its registers, None where no meter ever told. [Wh]"""
         parts = [
-            self._at(meter, start + HALF_HOUR_US, deal) - self._at(meter, start, deal)
+            self._at(meter, start + HALF_HOUR_US) - self._at(meter, start)
             for meter in self._meters(deal)
-            if len(self._shown(meter, self._at_boundary(deal)))
+            if len(self._shown(meter))
         ]
         return sum(parts) if parts else None
 
-    def _at(self, meter: str, instant: int, deal: Deal) -> int:
+    def _at(self, meter: str, instant: int) -> int:
         """Return the net register at an instant: between neighbours, or held, in whole Wh each. [Wh]"""
-        shown = self._shown(meter, self._at_boundary(deal))
+        shown = self._shown(meter)
         return between(shown, "export_wh", instant) - between(shown, "import_wh", instant)
 
-    def _shown(self, meter: str, at_boundary: bool) -> pd.DataFrame:
+    def _shown(self, meter: str) -> pd.DataFrame:
         """Return a meter's net register as if both had counted on."""
-        key = meter, str(at_boundary)
-        if key not in self._counted:
-            table = self.readings[at_boundary]
-            self._counted[key] = counted_on(table[table["meter"] == meter].reset_index(drop=True))
-        return self._counted[key]
+        if meter not in self._counted:
+            theirs = self.readings[self.readings["charger_id"] == meter]
+            self._counted[meter] = counted_on(theirs.reset_index(drop=True))
+        return self._counted[meter]
 
     # baselines
 
@@ -215,12 +202,12 @@ class Oracle:
         """Return the zone's net export in a past half-hour, None where too few registers tell. [Wh]"""
         told, meters = [], self._meters(deal)
         for meter in meters:
-            shown = self._shown(meter, self._at_boundary(deal))
+            shown = self._shown(meter)
             ends = [neighbours(shown, at) for at in (start, start + HALF_HOUR_US)]
             if all(end is not None and (end[1] - end[0] <= HALF_HOUR_US or end[2]) for end in ends):
                 span = shown[(shown["measured_at"] > ends[0][0]) & (shown["measured_at"] <= ends[1][1])]
                 if not span["odd"].any():
-                    told.append(self._at(meter, start + HALF_HOUR_US, deal) - self._at(meter, start, deal))
+                    told.append(self._at(meter, start + HALF_HOUR_US) - self._at(meter, start))
         least = Fraction(str(rule.get("least_measured", 0.9)))
         return sum(told) if told and len(told) >= least * len(meters) else None
 

@@ -1,6 +1,8 @@
 """Random months settle to the Wh and the penny as an independent re-computation has it."""
 
+import json
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -286,6 +288,9 @@ def settled(config, url, out, start, end, *more):
         *more,
     ]
     assert run([str(word) for word in words]) == 0
+    for line in json.loads((out / "statement.json").read_bytes())["rows"]:
+        shares = [Decimal(share) for share in line["shares_gbp"].values()]
+        assert not shares or sum(shares) == Decimal(line["amount_gbp"])
     table = pd.read_csv(out / "statement.csv", dtype=str, keep_default_na=False)
     return figures(table)
 
