@@ -5,9 +5,10 @@ from decimal import Decimal
 
 from aggregator.model.money import exact
 from aggregator.model.opportunity import Opportunity
-from aggregator.model.time import Interval
+from aggregator.model.time import HOUR, MICROSECOND, Interval
 
 KW_PER_MW = Decimal(1000)
+MICROSECONDS_PER_HOUR = HOUR // MICROSECOND
 
 
 def availability_gbp(opportunity: Opportunity, period: Interval) -> Decimal:
@@ -15,18 +16,15 @@ def availability_gbp(opportunity: Opportunity, period: Interval) -> Decimal:
     award = opportunity.award
     if award is None or not award.availability_gbp_per_mw_h:
         return Decimal(0)
-    if opportunity.opted_out_at is not None:
-        if opportunity.opted_out_at <= period.start:
+    if opportunity.held_until is not None:
+        if opportunity.held_until <= period.start:
             return Decimal(0)
-        period = Interval(period.start, min(period.end, opportunity.opted_out_at))
-    mw_h = sum(
-        (
-            exact(kw) / KW_PER_MW * exact(part.hours)
-            for kw, part in _parts(award.slots, award.awarded_kw, period)
-        ),
+        period = Interval(period.start, min(period.end, opportunity.held_until))
+    held = sum(
+        (exact(kw) * part.microseconds for kw, part in _parts(award.slots, award.awarded_kw, period)),
         Decimal(0),
     )
-    return mw_h * award.availability_gbp_per_mw_h
+    return held * award.availability_gbp_per_mw_h / (KW_PER_MW * MICROSECONDS_PER_HOUR)
 
 
 def needed_kw(opportunity: Opportunity, period: Interval) -> float:

@@ -4,9 +4,9 @@ BL01 is Elexon's (Baselining Methodology Document, P376): the mean of the same l
 latest like days within the lookback, event days left out; like days are working days for a working day,
 others for another. Its in-day adjustment, as quoted for the Demand Flexibility Service of 2022/23, is one
 constant: the mean over six half-hours, the three hours ending one hour before the event, of metered less
-unadjusted baseline. Mid-8-of-10 takes ten like days of any type and leaves out the two with most and least
-energy in the event's half-hours. Elexon's choice among non-working days is not public: it is the latest
-ones here.
+unadjusted baseline. Mid-8-of-10 takes ten like days, whether working days or others, and leaves out the two
+with most and least energy in the event's half-hours. Elexon's choice among non-working days is not public: it
+is the latest ones here.
 
 Past half-hours are asked for, not given, since only those of like days are wanted: ``usage`` answers None
 where registers do not tell, and such a day is passed over. What was done in place of the rule, and what
@@ -20,6 +20,7 @@ from fractions import Fraction
 from itertools import islice
 
 from aggregator.model.market import Direction
+from aggregator.model.money import exact
 from aggregator.model.rules import BaselineMethod, BaselineRule, Fallback
 from aggregator.model.time import HALF_HOUR, LONDON, Interval
 from aggregator.working_days import is_working_day
@@ -229,5 +230,5 @@ def _fixed_wh(rule: BaselineRule, period: Interval, chargers: int) -> int:
     number = (local.hour * 60 + local.minute) // 30
     if len(rule.profile_kw) > HALF_HOURS_A_DAY:
         number += local.weekday() * HALF_HOURS_A_DAY
-    kw = rule.profile_kw[number] * (chargers if rule.per_charger else 1)
-    return round(kw * period.hours * WH_PER_KWH)
+    kw = exact(rule.profile_kw[number]) * (chargers if rule.per_charger else 1)
+    return round(kw * exact(period.hours) * WH_PER_KWH)

@@ -4,15 +4,17 @@ Each register is read on the straight line between its neighbours, or held befor
 last one, and rounded once at each instant: so steps add to the Wh, over whatever spans they are summed.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from aggregator.model.metering import Reading
-from aggregator.registers import run_on
+from aggregator.registers import REGISTERS, registers_at, run_on
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -44,18 +46,18 @@ def counted(shown: Sequence[Reading], instants: Sequence[datetime]) -> Counted:
         instants: Ascending, at least two.
     """
     known, events = run_on(shown)
-    at_s = np.array([instant.timestamp() for instant in instants])
-    stamps = np.array([reading.measured_at.timestamp() for reading in known])
-    before = np.clip(np.searchsorted(stamps, at_s, side="right") - 1, 0, len(known) - 1)
-    after = np.clip(np.searchsorted(stamps, at_s, side="left"), 0, len(known) - 1)
-    sure = (at_s >= stamps[0]) & (at_s <= stamps[-1])
-    steps = []
-    for field in ("import_wh", "export_wh"):
-        register = np.array([getattr(reading, field) for reading in known], dtype=float)
-        steps.append(np.diff(np.round(np.interp(at_s, stamps, register)).astype(np.int64)))
-        sure &= (stamps[before] == at_s) | (register[before] == register[after])
-    restarted = np.zeros(len(at_s) - 1, dtype=np.bool_)
-    for event in events:
-        if not event.counts:
-            restarted |= (event.since.timestamp() < at_s[1:]) & (event.at.timestamp() > at_s[:-1])
-    return Counted(steps[0], steps[1], ~(sure[:-1] & sure[1:]), restarted)
+    stamps = [reading.measured_at for reading in known]
+    registers, sure = [], []
+    for at in instants:
+        before = known[max(bisect_right(stamps, at) - 1, 0)]
+        after = known[min(bisect_left(stamps, at), len(known) - 1)]
+        registers.append(registers_at(before, after, at))
+        stood_still = all(getattr(before, name) == getattr(after, name) for name in REGISTERS)
+        sure.append(stamps[0] <= at <= stamps[-1] and (before.measured_at == at or stood_still))
+    import_wh, export_wh = np.diff(np.array(registers, dtype=np.int64), axis=0).T
+    unknown = [event for event in events if not event.counts]
+    restarted = [
+        any(one.since < end and one.at > start for one in unknown) for start, end in pairwise(instants)
+    ]
+    estimated = [not (one and other) for one, other in pairwise(sure)]
+    return Counted(import_wh, export_wh, np.array(estimated), np.array(restarted))

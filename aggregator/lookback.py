@@ -17,7 +17,6 @@ from aggregator.energy import Bias, nomination_bias
 from aggregator.metering_points import MeteringPoint
 from aggregator.model.fleet import Fleets
 from aggregator.model.market import Product
-from aggregator.model.metering import Reading
 from aggregator.model.opportunity import Fact, Opportunity, Stage, replay
 from aggregator.model.rules import BaselineRule, FactorRule
 from aggregator.model.time import (
@@ -31,7 +30,7 @@ from aggregator.model.time import (
 )
 from aggregator.operators_meters import told_by_operators
 from aggregator.performance import Months
-from aggregator.registers import is_energy
+from aggregator.registers import is_energy, net_wh_at
 from aggregator.settlement import Past, Statement
 from aggregator.store import Around, Store
 
@@ -224,12 +223,7 @@ def _net_wh(around: Around, instant: datetime) -> int | None:
     apart = after.measured_at - before.measured_at
     if apart > HALF_HOUR and not stood_still:
         return None
-    share = (instant - before.measured_at) / apart if apart else 0.0
-    return _net(before) + round(share * (_net(after) - _net(before)))
-
-
-def _net(reading: Reading) -> int:
-    return reading.export_wh - reading.import_wh
+    return net_wh_at(before, after, instant)
 
 
 def _days(periods: Iterable[Interval]) -> frozenset[date]:

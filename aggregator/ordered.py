@@ -5,13 +5,18 @@ An order's amendment or cancellation counts from the platform's own stamp, to th
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from itertools import pairwise
 
 from aggregator.model.market import Instruction, Product
+from aggregator.model.money import exact
 from aggregator.model.opportunity import Opportunity
-from aggregator.model.time import Interval
+from aggregator.model.time import HOUR, MICROSECOND, Interval
 
 WH_PER_KWH = 1000
+MICROSECONDS_PER_HOUR = HOUR // MICROSECOND
+DIGITS = 9
+"""Of a kW figure: a difference of two floats has noise beyond, which must not decide how a Wh is rounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,7 @@ class OrderedPart:
 
     Attributes:
         span: When.
-        kw: Change to the nomination in the product's direction, at least 0. [kW]
+        kw: Change to the baseline in the product's direction, at least 0. [kW]
         instruction: The order's version.
     """
 
@@ -34,24 +39,26 @@ class OrderedPart:
         return self.kw * self.span.hours
 
 
-def instructed_wh(opportunity: Opportunity, product: Product, nominated_wh: int, period: Interval) -> int:
-    """Return the energy ordered in a half-hour in the product's direction, at least 0. [Wh]"""
-    parts = ordered_parts(opportunity, product, nominated_wh, period)
-    return round(sum((part.kwh for part in parts), 0.0) * WH_PER_KWH)
+def instructed_wh(opportunity: Opportunity, product: Product, baseline_wh: int, period: Interval) -> int:
+    """Return the energy ordered in a half-hour in the product's direction, at least 0. [Wh, half to even]"""
+    parts = ordered_parts(opportunity, product, baseline_wh, period)
+    ordered = sum((exact(round(part.kw, DIGITS)) * part.span.microseconds for part in parts), Decimal(0))
+    return round(ordered * WH_PER_KWH / MICROSECONDS_PER_HOUR)
 
 
 def ordered_parts(
-    opportunity: Opportunity, product: Product, nominated_wh: int, period: Interval
+    opportunity: Opportunity, product: Product, baseline_wh: int, period: Interval
 ) -> tuple[OrderedPart, ...]:
     """Return what is ordered in the parts of a half-hour, in order.
 
     Each version of an order holds from when its fact says to the next version or the cancellation. A
-    set-point or a multiple is read as a change to the nomination. Where orders of one opportunity overlap,
-    the one that is served counts; those of different opportunities are settled each on its own.
+    set-point or a multiple is read as a change to what delivery is measured against. Where orders of one
+    opportunity overlap, the one that is served counts; those of different opportunities are settled each on
+    its own.
     """
-    nominated_kw = nominated_wh / WH_PER_KWH / period.hours
+    baseline_kw = baseline_wh / WH_PER_KWH / period.hours
     pieces = [
-        (part, change.instruction, change.instruction.change_kw(step.value, nominated_kw))
+        (part, change.instruction, change.instruction.change_kw(step.value, baseline_kw))
         for n, change in enumerate(opportunity.orders)
         if change.instruction is not None
         for step in change.instruction.steps

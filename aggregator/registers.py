@@ -16,11 +16,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from fractions import Fraction
 from itertools import pairwise
 from operator import attrgetter, sub
 
 from aggregator.model.metering import Reading
-from aggregator.model.time import HOUR, Interval
+from aggregator.model.time import HOUR, MICROSECOND, Interval
 
 MOST_W = 100_000
 """More than any home's charger or supply moves. [W]"""
@@ -104,6 +105,29 @@ def events_between(before: Reading, after: Reading) -> Iterator[RegisterEvent]:
     """Yield what happened to a meter's registers from one reading to the next, by what is known then."""
     for register in REGISTERS:
         yield from _events((before, after), register)
+
+
+def net_wh_at(before: Reading, after: Reading, instant: datetime) -> int:
+    """Return export less import register at an instant between two readings, or at both. [Wh]"""
+    import_wh, export_wh = registers_at(before, after, instant)
+    return export_wh - import_wh
+
+
+def registers_at(before: Reading, after: Reading, instant: datetime) -> tuple[int, int]:
+    """Return import and export register at an instant between two readings, or at both. [Wh]
+
+    What each register gained by then is read on the straight line between them, in whole Wh, half to even,
+    without any float: so it is the same wherever it is asked for, and whatever the registers began with.
+    """
+    apart = after.measured_at - before.measured_at
+    part = (
+        Fraction((instant - before.measured_at) // MICROSECOND, apart // MICROSECOND)
+        if apart
+        else Fraction(0)
+    )
+    took = round(part * (after.import_wh - before.import_wh))
+    gave = round(part * (after.export_wh - before.export_wh))
+    return before.import_wh + took, before.export_wh + gave
 
 
 def gaps(readings: Sequence[Reading], span: Interval, longest: timedelta) -> Iterator[Interval]:

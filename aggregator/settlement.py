@@ -24,12 +24,13 @@ from aggregator.model.metering import Reading
 from aggregator.model.money import pounds, share, share_pounds
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.rules import BaselineMethod
-from aggregator.model.time import Interval, half_hours, settlement_period
+from aggregator.model.time import HOUR, MICROSECOND, Interval, half_hours, settlement_period
 from aggregator.ordered import instructed_wh
 from aggregator.performance import NOTHING_BEFORE, Months, factors
 
 WH_PER_MWH = Decimal(1_000_000)
 WH_PER_KWH = 1000
+MICROSECONDS_PER_HOUR = HOUR // MICROSECOND
 
 MEASURED = "measured"
 ESTIMATED = "estimated: linear between registers, held beyond them"

@@ -188,17 +188,26 @@ def registers(
 ) -> dict[str, list[Reading]]:
     """Return each meter's readings in and around a window, ascending, those without any left out.
 
-    A meter that was silent around the window brings its last reading before it: a register nobody has
-    seen moving stands where it stood.
+    A meter that was silent at either end brings what it told on both sides of its silence, however long that
+    was: a gap is read on the line across it. A register that nobody has seen since stands where it stood.
     """
     wide = Interval(window.start - AROUND, window.end + AROUND)
     found: dict[str, list[Reading]] = {}
     for reading in kept.between(meters, wide, as_known_at=as_known_at):
         found.setdefault(reading.charger_id, []).append(reading)
-    late = [name for name in meters if name not in found or found[name][0].measured_at > window.start]
-    for reading in kept.last_before(late, wide.start, as_known_at=as_known_at):
-        found.setdefault(reading.charger_id, []).insert(0, reading)
+    silent = [name for name in meters if not _tells(found.get(name, ()), window)]
+    sides = kept.at_or_around(silent, [window.start, window.end], as_known_at)
+    for name in silent:
+        before, after = sides[name, window.start].before, sides[name, window.end].after
+        if before is not None:
+            last = wide.end if after is None else max(wide.end, after.measured_at + AROUND)
+            across = Interval(min(wide.start, before.measured_at - AROUND), last)
+            found[name] = list(kept.between([name], across, as_known_at=as_known_at))
     return dict(sorted(found.items()))
+
+
+def _tells(told: Sequence[Reading], window: Interval) -> bool:
+    return bool(told) and told[0].measured_at <= window.start and told[-1].measured_at >= window.end
 
 
 @retry(retry=retry_if_exception_type(RuleViolation), stop=stop_after_attempt(ATTEMPTS), reraise=True)

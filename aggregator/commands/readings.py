@@ -1,13 +1,15 @@
-"""``flexloop readings``: what meters told, and what they did not; and what comes in files."""
+"""``flexloop readings``: what meters told, and what they did not; what files bring, and where it is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
 from rich.table import Table
 
 from aggregator.commands.context import Context, local_date
@@ -15,8 +17,9 @@ from aggregator.files.metered import Asked, read_metered
 from aggregator.files.registers import read_registers
 from aggregator.meter_import import import_intervals, import_registers
 from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.time import Interval, local_day, utc_text
+from aggregator.model.time import LONDON, Interval, local_day, utc_text
 from aggregator.registers import RegisterEvent, gaps, run_on
+from aggregator.store import RolledDay
 from aggregator.store.readings import Readings
 from aggregator.workflow import fleets_of
 
@@ -137,6 +140,70 @@ def _must_be_for_csv(options: dict[str, object]) -> None:
             raise BadMessage(
                 Fault(f"readings: {option}", str(value), "with CSV only: registers say it themselves")
             )
+
+
+@group.command("roll")
+def roll_command(
+    context: typer.Context,
+    before: Annotated[
+        str, typer.Option("--before", help="London date of the first day left.", metavar="DATE")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the files; beside a SQLite file.")
+    ] = None,
+) -> None:
+    """Move the readings of closed settlement days to Parquet files, one a day, their digests in the store.
+
+    Everything reads them there as before: keep the files with the store.
+    """
+    shared: Context = context.obj
+    until = local_date("readings: --before", before)
+    today = shared.clock().now().astimezone(LONDON).date()
+    if until > today:
+        raise BadMessage(
+            Fault("readings: --before", before, f"a date up to {today}: later days are not closed")
+        )
+    with shared.store() as store:
+        folder = store.rolling.folder(out)
+        done = list(_told(store.rolling.roll(until, folder)))
+    _answer(shared, done, "moved to files")
+
+
+@group.command("unroll")
+def unroll_command(
+    context: typer.Context,
+    since: Annotated[str, typer.Option("--from", help="First London date.", metavar="DATE")],
+) -> None:
+    """Bring the readings of rolled days back into the database; the files stay."""
+    shared: Context = context.obj
+    first = local_date("readings: --from", since)
+    with shared.store() as store:
+        done = list(_told(store.rolling.unroll(first)))
+    _answer(shared, done, "brought back")
+
+
+def _told(days: Iterator[RolledDay]) -> Iterator[RolledDay]:
+    console = Console(stderr=True)
+    return iter(track(days, "days", console=console, transient=True, disable=not console.is_terminal))
+
+
+def _answer(shared: Context, days: Sequence[RolledDay], what: str) -> None:
+    rows = sum(day.rows for day in days)
+    body = {
+        "readings": rows,
+        "days": [
+            {
+                "readings": day.readings,
+                "settlement_date": day.settlement_date.isoformat(),
+                "file": str(day.path),
+                "sha256": day.sha256,
+                "rows": day.rows,
+            }
+            for day in days
+        ],
+    }
+    lines = [f"{day.settlement_date} {day.readings}: {day.rows:,} in {day.path}" for day in days]
+    shared.answer(body, "\n".join([*lines, f"{rows:,} readings of {len(days)} days {what}"]))
 
 
 def _found(point: str, kept: Readings, meters: Sequence[str], span: Interval, longest: timedelta) -> Found:

@@ -180,6 +180,7 @@ class Opportunity:
         award: What was cleared.
         orders: Every order and cancellation, oldest first.
         opted_out_at: When we took our word back; None where it stands.
+        held_until: When we or the platform took the award back while it ran; None where it stands.
         statement_version: Of the last statement; 0 before the first.
         closed_because: Why it ended, in words.
     """
@@ -196,6 +197,7 @@ class Opportunity:
     award: Award | None = None
     orders: tuple[OrderChange, ...] = ()
     opted_out_at: datetime | None = None
+    held_until: datetime | None = None
     statement_version: int = 0
     closed_because: str | None = None
 
@@ -318,6 +320,7 @@ def _awarded(
 ) -> Opportunity:
     ended = replace(
         _without_orders(before, moved, fact.at),
+        held_until=fact.at,
         closed_because=_reason(fact) if moved.stage is Stage.CLOSED else None,
     )
     if isinstance(fact, OptedOut):

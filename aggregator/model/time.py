@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 LONDON = ZoneInfo("Europe/London")
+MICROSECOND = timedelta(microseconds=1)
 HALF_HOUR = timedelta(minutes=30)
 HOUR = timedelta(hours=1)
 
@@ -34,6 +35,11 @@ class Interval:
     def hours(self) -> float:
         """Length in hours: the only factor that turns kW into kWh."""
         return (self.end - self.start) / HOUR
+
+    @property
+    def microseconds(self) -> int:
+        """Length as a whole number, for what must be exact."""
+        return (self.end - self.start) // MICROSECOND
 
     def __contains__(self, instant: datetime) -> bool:
         return self.start <= instant < self.end

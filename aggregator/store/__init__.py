@@ -24,8 +24,10 @@ from aggregator.store.outbox import Outbox, OutboxEntry, SendState
 from aggregator.store.readings import END_OF_TIME, Around, CarState, Readings, States
 from aggregator.store.records import Alarm, Alarms, Nominations, Plans, SentPoint, SetPoints
 from aggregator.store.register_events import RegisterEvents
+from aggregator.store.rolled import RolledDay
+from aggregator.store.rolling import Rolling
 from aggregator.store.statements import OF_DRIVERS, Statements, StoredStatement
-from aggregator.store.tables import BOUNDARY_INTERVALS, BOUNDARY_READINGS, METERED_INTERVALS
+from aggregator.store.tables import BOUNDARY_INTERVALS, BOUNDARY_READINGS, METERED_INTERVALS, READINGS
 from aggregator.store.tokens import DriverToken, DriverTokens
 from aggregator.store.truth import TrueState, Truth
 
@@ -42,6 +44,7 @@ __all__ = [
     "InboxEntry",
     "OutboxEntry",
     "Recorded",
+    "RolledDay",
     "SendState",
     "SentPoint",
     "Store",
@@ -64,6 +67,7 @@ class Store:
         boundary_readings: Meter registers of homes, by site id.
         intervals: Minutes and half-hours of chargers, from meter operators.
         boundary_intervals: Those of homes, by site id.
+        rolling: Moves the readings of closed days to files.
         register_events: What became of registers that did not just count on.
         states: Reported car states.
         car_history: What these say over time.
@@ -89,6 +93,7 @@ class Store:
         self.boundary_readings = Readings(engine, BOUNDARY_READINGS)
         self.intervals = MeteredIntervals(engine, METERED_INTERVALS)
         self.boundary_intervals = MeteredIntervals(engine, BOUNDARY_INTERVALS)
+        self.rolling = Rolling(engine, (READINGS, BOUNDARY_READINGS))
         self.register_events = RegisterEvents(engine)
         self.states = States(engine)
         self.car_history = CarHistory(engine)

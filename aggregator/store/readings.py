@@ -1,8 +1,10 @@
 """Meter registers and car states as reported, each with when it was so and when we learnt it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, Table, Text, column, func, select, true, values
@@ -10,8 +12,10 @@ from sqlalchemy import Connection, Engine, Select, Table, Text, column, func, se
 from aggregator.model.metering import CarReport, Reading
 from aggregator.model.time import Interval
 from aggregator.store.engine import chunks, reading, writing
+from aggregator.store.rolled import Pair, Rolled, Sides, instant_of, plain, versions_of
+from aggregator.store.rolled_files import Row
 from aggregator.store.tables import CAR_STATES, READINGS, UtcMicros
-from aggregator.store.versions import add_versions, known_by, newest
+from aggregator.store.versions import add_versions, every, known_by, newest
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 _CHARGERS = 500
@@ -92,8 +96,13 @@ class Readings:
             as_known_at: Only what was learnt by then; None for all.
         """
         with reading(self._engine) as connection:
-            rows = newest(connection, self._table, charger_ids, interval, as_known_at)
-            return tuple(Reading(*row) for row in rows)
+            rolled = Rolled(connection, self._table, as_known_at)
+            if not rolled.reaches(interval.start):
+                rows = newest(connection, self._table, charger_ids, interval, as_known_at)
+                return tuple(Reading(*row) for row in rows)
+            hot = every(connection, self._table, charger_ids, interval, as_known_at)
+            found = [*map(plain, hot), *rolled.between(sorted(set(charger_ids)), interval)]
+        return tuple(_newest(sorted(found)))
 
     def at_or_around(
         self, charger_ids: Sequence[str], instants: Sequence[datetime], as_known_at: datetime | None = None
@@ -113,9 +122,10 @@ class Readings:
         """
         found: dict[tuple[str, datetime], Around] = {}
         with reading(self._engine) as connection:
+            rolled = Rolled(connection, self._table, as_known_at)
             for things in chunks(sorted(set(charger_ids)), _CHARGERS):
                 for chunk in chunks(sorted(set(instants)), _INSTANTS):
-                    found |= _around(connection, self._table, things, chunk, as_known_at)
+                    found |= _around(connection, self._table, things, chunk, as_known_at, rolled)
         return found
 
     def last_before(
@@ -128,8 +138,9 @@ class Readings:
     def first(self) -> datetime | None:
         """Return when the earliest reading was measured; None where there is none."""
         with reading(self._engine) as connection:
-            found: datetime | None = connection.scalar(select(func.min(self._table.c.measured_at)))
-        return found
+            hot: datetime | None = connection.scalar(select(func.min(self._table.c.measured_at)))
+            rolled = Rolled(connection, self._table, None).first()
+        return min((found for found in (hot, rolled) if found is not None), default=None)
 
     def newest_at(self, charger_ids: Sequence[str]) -> datetime | None:
         """Return when we learnt the newest of these chargers' last readings; None where there is none."""
@@ -139,7 +150,8 @@ class Readings:
     def count(self) -> int:
         """Return how many readings are stored, corrections included."""
         with reading(self._engine) as connection:
-            return connection.scalar(select(func.count()).select_from(self._table)) or 0
+            hot = connection.scalar(select(func.count()).select_from(self._table)) or 0
+            return hot + Rolled(connection, self._table, None).count()
 
 
 class States:
@@ -185,20 +197,50 @@ def _around(
     charger_ids: Sequence[str],
     instants: Sequence[datetime],
     as_known_at: datetime | None,
+    rolled: Rolled,
 ) -> dict[tuple[str, datetime], Around]:
-    sides = connection.execute(_sides(table, charger_ids, instants, as_known_at)).all()
+    hot = connection.execute(_sides(table, charger_ids, instants, as_known_at))
+    sides = _with_rolled({(row[0], row[1]): (row[2], row[3]) for row in hot}, rolled)
     wanted: dict[str, set[datetime]] = {}
-    for charger_id, _, *found in sides:
+    for (charger_id, _), found in sides.items():
         wanted.setdefault(charger_id, set()).update(at for at in found if at is not None)
-    there = {
-        (reading.charger_id, reading.measured_at): reading
+    versions = [
+        plain(row)
         for charger_id, measured in wanted.items()
-        for reading in _at(connection, table, charger_id, measured, as_known_at)
+        for row in _at(connection, table, charger_id, measured, as_known_at)
+    ]
+    versions += rolled.at(wanted)
+    there: dict[tuple[str, datetime | None], Reading] = {
+        (one.charger_id, one.measured_at): one for one in _newest(sorted(versions))
     }
     return {
         (charger_id, instant): Around(there.get((charger_id, before)), there.get((charger_id, after)))
-        for charger_id, instant, before, after in sides
+        for (charger_id, instant), (before, after) in sides.items()
     }
+
+
+def _with_rolled(hot: dict[Pair, Sides], rolled: Rolled) -> dict[Pair, Sides]:
+    """Return the nearest instants of both places; what lies after the last rolled day asks no file."""
+    asked = [
+        (pair, (before, after))
+        for pair, (before, after) in hot.items()
+        if rolled and (before is None or rolled.reaches(before) or rolled.reaches(pair[1]))
+    ]
+    found = rolled.sides(pair for pair, _ in asked)
+    for pair, (before, after) in asked:
+        earlier, later = found[pair]
+        hot[pair] = (
+            max((at for at in (before, earlier) if at is not None), default=None),
+            min((at for at in (after, later) if at is not None), default=None),
+        )
+    return hot
+
+
+def _newest(rows: Sequence[Row]) -> Iterator[Reading]:
+    """Yield the newest version of each reading, by charger and instant."""
+    for (charger_id, at), versions in groupby(rows, itemgetter(0, 1)):
+        _, _, learnt, import_wh, export_wh = versions_of(versions)[-1]
+        yield Reading(charger_id, instant_of(at), instant_of(learnt), import_wh, export_wh)
 
 
 def _sides(
@@ -225,9 +267,8 @@ def _at(
     charger_id: str,
     instants: Iterable[datetime],
     as_known_at: datetime | None,
-) -> Iterable[Reading]:
-    """Yield the readings at given instants, older versions before newer ones."""
+) -> Iterable[Any]:
+    """Return the rows at given instants, every version."""
     whose, measured_at, received_at = table.primary_key.columns
     mine = (whose == charger_id, measured_at.in_(list(instants)))
-    query = select(table).where(*mine, *known_by(received_at, as_known_at))
-    return (Reading(*row) for row in connection.execute(query.order_by(received_at)))
+    return connection.execute(select(table).where(*mine, *known_by(received_at, as_known_at)))

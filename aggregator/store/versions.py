@@ -63,8 +63,25 @@ def newest(
     as_known_at: datetime | None,
 ) -> Iterator[Any]:
     """Yield rows measured in an interval, by thing and instant; of each instant the newest known."""
-    thing, measured_at, received_at = table.primary_key.columns
+    thing = table.columns[0].name
     by_thing: dict[str, list[Any]] = {}
+    rows = every(connection, table, things, interval, as_known_at)
+    for _, versions in groupby(rows, attrgetter(thing, "measured_at")):
+        *_, last = versions
+        by_thing.setdefault(getattr(last, thing), []).append(last)
+    for name in sorted(by_thing):
+        yield from by_thing[name]
+
+
+def every(
+    connection: Connection,
+    table: Table,
+    things: Sequence[str],
+    interval: Interval,
+    as_known_at: datetime | None,
+) -> Iterator[Any]:
+    """Yield rows measured in an interval, every version; those of an instant together, older ones first."""
+    thing, measured_at, received_at = table.primary_key.columns
     for chunk in chunks(sorted(set(things)), _THINGS):
         query = select(table).where(
             thing.in_(chunk),
@@ -72,12 +89,7 @@ def newest(
             measured_at < interval.end,
             *known_by(received_at, as_known_at),
         )
-        rows = connection.execute(query.order_by(thing, measured_at, received_at))
-        for _, versions in groupby(rows, attrgetter(thing.name, "measured_at")):
-            *_, last = versions
-            by_thing.setdefault(getattr(last, thing.name), []).append(last)
-    for name in sorted(by_thing):
-        yield from by_thing[name]
+        yield from connection.execute(query.order_by(thing, measured_at, received_at))
 
 
 def known_by(received_at: Column[Any], as_known_at: datetime | None) -> tuple[Any, ...]:

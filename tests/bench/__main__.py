@@ -25,6 +25,7 @@ from tests.bench import (
     reaching,
     records,
     results,
+    rolling,
     settlement,
     splitting,
 )
@@ -35,6 +36,7 @@ ON_STORE: dict[str, Callable[[Store], Iterator[Row]]] = {
     "store": records.rows,
     "messages": messages.rows,
     "settlement": settlement.rows,
+    "rolling": rolling.rows,
 }
 SUBJECTS: dict[str, Callable[[], Iterator[Row]]] = {
     "split": splitting.rows,
@@ -50,6 +52,7 @@ SUBJECTS: dict[str, Callable[[], Iterator[Row]]] = {
     "bid, many scenarios": bidding.many_rows,
     "platform": platform.rows,
     "store on PostgreSQL": lambda: _with_postgresql(records.rows),
+    "rolling on PostgreSQL": lambda: _with_postgresql(rolling.rows),
     **{name: lambda subject=subject: _with_store(subject) for name, subject in ON_STORE.items()},
 }
 

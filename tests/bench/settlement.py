@@ -62,16 +62,30 @@ def rows(store: Store) -> Iterator[Row]:
         count = _make_month(url)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
             seconds, mib = alone.submit(_settle_month, url, out).result()
+        plain = _bytes_in(out)
+        with open_store(url, create=False) as month:
+            files = len(list(month.rolling.roll(MONTH[1], Path(folder) / "files")))
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+            from_files = alone.submit(_settle_month, url, out).result()
+        if _bytes_in(out) != plain:
+            raise RuntimeError("a month whose readings were moved to files settles otherwise")
     days = (MONTH[1] - MONTH[0]).days
     size = f"{CARS * len(ZONES)} cars, {days * len(ZONES)} events, {count:,} registers every 60 s, all files"
     yield Row("settlement of a month", size, seconds, "s", 1, MONTH_S)
     yield Row("settlement of a month, peak RSS", size, mib, "MiB", 1, MONTH_MIB)
+    size = f"the same, its readings in {files} files"
+    yield Row("settlement of a month", size, from_files[0], "s", 1, MONTH_S)
+    yield Row("settlement of a month, peak RSS", size, from_files[1], "MiB", 1, MONTH_MIB)
+
+
+def _bytes_in(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 def _one(store: Store) -> Iterator[Row]:
     fleets, day = Fleets(((_midnight(MONTH[0]), a_fleet(CARS)),)), MONTH[0]
     store.readings.add(
-        reading for number in range(1, CARS + 1) for reading in _registers(f"charger-{number}", day)
+        reading for number in range(1, CARS + 1) for reading in registers_of(f"charger-{number}", day)
     )
     store.nominations.freeze([a_nomination(period=slot) for slot in _window(day).slots(HALF_HOUR)])
     opportunity = replay("opportunity-1", _facts(ZONE, day)[:-2])
@@ -97,7 +111,7 @@ def _make_month(url: str) -> int:
         day, count = MONTH[0], 0
         while day < MONTH[1]:
             count += store.readings.add(
-                reading for car in cars for reading in _registers(car.charger.charger_id, day)
+                reading for car in cars for reading in registers_of(car.charger.charger_id, day)
             )
             for zone in ZONES:
                 facts = _facts(zone, day)
@@ -152,7 +166,8 @@ def _facts(zone: str, day: date) -> tuple:
     )
 
 
-def _registers(charger: str, day: date) -> Iterator[Reading]:
+def registers_of(charger: str, day: date) -> Iterator[Reading]:
+    """Yield what a charger's registers show in each minute of a day."""
     begins, days = _midnight(day), (day - MONTH[0]).days
     for minute in range(24 * 60):
         at = begins + minute * MINUTE

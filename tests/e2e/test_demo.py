@@ -1,12 +1,16 @@
 """The whole chain on a real winter weekday: from the DNO's need to the statement, in separate processes."""
 
 import json
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from aggregator.cli import run
+from tests.property.settled import figures, recomputed
+from tests.property.settlement_oracle import Oracle
 
 from .conftest import Played
 
@@ -80,6 +84,13 @@ def test_the_statement_made_again_has_the_same_bytes(
         first = (played.out / "settlement" / name).read_bytes()
         assert first, name
         assert (tmp_path / name).read_bytes() == first, name
+
+
+def test_an_independent_recomputation_agrees_to_the_wh_and_the_penny(played: Played) -> None:
+    table = pd.read_csv(played.out / "settlement" / "statement.csv", dtype=str, keep_default_na=False)
+    oracle = Oracle(played.database, played.out / "market.toml")
+    assert len(table) == 12
+    assert recomputed(oracle, date(2025, 1, 8), date(2025, 1, 9)) == figures(table)
 
 
 def test_a_day_without_events_is_an_empty_statement(

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 from aggregator.model.fleet import Fleet
@@ -100,3 +100,13 @@ def test_a_statement_has_the_same_bytes_on_both_databases_and_wherever_it_is_mad
     assert set(found[0]) == {f"statement.{kind}" for kind in ("csv", "html", "json", "parquet", "xlsx")}
     assert len(found[0]["statement.csv"].splitlines()) == 5
     assert all(one == found[0] for one in found)
+
+
+def test_rolled_readings_have_the_same_bytes_on_both_databases(postgres, tmp_path):
+    files = []
+    for n, url in enumerate((f"sqlite:///{tmp_path / 'f.db'}", postgres.create())):
+        filled(url)
+        with open_store(url, create=False) as store:
+            list(store.rolling.roll(date(2025, 1, 16), tmp_path / str(n)))
+        files.append({file.name: file.read_bytes() for file in (tmp_path / str(n)).iterdir()})
+    assert files[0] == files[1] != {}

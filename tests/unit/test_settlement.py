@@ -120,6 +120,11 @@ def test_an_amendment_stamped_before_the_order_it_amends_replaces_it_whole():
     assert wh_ordered(an_order(), an_order(before, 1, steps=some_steps(10))) == 5_000
 
 
+def test_half_a_watt_hour_ordered_goes_to_the_even_one_whatever_a_float_makes_of_it():
+    cancelled = a_cancellation(FIRST.start + timedelta(minutes=10))
+    assert wh_ordered(an_order(steps=some_steps(0.009)), cancelled) == 2  # 1.5 Wh
+
+
 def test_a_set_point_order_is_read_as_a_change_to_the_nomination():
     order = an_order(mode=OrderMode.SETPOINT)
     assert wh_ordered(order, nominated_wh=4_000) == 11_000
@@ -348,6 +353,17 @@ def test_a_register_between_readings_is_interpolated_and_flagged():
         (2_500, True),
         (500, True),
     ]
+
+
+@pytest.mark.parametrize("began_wh", [0, 1])
+def test_half_a_watt_hour_metered_goes_to_the_even_one_whatever_a_float_makes_of_it(began_wh):
+    ends = FIRST.start - timedelta(seconds=270), FIRST.start + timedelta(seconds=90)
+    shown = [
+        a_reading(measured_at=at, import_wh=0, export_wh=wh)
+        for at, wh in zip(ends, (began_wh, began_wh + 26), strict=True)
+    ]
+    (only,) = metered({"charger-1": shown}, [FIRST])[FIRST]
+    assert only.export_wh == 26 - 20  # 19.5 Wh by the start
 
 
 def test_a_register_that_stood_still_across_a_boundary_is_beyond_doubt():

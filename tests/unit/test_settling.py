@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -11,6 +12,7 @@ from aggregator.model.market import OrderMode
 from aggregator.model.metering import MeteredInterval
 from aggregator.model.opportunity import (
     Approved,
+    AwardCancelled,
     Awarded,
     DeliveryEnded,
     DeliveryStarted,
@@ -51,6 +53,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 NEED_AT, AWARD_AT, ORDER_AT, FREEZE_AT = (NOON + n * HOUR for n in range(4))
 AMEND_AT = EVENING.start + 30 * MINUTE
 SETTLED_AT = EVENING.end + HOUR
+TAKEN_BACK = an_event_key(event_id="award-1", modification=1)
 
 
 @pytest.fixture
@@ -105,6 +108,32 @@ def test_all_that_is_known_counts_by_default(store):
     assert figures(book(store)) == [(5000, 4000), (2500, 2500), (2500, 2500), (2500, 2500)]
     assert figures(book(store, SETTLED_AT)) == figures(book(store))
     assert book(store, SETTLED_AT).inputs == book(store).inputs
+
+
+@pytest.mark.parametrize("beyond", [20 * MINUTE, 3 * HOUR, 30 * HOUR])
+def test_a_gap_is_read_on_the_line_across_it_however_long_it_lasts(store, beyond):
+    store.fleet.replace(a_fleet(3), NOON + MINUTE, "fleet.toml")
+    before, after = EVENING.start - beyond, EVENING.end + beyond
+    per_half_hour = 600
+    moved = round(per_half_hour * ((after - before) / (30 * MINUTE)))
+    for at, wh in ((before, 0), (after, moved), (after + MINUTE, moved)):
+        said = {"measured_at": at, "received_at": at + MINUTE, "export_wh": wh, "import_wh": 0}
+        store.readings.add([a_reading(charger_id="charger-3", **said)])
+    rows = book(store).rows
+    assert [row.line.metered_export_wh for row in rows] == [4000 + per_half_hour] * 4
+    assert all("estimated: linear between registers" in row.line.quality for row in rows)
+    assert [row.line.metered_export_wh for row in book(store, EVENING.end + 10 * MINUTE).rows] == [4000] * 4
+
+
+def test_an_award_taken_back_is_paid_for_being_held_until_then(store):
+    at = EVENING.start + 45 * MINUTE
+    facts = store.journal.facts("one")[:-1]
+    with store.at_once():
+        for n, one in enumerate([*(one.fact for one in facts), AwardCancelled(at, TAKEN_BACK)]):
+            recorded_at = one.at + MINUTE
+            store.journal.append("two", one, expected_version=n, by="test", recorded_at=recorded_at)
+    made = [row.line for row in book(store).rows if row.line.opportunity == "two"]
+    assert [line.availability_gbp for line in made] == [Decimal(n) for n in ("0.15", "0.125", "0", "0")]
 
 
 @pytest.mark.parametrize("at", [NOON - HOUR, NEED_AT + MINUTE, AWARD_AT, AWARD_AT + MINUTE - MINUTE / 60])
