@@ -11,7 +11,7 @@ the transaction that reads the table, so that a day is in one of the two places,
 There are no partitions of hot days. Readings are looked for by meter and then by instant, often the nearest
 one however far away, which would visit every partition. And a rolled day is deleted meter by meter along the
 primary key, whose cost depends on the day and not on the table: a day of 135 chargers, 194,400 rows, takes a
-tenth of a second on SQLite and a quarter on PostgreSQL, out of two days or of eight (`tests/bench/rolling.py`).
+tenth of a second on SQLite, a quarter on PostgreSQL, out of two days as of eight (`tests/bench/rolling.py`).
 SQLite has no partitions anyway, and uses the freed pages for the days to come.
 """
 
