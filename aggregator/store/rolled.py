@@ -9,9 +9,10 @@ correction is the newer version, a repeat of what the file says is left aside. I
 the transaction that reads the table, so that a day is in one of the two places, never in both or in neither.
 
 There are no partitions of hot days. Readings are looked for by meter and then by instant, often the nearest
-one however far away, which would visit every partition; a rolled day is deleted meter by meter along the
-primary key, whose cost depends on the day and not on the table (`tests/bench/RESULTS.md`). SQLite has no
-partitions, and uses the freed pages for the days to come.
+one however far away, which would visit every partition. And a rolled day is deleted meter by meter along the
+primary key, whose cost depends on the day and not on the table: a day of 135 chargers, 194,400 rows, takes a
+tenth of a second on SQLite, a quarter on PostgreSQL, out of two days as of eight (`tests/bench/rolling.py`).
+SQLite has no partitions anyway, and uses the freed pages for the days to come.
 """
 
 import json

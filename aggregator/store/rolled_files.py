@@ -102,21 +102,33 @@ def digest_of(data: bytes) -> str:
 
 
 def write(folder: Path, stem: str, data: bytes) -> Path:
-    """Write a file whole and durable, its digest in its name; return where it is."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a file whole and durable, its digest in its name; return where it is.
+
+    Raises:
+        BadMessage: If it cannot be written there.
+    """
     path = folder / f"{stem}-{digest_of(data)[:_SHOWN]}.parquet"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _written(path, data)
+    except OSError as error:
+        allowed = "a folder that can be written, with space left"
+        raise BadMessage(Fault(str(folder), error.strerror or str(error), allowed), code=CODE) from None
+    return path
+
+
+def _written(path: Path, data: bytes) -> None:
     half = path.with_suffix(".part")
     with half.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     half.replace(path)
-    listed = os.open(folder, os.O_RDONLY)
+    listed = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(listed)  # the name is durable, too
     finally:
         os.close(listed)
-    return path
 
 
 def checked(path: Path, sha256: str) -> bytes:

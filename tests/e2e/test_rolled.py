@@ -154,9 +154,12 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys, postgres):
         line, *more = capsys.readouterr().err.splitlines()
         assert (more, file.name in line, "put it back from a copy" in line) == ([], True, True)
     assert not (tmp_path / "o").exists()
+    with open_store(url, create=False) as store:
+        store.readings.add([a_reading(measured_at=NOON.replace(day=17))])
     for words, part in (
         (["roll", "--before", "3000-01-01"], "later days are not closed"),
         (["roll", "--before", "then"], "a date"),
+        (["roll", "--before", "2025-02-01", "--out", str(file)], "a folder that can be written"),
         (["unroll", "--from", BEFORE], "put it back from a copy"),
     ):
         assert run([*shared(url), "readings", *words]) == 2

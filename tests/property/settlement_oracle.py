@@ -178,12 +178,14 @@ class Oracle:
         wanted = 10 if middle else rule.get("working_days" if works else "other_days", 10 if works else 4)
         busy = {at for one in self.deals if one.zone == deal.zone for at in one.half_hours}
         event_days = {_local(at).date() for at in busy}
+        first = deal.half_hours[0]
+        ahead = [first - n * HALF_HOUR_US for n in range(8, 2, -1)] if rule.get("adjusted") else []
         days: list[list[int]] = []
         for back in range(1, rule.get("lookback_days", 60) + 1):
             past = day - timedelta(days=back)
             if past in event_days or _works(past, rule) != works:
                 continue
-            times = [_same_time(start, day, past) for start in deal.half_hours]
+            times = [_same_time(start, day, past) for start in (*ahead, *deal.half_hours)]
             used = [None if at is None or at in busy else self._usage(deal, at, rule) for at in times]
             if None not in used:
                 days.append(used)
@@ -194,8 +196,14 @@ class Oracle:
         table = pd.DataFrame(reversed(days))
         if middle:
             table = table.loc[table.sum(axis=1).sort_values(kind="stable").index[1:-1]]
+        means = [Fraction(int(table[n].sum()), len(table)) for n in table]
+        today = [None if at in busy else self._usage(deal, at, rule) for at in ahead]
+        moved = Fraction(0)
+        if ahead and None not in today:
+            moved = (sum(today) - sum(means[: len(ahead)])) / len(ahead)
         return {
-            start: round(Fraction(int(table[n].sum()), len(table))) for n, start in enumerate(deal.half_hours)
+            start: round(mean + moved)
+            for start, mean in zip(deal.half_hours, means[len(ahead) :], strict=True)
         }
 
     def _usage(self, deal: Deal, start: int, rule: dict[str, Any]) -> int | None:
