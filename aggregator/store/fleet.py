@@ -25,6 +25,7 @@ from aggregator.model.fleet import (
     Fleets,
     Intent,
     Site,
+    Taper,
 )
 from aggregator.model.time import LONDON
 from aggregator.store.engine import AnyRow, reading, writing
@@ -206,10 +207,12 @@ def _car_row(position: int, car: Car) -> dict[str, Any]:
         "charger_id": car.charger.charger_id,
         "site_id": car.site.site_id,
         "warranty_throughput_kwh": car.warranty_throughput_kwh,
+        "taper_from_soc": car.taper.from_soc,
+        "taper_full_share": car.taper.full_share,
     }
 
 
 def _car(row: AnyRow, charger: Charger, site: Site) -> Car:
     intent = Intent(row.depart_local, row.target_soc)
-    warranty_kwh = row.warranty_throughput_kwh
-    return Car(row.car_id, row.capacity_kwh, row.floor_soc, intent, charger, site, warranty_kwh)
+    taper, warranty_kwh = Taper(row.taper_from_soc, row.taper_full_share), row.warranty_throughput_kwh
+    return Car(row.car_id, row.capacity_kwh, row.floor_soc, intent, charger, site, taper, warranty_kwh)

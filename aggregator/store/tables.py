@@ -406,6 +406,8 @@ CARS = Table(
     Column("charger_id", Text, nullable=False),
     Column("site_id", Text, nullable=False),
     Column("warranty_throughput_kwh", Float),
+    Column("taper_from_soc", Float, nullable=False),
+    Column("taper_full_share", Float, nullable=False),
     ForeignKeyConstraint(["import_id", "charger_id"], ["chargers.import_id", "chargers.charger_id"]),
     ForeignKeyConstraint(["import_id", "site_id"], ["sites.import_id", "sites.site_id"]),
 )
