@@ -3,7 +3,7 @@ from datetime import date, timedelta
 import pytest
 
 from aggregator.model.errors import BadMessage, RuleViolation
-from aggregator.model.fleet import Approval, ExportSource, Fleet
+from aggregator.model.fleet import Approval, ExportSource, Fleet, Taper
 from aggregator.model.metering import Outcome
 from aggregator.model.time import HOUR, Interval
 from aggregator.store import Alarm, SentPoint
@@ -110,7 +110,7 @@ def test_a_fleet_comes_back_whole_and_in_its_order(store):
         house_load_kw=(0.1, 0.30000000000000004),
     )
     cars = (
-        a_car(car_id="z", site=site, charger=a_charger(min_kw=1.4)),
+        a_car(car_id="z", site=site, charger=a_charger(min_kw=1.4), taper=Taper(0.75, 0.2)),
         a_car(car_id="007", site=site, charger=a_charger(charger_id="b"), floor_soc=0.4),
     )
     store.fleet.replace(Fleet(cars, "digest"), NOON, "fleet.toml")
