@@ -68,9 +68,12 @@ class Book:
         return frozenset(halt.zone for halt in self.halts if halt.zone is not None)
 
     def rebound(self, zone: str, now: datetime) -> Rebound | None:
-        """Return what a zone must keep to after an event; None where nothing was called lately."""
+        """Return what a zone must keep to after an event; None where nothing was called lately.
+
+        An order that has run out counts at once, also before the journal says that its delivery ended.
+        """
         page = self._pages[zone]
-        return rebound(page.over, page.nominations, now) if page.over else None
+        return rebound((*page.over, *page.opportunities), page.nominations, now)
 
     def peaks(self, zone: str) -> Sequence[PeakWindow]:
         """Return a zone's standing signals."""

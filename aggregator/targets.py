@@ -82,7 +82,7 @@ def rebound(
     """Return what a zone must keep to after its last order; None where none ended lately.
 
     Args:
-        over: Its opportunities that are delivered or closed.
+        over: Its opportunities; those whose orders are not over count for nothing.
         nominations: The zone's, per half-hour.
         now: Domain instant.
     """
