@@ -42,7 +42,7 @@ from aggregator.files.inputs import (
     validate,
 )
 from aggregator.forecast import ENGLAND, Calendar
-from aggregator.listening import DriversSettings, HttpSettings
+from aggregator.listening import DriversSettings, HttpSettings, SecuredSettings
 from aggregator.market_file import MarketFile, read_market
 from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.market import Product
@@ -163,18 +163,27 @@ class ApprovalRule(Row):
 
 
 class User(Row):
-    """One ``[[user]]`` who may act on bids from the command line."""
+    """One ``[[user]]`` who may look, or act, at the desk and on the command line."""
 
     name: Name
     roles: tuple[Literal["viewer", "trader", "approver", "settlement", "operator"], ...]
 
 
-class DeskSettings(Row):
-    """``[desk]``: who may approve what."""
+class OnePersonRow(Row):
+    """One ``[[one_person]]``: bids so small, of these zones and products, need no second person."""
+
+    max_kw: Positive
+    zones: tuple[Name, ...] | None = None
+    products: tuple[Name, ...] | None = None
+
+
+class DeskSettings(SecuredSettings):
+    """``[desk]``: who may approve what, and where the desk is served to browsers."""
 
     two_people: YesNo = True
     user: tuple[User, ...] = ()
     rule: tuple[ApprovalRule, ...] = ()
+    one_person: tuple[OnePersonRow, ...] = ()
 
 
 def _must_cover_the_day(bands: Sequence[TariffBand]) -> None:
@@ -326,11 +335,15 @@ def _cross_faults(data: Mapping[str, object], markets: Sequence[MarketFile], pat
     for name in sorted({name for name in vtn_ids if vtn_ids.count(name) > 1}):
         yield Fault(f"{path.name}: market.vtn.vtn_id", name, "each platform once")
     fleet = _table(data, "fleet")
-    for number, rule in enumerate(tables(data.get("desk"), "rule")):
+    limited = [
+        (f"{table}[{number}]", row)
+        for table in ("rule", "one_person")
+        for number, row in enumerate(tables(data.get("desk"), table))
+    ]
+    for place, row in limited:
         for key, known in (("zones", _texts(fleet.get("zones"))), ("products", ids)):
-            for name in sorted(set(_texts(rule.get(key))) - set(known)) if known else ():
-                where = f"{path.name}: desk.rule[{number}].{key}"
-                yield Fault(where, name, f"one of {', '.join(known)}")
+            for name in sorted(set(_texts(row.get(key))) - set(known)) if known else ():
+                yield Fault(f"{path.name}: desk.{place}.{key}", name, f"one of {', '.join(known)}")
     for where, named in (
         ("fleet.zones", _texts(fleet.get("zones"))),
         ("desk.user.name", _texts([user.get("name") for user in tables(data.get("desk"), "user")])),
@@ -380,6 +393,7 @@ def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
     return settings.model_copy(
         update={
             "drivers": _beside(settings.drivers, base, "tls_certificate", "tls_key"),
+            "desk": _beside(settings.desk, base, "tls_certificate", "tls_key"),
             "fleet": _beside(settings.fleet, base, "history"),
             "link": _beside(settings.link, base, "secrets"),
             "bidding": _beside(settings.bidding, base, "acceptance"),

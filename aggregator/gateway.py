@@ -12,6 +12,7 @@ from typing import TypeVar
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random
 
+from aggregator.allowed import COMMITTED
 from aggregator.book import Book
 from aggregator.config import Settings
 from aggregator.files.sessions import read_sessions
@@ -35,7 +36,7 @@ from aggregator.standing import newest_plan
 from aggregator.store import Alarm, Hold, Store
 from aggregator.track_record import TrackRecord
 from aggregator.wiring import prices_of, workflow_of
-from aggregator.workflow import COMMITTED, fleet_of, fleets_of
+from aggregator.workflow import fleet_of, fleets_of
 from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 
