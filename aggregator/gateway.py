@@ -89,10 +89,12 @@ class Gateway:
         self.patience = Patience(store, clock)
         self.recorder = Recorder(store, self.fleet, clock, self.lag, self.patience)
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
-        history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
+        self.history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
         past = TrackRecord(store, settings.products, Calendar(settings.fleet.holidays))
         self.said = DriversSaid(store, clock)
-        self.proposer = Proposer(settings, self.fleet, history, store.inbox.peaks, past, self.said.known_by)
+        self.proposer = Proposer(
+            settings, self.fleet, self.history, store.inbox.peaks, past, self.said.known_by
+        )
         self.news = News(store.journal)
         self.rehearsals = Rehearsals(store)
         self._versions: dict[str, int] = {}

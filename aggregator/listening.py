@@ -1,4 +1,4 @@
-"""Where this gateway listens: ``[http]`` for who runs it, ``[drivers]`` for drivers, ``[desk]`` for traders."""
+"""Where this gateway listens: ``[http]`` for keepers, ``[drivers]`` for drivers, ``[desk]`` for traders."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,11 +1,9 @@
 """What every command needs: settings, the store, a way to answer, and logs on stderr."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 import structlog
@@ -16,6 +14,7 @@ from aggregator.clock import RealClock
 from aggregator.clock_file import read_clock
 from aggregator.commands.database import opened
 from aggregator.config import Settings, read_settings
+from aggregator.files.outputs import to_json
 from aggregator.model.errors import BadMessage, Fault, short
 from aggregator.model.opportunity import Opportunity
 from aggregator.store import Store
@@ -95,12 +94,6 @@ def the_opportunity(store: Store, name: str, where: str) -> Opportunity:
     return store.journal.opportunity(found[0])
 
 
-def to_json(body: Mapping[str, object]) -> str:
-    """Return one JSON object; decimals keep every digit as numbers would not."""
-    text = json.dumps(body, indent=1, default=_plain, ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair has no other form
-
-
 def fail(
     code: str,
     where: str,
@@ -154,9 +147,3 @@ def configure_logging() -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(20),
     )
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Decimal):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")

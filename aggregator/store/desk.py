@@ -7,6 +7,7 @@ person's key names an action once, so that what is asked twice is done once and 
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -135,6 +136,12 @@ class DeskTrail:
         columns = DESK_ACTIONS.c
         found = self._select(select(DESK_ACTIONS).where(columns.user_name == user, columns.key == key))
         return found[0] if found else None
+
+    def of_user(self, user: str, numbers: Collection[int]) -> list[DeskAction]:
+        """Return those of some actions that a person did, oldest first."""
+        columns = DESK_ACTIONS.c
+        query = select(DESK_ACTIONS).where(columns.user_name == user, columns.action_id.in_(numbers))
+        return self._select(query) if numbers else []
 
     def about(self, subject: str) -> list[DeskAction]:
         """Return what was done about a bid, oldest first."""

@@ -23,6 +23,10 @@ DONE, REFUSED = 200, 409
 LONGEST_KEY = 100
 
 
+class NoSuchBid(LookupError):
+    """Nothing is known of a bid."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What actions work on.
@@ -44,11 +48,11 @@ class Ground:
         """Return a bid by its whole id.
 
         Raises:
-            KeyError: If there is none.
+            NoSuchBid: If there is none.
         """
         one = self.store.journal.opportunity(name)
         if one.stage is Stage.NEW:
-            raise KeyError(name)
+            raise NoSuchBid(name)
         return one
 
 
@@ -135,7 +139,7 @@ def perform(ground: Ground, action: Action, bid: str, user: str, body: Row, key:
 
     Raises:
         BadMessage: If the body or the key is wrong: nothing is noted.
-        KeyError: If there is no such bid.
+        NoSuchBid: If there is none.
     """
     if not key.isprintable() or not 0 < len(key) <= LONGEST_KEY:
         raise BadMessage(Fault("Idempotency-Key", key, f"1 to {LONGEST_KEY} printable letters"))
