@@ -37,6 +37,7 @@ class Pages:
             "pounds": words.pounds,
             "price": words.price,
             "percent": words.percent,
+            "change": words.change,
             "at": words.at,
             "span": words.span,
             "left": words.left,

@@ -56,6 +56,12 @@ def price(value: float | Decimal | None) -> Markup:
     return Markup('£{} <span class="unit">/MWh</span>').format(signed(float(value), 2))
 
 
+def change(value: float, unit: str = "") -> str:
+    """Return a difference with its sign: to the penny with a unit of money, else as short as it is exact."""
+    text = f"{abs(value):,.2f}" if unit else f"{abs(value):g}"
+    return f"{MINUS if value < 0 else '+'}{unit}{text}"
+
+
 def percent(value: float | None) -> Markup:
     """Return a share, from 0 to 1, in whole percent."""
     if value is None:

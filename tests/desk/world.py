@@ -1,9 +1,8 @@
 """A desk over a gateway's own parts and a real socket: people with passwords, bids at several stages."""
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 import aiohttp
 
@@ -174,7 +173,8 @@ class Desk:
 @asynccontextmanager
 async def a_desk(folder, *, empty=False, **table):
     """Serve a desk; a minute has passed, so that its cars have been heard of."""
-    async with running(FakeVtn().url, folder, NOW, desk=a_desk_table(**table)) as parts:
+    quiet = {"retry_first_s": 5.0, "retry_most_s": 5.0}
+    async with running(FakeVtn().url, folder, NOW, desk=a_desk_table(**table), **quiet) as parts:
         for name, known in HASHES.items():
             parts.store.desk_people.set_password(name, known, NOW)
         if not empty:

@@ -72,7 +72,7 @@
     return new uPlot({
       width: box.clientWidth, height: 150, tzDate: london, legend: {show: false}, cursor: {show: false},
       axes: [axis({values: times(clockS), space: 80, size: 28}), axis({size: 44, space: 28})],
-      scales: {x: {time: true}, y: {range: (_, low, high) => [Math.min(low ?? 0, 0) - 1, Math.max(high ?? 0, 0) + 1]}},
+      scales: {x: {time: true, range: (_, low, high) => [Math.min(low ?? 0, (high ?? 60) - 60), high ?? 60]}, y: {range: (_, low, high) => [Math.min(low ?? 0, 0) - 1, Math.max(high ?? 0, 0) + 1]}},
       series: [{}, line("Target", "--bid", {dash: [8, 4]}), line("Nominated", "--nominated", {dash: [2, 4]}), line("Delivered", "--p50", {width: 3})],
     }, data, box);
   };
