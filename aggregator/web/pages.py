@@ -51,7 +51,7 @@ class Pages:
 
     def render(self, name: str, **values: object) -> str:
         """Return a page."""
-        usual = {"person": None, "page": "", "flashes": ()}
+        usual = {"person": None, "page": "", "flashes": (), "stamp": ""}
         return self._environment.get_template(f"{name}.html").render({**usual, **values})
 
 

@@ -142,8 +142,9 @@ class Site:
 
     async def _today(self, request: web.Request, person: Person) -> web.Response:
         def made() -> web.Response:
+            stamped = self._stamp()  # before all that the page shows: it is never newer than that
             view, live = today_view(self._gateway.workflow, person.name), self._now()
-            return self._page("today", person, self._flashes(request, person), view=view, live=live)
+            return self._page("today", person, request, stamp=stamped, view=view, live=live)
 
         return await asyncio.to_thread(made)
 
@@ -151,11 +152,13 @@ class Site:
         choice = Choice.of(request.query)
 
         def made() -> web.Response:
+            stamped = self._stamp()
             rows = bid_rows(self._gateway.workflow, person.name, choice)
             return self._page(
                 "bids",
                 person,
-                self._flashes(request, person),
+                request,
+                stamp=stamped,
                 rows=rows,
                 choice=choice,
                 zones=self._ground.zones,
@@ -167,12 +170,14 @@ class Site:
 
     async def _bid(self, request: web.Request, person: Person) -> web.Response:
         def made() -> web.Response:
+            stamped = self._stamp()
             flow, one = self._gateway.workflow, self._ground.bid(request.match_info["bid"])
             view = bid_view(flow, one, person.name)
             return self._page(
                 "bid",
                 person,
-                self._flashes(request, person),
+                request,
+                stamp=stamped,
                 page="bids",
                 view=view,
                 effect=self._effect(request, person, view.row.digest),
@@ -182,10 +187,12 @@ class Site:
 
     async def _live(self, request: web.Request, person: Person) -> web.Response:
         def made() -> web.Response:
+            stamped = self._stamp()
             return self._page(
                 "live",
                 person,
-                self._flashes(request, person),
+                request,
+                stamp=stamped,
                 live=self._now(),
                 zones=self._ground.zones,
                 may_restart=self._gateway.workflow.desk.may(person.name, "operator", "approver"),
@@ -209,13 +216,14 @@ class Site:
         return [one for one in found if one.action != "sign-in"]
 
     def _page(
-        self, name: str, person: Person | None = None, flashes: object = (), **values: object
+        self, name: str, person: Person | None = None, request: web.Request | None = None, **values: object
     ) -> web.Response:
+        told = self._flashes(request, person) if request is not None and person is not None else ()
         text = self._pages.render(
             name,
             **{
                 "person": person,
-                "flashes": flashes,
+                "flashes": told,
                 "page": name,
                 "now": self._gateway.clock.now(),
                 **values,
@@ -276,19 +284,11 @@ class Site:
         return live_view(self._gateway, self._controller)
 
     def _picture(self) -> Mapping[str, object]:
-        """Return the live picture; its ``stamp`` changes when a page made before is no longer true."""
+        """Return the live picture; its ``stamp`` is that of pages that are still true."""
         view = self._now()
-        versions = sorted(self._gateway.store.journal.versions().items())
-        stamped = stamp(
-            versions,
-            [alarm.alarm_id for alarm in view.alarms],
-            view.halts,
-            [(zone.zone, zone.stopped, zone.serving, zone.until) for zone in view.zones],
-            [car.car_id for car in view.silent],
-        )
         return {
             "now": utc_text(view.now),
-            "stamp": stamped,
+            "stamp": self._stamp_of(view),
             "fleet_kw": view.fleet_kw,
             "states": dict(view.states),
             "cycle_age_s": view.cycle_age_s,
@@ -298,6 +298,19 @@ class Site:
                 {**asdict(zone), "until": utc_text(zone.until) if zone.until else None} for zone in view.zones
             ],
         }
+
+    def _stamp(self) -> str:
+        return self._stamp_of(self._now())
+
+    def _stamp_of(self, view: LiveView) -> str:
+        """Return what changes whenever a page shows something else, but for what is shown each second."""
+        return stamp(
+            sorted(self._gateway.store.journal.versions().items()),
+            [alarm.alarm_id for alarm in view.alarms],
+            view.halts,
+            [(zone.zone, zone.stopped, zone.serving, zone.until) for zone in view.zones],
+            [car.car_id for car in view.silent],
+        )
 
     # actions
 

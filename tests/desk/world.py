@@ -1,6 +1,6 @@
 """A desk over a gateway's own parts and a real socket: people with passwords, bids at several stages."""
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -141,14 +141,26 @@ class Person:
             return response.status, response.headers.get("Location"), await response.text()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Desk:
-    """A desk that is served."""
+    """A desk that is served at ``base``, while its door is open."""
 
     parts: Parts
-    base: str
     wall: FakeClock
     sessions: list
+    base: str = ""
+    door: AsyncExitStack | None = None
+
+    async def open_door(self):
+        """Serve it: at the same address as before, where it was served before."""
+        listener = listen_on(self.base.removeprefix("http://") or "127.0.0.1:0")
+        self.base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        site = Site(self.parts.gateway, self.parts.controller, self.wall)
+        self.door = AsyncExitStack()
+        await self.door.enter_async_context(serving_desk(listener, site, None))
+
+    async def shut_door(self):
+        await self.door.aclose()
 
     @property
     def store(self):
@@ -181,11 +193,11 @@ async def a_desk(folder, *, empty=False, **table):
             filled(parts.store)
         parts.gateway.book.refresh(NOW)
         await parts.minute()
-        wall, listener = FakeClock(NOW), listen_on("127.0.0.1:0")
-        desk = Desk(parts, f"http://127.0.0.1:{listener.getsockname()[1]}", wall, [])
-        async with serving_desk(listener, Site(parts.gateway, parts.controller, wall), None):
-            try:
-                yield desk
-            finally:
-                for session in desk.sessions:
-                    await session.close()
+        desk = Desk(parts, FakeClock(NOW), [])
+        await desk.open_door()
+        try:
+            yield desk
+        finally:
+            for session in desk.sessions:
+                await session.close()
+            await desk.shut_door()

@@ -5,7 +5,7 @@
   const link = document.getElementById("link"), words = document.getElementById("link-words"), banner = document.getElementById("banner");
   const london = (options) => new Intl.DateTimeFormat("en-GB", {timeZone: "Europe/London", ...options});
   const time = london({hour: "2-digit", minute: "2-digit", second: "2-digit"}), day = london({weekday: "short", day: "2-digit", month: "short"});
-  let heardAt = 0, shown = null, known = null, waiting = false;
+  let heardAt = 0, shown = null, waiting = false, refreshing = false, refusedFor = null;
 
   const number = (value) => (Math.abs(value - Math.round(value)) < 0.05 ? value.toFixed(0) : value.toFixed(1)).replace(/^-(?=0(\.0)?$)/, "").replace("-", "\u2212");
   const put = (element, text, unit) => {
@@ -62,12 +62,16 @@
   const refresh = async (asked) => {
     if (busy() && !asked) {
       waiting = true;
+      refusedFor = shown?.stamp;
       return tell("Something has changed since this was shown.", true);
     }
     waiting = false;
+    refreshing = true;
     const focused = document.activeElement?.id || document.activeElement?.getAttribute?.("href");
     const opened = [...document.querySelectorAll("main details")].map((one) => one.open);
-    await htmx.ajax("GET", location.pathname + location.search, {target: "#main", select: "#main", swap: asked ? "outerHTML" : "outerMorph"});
+    try {
+      await htmx.ajax("GET", location.pathname + location.search, {target: "#main", select: "#main", swap: asked ? "outerHTML" : "outerMorph"});
+    } finally { refreshing = false; }
     document.querySelectorAll("main details").forEach((one, n) => { one.open = opened[n] ?? false; });
     tell("");
     if (focused && document.activeElement === document.body)
@@ -78,7 +82,6 @@
   document.addEventListener("htmx:after:settle", () => {
     const flash = document.querySelector("main .flash");
     if (flash && document.activeElement === document.body) { flash.tabIndex = -1; flash.focus(); }
-    known = null;
     after();
   });
 
@@ -90,8 +93,8 @@
     if (!waiting && !banner.hidden) tell("");
     show(shown);
     document.body.dataset.heard = String(Number(document.body.dataset.heard ?? 0) + 1);
-    if (known !== null && known !== shown.stamp) refresh(false);
-    known = shown.stamp;
+    const made = document.getElementById("main").dataset.stamp;
+    if (made !== shown.stamp && !refreshing && refusedFor !== shown.stamp) refresh(false);
   });
   source.addEventListener("away", () => {
     heardAt = Date.now();
