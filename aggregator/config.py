@@ -21,6 +21,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from aggregator.desk_settings import DeskSettings
 from aggregator.files.inputs import (
     Clash,
     Finite,
@@ -33,7 +34,6 @@ from aggregator.files.inputs import (
     Positive,
     Row,
     Whole,
-    YesNo,
     as_text,
     faults_of,
     read_toml,
@@ -42,7 +42,7 @@ from aggregator.files.inputs import (
     validate,
 )
 from aggregator.forecast import ENGLAND, Calendar
-from aggregator.listening import DriversSettings, HttpSettings, SecuredSettings
+from aggregator.listening import DriversSettings, HttpSettings
 from aggregator.market_file import MarketFile, read_market
 from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.market import Product
@@ -142,48 +142,6 @@ class BiddingSettings(Row):
     cvar_level: Number = Field(default=0.9, ge=0, lt=1, allow_inf_nan=False)
     cvar_limit: Fraction = 0.05
     acceptance: Path | None = None
-
-
-class ApprovalRule(Row):
-    """One ``[[rule]]``: a written rule that people approved; it approves drafts within its limits."""
-
-    rule_id: Name
-    written_by: Name
-    approved_by: Name
-    max_kw: Positive
-    min_margin_gbp: NotNegative
-    zones: tuple[Name, ...] | None = None
-    products: tuple[Name, ...] | None = None
-
-    @model_validator(mode="after")
-    def _two_people(self) -> "ApprovalRule":
-        if self.written_by == self.approved_by:
-            raise Clash("approved_by", self.approved_by, "somebody else than who wrote the rule")
-        return self
-
-
-class User(Row):
-    """One ``[[user]]`` who may look, or act, at the desk and on the command line."""
-
-    name: Name
-    roles: tuple[Literal["viewer", "trader", "approver", "settlement", "operator"], ...]
-
-
-class OnePersonRow(Row):
-    """One ``[[one_person]]``: bids so small, of these zones and products, need no second person."""
-
-    max_kw: Positive
-    zones: tuple[Name, ...] | None = None
-    products: tuple[Name, ...] | None = None
-
-
-class DeskSettings(SecuredSettings):
-    """``[desk]``: who may approve what, and where the desk is served to browsers."""
-
-    two_people: YesNo = True
-    user: tuple[User, ...] = ()
-    rule: tuple[ApprovalRule, ...] = ()
-    one_person: tuple[OnePersonRow, ...] = ()
 
 
 def _must_cover_the_day(bands: Sequence[TariffBand]) -> None:

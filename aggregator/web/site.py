@@ -12,16 +12,15 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from aggregator.bid_text import summary, whole
-from aggregator.drivers.problems import TITLES, Refused, problem
-from aggregator.files.inputs import Row, parse_json, validate
-from aggregator.files.outputs import to_json
+from aggregator.drivers.problems import TITLES, Refused
+from aggregator.files.inputs import Row, validate
 from aggregator.gateway import Gateway
-from aggregator.model.errors import BadMessage
 from aggregator.model.time import utc_text
 from aggregator.ports import Clock
 from aggregator.store import DeskAction
 from aggregator.web import routes
-from aggregator.web.actions import ACTIONS, APPROVE, DONE, MANY, MANY_PATH, Action, Ground, perform
+from aggregator.web.actions import ACTIONS, APPROVE, MANY, MANY_PATH, Action, Ground, perform
+from aggregator.web.answers import as_json, json_of, own_path, see, told
 from aggregator.web.assets import PREFIX, Assets
 from aggregator.web.bid_view import Effect, bid_view, effect_of
 from aggregator.web.bids_view import Choice, bid_rows
@@ -40,7 +39,6 @@ LARGEST_BODY = 64 * 1024
 MANY_KEPT = 20
 """Most outcomes told of one form."""
 
-ROLES = ("viewer", "trader", "approver", "settlement", "operator")
 Answer = Callable[[web.Request, Person], Awaitable[web.StreamResponse]]
 
 
@@ -100,18 +98,18 @@ class Site:
             if person is None:
                 if not wants_page(request):
                     raise Refused(401, "sign in first: POST /v1/session")
-                raise web.HTTPSeeOther(f"/sign-in?next={path_of(_own_path(request.path_qs))}")
+                raise web.HTTPSeeOther(f"/sign-in?next={path_of(own_path(request.path_qs))}")
             return await answer(request, person)
 
         return handle
 
     async def _sign_in_page(self, request: web.Request) -> web.Response:
-        where = _own_path(request.query.get("next", "/"))
+        where = own_path(request.query.get("next", "/"))
         return self._page("sign_in", next=where, user="", refused="")
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
-        where = _own_path(str(form.get("next", "/")))
+        where = own_path(str(form.get("next", "/")))
         user, password = str(form.get("user", "")), str(form.get("password", ""))
         try:
             person = await self._entrance.sign_in(request, user[:100], password[:200])
@@ -120,21 +118,21 @@ class Site:
             page.set_status(refused.status)
             page.headers.update(refused.headers)
             return page
-        response = _see(where)
+        response = see(where)
         self._entrance.remember(response, person)
         return response
 
     async def _session(self, request: web.Request) -> web.Response:
-        said = validate(SignIn, await _json_of(request), "body")
+        said = validate(SignIn, await json_of(request), "body")
         person = await self._entrance.sign_in(request, said.user, said.password)
-        response = _json({"user": person.name, "roles": sorted(person.roles), "csrf": person.csrf})
+        response = as_json({"user": person.name, "roles": sorted(person.roles), "csrf": person.csrf})
         self._entrance.remember(response, person)
         return response
 
     async def _sign_out(self, request: web.Request, person: Person) -> web.StreamResponse:
         must_be_meant(request, person, (await request.post()).get(CSRF_FIELD))
         await self._entrance.sign_out(person)
-        response = _see("/sign-in")
+        response = see("/sign-in")
         self._entrance.forget(response)
         return response
 
@@ -218,12 +216,12 @@ class Site:
     def _page(
         self, name: str, person: Person | None = None, request: web.Request | None = None, **values: object
     ) -> web.Response:
-        told = self._flashes(request, person) if request is not None and person is not None else ()
+        flashes = self._flashes(request, person) if request is not None and person is not None else ()
         text = self._pages.render(
             name,
             **{
                 "person": person,
-                "flashes": told,
+                "flashes": flashes,
                 "page": name,
                 "now": self._gateway.clock.now(),
                 **values,
@@ -243,7 +241,7 @@ class Site:
             refused_title=TITLES[refused.status],
             detail=refused.detail,
             faults=refused.faults,
-            back=_own_path(back),
+            back=own_path(back),
         )
         page.set_status(refused.status)
         page.headers.update(refused.headers)
@@ -258,27 +256,27 @@ class Site:
             flow = self._gateway.workflow
             found = flow.store.journal.find() if choice.shown == "all" else flow.open()
             found.sort(key=lambda one: (flow.gate_closes_at(one), one.opportunity_id))
-            return _json({"bids": [summary(one, flow) for one in found]})
+            return as_json({"bids": [summary(one, flow) for one in found]})
 
         return await asyncio.to_thread(made)
 
     async def _bid_json(self, request: web.Request, _: Person) -> web.Response:
         def made() -> web.Response:
-            return _json(whole(self._ground.bid(request.match_info["bid"]), self._gateway.workflow))
+            return as_json(whole(self._ground.bid(request.match_info["bid"]), self._gateway.workflow))
 
         return await asyncio.to_thread(made)
 
     async def _fan_json(self, request: web.Request, _: Person) -> web.Response:
         def made() -> web.Response:
-            return _json(self._fans.fan(self._ground.bid(request.match_info["bid"])))
+            return as_json(self._fans.fan(self._ground.bid(request.match_info["bid"])))
 
         return await asyncio.to_thread(made)
 
     async def _live_json(self, _request: web.Request, _: Person) -> web.Response:
-        return _json(await asyncio.to_thread(self._picture))
+        return as_json(await asyncio.to_thread(self._picture))
 
     async def _openapi_json(self, _request: web.Request, _: Person) -> web.Response:
-        return _json(routes.openapi())
+        return as_json(routes.openapi())
 
     def _now(self) -> LiveView:
         return live_view(self._gateway, self._controller)
@@ -319,7 +317,7 @@ class Site:
             body, key = await self._asked(request, person, action.body)
             _must_have(person, action)
             done = await self._perform(action, request.match_info.get("bid", ""), person, body, key)
-            return _told(request, [done])
+            return told(request, [done])
 
         return act
 
@@ -332,7 +330,7 @@ class Site:
             await self._perform(APPROVE, one.bid, person, Seen(draft=one.draft), f"{key}/{number}")
             for number, one in enumerate(body.bids)
         ]
-        return _told(request, done)
+        return told(request, done)
 
     async def _perform(self, action: Action, bid: str, person: Person, body: Row, key: str) -> DeskAction:
         async with self._acting:  # the same key twice at once is the same action
@@ -346,7 +344,7 @@ class Site:
             fields = [(name, value) for name, value in form.items() if name not in (CSRF_FIELD, "key")]
             return validate(model, of_form(fields), "form"), str(form.get("key", ""))
         must_be_meant(request, person, None)
-        body = validate(model, await _json_of(request), "body")
+        body = validate(model, await json_of(request), "body")
         return body, request.headers.get("Idempotency-Key", "")
 
 
@@ -354,48 +352,3 @@ def _must_have(person: Person, action: Action) -> None:
     if action.roles and not person.roles & set(action.roles):
         needed = " or ".join(action.roles)
         raise Refused(403, f"{person.name} is no {needed}, which it takes to {action.name}")
-
-
-def _told(request: web.Request, done: list[DeskAction]) -> web.StreamResponse:
-    """Answer an action: a form's browser goes to a page that tells of it, a program is told at once."""
-    if is_form(request):
-        back = urlsplit(request.headers.get("Referer", "")).path or "/"
-        return _see(f"{_own_path(back)}?did={'-'.join(str(one.action_id) for one in done)}")
-    if len(done) == 1 and done[0].status != DONE:
-        return problem(Refused(done[0].status, done[0].said))
-    rows = [
-        {
-            "action": one.action_id,
-            "name": one.action,
-            "subject": one.subject,
-            "status": one.status,
-            "said": one.said,
-            "at": utc_text(one.at),
-        }
-        for one in done
-    ]
-    return _json(rows[0] if request.path != MANY_PATH else {"done": rows})
-
-
-def _see(path: str) -> web.Response:
-    return web.Response(status=303, headers={"Location": path})
-
-
-def _json(body: Mapping[str, object]) -> web.Response:
-    response = web.Response(text=to_json(body), content_type="application/json")
-    response.enable_compression()
-    return response
-
-
-def _own_path(path: str) -> str:
-    """Return a path of this site; what leads elsewhere is the first page."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else "/"
-
-
-async def _json_of(request: web.Request) -> object:
-    if request.content_type != "application/json":
-        raise Refused(415, "send Content-Type: application/json")
-    try:
-        return parse_json(await request.read(), "body")
-    except BadMessage as bad:
-        raise Refused(400, "the body is no JSON object", bad.faults) from None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 
-from aggregator.config import DeskSettings, OnePersonRow, User
+from aggregator.desk_settings import DeskSettings, OnePersonRow, User
 from aggregator.health import listen_on
 from aggregator.model.explanation import Change, PricedPart
 from aggregator.model.market import EventKey, Nomination, Plan
