@@ -38,6 +38,7 @@ class Pages:
             "price": words.price,
             "percent": words.percent,
             "change": words.change,
+            "few": words.few,
             "at": words.at,
             "span": words.span,
             "left": words.left,

@@ -13,6 +13,7 @@ from aggregator.model.time import LONDON, Interval, utc_text
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 MINUS = "\N{MINUS SIGN}"
+FEW = 4
 
 
 def signed(value: float, digits: int) -> str:
@@ -108,6 +109,15 @@ def age(seconds: float) -> str:
     if whole >= HOUR_S:
         return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
     return f"{whole // MINUTE_S} min" if whole >= MINUTE_S else f"{whole} s"
+
+
+def few(names: str) -> Markup:
+    """Return names with commas between them: of many the first, how many more there are, all on hover."""
+    found = names.split(", ")
+    if len(found) <= FEW:
+        return Markup("{}").format(names)
+    first, more = ", ".join(found[: FEW - 1]), len(found) - FEW + 1
+    return Markup('<span title="{}">{} and {} more</span>').format(names, first, more)
 
 
 def path_of(name: str) -> str:

@@ -7,6 +7,11 @@
   box.addEventListener("change", () => localStorage.setItem(KEPT, box.checked ? "on" : "off"));
   document.getElementById("help-button").addEventListener("click", () => help.showModal());
 
+  document.addEventListener("click", (event) => {
+    const form = event.target.closest?.("[data-tick-all]")?.form;
+    for (const one of form?.querySelectorAll("input[type=checkbox]") ?? []) one.checked = true;
+  });
+
   const rows = () => [...document.querySelectorAll("[data-row]")];
   const linkOf = (row) => row.querySelector("a") ?? row;
   const move = (by) => {
