@@ -29,8 +29,8 @@ from aggregator.web.passwords import Verifier
 log = structlog.get_logger()
 
 IDLE, LONGEST = timedelta(hours=8), timedelta(hours=12)
-TRIES_PER_MINUTE = 10
-"""Of one address, and for one name; half of them may come at once."""
+TRIES_BY_NAME, TRIES_BY_ADDRESS = 10, 60
+"""How often a minute one name, and one address (a whole office's, maybe), may try; half of it at once."""
 
 OWN_SITES = ("same-origin", "none")
 CSRF_HEADER, CSRF_FIELD = "X-CSRF-Token", "csrf"
@@ -74,7 +74,7 @@ class Entrance:
         }
         self._secured = settings.desk.is_secured
         self._verifier = Verifier()
-        self._by_address, self._by_name = Buckets(TRIES_PER_MINUTE), Buckets(TRIES_PER_MINUTE)
+        self._by_address, self._by_name = Buckets(TRIES_BY_ADDRESS), Buckets(TRIES_BY_NAME)
 
     @property
     def cookie(self) -> str:

@@ -32,6 +32,10 @@ async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path, sche
                     await expect(page.locator("#fan")).to_have_attribute("data-drawn", "yes")
                 assert await violations(page) == [], (path, width)
                 assert await page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+        await page.goto(f"{desk.base}/bids/nothing")
+        await connected(page)
+        assert await violations(page) == []
+        assert people.faults.pop().endswith("404 (Not Found)")
         await page.press("body", "?")
         await expect(page.locator("#help")).to_be_visible()
         assert await violations(page) == []

@@ -85,8 +85,7 @@
     after();
   });
 
-  const source = new EventSource("/v1/stream");
-  source.addEventListener("live", (event) => {
+  const heard = (event) => {
     shown = JSON.parse(event.data);
     heardAt = Date.now();
     state("live", "live");
@@ -94,15 +93,28 @@
     show(shown);
     document.body.dataset.heard = String(Number(document.body.dataset.heard ?? 0) + 1);
     const made = document.getElementById("main").dataset.stamp;
-    if (made !== shown.stamp && !refreshing && refusedFor !== shown.stamp) refresh(false);
-  });
-  source.addEventListener("away", () => {
+    if (made && made !== shown.stamp && !refreshing && refusedFor !== shown.stamp) refresh(false);
+  };
+  const cutOff = () => {
     heardAt = Date.now();
     state("lost", "no database");
     tell("The gateway's database does not answer: what you see may be old, and nothing can be done now.");
+  };
+  // Browsers keep six connections to a host: a tab that nobody sees lets go of its own.
+  let source = null;
+  const listen = () => {
+    if (source !== null && source.readyState !== EventSource.CLOSED) return;
+    source = new EventSource("/v1/stream");
+    source.addEventListener("live", heard);
+    source.addEventListener("away", cutOff);
+  };
+  document.addEventListener("visibilitychange", () => {
+    heardAt = Date.now();
+    if (document.hidden) { source.close(); state("waiting", "paused"); } else listen();
   });
+  listen();
   setInterval(() => {
-    if (Date.now() - heardAt < QUIET_MS) return;
+    if (document.hidden || Date.now() - heardAt < QUIET_MS) return;
     state("lost", "not connected");
     tell(shown ? `Not connected: figures are from ${time.format(Date.parse(shown.now))}. Trying again.` : "Not connected. Trying again.");
     if (source.readyState === EventSource.CLOSED) location.reload();
