@@ -7,7 +7,7 @@ key it is answered the same and not done twice.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from aggregator.files.inputs import Row
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.store import DeskAction, Store
-from aggregator.web.bodies import Alarms, Amendment, Approvals, Extent, Refusal, Seen, Stop
+from aggregator.web.bodies import Alarms, Amendment, Extent, Refusal, Seen, Stop
 from aggregator.workflow import Workflow
 
 DONE, REFUSED = 200, 409
@@ -118,20 +118,20 @@ def _numbers(body: Alarms) -> str:
     return "alarms " + ", ".join(map(str, body.alarms))
 
 
+CHECK = Action("check", "/v1/bids/{bid}/check", ("approver",), Seen, _check)
 APPROVE = Action("approve", "/v1/bids/{bid}/approve", ("approver",), Seen, _approve)
-STOP = Action("stop", "/v1/stops", (), Stop, _stop, _zone)
 ACTIONS: tuple[Action, ...] = (
-    Action("check", "/v1/bids/{bid}/check", ("approver",), Seen, _check),
+    CHECK,
     APPROVE,
     Action("amend", "/v1/bids/{bid}/amend", ("trader",), Amendment, _amend),
     Action("reject", "/v1/bids/{bid}/reject", ("trader", "approver"), Refusal, _reject),
     Action("withdraw", "/v1/bids/{bid}/withdraw", ("trader",), Refusal, _withdraw),
     Action("acknowledge", "/v1/alarms/acknowledge", (), Alarms, _acknowledge, _numbers),
-    STOP,
+    Action("stop", "/v1/stops", (), Stop, _stop, _zone),
     Action("restart", "/v1/restarts", ("operator", "approver"), Extent, _restart, _zone),
 )
-MANY_PATH, MANY = "/v1/approvals", Approvals
-"""Several approvals at once: each is an action of its own."""
+MANY: Mapping[str, Action] = {"/v1/checks": CHECK, "/v1/approvals": APPROVE}
+"""Several bids at once, by path: each is an action of its own."""
 
 
 def perform(ground: Ground, action: Action, bid: str, user: str, body: Row, key: str) -> DeskAction:

@@ -11,7 +11,7 @@ from aggregator.files.outputs import to_json
 from aggregator.model.errors import BadMessage
 from aggregator.model.time import utc_text
 from aggregator.store import DeskAction
-from aggregator.web.actions import DONE, MANY_PATH
+from aggregator.web.actions import DONE, MANY
 from aggregator.web.problems import is_form
 
 
@@ -20,7 +20,7 @@ def told(request: web.Request, done: list[DeskAction]) -> web.StreamResponse:
     if is_form(request):
         back = urlsplit(request.headers.get("Referer", "")).path or "/"
         return see(f"{own_path(back)}?did={'-'.join(str(one.action_id) for one in done)}")
-    if len(done) == 1 and done[0].status != DONE:
+    if request.path not in MANY and done[0].status != DONE:
         return problem(Refused(done[0].status, done[0].said))
     rows = [
         {
@@ -33,7 +33,7 @@ def told(request: web.Request, done: list[DeskAction]) -> web.StreamResponse:
         }
         for one in done
     ]
-    return as_json(rows[0] if request.path != MANY_PATH else {"done": rows})
+    return as_json({"done": rows} if request.path in MANY else rows[0])
 
 
 def see(path: str) -> web.Response:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from aggregator.allowed import must_allow_approval, why_not
+from aggregator.allowed import must_allow_approval, must_allow_check, why_not
 from aggregator.desk import why_closed
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval
@@ -39,6 +39,7 @@ class BidRow:
         cars: Cars behind it.
         digest: Of the draft.
         by: Who wrote the draft.
+        may_check: Whether who looks may check it now, and has not.
         may_approve: Whether who looks may approve it now.
     """
 
@@ -61,13 +62,15 @@ class BidRow:
     cars: int | None
     digest: str
     by: str
+    may_check: bool
     may_approve: bool
 
 
 def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
     """Return a bid as ``user`` sees it in a list."""
     need, draft, gate, now = one.requirement, one.draft, flow.gate_closes_at(one), flow.now()
-    kind, state = state_of(one, needs_two=flow.needs_two(one))
+    asked, needs_two = flow.asked(one, user), flow.needs_two(one)
+    kind, state = state_of(one, needs_two=needs_two)
     ended = why_closed(one, gate)
     return BidRow(
         bid=one.opportunity_id,
@@ -89,7 +92,8 @@ def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
         cars=draft.why.cars if draft else None,
         digest=draft.digest if draft else "",
         by=draft.by if draft else "",
-        may_approve=why_not(must_allow_approval, flow.asked(one, user)) is None,
+        may_check=needs_two and one.checked_by is None and why_not(must_allow_check, asked) is None,
+        may_approve=why_not(must_allow_approval, asked) is None,
     )
 
 

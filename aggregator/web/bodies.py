@@ -47,7 +47,7 @@ class SeenBid(Seen):
     bid: Name
 
 
-class Approvals(Row):
+class SeenBids(Row):
     """Several drafts, each as it was seen."""
 
     bids: tuple[Annotated[SeenBid, BeforeValidator(_from_a_box)], ...] = Field(

@@ -3,10 +3,11 @@
 Actions come from ``aggregator/web/actions.py``; here stand the looks beside them: pages and JSON.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from aggregator.web.actions import ACTIONS, MANY, MANY_PATH, Action
+from aggregator.web.actions import ACTIONS, MANY, Action
+from aggregator.web.bodies import SeenBids
 from aggregator.web.people import CSRF_HEADER
 
 ROOT = "#/components/schemas/"
@@ -52,8 +53,9 @@ def openapi() -> dict[str, Any]:
             paths[look.path] = {"get": _operation(look.says, look.path) | {"security": [{"session": []}]}}
     for action in ACTIONS:
         paths[action.path] = {"post": _acting(action, schemas)}
-    many = Action("approve many", MANY_PATH, ("approver",), MANY, lambda *_: "")
-    paths[MANY_PATH] = {"post": _acting(many, schemas)}
+    for path, action in MANY.items():
+        many = replace(action, name=f"{action.name} many", path=path, body=SeenBids)
+        paths[path] = {"post": _acting(many, schemas)}
     session = {"type": "apiKey", "in": "cookie", "name": "flexloop"}
     return {
         "openapi": "3.1.0",

@@ -7,6 +7,7 @@ as something changes. After a form the browser is sent to a page that tells what
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -19,12 +20,12 @@ from aggregator.model.time import utc_text
 from aggregator.ports import Clock
 from aggregator.store import DeskAction
 from aggregator.web import routes
-from aggregator.web.actions import ACTIONS, APPROVE, MANY, MANY_PATH, Action, Ground, perform
+from aggregator.web.actions import ACTIONS, MANY, Action, Ground, perform
 from aggregator.web.answers import as_json, json_of, own_path, see, told
 from aggregator.web.assets import PREFIX, Assets
 from aggregator.web.bid_view import Effect, bid_view, effect_of
 from aggregator.web.bids_view import Choice, bid_rows
-from aggregator.web.bodies import Amendment, Approvals, Seen, SignIn, of_form
+from aggregator.web.bodies import Amendment, Seen, SeenBids, SignIn, of_form
 from aggregator.web.fan import Fans
 from aggregator.web.live_view import LiveView, live_view
 from aggregator.web.pages import Pages, link_to
@@ -39,6 +40,7 @@ LARGEST_BODY = 64 * 1024
 MANY_KEPT = 20
 """Most outcomes told of one form."""
 
+Body = TypeVar("Body", bound=Row)
 Answer = Callable[[web.Request, Person], Awaitable[web.StreamResponse]]
 
 
@@ -87,7 +89,8 @@ class Site:
             app.router.add_get(look.path, self._let_in(looks[look.name]), allow_head=False)
         for action in ACTIONS:
             app.router.add_post(action.path, self._let_in(self._act(action)))
-        app.router.add_post(MANY_PATH, self._let_in(self._approve_many))
+        for path, action in MANY.items():
+            app.router.add_post(path, self._let_in(self._act_on_many(action)))
         return app
 
     # who asks
@@ -321,22 +324,23 @@ class Site:
 
         return act
 
-    async def _approve_many(self, request: web.Request, person: Person) -> web.StreamResponse:
-        body, key = await self._asked(request, person, MANY)
-        _must_have(person, APPROVE)
-        if not isinstance(body, Approvals):
-            raise TypeError(type(body).__name__)
-        done = [
-            await self._perform(APPROVE, one.bid, person, Seen(draft=one.draft), f"{key}/{number}")
-            for number, one in enumerate(body.bids)
-        ]
-        return told(request, done)
+    def _act_on_many(self, action: Action) -> Answer:
+        async def act(request: web.Request, person: Person) -> web.StreamResponse:
+            body, key = await self._asked(request, person, SeenBids)
+            _must_have(person, action)
+            done = [
+                await self._perform(action, one.bid, person, Seen(draft=one.draft), f"{key}/{number}")
+                for number, one in enumerate(body.bids)
+            ]
+            return told(request, done)
+
+        return act
 
     async def _perform(self, action: Action, bid: str, person: Person, body: Row, key: str) -> DeskAction:
         async with self._acting:  # the same key twice at once is the same action
             return await asyncio.to_thread(perform, self._ground, action, bid, person.name, body, key)
 
-    async def _asked(self, request: web.Request, person: Person, model: type[Row]) -> tuple[Row, str]:
+    async def _asked(self, request: web.Request, person: Person, model: type[Body]) -> tuple[Body, str]:
         """Return what an action is asked with, and its key."""
         if is_form(request):
             form = await request.post()

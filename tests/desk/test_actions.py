@@ -167,6 +167,9 @@ async def test_many_are_approved_each_as_it_was_seen(tmp_path):
         stages = [desk.bid(name).stage for name in ("bid-1", "bid-2", "bid-3")]
         assert stages == [Stage.IN_REVIEW, Stage.APPROVED, Stage.IN_REVIEW]
         assert await ben.post("/v1/approvals", {"bids": many}, key="many") == (status, done)
+        found = [{"bid": "bid-1", "draft": digest(desk, "bid-1")}]
+        assert (await ben.post("/v1/checks", {"bids": found}))[1]["done"][0]["status"] == 200
+        assert desk.bid("bid-1").checked_by == "ben"
         boxes = [("bids", f"{digest(desk, 'bid-3')} bid-3")]
         status, where, _ = await ben.form("/v1/approvals", boxes, Referer=f"{desk.base}/bids?sort=zone")
         assert status == 303

@@ -65,7 +65,8 @@ async def test_rows_are_filtered_sorted_and_say_who_must_act(tmp_path):
         assert [row.may_approve for row in bid_rows(flow, "anna", Choice())] == [False, False, True] + [
             False
         ] * 2
-        assert not any(row.may_approve for row in bid_rows(flow, "vera", Choice()))
+        assert [row.may_check for row in rows] == [True, False, False, False, False]
+        assert not any(row.may_approve or row.may_check for row in bid_rows(flow, "vera", Choice()))
         assert [row.bid for row in bid_rows(flow, "ben", Choice("todo"))] == ["bid-1", "bid-2", "bid-3"]
         assert bid_rows(flow, "ben", Choice(zone="Wrotham")) == []
         for sort in SORTS:

@@ -33,7 +33,7 @@
   const go = (key) => document.querySelector(`nav a[data-key="${key}"]`)?.click();
   const ACTS = {
     j: () => move(1), k: () => move(-1), x: tick,
-    a: () => focusOn("do-check", "do-approve", "approve-ticked"),
+    a: () => focusOn("do-check", "do-approve", "approve-ticked", "check-ticked"),
     e: () => focusOn("amend-kw"), r: () => focusOn("reject-reason"), w: () => focusOn("withdraw-reason"),
     t: () => go("t"), b: () => go("b"), l: () => go("l"),
     S: () => { if (document.body.dataset.page === "live") document.getElementById("do-stop")?.click(); },
