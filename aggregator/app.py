@@ -23,6 +23,8 @@ from aggregator.model.fleet import Fleet
 from aggregator.ports import Clock, VenMemory
 from aggregator.recall import recent_reports
 from aggregator.store import BY_PROCESS, Alarm, Hold, Store
+from aggregator.web.serving import desk_listener, serving_desk
+from aggregator.web.site import Site
 from aggregator.wiring import remember_settings
 from dispatch.controller import Controller
 from dispatch.links.simulated import SimulatedLink
@@ -52,6 +54,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(socket) if (socket := http_listener(settings)) else None
         door = stack.enter_context(socket) if (socket := door_listener(settings)) else None
+        desk = stack.enter_context(socket) if (socket := desk_listener(settings)) else None
         gateway = Gateway(settings, store, clock)
         remember_settings(store, settings)
         await asyncio.to_thread(gateway.book.refresh, clock.now())
@@ -81,6 +84,10 @@ async def serve(
         if door is not None:
             await stack.enter_async_context(
                 serving_door(door, Door(gateway, controller), tls_of(settings.drivers))
+            )
+        if desk is not None:
+            await stack.enter_async_context(
+                serving_desk(desk, Site(gateway, controller), tls_of(settings.desk, "desk"))
             )
         async with asyncio.TaskGroup() as keepers:  # where a worker crashes, these keep what it leaves
             recording = keepers.create_task(gateway.recorder.run(), name="record")

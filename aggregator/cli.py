@@ -36,6 +36,7 @@ MODULE_OF = {
     "stop": "halts",
     "restart": "halts",
     "alarms": "alarms",
+    "desk": "desk",
     "forecast": "forecast",
     "readings": "readings",
     "settle": "settle",

@@ -21,6 +21,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from aggregator.desk_settings import DeskSettings
 from aggregator.files.inputs import (
     Clash,
     Finite,
@@ -33,7 +34,6 @@ from aggregator.files.inputs import (
     Positive,
     Row,
     Whole,
-    YesNo,
     as_text,
     faults_of,
     read_toml,
@@ -142,39 +142,6 @@ class BiddingSettings(Row):
     cvar_level: Number = Field(default=0.9, ge=0, lt=1, allow_inf_nan=False)
     cvar_limit: Fraction = 0.05
     acceptance: Path | None = None
-
-
-class ApprovalRule(Row):
-    """One ``[[rule]]``: a written rule that people approved; it approves drafts within its limits."""
-
-    rule_id: Name
-    written_by: Name
-    approved_by: Name
-    max_kw: Positive
-    min_margin_gbp: NotNegative
-    zones: tuple[Name, ...] | None = None
-    products: tuple[Name, ...] | None = None
-
-    @model_validator(mode="after")
-    def _two_people(self) -> "ApprovalRule":
-        if self.written_by == self.approved_by:
-            raise Clash("approved_by", self.approved_by, "somebody else than who wrote the rule")
-        return self
-
-
-class User(Row):
-    """One ``[[user]]`` who may act on bids from the command line."""
-
-    name: Name
-    roles: tuple[Literal["viewer", "trader", "approver", "settlement", "operator"], ...]
-
-
-class DeskSettings(Row):
-    """``[desk]``: who may approve what."""
-
-    two_people: YesNo = True
-    user: tuple[User, ...] = ()
-    rule: tuple[ApprovalRule, ...] = ()
 
 
 def _must_cover_the_day(bands: Sequence[TariffBand]) -> None:
@@ -326,11 +293,15 @@ def _cross_faults(data: Mapping[str, object], markets: Sequence[MarketFile], pat
     for name in sorted({name for name in vtn_ids if vtn_ids.count(name) > 1}):
         yield Fault(f"{path.name}: market.vtn.vtn_id", name, "each platform once")
     fleet = _table(data, "fleet")
-    for number, rule in enumerate(tables(data.get("desk"), "rule")):
+    limited = [
+        (f"{table}[{number}]", row)
+        for table in ("rule", "one_person")
+        for number, row in enumerate(tables(data.get("desk"), table))
+    ]
+    for place, row in limited:
         for key, known in (("zones", _texts(fleet.get("zones"))), ("products", ids)):
-            for name in sorted(set(_texts(rule.get(key))) - set(known)) if known else ():
-                where = f"{path.name}: desk.rule[{number}].{key}"
-                yield Fault(where, name, f"one of {', '.join(known)}")
+            for name in sorted(set(_texts(row.get(key))) - set(known)) if known else ():
+                yield Fault(f"{path.name}: desk.{place}.{key}", name, f"one of {', '.join(known)}")
     for where, named in (
         ("fleet.zones", _texts(fleet.get("zones"))),
         ("desk.user.name", _texts([user.get("name") for user in tables(data.get("desk"), "user")])),
@@ -380,6 +351,7 @@ def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
     return settings.model_copy(
         update={
             "drivers": _beside(settings.drivers, base, "tls_certificate", "tls_key"),
+            "desk": _beside(settings.desk, base, "tls_certificate", "tls_key"),
             "fleet": _beside(settings.fleet, base, "history"),
             "link": _beside(settings.link, base, "secrets"),
             "bidding": _beside(settings.bidding, base, "acceptance"),

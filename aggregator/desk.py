@@ -34,6 +34,23 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class OnePerson:
+    """Bids so small, of these zones and products, that one person's approval will do. [kW]"""
+
+    max_kw: float
+    zones: tuple[str, ...] | None = None
+    products: tuple[str, ...] | None = None
+
+    def will_do(self, requirement: Requirement, draft: Draft) -> bool:
+        """Whether it covers this draft."""
+        return (
+            max(draft.offered_kw) <= self.max_kw
+            and (self.zones is None or requirement.zone in self.zones)
+            and (self.products is None or requirement.product_id in self.products)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """Who may approve what.
 
@@ -44,6 +61,7 @@ class Desk:
         rules: Written rules, tried in order.
         users: Everybody known, with or without a role.
         operators: User names that may let stopped cars go on.
+        one_person: Where two people are needed: the bids that one may approve all the same.
     """
 
     two_people: bool
@@ -52,6 +70,18 @@ class Desk:
     rules: tuple[Rule, ...]
     users: frozenset[str] = frozenset()
     operators: frozenset[str] = frozenset()
+    one_person: tuple[OnePerson, ...] = ()
+
+    def needs_two(self, requirement: Requirement | None, draft: Draft | None) -> bool:
+        """Whether two people must agree to a draft; where there is none, whether they must as a rule."""
+        if requirement is None or draft is None:
+            return self.two_people
+        return self.two_people and not any(one.will_do(requirement, draft) for one in self.one_person)
+
+    def may(self, user: str, *roles: str) -> bool:
+        """Whether a user has one of the roles ``approver``, ``trader`` and ``operator`` asked for."""
+        with_role = {"approver": self.approvers, "trader": self.traders, "operator": self.operators}
+        return any(user in with_role[role] for role in roles)
 
     def must_be_known(self, user: str) -> None:
         """Fail where nobody of that name is known.
@@ -73,7 +103,7 @@ class Desk:
         """
         with_role = {"approver": self.approvers, "trader": self.traders, "operator": self.operators}
         self.must_be_known(user)
-        if not any(user in with_role[role] for role in roles):
+        if not self.may(user, *roles):
             told = "; ".join(f"{role}s: {', '.join(sorted(with_role[role])) or 'nobody'}" for role in roles)
             raise RuleViolation(f"{user} is no {' or '.join(roles)}; {told}")
 

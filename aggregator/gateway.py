@@ -12,6 +12,7 @@ from typing import TypeVar
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random
 
+from aggregator.allowed import COMMITTED
 from aggregator.book import Book
 from aggregator.config import Settings
 from aggregator.files.sessions import read_sessions
@@ -34,7 +35,7 @@ from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Hold, Store
 from aggregator.track_record import TrackRecord
 from aggregator.wiring import prices_of, workflow_of
-from aggregator.workflow import COMMITTED, fleet_of, fleets_of
+from aggregator.workflow import fleet_of, fleets_of
 from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 
@@ -86,10 +87,12 @@ class Gateway:
         self.patience = Patience(store, clock)
         self.recorder = Recorder(store, self.fleet, clock, self.lag, self.patience)
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
-        history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
+        self.history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
         past = TrackRecord(store, settings.products, Calendar(settings.fleet.holidays))
         self.said = DriversSaid(store, clock)
-        self.proposer = Proposer(settings, self.fleet, history, store.inbox.peaks, past, self.said.known_by)
+        self.proposer = Proposer(
+            settings, self.fleet, self.history, store.inbox.peaks, past, self.said.known_by
+        )
         contracts = [
             (market.vtn.vtn_id, row.to_product())
             for market in settings.market

@@ -1,4 +1,4 @@
-"""Where this gateway listens: ``[http]`` for who runs it, ``[drivers]`` for drivers' apps."""
+"""Where this gateway listens: ``[http]`` for keepers, ``[drivers]`` for drivers, ``[desk]`` for traders."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +17,8 @@ class HttpSettings(Row):
     listen: Listen = ""
 
 
-class DriversSettings(Row):
-    """``[drivers]``: the drivers' door; shut where ``listen`` is empty.
+class SecuredSettings(Row):
+    """A door that people sign in at; shut where ``listen`` is empty.
 
     A token that passes a network in the clear is anybody's: away from loopback the door has a certificate,
     or somebody states that a proxy before it has.
@@ -28,11 +28,14 @@ class DriversSettings(Row):
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     behind_tls_proxy: YesNo = False
-    requests_per_minute: Whole = Field(default=60, ge=1, le=6000)
-    miles_per_kwh: Annotated[Number, Field(ge=1, le=10, allow_inf_nan=False)] = MILES_PER_KWH
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether who comes here comes by TLS."""
+        return self.behind_tls_proxy or self.tls_certificate is not None
 
     @model_validator(mode="after")
-    def _never_in_the_clear(self) -> "DriversSettings":
+    def _never_in_the_clear(self) -> "SecuredSettings":
         if (self.tls_certificate is None) != (self.tls_key is None):
             field = "tls_key" if self.tls_key is None else "tls_certificate"
             raise Clash(field, "(missing)", "a path: tls_certificate and tls_key go together")
@@ -43,3 +46,10 @@ class DriversSettings(Row):
             )
             raise Clash("listen", self.listen, allowed)
         return self
+
+
+class DriversSettings(SecuredSettings):
+    """``[drivers]``: the drivers' door."""
+
+    requests_per_minute: Whole = Field(default=60, ge=1, le=6000)
+    miles_per_kwh: Annotated[Number, Field(ge=1, le=10, allow_inf_nan=False)] = MILES_PER_KWH

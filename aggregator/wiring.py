@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from aggregator.config import Settings, TariffBand
-from aggregator.desk import Desk, Rule
+from aggregator.desk import Desk, OnePerson, Rule
 from aggregator.energy import Tariff
 from aggregator.files.inputs import as_text, faults_of
 from aggregator.files.prices import PriceFile
@@ -74,6 +74,7 @@ def desk_of(settings: Settings) -> Desk:
         rules,
         users,
         with_role["operator"],
+        tuple(OnePerson(**row.model_dump()) for row in settings.desk.one_person),
     )
 
 

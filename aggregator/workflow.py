@@ -11,7 +11,17 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
-from aggregator.desk import Desk, amended_steps, must_be_offerable, must_be_possible
+from aggregator.allowed import (
+    COMMITTED,
+    Asked,
+    must_allow_amendment,
+    must_allow_approval,
+    must_allow_check,
+    must_allow_ending,
+    must_allow_refusal,
+    must_allow_withdrawal,
+)
+from aggregator.desk import Desk, amended_steps, must_be_offerable
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.fleet import Fleet, Fleets
 from aggregator.model.market import Draft, Instruction, Plan, Product
@@ -45,7 +55,6 @@ T = TypeVar("T")
 OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.CLOSED))
 MODEL = "model"
 CLOCKWORK = "clock"
-COMMITTED = (Stage.AWARDED, Stage.DELIVERING)
 
 
 BeforeOrder = Callable[[Instruction, datetime], None]
@@ -106,6 +115,14 @@ class Workflow:
         """Return every opportunity that is not closed."""
         return self.store.journal.find(stages=OPEN_STAGES)
 
+    def needs_two(self, opportunity: Opportunity) -> bool:
+        """Whether two people must agree to the draft there is."""
+        return self.desk.needs_two(opportunity.requirement, opportunity.draft)
+
+    def asked(self, opportunity: Opportunity, user: str) -> Asked:
+        """Return who asks about a bid now, for the rules of ``aggregator/allowed.py``."""
+        return Asked(self.desk, opportunity, self.gate_closes_at(opportunity), self.now(), user)
+
     # what the model and the desk do
 
     def propose(self, opportunity: Opportunity, draft: Draft, plan: Plan | None = None) -> Opportunity:
@@ -117,20 +134,15 @@ class Workflow:
 
     def decline(self, opportunity: Opportunity, reason: str, by: str) -> Opportunity:
         """Refuse to bid; a bid that the platform holds from before is taken back."""
-        if by != MODEL:
-            self.desk.must_be(by, "trader", "approver")
+        asked = self.asked(opportunity, by)
+        (must_allow_ending if by == MODEL else must_allow_refusal)(asked)
         if opportunity.submitted is not None:
-            self._must_be_possible(opportunity, Withdrawn, "refused")
-            self._gate_must_be_open(opportunity)
             return self._take_back(opportunity, reason, by)
-        self._must_be_possible(opportunity, Declined, "refused")
         return self.record(opportunity, Declined(self.now(), reason, by), by=by)
 
     def check(self, opportunity: Opportunity, digest: str, user: str) -> Opportunity:
         """Record that the first of two people found exactly this draft right; twice is the same as once."""
-        self.desk.must_be(user, "approver")
-        self._must_be_possible(opportunity, Checked, "checked")
-        self._gate_must_be_open(opportunity)
+        must_allow_check(self.asked(opportunity, user))
         if opportunity.checked_by == user and opportunity.draft and opportunity.draft.digest == digest:
             return opportunity
         return self.record(opportunity, Checked(self.now(), digest, user), by=user)
@@ -141,16 +153,7 @@ class Workflow:
         Raises:
             RuleViolation: If the draft is another, the user may not, or two people are needed.
         """
-        self.desk.must_be(user, "approver")
-        self._must_be_possible(opportunity, Approved, "approved")
-        self._gate_must_be_open(opportunity)
-        if self.desk.two_people:
-            if opportunity.checked_by is None:
-                raise RuleViolation("two people approve a bid: somebody else must check this draft first")
-            if opportunity.checked_by == user:
-                raise RuleViolation(f"{user} has checked this draft; somebody else must approve it")
-        if opportunity.draft is not None and opportunity.draft.by == user:
-            raise RuleViolation(f"{user} wrote this draft; somebody else must approve it")
+        must_allow_approval(self.asked(opportunity, user))
         return self._approve(opportunity, Approved(self.now(), digest, user))
 
     def amend(
@@ -161,9 +164,14 @@ class Workflow:
         Raises:
             RuleViolation: If the draft seen is not the draft there is, or a limit is passed.
         """
-        self.desk.must_be(user, "trader")
-        self._must_be_possible(opportunity, Proposed, "amended")
-        self._gate_must_be_open(opportunity)
+        new = self.amended(opportunity, digest, user, kw, price)
+        return self.record(opportunity, Proposed(self.now(), new), by=user)
+
+    def amended(
+        self, opportunity: Opportunity, digest: str, user: str, kw: float | None, price: Decimal | None
+    ) -> Draft:
+        """Return the draft that ``amend`` would put in place of the one there is; nothing is recorded."""
+        must_allow_amendment(self.asked(opportunity, user))
         draft, need = opportunity.draft, opportunity.requirement
         if draft is None or need is None:
             raise RuleViolation(f"bid {opportunity.opportunity_id} has no draft yet; nothing can be amended")
@@ -186,20 +194,16 @@ class Workflow:
             steps=amended_steps(draft, most, offered) if price is None else (),
             by=user,
         )
-        return self.record(opportunity, Proposed(self.now(), new.sealed()), by=user)
+        return new.sealed()
 
     def withdraw(self, opportunity: Opportunity, reason: str, user: str) -> Opportunity:
         """Take an approved or submitted bid back: the platform is sent a bid of nothing.
 
         What was awarded is opted out of, and what is delivered ends at once.
         """
-        self.desk.must_be(user, "trader")
+        must_allow_withdrawal(self.asked(opportunity, user))
         if opportunity.stage in COMMITTED:
             return self.opt_out(opportunity, reason, user)
-        if opportunity.submitted is None and opportunity.stage in (Stage.RECEIVED, Stage.IN_REVIEW):
-            raise RuleViolation("no bid has left yet that could be taken back; refuse the draft instead")
-        self._must_be_possible(opportunity, Withdrawn, "withdrawn")
-        self._gate_must_be_open(opportunity)
         return self._take_back(opportunity, reason, user)
 
     def opt_out(self, opportunity: Opportunity, reason: str, by: str) -> Opportunity:
@@ -325,14 +329,6 @@ class Workflow:
 
     def _product(self, opportunity: Opportunity) -> Product:
         return self.products[opportunity.product_id]
-
-    def _gate_must_be_open(self, opportunity: Opportunity) -> None:
-        closes_at = self.gate_closes_at(opportunity)
-        if self.now() >= closes_at:
-            raise RuleViolation(f"the gate closed at {closes_at:%Y-%m-%d %H:%M %Z}")
-
-    def _must_be_possible(self, opportunity: Opportunity, fact: type[Fact], done: str) -> None:
-        must_be_possible(opportunity, fact, done, self.gate_closes_at(opportunity))
 
     def _models_draft(self, opportunity: Opportunity) -> Draft | None:
         """Return what the model proposed for the need as it stands: no person offers more than that."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from aggregator.audit.evidence import Evidence, Finding
-from aggregator.model.market import Draft, EventKey
+from aggregator.model.market import Draft, EventKey, Requirement
 from aggregator.model.opportunity import (
     Approved,
     AwardCancelled,
@@ -21,6 +21,7 @@ from aggregator.model.opportunity import (
 )
 from aggregator.outgoing import bid_report
 from aggregator.ports import CallKind, Opt, Report
+from aggregator.wiring import desk_of
 
 BEARS_FACTS = (CallKind.REQUIREMENT, CallKind.AWARD, CallKind.DISPATCH)
 
@@ -68,13 +69,20 @@ def _approval_fault(report: Report, facts: Sequence[Fact], draft: Draft, evidenc
         return "nobody approved it"
     return (
         None
-        if any(_is_rightful(one, facts, evidence) for one in approvals)
+        if any(_is_rightful(one, draft, needs, facts, evidence) for one in approvals)
         else "one person alone approved it"
     )
 
 
-def _is_rightful(approval: Approved, facts: Sequence[Fact], evidence: Evidence) -> bool:
-    if approval.rule is not None or not evidence.settings.desk.two_people:
+def _is_rightful(
+    approval: Approved,
+    draft: Draft,
+    needs: Sequence[Requirement],
+    facts: Sequence[Fact],
+    evidence: Evidence,
+) -> bool:
+    desk = desk_of(evidence.settings)
+    if approval.rule is not None or not all(desk.needs_two(need, draft) for need in needs):
         return True
     checks = [fact for fact in facts if isinstance(fact, Checked)]
     return any(one.draft_digest == approval.draft_digest and one.by != approval.by for one in checks)

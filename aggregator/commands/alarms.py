@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from aggregator import acting
 from aggregator.commands.context import Context
 from aggregator.model.time import LONDON, utc_text
 from aggregator.store import Alarm
@@ -45,9 +46,8 @@ def acknowledge(
     """Say that somebody has looked at alarms; all of those named, or none."""
     shared: Context = context.obj
     with shared.workflow(acting=True) as (_, workflow):
-        workflow.desk.must_be_known(user)
-        workflow.store.alarms.clear(alarms, workflow.now(), user)
-    shared.answer({"acknowledged": alarms, "by": user}, f"{len(alarms)} acknowledged by {user}")
+        said = acting.acknowledge(workflow, alarms, user)
+    shared.answer({"acknowledged": alarms, "by": user}, said)
 
 
 def _row(alarm: Alarm) -> dict[str, object]:

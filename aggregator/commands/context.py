@@ -1,12 +1,10 @@
 """What every command needs: settings, the store, a way to answer, and logs on stderr."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
 
 import structlog
@@ -17,6 +15,7 @@ from aggregator.clock import RealClock
 from aggregator.clock_file import read_clock
 from aggregator.commands.database import opened
 from aggregator.config import Settings, read_settings
+from aggregator.files.outputs import to_json
 from aggregator.model.errors import BadMessage, Fault, short
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import parse_instant
@@ -124,12 +123,6 @@ def known_instant(command: str, text: str | None) -> datetime | None:
         raise BadMessage(Fault(f"{command}: --as-known-at", text, allowed)) from None
 
 
-def to_json(body: Mapping[str, object]) -> str:
-    """Return one JSON object; decimals keep every digit as numbers would not."""
-    text = json.dumps(body, indent=1, default=_plain, ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair has no other form
-
-
 def fail(
     code: str,
     where: str,
@@ -183,9 +176,3 @@ def configure_logging() -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(20),
     )
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Decimal):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")

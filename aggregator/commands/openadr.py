@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from aggregator.commands.context import Context, to_json
+from aggregator.commands.context import Context
+from aggregator.files.outputs import to_json
 from aggregator.link import link_settings
 from aggregator.model.errors import MISSING, BadMessage, Fault
 from market_adapters.openadr.leave import leave

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from aggregator.commands.context import to_json
+from aggregator.files.outputs import to_json
 from aggregator.files.plan import read_plan
 from aggregator.plan import solve_plan
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from aggregator.commands.context import to_json
+from aggregator.files.outputs import to_json
 from aggregator.files.split import read_split, split_to_json
 from dispatch.split import split
 

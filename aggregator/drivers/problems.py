@@ -18,10 +18,12 @@ log = structlog.get_logger()
 CONTENT_TYPE = "application/problem+json"
 TITLES = {
     400: "That is no JSON",
-    401: "A driver's token is needed",
+    401: "Who asks must be known",
+    403: "That is not yours to do",
     404: "There is nothing here",
     405: "That cannot be done here",
     408: "The body did not come in time",
+    409: "That is refused",
     412: "Something else was said meanwhile",
     413: "The body is too large",
     415: "JSON is wanted",

@@ -12,7 +12,7 @@ from aiohttp import web
 from aggregator.config import Settings
 from aggregator.drivers.door import Door
 from aggregator.health import listen_on
-from aggregator.listening import DriversSettings
+from aggregator.listening import SecuredSettings
 from aggregator.model.errors import BadMessage, Fault
 
 log = structlog.get_logger()
@@ -40,8 +40,8 @@ def door_listener(settings: Settings) -> socket.socket | None:
     return listen_on(settings.drivers.listen, "drivers.listen")
 
 
-def tls_of(said: DriversSettings) -> ssl.SSLContext | None:
-    """Return the door's TLS; None where it has no certificate.
+def tls_of(said: SecuredSettings, door: str = "drivers") -> ssl.SSLContext | None:
+    """Return a door's TLS; None where it has no certificate. ``door`` is its table in the settings.
 
     Raises:
         BadMessage: If certificate and key cannot be used.
@@ -55,7 +55,7 @@ def tls_of(said: DriversSettings) -> ssl.SSLContext | None:
     except OSError as error:  # of which what TLS finds wrong is one kind
         reason = error.strerror or str(error)
         allowed = f"a certificate in PEM, and in tls_key its key without a password ({reason})"
-        raise BadMessage(Fault("drivers.tls_certificate", str(said.tls_certificate), allowed)) from None
+        raise BadMessage(Fault(f"{door}.tls_certificate", str(said.tls_certificate), allowed)) from None
     return context
 
 

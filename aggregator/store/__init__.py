@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from aggregator.store import schema
 from aggregator.store.car_history import CarHistory
+from aggregator.store.desk import DeskAction, DeskPeople, DeskTrail
 from aggregator.store.drivers import DriverWords
 from aggregator.store.engine import at_once, name_of, open_engine, parse_url
 from aggregator.store.fleet import FleetStore
@@ -38,6 +39,7 @@ __all__ = [
     "Alarm",
     "Around",
     "CarState",
+    "DeskAction",
     "DriverToken",
     "Halt",
     "Hold",
@@ -79,6 +81,8 @@ class Store:
         halts: Emergency stops.
         drivers: What drivers said.
         tokens: Who may say it.
+        desk_people: Who may sign in at the desk, and who has.
+        desk_trail: What each did there.
         fleet: Cars, chargers and homes, now and at any time.
         truth: What simulated cars really did; for the audit only.
     """
@@ -105,6 +109,8 @@ class Store:
         self.halts = Halts(engine)
         self.drivers = DriverWords(engine)
         self.tokens = DriverTokens(engine)
+        self.desk_people = DeskPeople(engine)
+        self.desk_trail = DeskTrail(engine)
         self.fleet = FleetStore(engine)
         self.truth = Truth(engine)
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -338,6 +339,39 @@ DRIVER_TOKENS = Table(
     Column("digest", Text, nullable=False),
     Column("made_at", UtcMicros, nullable=False),
     Column("revoked_at", UtcMicros),
+)
+
+DESK_PASSWORDS = Table(
+    "desk_passwords",
+    METADATA,
+    Column("user_name", Text, primary_key=True),
+    Column("hash", Text, nullable=False),
+    Column("made_at", UtcMicros, nullable=False),
+)
+
+DESK_SESSIONS = Table(
+    "desk_sessions",
+    METADATA,
+    Column("digest", Text, primary_key=True),
+    Column("user_name", Text, nullable=False),
+    Column("made_at", UtcMicros, nullable=False),
+    Column("seen_at", UtcMicros, nullable=False),
+)
+
+DESK_ACTIONS = Table(
+    "desk_actions",
+    METADATA,
+    Column("action_id", SERIAL, primary_key=True),
+    Column("at", UtcMicros, nullable=False),
+    Column("user_name", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("draft", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("said", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("asked", Text, nullable=False),
+    UniqueConstraint("user_name", "key"),
 )
 
 FLEET_IMPORTS = Table(

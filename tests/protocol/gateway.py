@@ -103,9 +103,11 @@ class Parts:
 
 
 @asynccontextmanager
-async def running(url, folder, at, *, database=None, **vtn):
+async def running(url, folder, at, *, database=None, desk=None, **vtn):
     """Run the parts against a platform; entered again on the same database it is a restart."""
     settings, clock = the_settings(url, **vtn), FakeClock(at)
+    if desk is not None:
+        settings = settings.model_copy(update={"desk": desk})
     with (
         open_store(database or f"sqlite:///{folder / 'flexloop.db'}", create=True) as store,
         ThreadPoolExecutor() as threads,  # what they do with the store is done before it closes

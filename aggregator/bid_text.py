@@ -1,13 +1,96 @@
 """A draft in words and as data: what the desk is shown before it approves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from aggregator.desk import why_closed
 from aggregator.model.explanation import Change, Explanation
-from aggregator.model.market import Draft, Requirement
-from aggregator.model.opportunity import Opportunity, Stage
-from aggregator.model.time import LONDON
+from aggregator.model.market import Draft, Instruction, Requirement
+from aggregator.model.opportunity import Declined, Opportunity, Stage, SubmissionFailed, Withdrawn
+from aggregator.model.steps import PriceStep
+from aggregator.model.time import LONDON, utc_text
+from aggregator.store import Recorded
+from aggregator.workflow import Workflow
 
 NOTHING_KW = 1e-6
+WITH_REASON = (Declined, Withdrawn, SubmissionFailed)
+
+
+def summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
+    """Return a bid's figures and where it stands: a row of ``bids list --json``."""
+    need, draft = one.requirement, one.draft
+    closed = why_closed(one, workflow.gate_closes_at(one))
+    return {
+        "opportunity": one.opportunity_id,
+        "stage": one.stage.value,
+        "zone": one.zone,
+        "product": one.product_id,
+        "start": utc_text(one.window.start),
+        "end": utc_text(one.window.end),
+        "gate_closes_at": utc_text(workflow.gate_closes_at(one)),
+        "needed_kw": list(need.needed_kw) if need else None,
+        "ceiling_gbp_per_mwh": need.utilisation_ceiling if need else None,
+        "offered_kw": list(draft.offered_kw) if draft else None,
+        "utilisation_gbp_per_mwh": draft.utilisation_gbp_per_mwh if draft else None,
+        "price_steps": [_step(step) for step in draft.priced] if draft else None,
+        "expected_margin_gbp": round(draft.expected_margin_gbp, 2) if draft else None,
+        "draft": draft.digest if draft else None,
+        "checked_by": one.checked_by,
+        "approved": one.approved_digest is not None,
+        "awarded_kw": list(one.award.awarded_kw) if one.award else None,
+        "dno_holds_kw": list(one.submitted.offered_kw) if one.submitted and not closed else None,
+        "closed_because": closed,
+    }
+
+
+def whole(one: Opportunity, workflow: Workflow) -> dict[str, object]:
+    """Return all that ``bids show --json`` tells: the summary, the draft and why, orders and facts."""
+    orders = [order_body(order) for order in one.in_force]
+    facts = fact_rows(workflow.store.journal.facts(one.opportunity_id))
+    return {**summary(one, workflow), **details(one), "orders": orders, "facts": facts}
+
+
+def fact_rows(facts: Iterable[Recorded]) -> list[dict[str, object]]:
+    """Return what happened, a row a fact, with the reason where a person or the program gave one."""
+    return [
+        {"version": version, "fact": type(fact).__name__, "at": utc_text(fact.at), "by": by}
+        | ({"reason": fact.reason} if isinstance(fact, WITH_REASON) else {})
+        for version, fact, by, _ in facts
+    ]
+
+
+def order_body(order: Instruction) -> dict[str, object]:
+    """Return an order in force; values in kW, export positive, or multiples of the nomination."""
+    return {
+        "event": order.key.event_id,
+        "modification": order.key.modification,
+        "start": utc_text(order.window.start),
+        "end": utc_text(order.window.end),
+        "mode": order.mode.value,
+        "values": [step.value for step in order.steps],
+        "priority": order.priority,
+        "ramp_up_s": order.ramp_up_s,
+        "notice_s": order.notice_s,
+        "delay_s": order.delay_s,
+    }
+
+
+def kws(levels: object) -> str:
+    """Return levels as one figure, or from the lowest to the highest. [kW]"""
+    if not isinstance(levels, list | tuple) or not levels:
+        return ""
+    low, high = min(levels), max(levels)
+    return f"{high:g}" if low == high else f"{low:g}-{high:g}"
+
+
+def offer(draft: Draft | None) -> str:
+    """Return in words what a draft offers."""
+    if draft is None:
+        return "no draft"
+    return f"draft {draft.version} ({kws(draft.offered_kw)} kW at {draft.asks})"
+
+
+def _step(step: PriceStep) -> dict[str, object]:
+    return {"offered_kw": list(step.offered_kw), "gbp_per_mwh": step.gbp_per_mwh}
 
 
 def details(one: Opportunity) -> dict[str, object]:

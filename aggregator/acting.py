@@ -1,0 +1,163 @@
+"""What people do with bids, stops and alarms, and the line they are told: the same for CLI and browser.
+
+Each action names its user and, where it is about a draft, the draft that was seen: its digest, or the first
+eight letters of it or more. What was seen is what goes, else the action is refused. Who may do what is
+``aggregator/desk.py``'s; what is recorded, ``aggregator/workflow.py``'s.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from aggregator.bid_text import offer
+from aggregator.model.errors import BadMessage, Fault, RuleViolation
+from aggregator.model.opportunity import Opportunity
+from aggregator.store import Alarm, Halt
+from aggregator.workflow import Workflow
+
+SHORTEST_DIGEST = 8
+NOTHING_SENT = "nothing was sent to the DNO"
+SENT_NOTHING = "the DNO is sent a bid of nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A bid after an action, and the line that says who did what and what comes next."""
+
+    after: Opportunity
+    said: str
+
+
+def check(flow: Workflow, one: Opportunity, seen: str, user: str) -> Done:
+    """Be the first of two people to find exactly this draft right."""
+    after = flow.check(one, full_digest(one, seen), user)
+    done = f"checked by {user}" if after != one else f"{user} has checked this draft already"
+    alone = "somebody else must approve it" if flow.needs_two(after) else "one person's approval will do"
+    return Done(after, f"{done}; {alone}")
+
+
+def approve(flow: Workflow, one: Opportunity, seen: str, user: str) -> Done:
+    """Approve exactly this draft: it leaves for the platform."""
+    after = flow.approve(one, full_digest(one, seen), user)
+    return Done(after, f"approved by {user}; the bid leaves now")
+
+
+def amend(
+    flow: Workflow, one: Opportunity, seen: str, user: str, kw: float | None, price: Decimal | None
+) -> Done:
+    """Replace the draft by one with another level [kW] or price [GBP/MWh]; it is reviewed anew."""
+    must_change_something(kw, price)
+    after = flow.amend(one, full_digest(one, seen), user, kw, price)
+    next_step = "two people must check and approve it" if flow.needs_two(after) else "it must be approved"
+    line = f"amended by {user}: {offer(after.draft)} is up for review; {next_step}"
+    if after.submitted is not None:
+        line = f"{line} before it replaces what the DNO holds, {offer(after.submitted)}"
+    return Done(after, line)
+
+
+def reject(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str | None = None) -> Done:
+    """Refuse to bid, with a reason; where the draft that was seen is named, only that one."""
+    why = why_in_words("reject", reason)
+    must_be_as_seen(one, seen)
+    after = flow.decline(one, why, user)
+    sent = NOTHING_SENT if one.submitted is None else SENT_NOTHING
+    return Done(after, f"refused by {user}: {why}; {sent}")
+
+
+def withdraw(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str | None = None) -> Done:
+    """Take an approved, submitted or awarded bid back, with a reason; what is delivered ends at once."""
+    why = why_in_words("withdraw", reason)
+    must_be_as_seen(one, seen)
+    after = flow.withdraw(one, why, user)
+    return Done(after, f"withdrawn by {user}: {why}; {SENT_NOTHING}")
+
+
+def stop(flow: Workflow, zones: Sequence[str], zone: str | None, reason: str, user: str) -> tuple[Halt, str]:
+    """Stop all V2G, of a zone or everywhere; any user may. An alarm tells the others."""
+    why = why_in_words("stop", reason)
+    flow.desk.must_be_known(user)
+    _must_be_zone("stop", zone, zones)
+    halt = flow.store.halts.stop(Halt(zone, flow.now(), user, why))
+    said = f"stopped by {halt.by}: {halt.reason}; two people must restart it"
+    flow.store.alarms.raise_(Alarm(flow.now(), "stopped", extent(halt), said))
+    return halt, f"{extent(halt)}: {said}"
+
+
+def restart(flow: Workflow, zones: Sequence[str], zone: str | None, user: str) -> tuple[Halt, str]:
+    """Let the cars go on after a stop of the same extent; two people must say so (operator or approver)."""
+    flow.desk.must_be(user, "operator", "approver")
+    _must_be_zone("restart", zone, zones)
+    standing = [halt for halt in flow.store.halts.standing() if halt.zone == zone]
+    if not standing:
+        others = ", ".join(extent(halt) for halt in flow.store.halts.standing()) or "nothing"
+        raise RuleViolation(f"{zone or 'everything'} is not stopped; what is: {others}")
+    halt = flow.store.halts.restart(standing[0].halt_id, user, flow.now())
+    done = halt.restarted_by is not None
+    alone = f"{user} lets it go on; a second person must"
+    said = f"restarted by {halt.first_restart_by} and {user}" if done else alone
+    return halt, f"{extent(halt)}: {said}"
+
+
+def acknowledge(flow: Workflow, alarms: Sequence[int], user: str) -> str:
+    """Say that somebody has looked at alarms; all of those named, or none."""
+    flow.desk.must_be_known(user)
+    flow.store.alarms.clear(alarms, flow.now(), user)
+    return f"{len(alarms)} acknowledged by {user}"
+
+
+def full_digest(opportunity: Opportunity, seen: str) -> str:
+    """Return the full digest that ``seen`` abbreviates, or ``seen`` itself, to be refused."""
+    if len(seen) < SHORTEST_DIGEST:
+        raise BadMessage(Fault("bids: --draft", seen, f"at least {SHORTEST_DIGEST} letters of the digest"))
+    digest = opportunity.draft.digest if opportunity.draft is not None else ""
+    return digest if digest.startswith(seen) else seen
+
+
+def must_be_as_seen(one: Opportunity, seen: str | None) -> None:
+    """Fail where another draft stands than the one that was seen; where none is named, nothing was."""
+    if seen is not None and (one.draft is None or full_digest(one, seen) != one.draft.digest):
+        raise RuleViolation("the draft changed after it was shown")
+
+
+def must_change_something(kw: float | None, price: Decimal | None) -> None:
+    """Fail where an amendment changes nothing, or to no finite level."""
+    if kw is None and price is None:
+        raise BadMessage(Fault("bids amend", "nothing to change", "--kw or --price, or both"))
+    if kw is not None and not math.isfinite(kw):
+        raise BadMessage(Fault("bids amend: --kw", str(kw), "a finite number of kW"))
+
+
+def price_of(text: str | None) -> Decimal | None:
+    """Return a price as people write it. [GBP/MWh]
+
+    Raises:
+        BadMessage: If it is no finite number.
+    """
+    if text is None:
+        return None
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        price = Decimal("NaN")
+    if not price.is_finite():
+        raise BadMessage(Fault("bids amend: --price", text, "a finite number of GBP/MWh"))
+    return price
+
+
+def why_in_words(verb: str, reason: str) -> str:
+    """Return a reason without the space around it; one of nothing is refused."""
+    if not reason.strip():
+        where = "stop" if verb == "stop" else f"bids {verb}"
+        raise BadMessage(Fault(f"{where}: --reason", reason, "why, in words"))
+    return reason.strip()
+
+
+def extent(halt: Halt) -> str:
+    """Return in words what a stop holds for."""
+    return halt.zone or "all zones"
+
+
+def _must_be_zone(verb: str, zone: str | None, zones: Sequence[str]) -> None:
+    if zone is not None and zone not in zones:
+        raise BadMessage(Fault(f"{verb}: --zone", zone, f"one of {', '.join(zones)}"))

@@ -1,0 +1,104 @@
+"""Whether a person may do something with a bid as it stands now; each fails with the reason where not.
+
+The workflow asks before it records, the desk's pages before they offer an action: there is one answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from aggregator.desk import Desk, must_be_possible
+from aggregator.model.errors import BadMessage, RuleViolation
+from aggregator.model.opportunity import Approved, Checked, Declined, Opportunity, Proposed, Stage, Withdrawn
+
+COMMITTED = (Stage.AWARDED, Stage.DELIVERING)
+UNDRAFTED = (Stage.RECEIVED, Stage.IN_REVIEW)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks, about which bid, and when.
+
+    Attributes:
+        desk: The rules.
+        one: The bid.
+        gate_closes_at: When bids for it must be in.
+        now: Domain instant.
+        user: Who.
+    """
+
+    desk: Desk
+    one: Opportunity
+    gate_closes_at: datetime
+    now: datetime
+    user: str
+
+
+def must_allow_check(asked: Asked) -> None:
+    """Fail where the user may not be the first of two people to find the draft right."""
+    asked.desk.must_be(asked.user, "approver")
+    must_be_possible(asked.one, Checked, "checked", asked.gate_closes_at)
+    _gate_must_be_open(asked)
+
+
+def must_allow_approval(asked: Asked) -> None:
+    """Fail where the user may not approve the draft: two people are needed, or it is the user's own."""
+    one, user = asked.one, asked.user
+    asked.desk.must_be(user, "approver")
+    must_be_possible(one, Approved, "approved", asked.gate_closes_at)
+    _gate_must_be_open(asked)
+    if asked.desk.needs_two(one.requirement, one.draft):
+        if one.checked_by is None:
+            raise RuleViolation("two people approve a bid: somebody else must check this draft first")
+        if one.checked_by == user:
+            raise RuleViolation(f"{user} has checked this draft; somebody else must approve it")
+    if one.draft is not None and one.draft.by == user:
+        raise RuleViolation(f"{user} wrote this draft; somebody else must approve it")
+
+
+def must_allow_amendment(asked: Asked) -> None:
+    """Fail where the user may not put another draft in place of the one there is."""
+    asked.desk.must_be(asked.user, "trader")
+    must_be_possible(asked.one, Proposed, "amended", asked.gate_closes_at)
+    _gate_must_be_open(asked)
+
+
+def must_allow_refusal(asked: Asked) -> None:
+    """Fail where the user may not refuse to bid; over a bid sent before, that is a withdrawal."""
+    asked.desk.must_be(asked.user, "trader", "approver")
+    must_allow_ending(asked)
+
+
+def must_allow_ending(asked: Asked) -> None:
+    """Fail where a bid can be refused by nobody any more."""
+    if asked.one.submitted is None:
+        must_be_possible(asked.one, Declined, "refused", asked.gate_closes_at)
+        return
+    must_be_possible(asked.one, Withdrawn, "refused", asked.gate_closes_at)
+    _gate_must_be_open(asked)
+
+
+def must_allow_withdrawal(asked: Asked) -> None:
+    """Fail where the user may not take a bid back: approved, submitted, awarded or being delivered."""
+    one = asked.one
+    asked.desk.must_be(asked.user, "trader")
+    if one.stage in COMMITTED:
+        return
+    if one.submitted is None and one.stage in UNDRAFTED:
+        raise RuleViolation("no bid has left yet that could be taken back; refuse the draft instead")
+    must_be_possible(one, Withdrawn, "withdrawn", asked.gate_closes_at)
+    _gate_must_be_open(asked)
+
+
+def why_not(rule: Callable[[Asked], None], asked: Asked) -> str | None:
+    """Return why something is not allowed; None where it is."""
+    try:
+        rule(asked)
+    except (RuleViolation, BadMessage) as refused:
+        return str(refused)
+    return None
+
+
+def _gate_must_be_open(asked: Asked) -> None:
+    if asked.now >= asked.gate_closes_at:
+        raise RuleViolation(f"the gate closed at {asked.gate_closes_at:%Y-%m-%d %H:%M %Z}")

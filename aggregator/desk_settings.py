@@ -1,0 +1,50 @@
+"""``[desk]``: who may act, the rules they wrote, and where the desk is served to browsers."""
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from aggregator.files.inputs import Clash, Name, NotNegative, Positive, Row, YesNo
+from aggregator.listening import SecuredSettings
+
+
+class ApprovalRule(Row):
+    """One ``[[rule]]``: a written rule that people approved; it approves drafts within its limits."""
+
+    rule_id: Name
+    written_by: Name
+    approved_by: Name
+    max_kw: Positive
+    min_margin_gbp: NotNegative
+    zones: tuple[Name, ...] | None = None
+    products: tuple[Name, ...] | None = None
+
+    @model_validator(mode="after")
+    def _two_people(self) -> "ApprovalRule":
+        if self.written_by == self.approved_by:
+            raise Clash("approved_by", self.approved_by, "somebody else than who wrote the rule")
+        return self
+
+
+class User(Row):
+    """One ``[[user]]`` who may look, or act, at the desk and on the command line."""
+
+    name: Name
+    roles: tuple[Literal["viewer", "trader", "approver", "settlement", "operator"], ...]
+
+
+class OnePersonRow(Row):
+    """One ``[[one_person]]``: bids so small, of these zones and products, need no second person."""
+
+    max_kw: Positive
+    zones: tuple[Name, ...] | None = None
+    products: tuple[Name, ...] | None = None
+
+
+class DeskSettings(SecuredSettings):
+    """``[desk]``: who may approve what, and where the desk is served to browsers."""
+
+    two_people: YesNo = True
+    user: tuple[User, ...] = ()
+    rule: tuple[ApprovalRule, ...] = ()
+    one_person: tuple[OnePersonRow, ...] = ()

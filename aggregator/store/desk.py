@@ -1,0 +1,175 @@
+"""The desk in the browser: passwords, sessions, and the trail of what each person did there.
+
+Of a password its argon2 hash is kept, of a session's secret a plain one: it is random, 256 bits of it. A
+session is a row, so that one who is signed out is refused at the next request. The trail is only added to; a
+person's key names an action once, so that what is asked twice is done once and answered the same.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, Select, delete, insert, select, update
+
+from aggregator.store.engine import AnyRow, insert_if_new, reading, writing
+from aggregator.store.tables import DESK_ACTIONS, DESK_PASSWORDS, DESK_SESSIONS
+
+SEEN_AGAIN = timedelta(minutes=1)
+"""That a session is used is noted no more often than this."""
+
+
+class DeskPeople:
+    """Passwords and sessions."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def set_password(self, user: str, password_hash: str, at: datetime) -> None:
+        """Put a password in place of the one there was; whoever is signed in by that one is signed out."""
+        row = {"user_name": user, "hash": password_hash, "made_at": at}
+        mine = DESK_PASSWORDS.c.user_name == user
+        with writing(self._engine) as connection:
+            if not insert_if_new(connection, DESK_PASSWORDS, row):
+                connection.execute(update(DESK_PASSWORDS).where(mine).values(row))
+            connection.execute(delete(DESK_SESSIONS).where(DESK_SESSIONS.c.user_name == user))
+
+    def password_hash(self, user: str) -> str | None:
+        """Return the hash of a user's password; None where none was ever made."""
+        query = select(DESK_PASSWORDS.c.hash).where(DESK_PASSWORDS.c.user_name == user)
+        with reading(self._engine) as connection:
+            found: str | None = connection.scalar(query)
+        return found
+
+    def sign_in(self, user: str, at: datetime) -> str:
+        """Begin a session; return its secret, which is kept by the browser alone."""
+        secret = secrets.token_urlsafe(32)
+        row = {"digest": _digest(secret), "user_name": user, "made_at": at, "seen_at": at}
+        with writing(self._engine) as connection:
+            connection.execute(insert(DESK_SESSIONS), row)
+        return secret
+
+    def who(self, secret: str, at: datetime, idle: timedelta, longest: timedelta) -> str | None:
+        """Return whose session a secret opens; None where it has ended, or none began with it.
+
+        Args:
+            secret: The browser's.
+            at: Now, of the wall.
+            idle: How long a session lives on unused.
+            longest: How long it lives at most.
+        """
+        columns, digest = DESK_SESSIONS.c, _digest(secret)
+        query = select(DESK_SESSIONS).where(
+            columns.digest == digest, columns.seen_at > at - idle, columns.made_at > at - longest
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        if at - row.seen_at > SEEN_AGAIN:
+            with writing(self._engine) as connection:
+                connection.execute(update(DESK_SESSIONS).where(columns.digest == digest).values(seen_at=at))
+        return str(row.user_name)
+
+    def sign_out(self, secret: str) -> None:
+        """End a session; one that has ended stays so."""
+        with writing(self._engine) as connection:
+            connection.execute(delete(DESK_SESSIONS).where(DESK_SESSIONS.c.digest == _digest(secret)))
+
+
+@dataclass(frozen=True, slots=True)
+class DeskAction:
+    """What somebody did, or was refused.
+
+    Attributes:
+        at: Domain instant.
+        user: Who.
+        action: Which, as the route table names it.
+        subject: The bid, zone or alarms it was about.
+        draft: The draft that was seen, where it was about one.
+        status: How it was answered, HTTP's.
+        said: In words.
+        key: The person's own name for it: the same key, the same action.
+        asked: SHA-256 of what was asked, so that a key is not used for something else.
+        action_id: Given when it is stored; 0 before.
+    """
+
+    at: datetime
+    user: str
+    action: str
+    subject: str
+    draft: str
+    status: int
+    said: str
+    key: str
+    asked: str
+    action_id: int = 0
+
+
+class DeskTrail:
+    """Every action ever asked for at the desk."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, action: DeskAction) -> DeskAction:
+        """Store an action; return it with its id."""
+        row = {
+            "at": action.at,
+            "user_name": action.user,
+            "action": action.action,
+            "subject": action.subject,
+            "draft": action.draft,
+            "status": action.status,
+            "said": action.said,
+            "key": action.key,
+            "asked": action.asked,
+        }
+        with writing(self._engine) as connection:
+            number = connection.scalar(insert(DESK_ACTIONS).returning(DESK_ACTIONS.c.action_id), row)
+        return replace(action, action_id=number or 0)
+
+    def by_key(self, user: str, key: str) -> DeskAction | None:
+        """Return what a person did under a key."""
+        columns = DESK_ACTIONS.c
+        found = self._select(select(DESK_ACTIONS).where(columns.user_name == user, columns.key == key))
+        return found[0] if found else None
+
+    def of_user(self, user: str, numbers: Collection[int]) -> list[DeskAction]:
+        """Return those of some actions that a person did, oldest first."""
+        columns = DESK_ACTIONS.c
+        query = select(DESK_ACTIONS).where(columns.user_name == user, columns.action_id.in_(numbers))
+        return self._select(query) if numbers else []
+
+    def about(self, subject: str) -> list[DeskAction]:
+        """Return what was done about a bid, oldest first."""
+        return self._select(select(DESK_ACTIONS).where(DESK_ACTIONS.c.subject == subject))
+
+    def all(self) -> list[DeskAction]:
+        """Return every action, oldest first."""
+        return self._select(select(DESK_ACTIONS))
+
+    def _select(self, query: Select[Any]) -> list[DeskAction]:
+        with reading(self._engine) as connection:
+            return [_action(row) for row in connection.execute(query.order_by(DESK_ACTIONS.c.action_id))]
+
+
+def _action(row: AnyRow) -> DeskAction:
+    return DeskAction(
+        row.at,
+        row.user_name,
+        row.action,
+        row.subject,
+        row.draft,
+        row.status,
+        row.said,
+        row.key,
+        row.asked,
+        row.action_id,
+    )
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

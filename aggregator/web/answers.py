@@ -1,0 +1,67 @@
+"""How the desk answers: JSON to programs, another page to a form's browser; never a path of another site."""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from aggregator.drivers.problems import Refused, problem
+from aggregator.files.inputs import parse_json
+from aggregator.files.outputs import to_json
+from aggregator.model.errors import BadMessage
+from aggregator.model.time import utc_text
+from aggregator.store import DeskAction
+from aggregator.web.actions import DONE, MANY
+from aggregator.web.problems import is_form
+
+
+def told(request: web.Request, done: list[DeskAction]) -> web.StreamResponse:
+    """Answer an action: a form's browser goes to a page that tells of it, a program is told at once."""
+    if is_form(request):
+        back = urlsplit(request.headers.get("Referer", "")).path or "/"
+        return see(f"{own_path(back)}?did={'-'.join(str(one.action_id) for one in done)}")
+    if request.path not in MANY and done[0].status != DONE:
+        return problem(Refused(done[0].status, done[0].said))
+    rows = [
+        {
+            "action": one.action_id,
+            "name": one.action,
+            "subject": one.subject,
+            "status": one.status,
+            "said": one.said,
+            "at": utc_text(one.at),
+        }
+        for one in done
+    ]
+    return as_json({"done": rows} if request.path in MANY else rows[0])
+
+
+def see(path: str) -> web.Response:
+    """Send a browser to a page of this site."""
+    return web.Response(status=303, headers={"Location": path})
+
+
+def as_json(body: Mapping[str, object]) -> web.Response:
+    """Answer with one JSON object."""
+    response = web.Response(text=to_json(body), content_type="application/json")
+    response.enable_compression()
+    return response
+
+
+def own_path(path: str) -> str:
+    """Return a path of this site; what leads elsewhere is the first page."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else "/"
+
+
+async def json_of(request: web.Request) -> object:
+    """Return the body of a request.
+
+    Raises:
+        Refused: If it is no JSON.
+    """
+    if request.content_type != "application/json":
+        raise Refused(415, "send Content-Type: application/json")
+    try:
+        return parse_json(await request.read(), "body")
+    except BadMessage as bad:
+        raise Refused(400, "the body is no JSON object", bad.faults) from None

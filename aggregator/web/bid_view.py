@@ -1,0 +1,266 @@
+"""The page of one bid as data: need, draft, why, what it may become, and what happened to it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from lxml import etree
+
+from aggregator.allowed import (
+    must_allow_amendment,
+    must_allow_approval,
+    must_allow_check,
+    must_allow_refusal,
+    must_allow_withdrawal,
+    why_not,
+)
+from aggregator.bid_text import fact_rows
+from aggregator.model.errors import BadMessage, RuleViolation
+from aggregator.model.explanation import Explanation
+from aggregator.model.market import Draft, Instruction, Product, mean_kw
+from aggregator.model.opportunity import Opportunity
+from aggregator.model.steps import PriceStep
+from aggregator.model.time import Interval, parse_instant
+from aggregator.store import DeskAction, Store
+from aggregator.web.bids_view import BidRow, bid_row
+from aggregator.workflow import Workflow
+
+KW_PER_MW = 1000.0
+LONGEST_EVENT = 40_000
+RULES = {
+    "check": must_allow_check,
+    "approve": must_allow_approval,
+    "amend": must_allow_amendment,
+    "reject": must_allow_refusal,
+    "withdraw": must_allow_withdrawal,
+}
+"""By the names of the table of actions."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRow:
+    """One slot of the window. [kW]
+
+    Attributes:
+        slot: When.
+        needed_kw: What the DNO needs.
+        offered_kw: What the draft offers.
+        base_kw: Base discharge with no bid at all.
+        held_kw: What of that is held back for the bid.
+        nominated_kw: Net export nominated, or to be nominated; None where nothing is known of charging.
+        awarded_kw: What was cleared; None before.
+    """
+
+    slot: Interval
+    needed_kw: float
+    offered_kw: float
+    base_kw: float
+    held_kw: float
+    nominated_kw: float | None
+    awarded_kw: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One line of a bid's history."""
+
+    at: datetime
+    what: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an amendment would do, or why it cannot be.
+
+    Attributes:
+        kw: As asked for; None where it stays. [kW]
+        price: As asked for; None where it stays. [GBP/MWh]
+        refused: Why not; empty where it may be.
+        before_kwh: What is offered now, over the window. [kWh]
+        after_kwh: What would be.
+        before_gbp: Most that utilisation pays if all is called, at the prices asked. [GBP]
+        after_gbp: The same after.
+        prices: What its steps would ask. [GBP/MWh]
+        check_lost: Who has checked the draft there is, and would have to again.
+    """
+
+    kw: float | None
+    price: Decimal | None
+    refused: str = ""
+    before_kwh: float = 0.0
+    after_kwh: float = 0.0
+    before_gbp: float = 0.0
+    after_gbp: float = 0.0
+    prices: tuple[PriceStep, ...] = ()
+    check_lost: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BidView:
+    """All that the page shows.
+
+    Attributes:
+        row: The figures of the list.
+        one: The bid.
+        draft: The draft there is.
+        why: Its explanation.
+        product: Its rules.
+        needs_two: Whether two people must agree to the draft.
+        slots: The window, slot by slot.
+        may: Why each action cannot be done by who looks; None where it can.
+        event: The DNO's message as received; None where it is not kept.
+        received_at: When that came.
+        history: What happened, newest first.
+        trail: What people did or were refused, newest first.
+        orders: In force.
+    """
+
+    row: BidRow
+    one: Opportunity
+    draft: Draft | None
+    why: Explanation | None
+    product: Product
+    needs_two: bool
+    slots: tuple[SlotRow, ...]
+    may: Mapping[str, str | None]
+    event: str | None
+    received_at: datetime | None
+    history: tuple[Happened, ...]
+    trail: tuple[DeskAction, ...]
+    orders: tuple[Instruction, ...]
+
+
+WORDS = {
+    "Received": "the need arrived",
+    "Proposed": "a draft was put up",
+    "Checked": "checked",
+    "Approved": "approved",
+    "Declined": "refused",
+    "Withdrawn": "withdrawn",
+    "Submitted": "the DNO holds the bid",
+    "GateClosed": "the gate closed without an approved draft",
+    "DraftLapsed": "the gate closed: the bid sent before stands",
+    "SubmissionFailed": "never arrived",
+    "Awarded": "awarded",
+    "AwardCancelled": "the DNO took its award back",
+    "NotAwarded": "not awarded",
+    "Instructed": "ordered",
+    "InstructionCancelled": "the DNO took its order back",
+    "RequirementCancelled": "the DNO took its need back",
+    "OptedOut": "taken back after the award",
+    "DeliveryStarted": "delivery began",
+    "DeliveryEnded": "delivery ended",
+    "Settled": "settled",
+    "Closed": "closed",
+}
+
+
+def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
+    """Return one bid as ``user`` sees it."""
+    asked, store = flow.asked(one, user), flow.store
+    need, draft = one.requirement, one.draft
+    entry = store.inbox.get(need.key) if need is not None else None
+    rows = fact_rows(store.journal.facts(one.opportunity_id))
+    return BidView(
+        row=bid_row(one, flow, user),
+        one=one,
+        draft=draft,
+        why=draft.why if draft else None,
+        product=flow.products[one.product_id],
+        needs_two=flow.needs_two(one),
+        slots=tuple(slot_rows(store, one)),
+        may={name: why_not(rule, asked) for name, rule in RULES.items()},
+        event=_as_text(entry.raw) if entry is not None else None,
+        received_at=entry.received_at if entry is not None else None,
+        history=tuple(_happened(row) for row in reversed(rows)),
+        trail=tuple(reversed(store.desk_trail.about(one.opportunity_id))),
+        orders=one.in_force,
+    )
+
+
+def slot_rows(store: Store, one: Opportunity) -> Iterator[SlotRow]:
+    """Yield the window's slots; what was frozen is nominated, else what the draft's plan would be."""
+    need, draft = one.requirement, one.draft
+    if need is None:
+        return
+    nominated = nominated_kw(store, one)
+    award = dict(zip(one.award.slots, one.award.awarded_kw, strict=True)) if one.award else {}
+    nothing = (0.0,) * len(need.needed_kw)
+    offered, base, kept = (
+        (draft.offered_kw, draft.base_kw, draft.kept_kw) if draft else (nothing, nothing, nothing)
+    )
+    if len(offered) != len(need.needed_kw):  # the need was amended since
+        offered, base, kept = nothing, nothing, nothing
+    for slot, needed_kw, offered_kw, base_kw, kept_kw in zip(
+        need.slots, need.needed_kw, offered, base, kept, strict=True
+    ):
+        held = base_kw - kept_kw
+        yield SlotRow(slot, needed_kw, offered_kw, base_kw, held, nominated.get(slot.start), award.get(slot))
+
+
+def nominated_kw(store: Store, one: Opportunity) -> dict[datetime, float]:
+    """Return the net export nominated, or to be, by the start of each slot of the need. [kW]"""
+    need, draft = one.requirement, one.draft
+    if need is None:
+        return {}
+    frozen = store.nominations.between(one.zone, need.window)
+    if frozen:
+        by_slot = {slot.start: [n for n in frozen if n.period.overlap(slot)] for slot in need.slots}
+        return {at: sum(map(mean_kw, found)) / len(found) for at, found in by_slot.items() if found}
+    plan = store.plans.get(one.opportunity_id)
+    if plan is None or draft is None or len(draft.kept_kw) != len(need.slots):
+        return {}
+    found_kw = {}
+    for slot, kept_kw in zip(need.slots, draft.kept_kw, strict=True):
+        charge = [kw for part, kw in zip(plan.slots, plan.base_charge_kw, strict=True) if part.overlap(slot)]
+        found_kw[slot.start] = kept_kw - (sum(charge) / len(charge) if charge else 0.0)
+    return found_kw
+
+
+def effect_of(flow: Workflow, one: Opportunity, user: str, kw: float | None, price: Decimal | None) -> Effect:
+    """Return what an amendment would do; nothing is recorded."""
+    draft, need = one.draft, one.requirement
+    try:
+        new = flow.amended(one, draft.digest if draft else "", user, kw, price)
+    except (RuleViolation, BadMessage) as refused:
+        return Effect(kw, price, str(refused))
+    if draft is None or need is None:
+        return Effect(kw, price, "there is no draft")
+    hours = [slot.hours for slot in need.slots]
+    return Effect(
+        kw,
+        price,
+        before_kwh=_kwh(draft.offered_kw, hours),
+        after_kwh=_kwh(new.offered_kw, hours),
+        before_gbp=_gbp(draft, hours),
+        after_gbp=_gbp(new, hours),
+        prices=new.priced,
+        check_lost=one.checked_by,
+    )
+
+
+def _kwh(levels: tuple[float, ...], hours: list[float]) -> float:
+    return sum(kw * span for kw, span in zip(levels, hours, strict=True))
+
+
+def _gbp(draft: Draft, hours: list[float]) -> float:
+    """Return what utilisation pays for all of a draft at the prices it asks. [GBP]"""
+    return sum(_kwh(step.offered_kw, hours) * float(step.gbp_per_mwh) / KW_PER_MW for step in draft.priced)
+
+
+def _happened(row: Mapping[str, object]) -> Happened:
+    what = WORDS.get(str(row["fact"]), str(row["fact"]))
+    return Happened(parse_instant(str(row["at"])), what, str(row["by"]), str(row.get("reason", "")))
+
+
+def _as_text(raw: bytes) -> str:
+    """Return a message indented where it is XML, else as it came; of a very long one the beginning."""
+    try:
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True)
+        text = etree.tostring(etree.fromstring(raw, parser), pretty_print=True, encoding="unicode")
+    except etree.XMLSyntaxError:
+        text = raw.decode("utf-8", "replace")
+    return text if len(text) <= LONGEST_EVENT else f"{text[:LONGEST_EVENT]}\n… {len(text)} letters in all"

@@ -1,0 +1,155 @@
+"""The page of bids as data: a row a bid, filtered and sorted; plain values, no request, no markup."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from aggregator.allowed import must_allow_approval, must_allow_check, why_not
+from aggregator.desk import why_closed
+from aggregator.model.opportunity import Opportunity, Stage
+from aggregator.model.time import Interval
+from aggregator.web.words import state_of
+from aggregator.workflow import Workflow
+
+SHOWN = ("open", "todo", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class BidRow:
+    """One bid in a list.
+
+    Attributes:
+        bid: Its id.
+        zone: Where.
+        product: Under which rules.
+        window: When.
+        gate_closes_at: When it must be in.
+        gate_open: Whether that is still to come.
+        kind: How its state looks.
+        state: Its state in words.
+        stage: The life cycle's.
+        needed_kw: Per slot, none for an order without a need. [kW]
+        offered_kw: Per slot of the draft. [kW]
+        prices: What its steps ask, the cheapest first. [GBP/MWh]
+        ceiling: The most the DNO pays. [GBP/MWh]
+        deliver: Share of the drawn days on which 95% of it or more would be delivered.
+        margin_gbp: Expected margin of the model's draft. [GBP]
+        margin_p10_gbp: The same on a bad day. [GBP]
+        cars: Cars behind it.
+        digest: Of the draft.
+        by: Who wrote the draft.
+        may_check: Whether who looks may check it now, and has not.
+        may_approve: Whether who looks may approve it now.
+    """
+
+    bid: str
+    zone: str
+    product: str
+    window: Interval
+    gate_closes_at: datetime
+    gate_open: bool
+    kind: str
+    state: str
+    stage: Stage
+    needed_kw: tuple[float, ...]
+    offered_kw: tuple[float, ...]
+    prices: tuple[Decimal, ...]
+    ceiling: Decimal | None
+    deliver: float | None
+    margin_gbp: float | None
+    margin_p10_gbp: float | None
+    cars: int | None
+    digest: str
+    by: str
+    may_check: bool
+    may_approve: bool
+
+
+def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
+    """Return a bid as ``user`` sees it in a list."""
+    need, draft, gate, now = one.requirement, one.draft, flow.gate_closes_at(one), flow.now()
+    asked, needs_two = flow.asked(one, user), flow.needs_two(one)
+    kind, state = state_of(one, needs_two=needs_two)
+    ended = why_closed(one, gate)
+    return BidRow(
+        bid=one.opportunity_id,
+        zone=one.zone,
+        product=one.product_id,
+        window=one.window,
+        gate_closes_at=gate,
+        gate_open=now < gate,
+        kind=kind,
+        state=ended or state,
+        stage=one.stage,
+        needed_kw=need.needed_kw if need else (),
+        offered_kw=draft.offered_kw if draft else (),
+        prices=tuple(step.gbp_per_mwh for step in draft.priced) if draft else (),
+        ceiling=need.utilisation_ceiling if need else None,
+        deliver=1.0 - draft.why.miss if draft else None,
+        margin_gbp=draft.expected_margin_gbp if draft else None,
+        margin_p10_gbp=draft.why.margin_p10_gbp if draft else None,
+        cars=draft.why.cars if draft else None,
+        digest=draft.digest if draft else "",
+        by=draft.by if draft else "",
+        may_check=needs_two and one.checked_by is None and why_not(must_allow_check, asked) is None,
+        may_approve=why_not(must_allow_approval, asked) is None,
+    )
+
+
+SORTS: Mapping[str, Callable[[BidRow], tuple[object, ...]]] = {
+    "gate": lambda row: (not row.gate_open, row.gate_closes_at, row.window.start, row.bid),
+    "window": lambda row: (row.window.start, row.zone, row.bid),
+    "zone": lambda row: (row.zone, row.window.start, row.bid),
+    "bid": lambda row: (-max(row.offered_kw, default=-1.0), row.bid),
+    "margin": lambda row: (-(row.margin_gbp if row.margin_gbp is not None else -1e9), row.bid),
+    "deliver": lambda row: (row.deliver if row.deliver is not None else 2.0, row.bid),
+    "state": lambda row: (row.kind != "todo", row.state, row.bid),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a list is asked to show.
+
+    Attributes:
+        shown: ``open`` bids, those that wait for somebody (``todo``), or ``all``.
+        zone: Only this one; all without.
+        product: Only this one; all without.
+        sort: A key of ``SORTS``.
+    """
+
+    shown: str = "open"
+    zone: str = ""
+    product: str = ""
+    sort: str = "gate"
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> "Choice":
+        """Read a query; what it does not say, or says wrongly, is as usual."""
+        shown, sort = query.get("shown", ""), query.get("sort", "")
+        return cls(
+            shown if shown in SHOWN else "open",
+            query.get("zone", ""),
+            query.get("product", ""),
+            sort if sort in SORTS else "gate",
+        )
+
+
+def bid_rows(flow: Workflow, user: str, choice: Choice) -> list[BidRow]:
+    """Return the bids that are asked for, in the order asked for."""
+    found = flow.store.journal.find() if choice.shown == "all" else flow.open()
+    rows = [bid_row(one, flow, user) for one in found]
+    return chosen(rows, choice)
+
+
+def chosen(rows: Sequence[BidRow], choice: Choice) -> list[BidRow]:
+    """Return those of some rows that a choice lets through, sorted by it."""
+    kept = [
+        row
+        for row in rows
+        if choice.zone in ("", row.zone)
+        and choice.product in ("", row.product)
+        and (choice.shown != "todo" or row.kind == "todo")
+    ]
+    return sorted(kept, key=SORTS[choice.sort])

@@ -1,0 +1,98 @@
+"""What an action may be asked with, as JSON or as a form: the same fields, the same limits."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from aggregator.files.inputs import Money, Name, Number, Row, Text, Whole
+
+LONGEST_REASON = 500
+MOST_AT_ONCE = 200
+Reason = Annotated[Name, Field(max_length=LONGEST_REASON)]
+Digest = Annotated[Name, Field(min_length=8, max_length=64)]
+
+
+def _from_a_box(value: object) -> object:
+    """Return what a ticked box stands for: the draft's digest, a space, the bid's id."""
+    if not isinstance(value, Text):
+        return value
+    draft, _, bid = value.partition(" ")
+    return {"bid": bid, "draft": draft}
+
+
+class Seen(Row):
+    """Which draft was seen."""
+
+    draft: Digest
+
+
+class Amendment(Seen):
+    """Another level [kW] or price [GBP/MWh] for it."""
+
+    kw: Annotated[Number, Field(allow_inf_nan=False)] | None = None
+    gbp_per_mwh: Money | None = None
+
+
+class Refusal(Row):
+    """Why not, and of which draft where there is one."""
+
+    reason: Reason
+    draft: Digest | None = None
+
+
+class SeenBid(Seen):
+    """Which draft of which bid was seen."""
+
+    bid: Name
+
+
+class SeenBids(Row):
+    """Several drafts, each as it was seen."""
+
+    bids: tuple[Annotated[SeenBid, BeforeValidator(_from_a_box)], ...] = Field(
+        min_length=1, max_length=MOST_AT_ONCE
+    )
+
+
+class Alarms(Row):
+    """The numbers of alarms that somebody has looked at."""
+
+    alarms: tuple[Whole, ...] = Field(min_length=1, max_length=MOST_AT_ONCE)
+
+
+class Extent(Row):
+    """One zone, or all without."""
+
+    zone: Name | None = None
+
+
+class Stop(Extent):
+    """What is stopped, and why."""
+
+    reason: Reason
+
+
+class SignIn(Row):
+    """A name and its password."""
+
+    user: Annotated[Name, Field(max_length=100)]
+    password: Annotated[Name, Field(max_length=200)]
+
+
+LISTS = ("bids", "alarms")
+
+
+def of_form(fields: Iterable[tuple[str, object]]) -> Mapping[str, object]:
+    """Return a form's fields as a body: what is left empty is not there, what may repeat is a list."""
+    body: dict[str, object] = {}
+    for name, value in fields:
+        if not isinstance(value, str) or not value.strip():
+            continue
+        if name in LISTS:
+            known = body.setdefault(name, [])
+            if isinstance(known, list):
+                known.append(Text(value))
+        else:
+            body[name] = Text(value)
+    return body

@@ -1,0 +1,160 @@
+"""What happens now as data: zones, cars, alarms and stops, from the running loop and the store.
+
+Target and nomination are what the loop follows at this instant; delivered is what the plugged cars that
+have been heard of lately say they move (P12: a silent one counts as nothing).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from aggregator.gateway import Gateway
+from aggregator.model.market import mean_kw
+from aggregator.model.time import HALF_HOUR, Interval, floor_half_hour
+from aggregator.store import Alarm, Halt
+from dispatch.controller import Controller
+from dispatch.fleet_view import CarView
+
+W_PER_KW = 1000.0
+IDLE_W = 50
+STATES = ("giving", "charging", "idle", "not following", "silent", "away")
+"""What a car is counted as, the first that holds from the right."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneNow:
+    """One zone. [kW, export positive]
+
+    Attributes:
+        zone: Which.
+        target_kw: What it must export now; None outside any window.
+        nominated_kw: What was nominated for the running half-hour; None where nothing was.
+        delivered_kw: What its cars give, less what they draw.
+        serving: The bid that is served; None where only the nomination is, or nothing.
+        until: When the window ends.
+        stopped: Whether somebody stopped it.
+        cars: Plugged in and heard of.
+    """
+
+    zone: str
+    target_kw: float | None
+    nominated_kw: float | None
+    delivered_kw: float
+    serving: str | None
+    until: datetime | None
+    stopped: bool
+    cars: int
+
+
+@dataclass(frozen=True, slots=True)
+class SilentCar:
+    """A plugged car that has not been heard of for too long."""
+
+    car_id: str
+    zone: str
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """All that happens now.
+
+    Attributes:
+        now: Domain instant.
+        zones: Every zone.
+        states: How many cars are in each of ``STATES``.
+        silent: Plugged cars that are silent, the longest first.
+        fleet_kw: What all cars give, less what they draw. [kW, export positive]
+        cycle_age_s: Since the control loop's last whole cycle; None before the first. [domain s]
+        cycle_s: How often it should run. [domain s]
+        alarms: Those that nobody has acknowledged, the newest first.
+        halts: Stops that stand.
+    """
+
+    now: datetime
+    zones: tuple[ZoneNow, ...]
+    states: Mapping[str, int]
+    silent: tuple[SilentCar, ...]
+    fleet_kw: float
+    cycle_age_s: float | None
+    cycle_s: float
+    alarms: tuple[Alarm, ...]
+    halts: tuple[Halt, ...]
+
+    @property
+    def loop_is_late(self) -> bool:
+        """Whether the control loop does not do its work."""
+        return self.cycle_age_s is None or self.cycle_age_s > 3 * self.cycle_s
+
+
+def live_view(gateway: Gateway, controller: Controller) -> LiveView:
+    """Return how things stand; reads the store: in a thread."""
+    now = gateway.clock.now()
+    said = gateway.settings.dispatch
+    stale_after = 2 * timedelta(seconds=said.reporting_interval_s)
+    views = controller.view.all()
+    states = [state_of(view, controller, now, stale_after) for view in views]
+    cycled_at = controller.cycled_at
+    zones = tuple(_zones(gateway, views, states, now))
+    return LiveView(
+        now=now,
+        zones=zones,
+        states={name: Counter(states)[name] for name in STATES},
+        silent=tuple(_silent(views, states, now)),
+        fleet_kw=sum(zone.delivered_kw for zone in zones),
+        cycle_age_s=(now - cycled_at).total_seconds() if cycled_at is not None else None,
+        cycle_s=said.cycle_s,
+        alarms=tuple(reversed(gateway.store.alarms.open())),
+        halts=gateway.store.halts.standing(),
+    )
+
+
+def state_of(view: CarView, controller: Controller, now: datetime, stale_after: timedelta) -> str:
+    """Return what a car is counted as."""
+    if not view.is_plugged():
+        return "away"
+    if view.is_stale(now, stale_after):
+        return "silent"
+    if not controller.following.follows(view.car.car_id):
+        return "not following"
+    export_w = view.report.export_w if view.report is not None else 0
+    if abs(export_w) < IDLE_W:
+        return "idle"
+    return "giving" if export_w > 0 else "charging"
+
+
+def _zones(
+    gateway: Gateway, views: Sequence[CarView], states: Sequence[str], now: datetime
+) -> Iterator[ZoneNow]:
+    stopped = gateway.book.stopped()
+    targets = {target.zone: target for target in gateway.book.targets(now)}
+    start = floor_half_hour(now)
+    running = Interval(start, start + HALF_HOUR)
+    for zone in gateway.settings.fleet.zones:
+        target = targets.get(zone)
+        nominated = gateway.store.nominations.between(zone, running)
+        heard = [
+            view.report
+            for view, state in zip(views, states, strict=True)
+            if view.car.site.zone == zone and state not in ("away", "silent") and view.report is not None
+        ]
+        yield ZoneNow(
+            zone=zone,
+            target_kw=target.export_kw[0] if target is not None else None,
+            nominated_kw=mean_kw(nominated[0]) if nominated else None,
+            delivered_kw=sum(report.export_w for report in heard) / W_PER_KW,
+            serving=target.opportunity_ids[0] if target is not None else None,
+            until=target.slots[-1].end if target is not None else None,
+            stopped=zone in stopped,
+            cars=len(heard),
+        )
+
+
+def _silent(views: Sequence[CarView], states: Sequence[str], now: datetime) -> list[SilentCar]:
+    found = [
+        SilentCar(view.car.car_id, view.car.site.zone, (now - view.report.measured_at).total_seconds())
+        for view, state in zip(views, states, strict=True)
+        if state == "silent" and view.report is not None
+    ]
+    return sorted(found, key=lambda one: (-one.age_s, one.car_id))

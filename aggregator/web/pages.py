@@ -1,0 +1,81 @@
+"""Pages made of templates: one environment, with the filters that write figures and times."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from aggregator.model.time import LONDON, utc_text
+from aggregator.web import words
+from aggregator.web.assets import Assets
+from aggregator.web.bids_view import Choice
+
+PAGES = (("today", "/", "Today", "t"), ("bids", "/bids", "Bids", "b"), ("live", "/live", "Live", "l"))
+"""Name, path, word and key of what the navigation shows."""
+
+
+class Pages:
+    """Renders pages.
+
+    Args:
+        assets: Where style and scripts are.
+    """
+
+    def __init__(self, assets: Assets) -> None:
+        self._environment = Environment(
+            loader=PackageLoader("aggregator.web"),
+            autoescape=select_autoescape(("html",)),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {
+            "kw": words.kw,
+            "kw_range": words.kw_range,
+            "pounds": words.pounds,
+            "price": words.price,
+            "percent": words.percent,
+            "change": words.change,
+            "few": words.few,
+            "at": words.at,
+            "span": words.span,
+            "left": words.left,
+            "age": words.age,
+            "path": words.path_of,
+            "utc": utc_text,
+            "plain": _plain_time,
+            "plain_number": _plain_number,
+        }
+        self._environment.globals |= {"asset": assets.path, "key": _new_key, "pages": PAGES}
+
+    def render(self, name: str, **values: object) -> str:
+        """Return a page."""
+        usual = {"person": None, "page": "", "flashes": (), "stamp": ""}
+        return self._environment.get_template(f"{name}.html").render({**usual, **values})
+
+
+def link_to(choice: Choice, **changes: str) -> str:
+    """Return the path of the list of bids with some of a choice changed."""
+    query: Mapping[str, str] = {
+        "shown": choice.shown,
+        "zone": choice.zone,
+        "product": choice.product,
+        "sort": choice.sort,
+        **changes,
+    }
+    return "/bids?" + urlencode({name: value for name, value in query.items() if value})
+
+
+def _new_key() -> str:
+    """Return a name for the action that a form may become: it is done once, however often it is sent."""
+    return secrets.token_hex(8)
+
+
+def _plain_time(instant: datetime) -> str:
+    return instant.astimezone(LONDON).strftime("%a %d %b %H:%M")
+
+
+def _plain_number(value: float) -> str:
+    return f"{value:g}"

@@ -1,0 +1,164 @@
+"""Who asks: sign-in, sessions, and what shows that a person and not another page asked (CSRF).
+
+A session is a row in the store and an opaque cookie (``HttpOnly``, ``SameSite=Lax``, ``__Host-`` and
+``Secure`` where the desk has TLS). It ends after 8 hours unused, 12 in all. A token made of the session's
+secret goes with every action, and an ``Origin`` of another site is refused. Times here are of the wall: a
+simulation's clock may run through a night in a minute.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from aggregator.clock import RealClock
+from aggregator.config import Settings
+from aggregator.drivers.limits import Buckets
+from aggregator.drivers.problems import Refused
+from aggregator.ports import Clock
+from aggregator.store import DeskAction, Store
+from aggregator.web.passwords import Verifier
+
+log = structlog.get_logger()
+
+IDLE, LONGEST = timedelta(hours=8), timedelta(hours=12)
+TRIES_BY_NAME, TRIES_BY_ADDRESS = 10, 60
+"""How often a minute one name, and one address (a whole office's, maybe), may try; half of it at once."""
+
+OWN_SITES = ("same-origin", "none")
+CSRF_HEADER, CSRF_FIELD = "X-CSRF-Token", "csrf"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who has signed in.
+
+    Attributes:
+        name: As configured.
+        roles: What the configuration says now.
+        secret: The session's.
+    """
+
+    name: str
+    roles: frozenset[str]
+    secret: str
+
+    @property
+    def csrf(self) -> str:
+        """What goes with every action of this session."""
+        return hmac.new(self.secret.encode(), b"csrf", hashlib.sha256).hexdigest()
+
+
+class Entrance:
+    """Lets people in.
+
+    Args:
+        settings: Who there is.
+        store: Passwords and sessions.
+        clock: The domain's, for the trail.
+        wall: For sessions.
+    """
+
+    def __init__(self, settings: Settings, store: Store, clock: Clock, wall: Clock | None = None) -> None:
+        self._store, self._clock = store, clock
+        self._wall = wall if wall is not None else RealClock()
+        self._roles: Mapping[str, frozenset[str]] = {
+            user.name: frozenset(user.roles) for user in settings.desk.user
+        }
+        self._secured = settings.desk.is_secured
+        self._verifier = Verifier()
+        self._by_address, self._by_name = Buckets(TRIES_BY_ADDRESS), Buckets(TRIES_BY_NAME)
+
+    @property
+    def cookie(self) -> str:
+        """The session cookie's name."""
+        return "__Host-flexloop" if self._secured else "flexloop"
+
+    async def sign_in(self, request: web.Request, user: str, password: str) -> Person:
+        """Begin a session for who knows a user's password.
+
+        Raises:
+            Refused: 401 if the two do not belong together, 429 if that was tried too often.
+        """
+        must_be_from_here(request)
+        waits = (self._by_address.wait_s(request.remote or ""), self._by_name.wait_s(user))
+        if wait_s := max(waits):
+            raise Refused(429, f"too many tries: wait {wait_s} s", headers={"Retry-After": str(wait_s)})
+        roles = self._roles.get(user)
+        known = await asyncio.to_thread(self._store.desk_people.password_hash, user) if roles else None
+        if not await self._verifier.is_right(password, known) or roles is None:
+            if roles is not None:
+                await self._note(user, 401, f"a wrong password from {request.remote}")
+            log.warning("desk_sign_in_failed", known=roles is not None, remote=request.remote)
+            raise Refused(401, "name and password do not belong together")
+        secret = await asyncio.to_thread(self._store.desk_people.sign_in, user, self._wall.now())
+        await self._note(user, 200, f"signed in from {request.remote}")
+        return Person(user, roles, secret)
+
+    async def who(self, request: web.Request) -> Person | None:
+        """Return who asks; None where nobody has signed in, or the session has ended."""
+        secret = request.cookies.get(self.cookie)
+        return None if secret is None else await self.behind(secret)
+
+    async def behind(self, secret: str) -> Person | None:
+        """Return whose session a secret opens now."""
+        at = self._wall.now()
+        name = await asyncio.to_thread(self._store.desk_people.who, secret, at, IDLE, LONGEST)
+        roles = self._roles.get(name) if name is not None else None
+        return Person(name, roles, secret) if name is not None and roles else None
+
+    async def sign_out(self, person: Person) -> None:
+        """End a session."""
+        await asyncio.to_thread(self._store.desk_people.sign_out, person.secret)
+
+    def remember(self, response: web.StreamResponse, person: Person) -> None:
+        """Give the browser the session's cookie."""
+        response.set_cookie(
+            self.cookie,
+            person.secret,
+            httponly=True,
+            secure=self._secured,
+            samesite="Lax",
+            path="/",
+            max_age=round(LONGEST.total_seconds()),
+        )
+
+    def forget(self, response: web.StreamResponse) -> None:
+        """Take it away."""
+        response.del_cookie(self.cookie, path="/", secure=self._secured, httponly=True, samesite="Lax")
+
+    async def _note(self, user: str, status: int, said: str) -> None:
+        key = secrets.token_hex(8)
+        noted = DeskAction(self._clock.now(), user, "sign-in", user, "", status, said, key, "")
+        await asyncio.to_thread(self._store.desk_trail.add, noted)
+
+
+def must_be_from_here(request: web.Request) -> None:
+    """Refuse what another site's page sent.
+
+    Raises:
+        Refused: 403.
+    """
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    elsewhere = origin is not None and urlsplit(origin).netloc != request.host
+    if elsewhere or (site is not None and site not in OWN_SITES):
+        raise Refused(403, "another site's page sent this; nothing was done")
+
+
+def must_be_meant(request: web.Request, person: Person, field: object) -> None:
+    """Refuse an action without its session's token, in the header or the form.
+
+    Raises:
+        Refused: 403.
+    """
+    must_be_from_here(request)
+    shown = request.headers.get(CSRF_HEADER) or (field if isinstance(field, str) else "")
+    if not hmac.compare_digest(shown.encode(), person.csrf.encode()):
+        raise Refused(403, f"send {CSRF_HEADER}, the token that sign-in gave; nothing was done")

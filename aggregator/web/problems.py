@@ -1,0 +1,94 @@
+"""What went wrong, for programs as ``application/problem+json``, for people as a page; and headers for all.
+
+Pages load nothing from another host, run no script of their own text, and are framed by nobody.
+"""
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from aggregator.drivers.problems import TITLES, Refused, problem
+from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
+from aggregator.web.actions import NoSuchBid
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Told = Callable[[web.Request, Refused], Awaitable[web.StreamResponse]]
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+async def with_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Add what every answer says; what is no asset is kept by nobody."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
+def answering(as_page: Told) -> Middleware:
+    """Return a middleware that answers whatever goes wrong, by ``as_page`` where people asked."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        refused = None
+        try:
+            return await handler(request)
+        except Refused as raised:
+            refused = raised
+        except BadMessage as bad:
+            first = bad.faults[0]
+            refused = Refused(422, f"{first.where}: {first.allowed}", bad.faults)
+        except RuleViolation as rule:
+            refused = Refused(409, str(rule))
+        except NoSuchBid:
+            refused = Refused(404, "no bid of that id is known")
+        except Unavailable:
+            log.warning("desk_database_away")
+            refused = Refused(503, "the database does not answer", headers={"Retry-After": "5"})
+        except web.HTTPException as raised:
+            if raised.status < 400:  # noqa: PLR2004 - a redirection is no problem
+                raise
+            status = raised.status if raised.status in TITLES else 404
+            kept = {name: value for name, value in raised.headers.items() if name == "Allow"}
+            refused = Refused(status, TITLES[status], headers=kept)
+        except (asyncio.CancelledError, ConnectionResetError):
+            raise
+        except Exception as broken:  # without its locals: a password may be among them
+            where = traceback.extract_tb(broken.__traceback__)[-1]
+            log.error(  # noqa: TRY400
+                "desk_failed", error=type(broken).__name__, file=where.filename, line=where.lineno
+            )
+            refused = Refused(500, "this was not done; the gateway's log says where it broke off")
+        if not wants_page(request):
+            return problem(refused)
+        with suppress(Unavailable):
+            return await as_page(request, refused)
+        return problem(refused)
+
+    return answer
+
+
+def wants_page(request: web.Request) -> bool:
+    """Whether people asked: by a page's path, or with a form."""
+    return not request.path.startswith("/v1/") or is_form(request)
+
+
+def is_form(request: web.Request) -> bool:
+    """Whether a request brings a form."""
+    return request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data")

@@ -1,0 +1,96 @@
+// Charts of the desk: a bid's capacity fan, and each zone's last minutes. Times are London's.
+"use strict";
+(() => {
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const london = (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Europe/London");
+  const clock = new Intl.DateTimeFormat("en-GB", {timeZone: "Europe/London", hour: "2-digit", minute: "2-digit"});
+  const clockS = new Intl.DateTimeFormat("en-GB", {timeZone: "Europe/London", hour: "2-digit", minute: "2-digit", second: "2-digit"});
+  const kw = (value) => value == null ? "–" : `${value.toFixed(1).replace("-", "\u2212")} kW`;
+  const axis = (more) => ({stroke: css("--muted"), grid: {stroke: css("--line"), width: 1}, ticks: {stroke: css("--line"), width: 1}, font: "12px system-ui", ...more});
+  const times = (form) => (_, values) => values.map((value) => form.format(new Date(value * 1e3)));
+
+  const fanOf = (box, found) => {
+    const at = [], columns = {p10_kw: [], p50_kw: [], p90_kw: [], need_kw: [], nominated_kw: [], bid_kw: []};
+    for (const slot of found.slots) {
+      at.push(Date.parse(slot.start) / 1e3);
+      for (const [name, values] of Object.entries(columns)) values.push(slot[name]);
+    }
+    const last = found.slots.at(-1);
+    at.push(Date.parse(last.end) / 1e3);  // a step holds until its end
+    for (const [name, values] of Object.entries(columns)) values.push(last[name]);
+    for (const name of ["need_kw", "nominated_kw", "bid_kw"]) {
+      columns[name] = columns[name].map((value, n, all) => value ?? (n > 0 ? all[n - 1] ?? null : null));
+      const values = found.slots.map((slot) => slot[name]);
+      const end = values.findLastIndex((value) => value != null);
+      columns[name] = columns[name].map((value, n) => n > end + 1 ? null : value);
+    }
+    const step = uPlot.paths.stepped({align: 1});
+    const line = (label, colour, more) => ({label, stroke: css(colour), width: 2, paths: step, points: {show: false}, value: (_, value) => kw(value), ...more});
+    return new uPlot({
+      width: box.clientWidth, height: 270, tzDate: london, cursor: {y: false}, scales: {x: {time: true}},
+      axes: [axis({values: times(clock), space: 55}), axis({label: "kW, export positive", labelFont: "12px system-ui", size: 52})],
+      series: [{label: "London", value: (_, value) => value == null ? "–" : clock.format(new Date(value * 1e3))},
+        line("P10", "--p50", {width: 1}), line("P50", "--p50"), line("P90", "--p50", {width: 1}),
+        line("Need", "--need", {dash: [8, 4]}), line("Nominated", "--nominated", {dash: [2, 4], width: 3}), line("Bid", "--bid", {width: 3})],
+      bands: [{series: [3, 1], fill: css("--band")}],
+    }, [at, ...Object.values(columns)], box);
+  };
+
+  const drawFan = async () => {
+    const box = document.getElementById("fan");
+    if (!box || box.dataset.drawn) return;
+    box.dataset.drawn = "asked";
+    const state = document.getElementById("fan-state");
+    try {
+      const answer = await fetch(box.dataset.fan, {headers: {Accept: "application/json"}});
+      if (!answer.ok) throw new Error(String(answer.status));
+      const found = await answer.json();
+      if (!found.slots.length) {
+        state.textContent = found.reason ? `No forecast: ${found.reason}.` : "No forecast for this window.";
+        box.dataset.drawn = "empty";
+        return;
+      }
+      state.hidden = true;
+      let plot = fanOf(box, found);
+      box.setAttribute("role", "img");
+      const inside = found.slots.filter((slot) => slot.bid_kw != null);
+      const least = Math.min(...inside.map((slot) => slot.p10_kw)), most = Math.max(...inside.map((slot) => slot.p90_kw));
+      box.setAttribute("aria-label", `Capacity in the window: P10 at least ${kw(least)}, P90 at most ${kw(most)}, by ${found.cars} cars over ${found.days} past days; need, bid and nomination stand in the table below`);
+      new ResizeObserver(() => plot.setSize({width: box.clientWidth, height: 270})).observe(box);
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { plot.destroy(); plot = fanOf(box, found); });
+      box.dataset.drawn = "yes";
+    } catch {
+      state.textContent = "The forecast cannot be shown now; the table below holds.";
+      box.dataset.drawn = "failed";
+    }
+  };
+
+  const KEPT = 600;
+  const zones = new Map();
+  const plotOf = (box, data) => {
+    const line = (label, colour, more) => ({label, stroke: css(colour), width: 2, points: {show: false}, ...more});
+    return new uPlot({
+      width: box.clientWidth, height: 150, tzDate: london, legend: {show: false}, cursor: {show: false},
+      axes: [axis({values: times(clockS), space: 80, size: 28}), axis({size: 44, space: 28})],
+      scales: {x: {time: true, range: (_, low, high) => [Math.min(low ?? 0, (high ?? 60) - 60), high ?? 60]}, y: {range: (_, low, high) => [Math.min(low ?? 0, 0) - 1, Math.max(high ?? 0, 0) + 1]}},
+      series: [{}, line("Target", "--bid", {dash: [8, 4]}), line("Nominated", "--nominated", {dash: [2, 4]}), line("Delivered", "--p50", {width: 3})],
+    }, data, box);
+  };
+  const live = (picture) => {
+    for (const zone of picture.zones) {
+      const known = zones.get(zone.zone) ?? {data: [[], [], [], []], plot: null, box: null};
+      zones.set(zone.zone, known);
+      const row = [Date.parse(picture.now) / 1e3, zone.target_kw, zone.nominated_kw, zone.delivered_kw];
+      if (known.data[0].at(-1) >= row[0]) continue;
+      known.data.forEach((values, n) => { values.push(row[n]); if (values.length > KEPT) values.shift(); });
+      const box = document.querySelector(`[data-chart="${CSS.escape(zone.zone)}"]`);
+      if (!box) continue;
+      if (known.box !== box) { known.plot?.destroy(); known.plot = plotOf(box, known.data); known.box = box; }
+      if (known.plot.width !== box.clientWidth) known.plot.setSize({width: box.clientWidth, height: 150});
+      known.plot.setData(known.data);
+    }
+  };
+  const redraw = () => { for (const known of zones.values()) { known.plot?.destroy(); known.plot = null; known.box = null; } };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  window.deskCharts = {drawFan, live};
+})();

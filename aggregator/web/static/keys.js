@@ -1,0 +1,52 @@
+// Every action by keyboard. Single keys can be switched off (WCAG 2.1.4), and never act while somebody types.
+"use strict";
+(() => {
+  const KEPT = "flexloop-keys";
+  const help = document.getElementById("help"), box = document.getElementById("keys-on");
+  box.checked = localStorage.getItem(KEPT) !== "off";
+  box.addEventListener("change", () => localStorage.setItem(KEPT, box.checked ? "on" : "off"));
+  document.getElementById("help-button").addEventListener("click", () => help.showModal());
+
+  document.addEventListener("click", (event) => {
+    const form = event.target.closest?.("[data-tick-all]")?.form;
+    for (const one of form?.querySelectorAll("input[type=checkbox]") ?? []) one.checked = true;
+  });
+
+  const rows = () => [...document.querySelectorAll("[data-row]")];
+  const linkOf = (row) => row.querySelector("a") ?? row;
+  const move = (by) => {
+    const all = rows();
+    if (!all.length) return;
+    const here = all.findIndex((row) => row.contains(document.activeElement));
+    const next = all[Math.min(Math.max(here < 0 ? (by > 0 ? 0 : all.length - 1) : here + by, 0), all.length - 1)];
+    const link = linkOf(next);
+    if (link === next) next.tabIndex = -1;
+    link.focus();
+    next.scrollIntoView({block: "nearest"});
+  };
+  const focusOn = (...ids) => {
+    const found = ids.map((id) => document.getElementById(id)).find(Boolean);
+    found?.focus();
+    found?.scrollIntoView({block: "nearest"});
+  };
+  const tick = () => document.activeElement?.closest("[data-row]")?.querySelector("input[type=checkbox]")?.click();
+  const go = (key) => document.querySelector(`nav a[data-key="${key}"]`)?.click();
+  const ACTS = {
+    j: () => move(1), k: () => move(-1), x: tick,
+    a: () => focusOn("do-check", "do-approve", "approve-ticked", "check-ticked"),
+    e: () => focusOn("amend-kw"), r: () => focusOn("reject-reason"), w: () => focusOn("withdraw-reason"),
+    t: () => go("t"), b: () => go("b"), l: () => go("l"),
+    S: () => { if (document.body.dataset.page === "live") document.getElementById("do-stop")?.click(); },
+    "?": () => help.showModal(),
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+    const field = event.target.closest?.("input:not([type=checkbox]), select, textarea");
+    if (event.key === "Escape" && field) return field.blur();
+    if (field || event.repeat && event.key === "S") return;
+    const act = box.checked || event.key === "?" ? ACTS[event.key] : undefined;
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+})();

@@ -1,0 +1,152 @@
+"""How figures and times are written on the desk's pages: London's time with UTC on hover, units always."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from aggregator.model.market import Requirement
+from aggregator.model.opportunity import Opportunity, Stage
+from aggregator.model.time import LONDON, Interval, utc_text
+
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
+MINUS = "\N{MINUS SIGN}"
+FEW = 4
+
+
+def signed(value: float, digits: int) -> str:
+    """Return a number with a real minus sign; what rounds to nothing has no sign."""
+    text = f"{abs(value):,.{digits}f}"
+    return f"{MINUS}{text}" if value < 0 and float(text.replace(",", "")) else text
+
+
+def kw(value: float | None) -> Markup:
+    """Return a power, to a tenth where it is no whole number. [kW]"""
+    if value is None:
+        return Markup('<span class="none">–</span>')
+    digits = 0 if abs(value - round(value)) < 0.05 else 1  # noqa: PLR2004 - half of the last digit shown
+    return Markup('{} <span class="unit">kW</span>').format(signed(value, digits))
+
+
+def kw_range(levels: Iterable[float]) -> Markup:
+    """Return levels as one power, or from the lowest to the highest. [kW]"""
+    found = sorted(levels)
+    if not found:
+        return kw(None)
+    low, high = found[0], found[-1]
+    if low == high:
+        return kw(high)
+    return Markup('{} to {} <span class="unit">kW</span>').format(f"{low:g}", f"{high:g}")
+
+
+def pounds(value: float | Decimal | None) -> Markup:
+    """Return an amount to the penny. [GBP]"""
+    if value is None:
+        return Markup('<span class="none">–</span>')
+    text = signed(float(value), 2)
+    sign, text = (MINUS, text[1:]) if text.startswith(MINUS) else ("", text)
+    return Markup("{}£{}").format(sign, text)
+
+
+def price(value: float | Decimal | None) -> Markup:
+    """Return a price. [GBP/MWh]"""
+    if value is None:
+        return Markup('<span class="none">none</span>')
+    return Markup('£{} <span class="unit">/MWh</span>').format(signed(float(value), 2))
+
+
+def change(value: float, unit: str = "") -> str:
+    """Return a difference with its sign: to the penny with a unit of money, else as short as it is exact."""
+    text = f"{abs(value):,.2f}" if unit else f"{abs(value):g}"
+    return f"{MINUS if value < 0 else '+'}{unit}{text}"
+
+
+def percent(value: float | None) -> Markup:
+    """Return a share, from 0 to 1, in whole percent."""
+    if value is None:
+        return Markup('<span class="none">–</span>')
+    return Markup("{}%").format(f"{100 * value:.0f}")
+
+
+def at(instant: datetime, form: str = "%a %d %b %H:%M") -> Markup:
+    """Return an instant as London's clocks show it; in UTC on hover and for programs."""
+    utc = utc_text(instant.replace(microsecond=0))
+    shown = instant.astimezone(LONDON).strftime(form)
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
+        utc, utc[:19].replace("T", " ").removesuffix("Z"), shown
+    )
+
+
+def clock_time(instant: datetime) -> Markup:
+    """Return only the time of day."""
+    return at(instant, "%H:%M")
+
+
+def span(window: Interval) -> Markup:
+    """Return a window, with the day once where it begins and ends on the same."""
+    start, end = window.start.astimezone(LONDON), window.end.astimezone(LONDON)
+    last = clock_time(window.end) if start.date() == end.date() else at(window.end)
+    return Markup('<span class="span">{}–{}</span>').format(at(window.start), last)
+
+
+def left(until: datetime, now: datetime) -> str:
+    """Return how long it is until an instant, in two units at most; ``closed`` once it has come."""
+    seconds = (until - now) // timedelta(seconds=1)
+    if seconds <= 0:
+        return "closed"
+    if seconds >= DAY_S:
+        return f"{seconds // DAY_S} d {seconds % DAY_S // HOUR_S} h"
+    if seconds >= HOUR_S:
+        return f"{seconds // HOUR_S} h {seconds % HOUR_S // MINUTE_S:02d} min"
+    return f"{seconds // MINUTE_S} min {seconds % MINUTE_S:02d} s"
+
+
+def age(seconds: float) -> str:
+    """Return how long ago something was, in one unit."""
+    whole = int(seconds)
+    if whole >= HOUR_S:
+        return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
+    return f"{whole // MINUTE_S} min" if whole >= MINUTE_S else f"{whole} s"
+
+
+def few(names: str) -> Markup:
+    """Return names with commas between them: of many the first, how many more there are, all on hover."""
+    found = names.split(", ")
+    if len(found) <= FEW:
+        return Markup("{}").format(names)
+    first, more = ", ".join(found[: FEW - 1]), len(found) - FEW + 1
+    return Markup('<span title="{}">{} and {} more</span>').format(names, first, more)
+
+
+def path_of(name: str) -> str:
+    """Return a bid's id as one part of a path."""
+    return quote(name, safe="")
+
+
+def need_kw(need: Requirement | None) -> Markup:
+    """Return what is needed, over the window's slots. [kW]"""
+    return kw_range(need.needed_kw) if need is not None else kw(None)
+
+
+STATES = {
+    Stage.RECEIVED: ("wait", "draft being made"),
+    Stage.APPROVED: ("good", "approved, leaving"),
+    Stage.SUBMITTED: ("good", "with the DNO"),
+    Stage.AWARDED: ("good", "awarded"),
+    Stage.DELIVERING: ("live", "delivering"),
+    Stage.DELIVERED: ("wait", "delivered, to settle"),
+    Stage.SETTLED: ("done", "settled"),
+    Stage.CLOSED: ("done", "closed"),
+}
+"""Each stage's kind (which says how it looks) and word; one in review depends on who has seen it."""
+
+
+def state_of(one: Opportunity, *, needs_two: bool) -> tuple[str, str]:
+    """Return a bid's kind and the word for where it stands."""
+    if one.stage is not Stage.IN_REVIEW:
+        return STATES.get(one.stage, ("wait", one.stage.value.lower()))
+    if one.checked_by is not None:
+        return "todo", f"checked by {one.checked_by}, to approve"
+    return "todo", "to check" if needs_two else "to approve"

@@ -1,0 +1,1 @@
+"""The desk in the browser: its routes, its pages, and Chromium in front of them."""

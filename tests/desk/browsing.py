@@ -1,0 +1,89 @@
+"""Chromium in front of a desk: pages that notice every fault, and axe."""
+
+import os
+import shutil
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from playwright.async_api import async_playwright, expect
+
+from tests.desk.world import PASSWORDS
+
+AXE = (Path(__file__).parents[1] / "vendor" / "axe.min.js").read_text()
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+expect.set_options(timeout=20_000)
+
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None and os.environ.get("CI") != "true", reason="there is no Chromium on the path"
+)
+
+
+class Browsing:
+    """Browsers of people; what goes wrong in their pages, or leaves the host, is kept."""
+
+    def __init__(self, browser, desk):
+        self._browser, self.desk = browser, desk
+        self.faults, self.hosts = [], set()
+
+    async def page(self, width=1280, scheme="light", **more):
+        context = await self._browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, **more
+        )
+        page = await context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on(
+            "console",
+            lambda line: self.faults.append(line.text) if line.type in ("error", "warning") else None,
+        )
+        page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+        return page
+
+    async def signed_in(self, name, path="/", **more):
+        page = await self.page(**more)
+        await page.goto(f"{self.desk.base}/sign-in?next={path}")
+        await page.fill("input[name=user]", name)
+        await page.fill("input[name=password]", PASSWORDS[name])
+        await page.press("input[name=password]", "Enter")
+        if more.get("java_script_enabled", True):
+            await connected(page)
+        return page
+
+    async def go(self, page, path):
+        await page.goto(self.desk.base + path)
+        await connected(page)
+
+
+async def connected(page):
+    """Wait until the live picture comes."""
+    await expect(page.locator("#link")).to_have_attribute("data-state", "live")
+
+
+async def violations(page):
+    """Return what axe finds against WCAG 2.2 AA and its own best practices, in short."""
+    await page.evaluate(AXE)
+    found = await page.evaluate("axe.run()")
+    return [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found["violations"]]
+
+
+@asynccontextmanager
+async def browsing(desk):
+    """Run Chromium; nothing may have gone wrong in any page by the end, nor left the host."""
+    assert CHROMIUM is not None, "Chromium must be there: apt-get install chromium"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        found = Browsing(browser, desk)
+        yield found
+        await browser.close()
+    assert found.faults == []
+    assert found.hosts <= {desk.base.removeprefix("http://")}

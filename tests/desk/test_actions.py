@@ -1,0 +1,210 @@
+"""The desk's actions as programs ask for them: roles, drafts, keys, four eyes, the trail."""
+
+import pytest
+
+from aggregator.model.opportunity import Stage
+from aggregator.web.actions import ACTIONS
+from aggregator.web.routes import LOOKS
+from tests.desk.world import PEOPLE, a_desk
+
+PROBLEM = "application/problem+json"
+
+
+def digest(desk, name):
+    return desk.bid(name).draft.digest
+
+
+async def test_four_eyes_from_draft_to_approval(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna, ben = await desk.sign_in("anna"), await desk.sign_in("ben")
+        seen = {"draft": digest(desk, "bid-1")}
+        status, refused = await ben.post("/v1/bids/bid-1/approve", seen)
+        assert (status, refused["detail"]) == (
+            409,
+            "two people approve a bid: somebody else must check this draft first",
+        )
+        status, done = await anna.post("/v1/bids/bid-1/check", seen)
+        assert (status, done["said"]) == (200, "checked by anna; somebody else must approve it")
+        status, refused = await anna.post("/v1/bids/bid-1/approve", seen)
+        assert (status, refused["detail"]) == (
+            409,
+            "anna has checked this draft; somebody else must approve it",
+        )
+        status, done = await ben.post("/v1/bids/bid-1/approve", seen)
+        assert (status, done["said"]) == (200, "approved by ben; the bid leaves now")
+        assert desk.bid("bid-1").stage is Stage.APPROVED
+        trail = [(one.user, one.action, one.status) for one in desk.store.desk_trail.about("bid-1")]
+        assert trail == [
+            ("ben", "approve", 409),
+            ("anna", "check", 200),
+            ("anna", "approve", 409),
+            ("ben", "approve", 200),
+        ]
+        assert {one.draft for one in desk.store.desk_trail.about("bid-1")} == {seen["draft"]}
+
+
+async def test_a_small_bid_needs_one_person_and_nobody_approves_an_own_draft(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        body = {"draft": digest(desk, "bid-1"), "kw": 11}
+        status, done = await anna.post("/v1/bids/bid-1/amend", body)
+        assert status == 200, done
+        assert "11 kW" in done["said"]
+        assert done["said"].endswith("it must be approved")
+        mine = {"draft": digest(desk, "bid-1")}
+        status, refused = await anna.post("/v1/bids/bid-1/approve", mine)
+        assert (status, refused["detail"]) == (409, "anna wrote this draft; somebody else must approve it")
+        ben = await desk.sign_in("ben")
+        assert (await ben.post("/v1/bids/bid-1/approve", mine))[0] == 200
+
+
+async def test_a_draft_that_changed_is_not_approved(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna, ben = await desk.sign_in("anna"), await desk.sign_in("ben")
+        old = {"draft": digest(desk, "bid-3")}
+        assert (await anna.post("/v1/bids/bid-3/amend", {**old, "gbp_per_mwh": 250}))[0] == 200
+        for verb, more in (("approve", {}), ("check", {}), ("reject", {"reason": "too low"})):
+            status, refused = await ben.post(f"/v1/bids/bid-3/{verb}", {**old, **more})
+            assert status == 409
+            assert "the draft changed after it was shown" in refused["detail"]
+        assert desk.bid("bid-3").stage is Stage.IN_REVIEW
+
+
+async def test_the_same_key_is_the_same_action_and_answered_the_same(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        body = {"draft": digest(desk, "bid-1"), "kw": 20}
+        first = await anna.post("/v1/bids/bid-1/amend", body, key="once")
+        again = await anna.post("/v1/bids/bid-1/amend", body, key="once")
+        assert first == again
+        assert first[0] == 200
+        assert desk.bid("bid-1").last_draft_version == 2
+        status, problem = await anna.post("/v1/bids/bid-1/amend", {**body, "kw": 21}, key="once")
+        assert (status, problem["faults"][0]["field"]) == (422, "Idempotency-Key")
+        ben = await desk.sign_in("ben")
+        status, _ = await ben.post("/v1/bids/bid-1/check", {"draft": digest(desk, "bid-1")}, key="once")
+        assert status == 200, "a key is its person's own"
+        status, problem = await anna.post("/v1/bids/bid-1/amend", body, headers={"Idempotency-Key": None})
+        assert (status, problem["faults"][0]["field"]) == (422, "Idempotency-Key")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("bids/bid-1/amend", {"draft": "0" * 64, "kw": "20"}, "body: kw"),
+        ("bids/bid-1/amend", {"draft": "0" * 64, "kw": 20, "price": 3}, "body: price"),
+        ("bids/bid-1/check", {}, "body: draft"),
+        ("bids/bid-1/check", {"draft": "short"}, "body: draft"),
+        ("bids/bid-1/reject", {"reason": ""}, "body: reason"),
+        ("bids/bid-1/reject", {"reason": " "}, "bids reject: --reason"),
+        ("stops", {"reason": "a recall", "zone": "Mars"}, "stop: --zone"),
+        ("alarms/acknowledge", {"alarms": []}, "body: alarms"),
+        ("approvals", {"bids": [{"bid": "bid-1"}]}, "body: bids[0].draft"),
+    ],
+)
+async def test_what_is_wrong_is_named_and_nothing_is_done(tmp_path, path, body, field):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        before = desk.store.journal.versions()
+        status, problem = await anna.post(f"/v1/{path}", body)
+        assert (status, problem["faults"][0]["field"]) == (422, field)
+        assert desk.store.journal.versions() == before
+
+
+async def test_a_program_is_told_of_what_is_no_json_or_not_there(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        seen = {"draft": digest(desk, "bid-1")}
+        assert (await anna.post("/v1/bids/nothing/check", seen))[0] == 404
+        assert (await anna.get("/v1/bids/nothing"))[0] == 404
+        headers = {"X-CSRF-Token": anna.csrf, "Idempotency-Key": "raw"}
+        for text, kind, expected in (("{", "application/json", 400), ("{}", "text/plain", 415)):
+            async with anna._session.post(
+                f"{desk.base}/v1/bids/bid-1/check",
+                data=text,
+                headers={**headers, "Content-Type": kind},
+            ) as response:
+                assert (response.status, response.content_type) == (expected, PROBLEM)
+
+
+async def test_the_tables_roles_are_the_rules_roles(tmp_path):
+    """Whom the table refuses the rules refuse, too: 403 stands for exactly the roles of the desk."""
+    async with a_desk(tmp_path) as desk:
+        bodies = {
+            "check": {"draft": digest(desk, "bid-1")},
+            "approve": {"draft": digest(desk, "bid-1")},
+            "amend": {"draft": digest(desk, "bid-1"), "kw": 20},
+            "reject": {"reason": "no"},
+            "withdraw": {"reason": "no"},
+            "acknowledge": {"alarms": [99]},
+            "stop": {"reason": "a recall", "zone": "Mars"},
+            "restart": {},
+        }
+        assert bodies.keys() == {action.name for action in ACTIONS}
+        for user in PEOPLE:
+            person = await desk.sign_in(user.name)
+            for action in ACTIONS:
+                if action.name in ("check", "approve", "amend", "reject") and set(user.roles) & set(
+                    action.roles
+                ):
+                    continue  # would be done
+                path = action.path.replace("{bid}", "bid-1")
+                status, _ = await person.post(path, bodies[action.name])
+                allowed = not action.roles or bool(set(user.roles) & set(action.roles))
+                assert (status == 403) is not allowed, (user.name, action.name, status)
+
+
+async def test_many_are_approved_each_as_it_was_seen(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        ben = await desk.sign_in("ben")
+        many = [
+            {"bid": "bid-2", "draft": digest(desk, "bid-2")},
+            {"bid": "bid-3", "draft": "0" * 64},
+            {"bid": "bid-1", "draft": digest(desk, "bid-1")},
+        ]
+        status, done = await ben.post("/v1/approvals", {"bids": many}, key="many")
+        assert (status, [one["status"] for one in done["done"]]) == (200, [200, 409, 409])
+        stages = [desk.bid(name).stage for name in ("bid-1", "bid-2", "bid-3")]
+        assert stages == [Stage.IN_REVIEW, Stage.APPROVED, Stage.IN_REVIEW]
+        assert await ben.post("/v1/approvals", {"bids": many}, key="many") == (status, done)
+        found = [{"bid": "bid-1", "draft": digest(desk, "bid-1")}]
+        assert (await ben.post("/v1/checks", {"bids": found}))[1]["done"][0]["status"] == 200
+        assert desk.bid("bid-1").checked_by == "ben"
+        boxes = [("bids", f"{digest(desk, 'bid-3')} bid-3")]
+        status, where, _ = await ben.form("/v1/approvals", boxes, Referer=f"{desk.base}/bids?sort=zone")
+        assert status == 303
+        assert where.startswith("/bids?did=")
+        assert "approved by ben; the bid leaves now" in (await ben.get(where))[1]
+        assert desk.bid("bid-3").stage is Stage.APPROVED
+
+
+async def test_one_stops_two_restart_and_alarms_are_acknowledged(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        vera, ben, otto = [await desk.sign_in(name) for name in ("vera", "ben", "otto")]
+        assert (await vera.post("/v1/stops", {"reason": "smoke"}))[0] == 200
+        desk.parts.gateway.book.refresh(desk.parts.clock.now())
+        zones = (await vera.get("/v1/live"))[1]["zones"]
+        assert all(zone["stopped"] for zone in zones)
+        assert (await vera.post("/v1/restarts"))[0] == 403
+        assert (await otto.post("/v1/restarts"))[1]["said"].endswith("a second person must")
+        status, refused = await otto.post("/v1/restarts")
+        assert (status, refused["detail"]) == (409, "otto has said so already: a second person must")
+        assert (await ben.post("/v1/restarts"))[1]["said"] == "all zones: restarted by otto and ben"
+        assert desk.store.halts.standing() == ()
+        numbers = [alarm.alarm_id for alarm in desk.store.alarms.open()]
+        assert (await vera.post("/v1/alarms/acknowledge", {"alarms": [*numbers, 99]}))[0] == 409
+        assert len(desk.store.alarms.open()) == len(numbers)
+        assert (await vera.post("/v1/alarms/acknowledge", {"alarms": numbers}))[0] == 200
+        assert desk.store.alarms.open() == []
+
+
+async def test_the_description_names_every_route_and_is_whole(tmp_path):
+    async with a_desk(tmp_path, empty=True) as desk:
+        vera = await desk.sign_in("vera")
+        status, found = await vera.get("/v1/openapi.json")
+        assert (status, found["openapi"]) == (200, "3.1.0")
+        for action in ACTIONS:
+            post = found["paths"][action.path]["post"]
+            name = post["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+            assert name in found["components"]["schemas"]
+        assert all(look.is_page or look.path in found["paths"] for look in LOOKS)

@@ -1,0 +1,194 @@
+"""The desk in Chromium: by keyboard, for everybody, on a phone, without scripts, when the line is down."""
+
+from datetime import timedelta
+
+import pytest
+from playwright.async_api import expect
+
+from aggregator.model.opportunity import Stage
+from aggregator.store import Alarm, Halt
+from tests.desk.browsing import browsing, connected, needs_chromium, violations
+from tests.desk.world import NOW, a_desk
+
+pytestmark = [needs_chromium, pytest.mark.xdist_group("browser"), pytest.mark.slow]
+
+PATHS = ("/", "/bids", "/bids?shown=all&zone=Wrotham", "/bids/bid-1", "/bids/bid-2?kw=20&price=200", "/live")
+HEAVIEST_PAGE = 150_000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path, scheme):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        desk.store.halts.stop(Halt("Wrotham", NOW, "ben", "a recall"))
+        page = await people.page(scheme=scheme)
+        await page.goto(f"{desk.base}/sign-in")
+        assert await violations(page) == []
+        page = await people.signed_in("anna", scheme=scheme)
+        for path in PATHS:
+            for width in (1280, 360):
+                await page.set_viewport_size({"width": width, "height": 800})
+                await people.go(page, path)
+                if "/bids/" in path:
+                    await expect(page.locator("#fan")).to_have_attribute("data-drawn", "yes")
+                assert await violations(page) == [], (path, width)
+                assert await page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+        await page.goto(f"{desk.base}/bids/nothing")
+        await connected(page)
+        assert await violations(page) == []
+        assert people.faults.pop().endswith("404 (Not Found)")
+        await page.press("body", "?")
+        await expect(page.locator("#help")).to_be_visible()
+        assert await violations(page) == []
+        other = await people.page()
+        loaded = []
+        other.on("requestfinished", lambda request: loaded.append(request))  # noqa: PLW0108 - it marks it
+        await other.context.add_cookies(await page.context.cookies())
+        await people.go(other, "/bids/bid-1")
+        await expect(other.locator("#fan")).to_have_attribute("data-drawn", "yes")
+        sizes = [(await one.sizes())["responseBodySize"] for one in loaded]
+        assert len(sizes) > len(PATHS)
+        assert sum(sizes) <= HEAVIEST_PAGE
+
+
+async def test_two_people_approve_by_keyboard_and_each_sees_the_other(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        anna = await people.signed_in("anna", "/")
+        ben = await people.signed_in("ben", "/bids/bid-1")
+        await expect(ben.locator(".cannot").first).to_contain_text("somebody else must check")
+        await ben.locator("summary", has_text="As received").focus()
+        for key in ("b", "j"):
+            await anna.keyboard.press(key)
+            if key == "b":
+                await anna.wait_for_url("**/bids")
+                await connected(anna)
+        await anna.keyboard.press("Enter")
+        await anna.wait_for_url("**/bids/bid-1")
+        await connected(anna)
+        await anna.keyboard.press("a")
+        await anna.keyboard.press("Enter")
+        flash = anna.locator(".flash")
+        await expect(flash).to_contain_text("checked by anna; somebody else must approve it")
+        await expect(flash).to_be_focused()
+        await expect(anna.locator(".cannot").first).to_contain_text("anna has checked this draft")
+
+        await expect(ben.locator("#do-approve")).to_be_visible()  # by itself
+        await expect(ben.locator("summary", has_text="As received")).to_be_focused()
+        await ben.keyboard.press("a")
+        await ben.keyboard.press("Enter")
+        await expect(ben.locator(".flash")).to_contain_text("approved by ben; the bid leaves now")
+        await expect(anna.locator(".under .state")).to_have_text("approved, leaving")
+        assert desk.bid("bid-1").stage is Stage.APPROVED
+
+
+async def test_a_stale_screen_is_refused_and_says_so(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        ben = await people.signed_in("ben", "/bids/bid-3")
+        await ben.locator("#reject-reason").fill("too low")  # who types is not interrupted
+        anna = await desk.sign_in("anna")
+        seen = {"draft": desk.bid("bid-3").draft.digest}
+        assert (await anna.post("/v1/bids/bid-3/amend", {**seen, "gbp_per_mwh": 250}))[0] == 200
+        await expect(ben.locator("#banner")).to_contain_text("Something has changed")
+        await expect(ben.locator("#reject-reason")).to_have_value("too low")
+        await ben.locator("#do-reject").click()
+        await expect(ben.locator(".flash.bad")).to_contain_text("the draft changed after it was shown")
+        await expect(ben.locator("h2#act + p")).to_contain_text("Draft 2 by anna")
+        assert desk.bid("bid-3").stage is Stage.IN_REVIEW
+
+
+async def test_an_amendment_shows_its_effect_first(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        anna = await people.signed_in("anna", "/bids/bid-2")
+        await anna.keyboard.press("e")
+        await expect(anna.locator("#amend-kw")).to_be_focused()
+        await anna.keyboard.type("20")
+        await anna.keyboard.press("Enter")
+        effect = anna.locator("#effect")
+        await expect(effect).to_contain_text("the check by anna is lost")
+        await expect(effect).to_contain_text("40.0 kWh")
+        assert desk.bid("bid-2").last_draft_version == 1
+        await anna.locator("#do-amend").click()
+        await expect(anna.locator(".flash")).to_contain_text("20 kW at GBP 300.00/MWh) is up for review")
+        assert desk.bid("bid-2").draft.offered_kw == (20.0,) * 4
+
+
+async def test_live_stops_with_one_key_and_two_people_restart(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        vera = await people.signed_in("vera", "/live")
+        zone = vera.locator("[data-zone='Hendon Way']")
+        await expect(zone.locator("[data-of=delivered_kw]")).to_have_text("6 kW")
+        await expect(zone.locator("[data-of=target_kw]")).to_have_text("4 kW")
+        desk.parts.clock.pass_by(timedelta(minutes=4))
+        await expect(zone.locator("[data-of=delivered_kw]")).to_have_text("0 kW")
+        await expect(vera.locator("[data-live-state=silent]")).to_have_text("2")
+        await expect(vera.locator("text=car-2").first).to_be_visible()  # made anew by itself
+        await vera.keyboard.press("Shift+S")
+        await expect(vera.locator(".flash.halt")).to_contain_text("Stopped: all zones by vera")
+        await expect(vera.locator("[id^=restart]")).to_have_count(0)
+        for name, said in (("otto", "a second person must"), ("ben", "restarted by otto and ben")):
+            page = await people.signed_in(name, "/live")
+            await page.locator("#restart-1").focus()
+            await page.keyboard.press("Enter")
+            await expect(page.locator(".flash.good")).to_contain_text(said)
+        await expect(vera.locator(".flash.halt")).to_have_count(0)
+        desk.store.alarms.raise_(Alarm(NOW, "order_short", "Hendon Way", "2.0 kWh are missing"))
+        box = vera.locator(".alarms label", has_text="order short").locator("input")
+        await box.check()
+        await vera.locator("text=Acknowledge ticked").click()
+        await expect(vera.locator(".flash.good")).to_contain_text("1 acknowledged by vera")
+
+
+async def test_many_are_ticked_by_key_and_approved(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        ben = await people.signed_in("ben", "/bids")
+        for key in ("j", "j", "x", "j", "x", "a"):
+            await ben.keyboard.press(key)
+        await ben.keyboard.press("Enter")
+        await expect(ben.locator(".flash.good")).to_have_count(2)
+        assert [desk.bid(name).stage for name in ("bid-2", "bid-3")] == [Stage.APPROVED] * 2
+
+
+async def test_single_keys_can_be_switched_off(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        vera = await people.signed_in("vera", "/live")
+        await vera.keyboard.press("?")
+        await vera.locator("#keys-on").uncheck()
+        await vera.keyboard.press("Escape")
+        await vera.keyboard.press("Shift+S")
+        await vera.keyboard.press("b")
+        await people.go(vera, "/live")
+        assert desk.store.halts.standing() == ()
+
+
+async def test_it_works_without_scripts(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        ben = await people.signed_in("ben", "/bids/bid-2", java_script_enabled=False)
+        await ben.locator("#do-approve").click()
+        await expect(ben.locator(".flash.good")).to_contain_text("approved by ben")
+        assert desk.bid("bid-2").stage is Stage.APPROVED
+
+
+async def test_who_is_signed_out_or_cut_off_is_told(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        anna = await people.signed_in("anna", "/live")
+        await desk.shut_door()
+        await expect(anna.locator("#link")).to_have_attribute("data-state", "lost")
+        await expect(anna.locator("#banner")).to_contain_text("figures are from 12:01:00")
+        people.faults.clear()  # the browser itself tells of the line that is down
+        await desk.open_door()
+        await connected(anna)
+        await expect(anna.locator("#banner")).to_be_hidden()
+        people.faults.clear()
+        desk.store.desk_people.set_password("anna", "another", NOW)
+        await expect(anna.locator("input[name=password]")).to_be_visible(timeout=60_000)
+        people.faults.clear()
+
+
+async def test_an_empty_desk_says_what_is_to_come_and_prints_plainly(tmp_path):
+    async with a_desk(tmp_path, empty=True) as desk, browsing(desk) as people:
+        vera = await people.signed_in("vera", "/")
+        await expect(vera.locator(".empty").first).to_contain_text("No draft waits for anybody")
+        await people.go(vera, "/bids")
+        await expect(vera.locator(".empty")).to_contain_text("No bid is open")
+        await vera.emulate_media(media="print")
+        await expect(vera.locator("nav")).to_be_hidden()
+        await expect(vera.locator("h1")).to_be_visible()

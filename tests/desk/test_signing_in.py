@@ -1,0 +1,139 @@
+"""Who is let in, for how long, and what shows that a person and no other site asked."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from aggregator.cli import run
+from aggregator.store import open_store
+from tests.desk.world import PASSWORDS, a_desk
+
+
+async def tried(desk, user, password, **headers):
+    session = desk.a_session()
+    said = {"user": user, "password": password}
+    async with session.post(f"{desk.base}/v1/session", json=said, headers=headers) as response:
+        return response.status, await response.json(content_type=None), response.headers
+
+
+async def test_pages_send_to_sign_in_and_back_and_json_says_401(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        session = desk.a_session()
+        async with session.get(f"{desk.base}/bids/bid-1?kw=20", allow_redirects=False) as response:
+            assert (response.status, response.headers["Location"]) == (
+                303,
+                "/sign-in?next=/bids/bid-1?kw%3D20",
+            )
+        async with session.get(f"{desk.base}/v1/bids") as response:
+            assert (response.status, response.content_type) == (401, "application/problem+json")
+        form = {"user": "anna", "password": PASSWORDS["anna"], "next": "/bids/bid-1"}
+        async with session.post(f"{desk.base}/sign-in", data=form, allow_redirects=False) as response:
+            assert (response.status, response.headers["Location"]) == (303, "/bids/bid-1")
+            cookie = response.headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Lax" in cookie
+        async with session.get(f"{desk.base}/bids/bid-1") as response:
+            assert response.status == 200
+
+
+@pytest.mark.parametrize("where", ["//evil.example/", "https://evil.example/", "/\\evil.example"])
+async def test_nobody_is_sent_to_another_site(tmp_path, where):
+    async with a_desk(tmp_path) as desk:
+        form = {"user": "anna", "password": PASSWORDS["anna"], "next": where}
+        async with desk.a_session().post(
+            f"{desk.base}/sign-in", data=form, allow_redirects=False
+        ) as response:
+            assert response.headers["Location"] == "/"
+
+
+async def test_a_wrong_password_and_a_stranger_look_the_same_and_are_slowed_down(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        wrong, stranger = await tried(desk, "anna", "wrong"), await tried(desk, "nobody", "wrong")
+        assert wrong[:2] == stranger[:2]
+        assert wrong[0] == 401
+        statuses = [(await tried(desk, "anna", "wrong"))[0] for _ in range(6)]
+        assert statuses[-1] == 429
+        status, _, headers = await tried(desk, "anna", PASSWORDS["anna"])
+        assert status == 429
+        assert int(headers["Retry-After"]) > 0
+        assert {one.status for one in desk.store.desk_trail.all()} == {401}
+
+
+async def test_a_session_ends_unused_at_sign_out_and_with_a_new_password(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        desk.wall.pass_by(timedelta(hours=7))
+        assert (await anna.get("/v1/live"))[0] == 200
+        desk.wall.pass_by(timedelta(hours=4))
+        assert (await anna.get("/v1/live"))[0] == 200
+        desk.wall.pass_by(timedelta(hours=2))
+        assert (await anna.get("/v1/live"))[0] == 401, "12 hours in all"
+
+        ben = await desk.sign_in("ben")
+        desk.wall.pass_by(timedelta(hours=8, minutes=1))
+        assert (await ben.get("/v1/live"))[0] == 401, "8 hours unused"
+
+        ben = await desk.sign_in("ben")
+        assert (await ben.form("/sign-out", []))[:2] == (303, "/sign-in")
+        assert (await ben.get("/v1/live"))[0] == 401
+
+        cleo = await desk.sign_in("cleo")
+        desk.store.desk_people.set_password("cleo", "another", desk.wall.now())
+        assert (await cleo.get("/v1/live"))[0] == 401
+
+
+async def test_what_another_sites_page_sends_does_nothing(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        body = {"draft": desk.bid("bid-1").draft.digest}
+        for headers in (
+            {"X-CSRF-Token": None},
+            {"X-CSRF-Token": "0" * 64},
+            {"Origin": "https://evil.example"},
+            {"Sec-Fetch-Site": "cross-site"},
+        ):
+            status, problem = await anna.post("/v1/bids/bid-1/check", body, headers=headers)
+            assert (status, problem["status"]) == (403, 403)
+        form = [("draft", body["draft"])]
+        assert (await anna.form("/v1/bids/bid-1/check", form, Origin="https://evil.example"))[0] == 403
+        assert desk.bid("bid-1").checked_by is None
+        status, *_ = await tried(desk, "anna", PASSWORDS["anna"], Origin="https://evil.example")
+        assert status == 403
+        assert (await anna.post("/v1/bids/bid-1/check", body, headers={"Origin": desk.base}))[0] == 200
+
+
+async def test_every_answer_says_that_nothing_else_is_loaded(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        for path in ("/", "/nothing", "/v1/live", "/v1/nothing"):
+            async with anna._session.get(desk.base + path) as response:
+                policy = response.headers["Content-Security-Policy"]
+                assert "default-src 'none'" in policy
+                assert "unsafe" not in policy
+                assert response.headers["Cache-Control"] == "no-store"
+                page = await response.text()
+        _, page = await anna.get("/")
+        assert not re.findall(r"(?:src|href|action)=\"https?:", page)
+        assert "<style" not in page
+        assert " style=" not in page
+
+
+async def test_tls_makes_the_cookie_the_hosts_own(tmp_path):
+    async with a_desk(tmp_path, behind_tls_proxy=True) as desk:
+        _, _, headers = await tried(desk, "anna", PASSWORDS["anna"])
+        assert headers["Set-Cookie"].startswith("__Host-flexloop=")
+        assert "Secure" in headers["Set-Cookie"]
+
+
+def test_a_password_is_made_by_command_shown_once_and_kept_as_a_hash(tmp_path, capsys):
+    url = f"sqlite:///{tmp_path / 'flexloop.db'}"
+    open_store(url, create=True).close()
+    assert run(["desk", "password", "anna", "--database", url]) == 0
+    text = capsys.readouterr().out.strip()
+    assert re.fullmatch(r"([a-z2-9]{5}-){3}[a-z2-9]{5}", text)
+    with open_store(url, create=False) as store:
+        assert store.desk_people.password_hash("anna").startswith("$argon2id$")
+    assert text.encode() not in (tmp_path / "flexloop.db").read_bytes()
+    assert run(["desk", "password", "nobody", "--database", url]) == 2
+    assert "a user of the configuration: anna, ben" in capsys.readouterr().err

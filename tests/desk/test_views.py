@@ -1,0 +1,147 @@
+"""What the pages show, without a browser: rows, states, effects, figures and times."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregator.model.opportunity import DeliveryEnded, Settled
+from aggregator.model.time import Interval
+from aggregator.web import words
+from aggregator.web.bid_view import bid_view, effect_of
+from aggregator.web.bids_view import SORTS, Choice, bid_rows
+from aggregator.web.live_view import STATES, live_view
+from aggregator.web.today_view import today_view
+from tests.desk.world import EVENING, NOW, a_desk
+
+
+def test_times_are_londons_and_say_utc_on_hover():
+    summer = datetime(2025, 7, 1, 16, 30, tzinfo=UTC)
+    text = words.at(summer)
+    assert ">Tue 01 Jul 17:30<" in text
+    assert 'title="2025-07-01 16:30:00 UTC"' in text
+    night = Interval(summer, summer + timedelta(hours=9))
+    assert words.span(night).count("<time") == 2
+    assert "Wed 02 Jul 02:30" in words.span(night)
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (timedelta(0), "closed"),
+        (timedelta(seconds=59), "0 min 59 s"),
+        (timedelta(minutes=61), "1 h 01 min"),
+        (timedelta(days=2, hours=3), "2 d 3 h"),
+    ],
+)
+def test_how_long_is_left(left, said):
+    assert words.left(NOW + left, NOW) == said
+
+
+@given(st.floats(-1e6, 1e6))
+def test_figures_have_their_unit_and_no_sign_of_nothing(value):
+    for text in (words.signed(value, 1), str(words.pounds(value))):
+        assert "-" not in text
+        assert text not in (f"{words.MINUS}0.0", f"{words.MINUS}£0.00")
+    assert "kW" in words.kw(value)
+    assert "£" in words.pounds(value)
+
+
+async def test_rows_are_filtered_sorted_and_say_who_must_act(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        flow = desk.parts.gateway.workflow
+        rows = bid_rows(flow, "ben", Choice())
+        assert [row.bid for row in rows] == ["bid-1", "bid-2", "bid-3", "bid-4", "bid-5"]
+        assert [row.state for row in rows] == [
+            "to check",
+            "checked by anna, to approve",
+            "to approve",
+            "approved, leaving",
+            "awarded",
+        ]
+        assert [row.may_approve for row in rows] == [False, True, True, False, False]
+        assert [row.may_approve for row in bid_rows(flow, "anna", Choice())] == [False, False, True] + [
+            False
+        ] * 2
+        assert [row.may_check for row in rows] == [True, False, False, False, False]
+        assert not any(row.may_approve or row.may_check for row in bid_rows(flow, "vera", Choice()))
+        assert [row.bid for row in bid_rows(flow, "ben", Choice("todo"))] == ["bid-1", "bid-2", "bid-3"]
+        assert bid_rows(flow, "ben", Choice(zone="Wrotham")) == []
+        for sort in SORTS:
+            assert len(bid_rows(flow, "ben", Choice(sort=sort))) == 5
+        assert bid_rows(flow, "ben", Choice(sort="bid"))[-1].bid == "bid-3"
+        assert rows[0].deliver == pytest.approx(0.9)
+
+
+def test_a_query_that_makes_no_sense_is_as_usual():
+    assert Choice.of({"shown": "x", "sort": "y"}) == Choice()
+
+
+async def test_a_bid_tells_what_is_held_back_nominated_and_possible(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        flow = desk.parts.gateway.workflow
+        view = bid_view(flow, desk.bid("bid-1"), "anna")
+        first = view.slots[0]
+        assert (first.slot.start, first.needed_kw, first.offered_kw) == (EVENING.start, 40.0, 30.0)
+        assert (first.base_kw, first.held_kw, first.nominated_kw) == (10.0, 1.0, 9.0)
+        assert view.slots[2].nominated_kw == pytest.approx(0.1 - 2.0)
+        assert view.may["check"] is None
+        assert view.may["amend"] is None
+        assert "somebody else must check" in view.may["approve"]
+        assert "no bid has left yet" in view.may["withdraw"]
+        assert all(bid_view(flow, desk.bid("bid-1"), "vera").may.values())
+        assert "requirement-1" in view.event
+        assert [line.what for line in view.history] == ["a draft was put up", "the need arrived"]
+        desk.parts.clock.set(NOW + timedelta(hours=3))
+        closed = bid_view(flow, desk.bid("bid-1"), "anna")
+        assert "gate closed" in closed.may["check"]
+        assert not closed.row.gate_open
+
+
+async def test_the_effect_is_shown_before_it_is_done(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        flow, one = desk.parts.gateway.workflow, desk.bid("bid-2")
+        found = effect_of(flow, one, "anna", 20.0, Decimal(200))
+        assert (found.before_kwh, found.after_kwh) == (75.0, 40.0)
+        assert found.before_gbp == pytest.approx(22.5)
+        assert found.after_gbp == pytest.approx(8.0)
+        assert found.check_lost == "anna"
+        assert desk.bid("bid-2") == one
+        assert "can be delivered" in effect_of(flow, one, "anna", 51.0, None).refused
+        assert "ceiling" in effect_of(flow, one, "anna", None, Decimal(351)).refused
+        assert "ben is no trader" in effect_of(flow, one, "ben", 20.0, None).refused
+
+
+async def test_today_sorts_by_gate_and_adds_the_days_money_up(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        flow = desk.parts.gateway.workflow
+        view = today_view(flow, "anna")
+        assert [row.bid for row in view.todo] == ["bid-1", "bid-2", "bid-3"]
+        assert [(event.bid, event.runs) for event in view.events] == [("bid-5", True)]
+        assert (view.money.settled, view.money.expected) == (0, 1)
+        assert view.money.expected_gbp == pytest.approx(4.25)
+        over = [DeliveryEnded(NOW), Settled(NOW, 1, "d" * 64, "12.43"), Settled(NOW, 2, "e" * 64, "12.40")]
+        version = desk.bid("bid-5").version
+        flow.store.journal.append_many("bid-5", over, expected_version=version, by="test", recorded_at=NOW)
+        money = today_view(flow, "anna").money
+        assert (money.settled, money.settled_gbp, money.expected) == (1, Decimal("12.40"), 0)
+
+
+async def test_live_counts_each_car_once_and_a_silent_one_gives_nothing(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        parts = desk.parts
+        view = live_view(parts.gateway, parts.controller)
+        assert sum(view.states.values()) == len(parts.gateway.fleet.cars)
+        assert tuple(view.states) == STATES
+        assert view.states["giving"] == 2
+        assert view.fleet_kw == pytest.approx(6.0)
+        zone = next(zone for zone in view.zones if zone.zone == "Hendon Way")
+        assert (zone.target_kw, zone.nominated_kw, zone.serving) == (4.0, 1.0, "bid-5")
+        assert not view.loop_is_late
+        parts.clock.pass_by(timedelta(minutes=4))
+        view = live_view(parts.gateway, parts.controller)
+        assert (view.states["silent"], view.fleet_kw) == (2, 0.0)
+        assert [car.car_id for car in view.silent] == ["car-1", "car-2"]
+        assert view.loop_is_late
