@@ -164,7 +164,7 @@ class Oracle:
 
 def some_of(case: Case, keep: np.ndarray) -> Case:
     """Return the case of the cars ``keep`` only."""
-    of_sites = {"export_room_kw", "import_room_kw", "house_kw"}
-    per_car = {name: getattr(case.cars, name)[keep] for name in CarArrays.__slots__ if name not in of_sites}
+    other = {"export_room_kw", "import_room_kw", "house_kw", "tapers"}
+    per_car = {name: getattr(case.cars, name)[keep] for name in CarArrays.__slots__ if name not in other}
     stay = Stay(*(getattr(case.stay, name)[keep] for name in Stay.__slots__))
     return replace(case, cars=replace(case.cars, **per_car), stay=stay)
