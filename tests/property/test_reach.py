@@ -191,7 +191,7 @@ def tiled(case: Case, times: int, share: float) -> Case:
     per_car = {
         name: np.tile(getattr(cars, name), times) * (share if name in scaled else 1.0)
         for name in CarArrays.__slots__
-        if name not in {"site", "export_room_kw", "import_room_kw", "house_kw"}
+        if name not in {"site", "export_room_kw", "import_room_kw", "house_kw", "tapers"}
     }
     rooms = {
         name: np.tile(getattr(cars, name)[cars.site], times) * share
