@@ -21,9 +21,10 @@ from sqlalchemy import (
 from aggregator.model.drivers import SILENT, ChargerWord
 from aggregator.model.metering import Presence
 from aggregator.model.time import Interval
+from aggregator.store.columns import MICROSECOND
 from aggregator.store.engine import reading
 from aggregator.store.readings import CarState
-from aggregator.store.tables import CAR_STATES, DRIVER_WORDS, MICROSECOND
+from aggregator.store.tables import CAR_STATES, DRIVER_WORDS
 from aggregator.store.versions import known_by
 
 SAID = ("plugged", "soc", "boost", "depart_at", "target_soc")

@@ -28,8 +28,9 @@ from aggregator.model.fleet import (
     Taper,
 )
 from aggregator.model.time import LONDON
+from aggregator.store.columns import MICROSECOND
 from aggregator.store.engine import AnyRow, reading, writing
-from aggregator.store.tables import CARS, CHARGERS, FLEET_IMPORTS, MICROSECOND, SITES
+from aggregator.store.tables import CARS, CHARGERS, FLEET_IMPORTS, SITES
 
 
 class FleetStore:

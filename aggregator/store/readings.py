@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Engine, Select, Table, Text, column, func, se
 
 from aggregator.model.metering import CarReport, Reading
 from aggregator.model.time import Interval
+from aggregator.store.columns import UtcMicros
 from aggregator.store.engine import chunks, reading, writing
 from aggregator.store.rolled import Pair, Rolled, Sides, instant_of, plain, versions_of
 from aggregator.store.rolled_files import Row
-from aggregator.store.tables import CAR_STATES, READINGS, UtcMicros
+from aggregator.store.tables import CAR_STATES, READINGS
 from aggregator.store.versions import add_versions, every, known_by, newest
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)

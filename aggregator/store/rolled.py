@@ -27,9 +27,10 @@ from sqlalchemy import BigInteger, Column, Connection, Engine, Table, Text, func
 
 from aggregator.model.time import LONDON, Interval
 from aggregator.store import rolled_files
+from aggregator.store.columns import EPOCH, MICROSECOND, LocalDate, UtcMicros
 from aggregator.store.engine import POSTGRESQL
 from aggregator.store.rolled_files import Day, Row
-from aggregator.store.tables import EPOCH, METADATA, MICROSECOND, LocalDate, UtcMicros
+from aggregator.store.tables import METADATA
 
 ROLLED_DAYS = Table(
     "rolled_days",

@@ -19,8 +19,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, Table, select
 
 from aggregator.model.time import Interval
+from aggregator.store.columns import EPOCH, MICROSECOND
 from aggregator.store.engine import POSTGRESQL, chunks
-from aggregator.store.tables import EPOCH, MICROSECOND
 
 Row = Mapping[str, Any]
 _Plain = tuple[Any, ...]
