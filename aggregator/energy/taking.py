@@ -2,7 +2,8 @@
 
 A plan is made at even power: the average on the way from arrival to target, so that its slots last. Where a
 car sells on the way and buys the top back, that is too much: it is planned for again at the power that is
-taken at its target, the least on any way there, and if there is no time for that, without selling.
+taken at its target, the least on any way there, and if there is no time for that, or other cars are at its
+home, without selling.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from aggregator.energy.alone import Scene, Trades, stored_kwh
-from aggregator.energy.cars import TINY_KWH, CarArrays, FloatArray
+from aggregator.energy.cars import TINY_KWH, CarArrays, FloatArray, IntArray
 
 SAME_KWH = 1e-6
 
@@ -19,7 +20,7 @@ SAME_KWH = 1e-6
 def as_taken(scene: Scene, planned: Callable[[Scene], Trades]) -> Trades:
     """Return what cars draw and give, charging as their batteries allow.
 
-    Cars that share a site keep to even power.
+    Cars that together would overload their site's connection at full power keep to even power.
 
     Args:
         scene: Of cars some of which slow down.
@@ -31,20 +32,28 @@ def as_taken(scene: Scene, planned: Callable[[Scene], Trades]) -> Trades:
     target_kwh = np.minimum(stay.target_kwh, cars.capacity_kwh)
     even = replace(scene, cars=cars.on_the_way(stay.energy_kwh, target_kwh))
     trades = planned(even)
-    sharing = np.bincount(cars.site[stay.present], minlength=len(cars.import_room_kw))[cars.site] > 1
+    full_kw = np.where(stay.present, np.minimum(cars.charge_kw, cars.import_room_kw[cars.site]), 0.0)
+    asked_kw = np.bincount(cars.site, full_kw, len(cars.import_room_kw))
+    crowded = (asked_kw > cars.import_room_kw + TINY_KWH)[cars.site]
     highest_kwh = np.maximum(stored_kwh(even, trades).max(axis=1), target_kwh)
     high = highest_kwh > cars.tapers.from_kwh + TINY_KWH
-    rows = np.flatnonzero(high & ~sharing & trades.drawn_kwh.any(axis=1))
+    rows = np.flatnonzero(high & ~crowded & trades.drawn_kwh.any(axis=1))
     slowest = replace(scene, cars=cars.on_the_way(target_kwh - SAME_KWH, target_kwh))
     unsold = replace(even, cars=replace(even.cars, discharge_kw=np.zeros(cars.count)))
-    for way in (even, slowest, unsold):
-        if not rows.size:
-            break
-        part = way.at(rows)
-        taken, missing_kwh = _taken(cars.at(rows), part, trades.at(rows) if way is even else planned(part))
-        trades.put(rows, taken)
-        rows = rows[missing_kwh > SAME_KWH]
+    rows = _put_taken(cars, even, rows, trades, trades.at(rows))
+    alone = (np.bincount(cars.site[stay.present], minlength=len(asked_kw)) <= 1)[cars.site]
+    lone = rows[alone[rows]]  # who sells beside a neighbour would sell in the neighbour's room, too
+    left = _put_taken(cars, slowest, lone, trades, planned(slowest.at(lone)))
+    rows = np.concatenate([left, rows[~alone[rows]]])
+    _put_taken(cars, unsold, rows, trades, planned(unsold.at(rows)))
     return trades
+
+
+def _put_taken(cars: CarArrays, way: Scene, rows: IntArray, trades: Trades, own: Trades) -> IntArray:
+    """Put in what some cars' own trades come to; return those that end below what they planned."""
+    taken, missing_kwh = _taken(cars.at(rows), way.at(rows), own)
+    trades.put(rows, taken)
+    return rows[missing_kwh > SAME_KWH]
 
 
 def _taken(cars: CarArrays, even: Scene, trades: Trades) -> tuple[Trades, FloatArray]:

@@ -52,13 +52,16 @@ def test_from_the_least_energy_full_power_just_reaches_the_target(target, hours,
         assert reached_kwh == pytest.approx(target * CAPACITY_KWH, abs=0.05)
 
 
-def some_cars(draw: np.random.Generator, count: int) -> tuple[CarArrays, Stay]:
+def some_cars(draw: np.random.Generator, count: int, at_each: int = 1) -> tuple[CarArrays, Stay]:
     capacity_kwh = draw.uniform(30.0, 70.0, count)
     way = Tapers.of(capacity_kwh, draw.uniform(0.6, 1.0, count), draw.uniform(0.1, 1.0, count))
-    full, eta, room_kw = np.full(count, FULL_KW), np.full(count, ETA), draw.uniform(4.0, 12.0, count)
-    homes = np.arange(count, dtype=np.int64)
+    full, eta = np.full(count, FULL_KW), np.full(count, ETA)
+    homes = np.arange(count, dtype=np.int64) // at_each
+    least_kw = 4.0 if at_each == 1 else at_each * FULL_KW
+    room_kw = draw.uniform(least_kw, at_each * 12.0, count // at_each)
+    export_kw = draw.uniform(3.0, 12.0, count // at_each)
     cars = CarArrays(
-        capacity_kwh, 0.3 * capacity_kwh, full, full, eta, eta, homes, room_kw, room_kw, tapers=way
+        capacity_kwh, 0.3 * capacity_kwh, full, full, eta, eta, homes, export_kw, room_kw, tapers=way
     )
     arrive = draw.integers(0, SLOTS // 2, count)
     stay = Stay(
@@ -70,19 +73,25 @@ def some_cars(draw: np.random.Generator, count: int) -> tuple[CarArrays, Stay]:
     return cars, stay
 
 
-@given(st.integers(0, 10**6))
+@given(st.integers(0, 10**6), st.sampled_from([1, 2]))
 @settings(max_examples=80, deadline=None)
-def test_a_plan_draws_what_batteries_take_and_reaches_what_can_be_reached(seed):
+def test_a_plan_draws_what_batteries_take_and_reaches_what_can_be_reached(seed, at_each):
+    """Homes of two cars have room for both at full power."""
     draw = np.random.default_rng(seed)
-    cars, stay = some_cars(draw, 12)
+    cars, stay = some_cars(draw, 12, at_each)
     price = draw.choice([0.1, 0.2, 0.3], SLOTS)
     tariff = Tariff(price, draw.choice([0.05, 0.25]) * np.ones(SLOTS), draw.random(SLOTS) < 0.2)
     plan = base_plan(cars, stay, tariff, HOURS)
-    full_kw = np.minimum(cars.charge_kw, cars.import_room_kw)
+    full_kw = np.minimum(cars.charge_kw, cars.import_room_kw[cars.site])
     for slot in range(SLOTS):
         start_kwh = plan.energy_kwh[:, slot] - plan.discharge_kw[:, slot] * HOURS / cars.eta_discharge
         most = cars.tapers.energy_kwh(cars.tapers.effort_kwh(start_kwh) + ETA * full_kw * HOURS)
         assert (start_kwh + ETA * HOURS * plan.charge_kw[:, slot] <= most + 1e-6).all()
+        for power_kw, room_kw in (
+            (plan.charge_kw, cars.import_room_kw),
+            (plan.discharge_kw, cars.export_room_kw),
+        ):
+            assert (np.bincount(cars.site, power_kw[:, slot]) <= room_kw + 1e-6).all()
     effort_kwh = cars.tapers.effort_kwh(stay.energy_kwh)
     effort_kwh += ETA * full_kw * HOURS * (stay.depart_slot - stay.arrive_slot)
     most_kwh = np.minimum(cars.capacity_kwh, cars.tapers.energy_kwh(effort_kwh))
