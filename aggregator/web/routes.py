@@ -3,12 +3,17 @@
 Actions come from ``aggregator/web/actions.py``; here stand the looks beside them: pages and JSON.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from aiohttp import web
+
 from aggregator.web.actions import ACTIONS, MANY, Action
 from aggregator.web.bodies import SeenBids
-from aggregator.web.people import CSRF_HEADER
+from aggregator.web.people import CSRF_HEADER, Person
+
+Answer = Callable[[web.Request, Person], Awaitable[web.StreamResponse]]
 
 ROOT = "#/components/schemas/"
 

@@ -1,0 +1,76 @@
+"""Takes what people and programs ask to be done, by form or as JSON, and answers what came of it."""
+
+import asyncio
+from typing import TypeVar
+
+from aiohttp import web
+
+from aggregator.drivers.problems import Refused
+from aggregator.files.inputs import Row, validate
+from aggregator.store import DeskAction
+from aggregator.web.actions import Action, Ground, perform
+from aggregator.web.answers import json_of, told
+from aggregator.web.bodies import Seen, SeenBids, of_form
+from aggregator.web.people import CSRF_FIELD, Person, must_be_meant
+from aggregator.web.problems import is_form
+from aggregator.web.routes import Answer
+
+Body = TypeVar("Body", bound=Row)
+
+
+class Doing:
+    """Does the actions of the desk, one at a time.
+
+    Args:
+        ground: What they work on.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._acting = asyncio.Lock()
+
+    def one(self, action: Action) -> Answer:
+        """Return what answers who asks for an action."""
+
+        async def act(request: web.Request, person: Person) -> web.StreamResponse:
+            body, key = await self._asked(request, person, action.body)
+            _must_have(person, action)
+            done = await self._perform(action, request.match_info.get("bid", ""), person, body, key)
+            return told(request, [done])
+
+        return act
+
+    def many(self, action: Action) -> Answer:
+        """Return what answers who asks for an action on several bids."""
+
+        async def act(request: web.Request, person: Person) -> web.StreamResponse:
+            body, key = await self._asked(request, person, SeenBids)
+            _must_have(person, action)
+            done = [
+                await self._perform(action, one.bid, person, Seen(draft=one.draft), f"{key}/{number}")
+                for number, one in enumerate(body.bids)
+            ]
+            return told(request, done)
+
+        return act
+
+    async def _perform(self, action: Action, bid: str, person: Person, body: Row, key: str) -> DeskAction:
+        async with self._acting:  # the same key twice at once is the same action
+            return await asyncio.to_thread(perform, self._ground, action, bid, person.name, body, key)
+
+    async def _asked(self, request: web.Request, person: Person, model: type[Body]) -> tuple[Body, str]:
+        """Return what an action is asked with, and its key."""
+        if is_form(request):
+            form = await request.post()
+            must_be_meant(request, person, form.get(CSRF_FIELD))
+            fields = [(name, value) for name, value in form.items() if name not in (CSRF_FIELD, "key")]
+            return validate(model, of_form(fields), "form"), str(form.get("key", ""))
+        must_be_meant(request, person, None)
+        body = validate(model, await json_of(request), "body")
+        return body, request.headers.get("Idempotency-Key", "")
+
+
+def _must_have(person: Person, action: Action) -> None:
+    if action.roles and not person.roles & set(action.roles):
+        needed = " or ".join(action.roles)
+        raise Refused(403, f"{person.name} is no {needed}, which it takes to {action.name}")

@@ -1,0 +1,98 @@
+"""What every page has around it, and what all of them look at: how things stand now, and a stamp of it.
+
+A page carries the stamp of what it showed; the stream tells the newest one, and a page that is no longer true
+is made anew.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from aiohttp import web
+
+from aggregator.gateway import Gateway
+from aggregator.model.time import utc_text
+from aggregator.store import DeskAction
+from aggregator.web.actions import Ground
+from aggregator.web.assets import Assets
+from aggregator.web.live_view import LiveView, live_view
+from aggregator.web.pages import Pages
+from aggregator.web.people import Person
+from aggregator.web.stream import stamp
+from dispatch.controller import Controller
+
+MANY_KEPT = 20
+"""Most outcomes told of one form."""
+
+
+class Frame:
+    """Makes pages, and tells how things stand.
+
+    Args:
+        gateway: Whose desk.
+        controller: Its control loop.
+        assets: Style and scripts.
+    """
+
+    def __init__(self, gateway: Gateway, controller: Controller, assets: Assets) -> None:
+        self.gateway, self.controller = gateway, controller
+        self.ground = Ground(gateway.workflow, gateway.settings.fleet.zones)
+        self._pages = Pages(assets)
+
+    def page(
+        self, name: str, person: Person | None = None, request: web.Request | None = None, **values: object
+    ) -> web.Response:
+        """Return a page; what came of the forms that led to it is told above."""
+        flashes = self._flashes(request, person) if request is not None and person is not None else ()
+        text = self._pages.render(
+            name,
+            **{
+                "person": person,
+                "flashes": flashes,
+                "page": name,
+                "now": self.gateway.clock.now(),
+                **values,
+            },
+        )
+        response = web.Response(text=text, content_type="text/html")
+        response.enable_compression()
+        return response
+
+    def now(self) -> LiveView:
+        """Return how things stand."""
+        return live_view(self.gateway, self.controller)
+
+    def picture(self) -> Mapping[str, object]:
+        """Return the live picture; its ``stamp`` is that of pages that are still true."""
+        view = self.now()
+        return {
+            "now": utc_text(view.now),
+            "stamp": self._stamp_of(view),
+            "fleet_kw": view.fleet_kw,
+            "states": dict(view.states),
+            "cycle_age_s": view.cycle_age_s,
+            "alarms": len(view.alarms),
+            "silent": [asdict(car) for car in view.silent],
+            "zones": [
+                {**asdict(zone), "until": utc_text(zone.until) if zone.until else None} for zone in view.zones
+            ],
+        }
+
+    def stamp(self) -> str:
+        """Return the stamp of now; taken before all that a page shows, the page is never newer than it."""
+        return self._stamp_of(self.now())
+
+    def _stamp_of(self, view: LiveView) -> str:
+        """Return what changes whenever a page shows something else, but for what is shown each second."""
+        return stamp(
+            sorted(self.gateway.store.journal.versions().items()),
+            [alarm.alarm_id for alarm in view.alarms],
+            view.halts,
+            [(zone.zone, zone.stopped, zone.serving, zone.until) for zone in view.zones],
+            [car.car_id for car in view.silent],
+        )
+
+    def _flashes(self, request: web.Request, person: Person) -> list[DeskAction]:
+        """Return what came of the forms that led here: the person's own, by their numbers."""
+        numbers = [int(text) for text in request.query.get("did", "").split("-") if text.isdecimal()]
+        found = self.ground.store.desk_trail.of_user(person.name, numbers[:MANY_KEPT])
+        return [one for one in found if one.action != "sign-in"]
