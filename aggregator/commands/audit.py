@@ -1,11 +1,15 @@
-"""``flexloop audit``: all promises over a database."""
+"""``flexloop audit``: all promises over a database, or some of them."""
+
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from aggregator.audit import run_audit
+from aggregator.audit import CHECKS, Check, run_audit
 from aggregator.audit.evidence import MOST_SHOWN, Evidence
 from aggregator.audit.present import audit_body, audit_table
 from aggregator.commands.context import Context
+from aggregator.model.errors import BadMessage, Fault
 from aggregator.wiring import settings_of
 
 
@@ -14,15 +18,21 @@ def register(app: typer.Typer) -> None:
     app.command("audit")(audit_command)
 
 
-def audit_command(context: typer.Context) -> int:
+def audit_command(
+    context: typer.Context,
+    promises: Annotated[
+        list[str] | None, typer.Option("--promise", help="Only this one, as P4; may be given again.")
+    ] = None,
+) -> int:
     """Check every promise over the store; exit 1 when one is broken or had nothing to check.
 
     The store's own settings count, those its gateway last ran by; the configuration where none has run.
     """
     shared: Context = context.obj
+    checks = _asked_for(promises or tuple(CHECKS))
     with shared.store() as store:
         settings = settings_of(store) or shared.settings()
-        audit = run_audit(Evidence(store, settings))
+        audit = run_audit(Evidence(store, settings), checks)
     if shared.as_json:
         shared.answer(audit_body(audit), "")
     else:
@@ -31,3 +41,15 @@ def audit_command(context: typer.Context) -> int:
             for breach in finding.breaches[:MOST_SHOWN]:
                 shared.console().print(f"{finding.promise}: {breach}", style="red", soft_wrap=True)
     return 0 if audit.kept else 1
+
+
+def _asked_for(promises: Sequence[str]) -> list[Check]:
+    """Return the checks of some promises.
+
+    Raises:
+        BadMessage: If there is no such promise.
+    """
+    faults = [Fault("--promise", name, ", ".join(CHECKS)) for name in promises if name not in CHECKS]
+    if faults:
+        raise BadMessage(*faults)
+    return [CHECKS[name] for name in promises]

@@ -19,6 +19,8 @@ from aggregator.store import open_store, upgrade
 
 from .conftest import Played
 
+Audit = Callable[..., tuple[int, dict[str, Any]]]
+
 pytestmark = pytest.mark.slow
 
 WROTHAM = "DSO-Demo:REQ-Wrotham:Wrotham"
@@ -129,10 +131,10 @@ def copy(played: Played, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def audit(played: Played, capsys: pytest.CaptureFixture[str]) -> Callable[[Path], tuple[int, dict[str, Any]]]:
-    def run_audit(database: Path) -> tuple[int, dict[str, Any]]:
+def audit(played: Played, capsys: pytest.CaptureFixture[str]) -> Audit:
+    def run_audit(database: Path, *options: str) -> tuple[int, dict[str, Any]]:
         shared = ["--config", str(played.out / "gateway.toml"), "--database", f"sqlite:///{database}"]
-        code = run([*shared, "--json", "audit"])
+        code = run([*shared, "--json", "audit", *options])
         return code, json.loads(capsys.readouterr().out)
 
     return run_audit
@@ -141,30 +143,37 @@ def audit(played: Played, capsys: pytest.CaptureFixture[str]) -> Callable[[Path]
 @pytest.mark.parametrize(("promise", "broken_by", "told"), BREAKS.values(), ids=BREAKS)
 def test_it_finds(
     copy: Path,
-    audit: Callable[[Path], tuple[int, dict[str, Any]]],
+    audit: Audit,
     promise: str,
     broken_by: str,
     told: str,
 ) -> None:
     with closing(sqlite3.connect(copy)) as database, database:
         assert database.execute(broken_by).rowcount > 0
-    code, body = audit(copy)
-    found = {row["promise"].split()[0]: row for row in body["promises"]}
+    code, body = audit(copy, "--promise", promise)
+    (found,) = body["promises"]
     assert (code, body["kept"]) == (1, False)
-    assert found[promise]["verdict"] == "BROKEN"
-    assert any(told in breach for breach in found[promise]["breaches"]), found[promise]["breaches"]
+    assert (found["promise"].split()[0], found["verdict"]) == (promise, "BROKEN")
+    assert any(told in breach for breach in found["breaches"]), found["breaches"]
 
 
-def test_it_finds_nothing_where_nothing_was_broken(
-    copy: Path, audit: Callable[[Path], tuple[int, dict[str, Any]]]
-) -> None:
+def test_one_promise_broken_is_one_too_many(copy: Path, audit: Audit) -> None:
+    promise, broken_by, _ = BREAKS["a register that runs backwards"]
+    with closing(sqlite3.connect(copy)) as database, database:
+        database.execute(broken_by)
+    code, body = audit(copy)
+    assert (code, body["kept"]) == (1, False)
+    verdicts = {row["promise"].split()[0]: row["verdict"] for row in body["promises"]}
+    assert {name for name, verdict in verdicts.items() if verdict == "BROKEN"} == {promise}
+    assert len(verdicts) == 14
+
+
+def test_it_finds_nothing_where_nothing_was_broken(copy: Path, audit: Audit) -> None:
     code, body = audit(copy)
     assert (code, body["kept"]) == (0, True)
 
 
-def test_a_fleet_imported_since_changes_no_verdict(
-    copy: Path, audit: Callable[[Path], tuple[int, dict[str, Any]]]
-) -> None:
+def test_a_fleet_imported_since_changes_no_verdict(copy: Path, audit: Audit) -> None:
     """With other floors and half of the cars gone: the day was played with those that there were."""
     there = day.fleet().cars[::2]
     later = Fleet(tuple(replace(car, floor_soc=0.5) for car in there), "later")
@@ -174,9 +183,7 @@ def test_a_fleet_imported_since_changes_no_verdict(
     assert audit(copy) == (0, before)
 
 
-def test_nothing_to_check_is_not_kept(
-    tmp_path: Path, audit: Callable[[Path], tuple[int, dict[str, Any]]]
-) -> None:
+def test_nothing_to_check_is_not_kept(tmp_path: Path, audit: Audit) -> None:
     database = tmp_path / "empty.db"
     upgrade(f"sqlite:///{database}")
     with open_store(f"sqlite:///{database}", create=False) as store:
