@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from aggregator.backtest.charts import bars, calibration_chart, fan_chart
 from aggregator.backtest.run import Outcome
 from aggregator.backtest.story import MODEL, POLICIES
 from aggregator.files.outputs import write_files
+from aggregator.reports import template_of
 
 JSON_FILE, HTML_FILE = "backtest.json", "backtest.html"
 MONEY = ("revenue_gbp", "penalty_gbp", "energy_gbp", "wear_gbp", "net_gbp")
@@ -24,21 +23,9 @@ def write_backtest(outcome: Outcome, out: Path) -> tuple[Path, ...]:
 
 def to_html(outcome: Outcome) -> str:
     """Return one self-contained page."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("aggregator", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = _percent
-    template = environment.get_template("backtest.html")
-    body = outcome.body
-    return template.render(body=body, model=MODEL, policies=POLICIES, charts=_charts(outcome)) + "\n"
-
-
-def _percent(share: float | None) -> str:
-    return "none" if share is None else f"{100 * share:.1f}%"
+    template = template_of("backtest.html")
+    page = template.render(body=outcome.body, model=MODEL, policies=POLICIES, charts=_charts(outcome))
+    return page + "\n"
 
 
 def _charts(outcome: Outcome) -> dict[str, str]:
