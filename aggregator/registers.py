@@ -130,18 +130,43 @@ def registers_at(before: Reading, after: Reading, instant: datetime) -> tuple[in
     return before.import_wh + took, before.export_wh + gave
 
 
-def gaps(readings: Sequence[Reading], span: Interval, longest: timedelta) -> Iterator[Interval]:
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Where one meter told nothing for longer than it may.
+
+    Attributes:
+        during: When, within what was looked at.
+        is_quiet: Whether its registers stood still across it: an unplugged charger may tell nothing. Unknown
+            counts as no.
+    """
+
+    during: Interval
+    is_quiet: bool
+
+
+def gaps(
+    readings: Sequence[Reading], span: Interval, longest: timedelta, before: Reading | None = None
+) -> Iterator[Gap]:
     """Yield where one meter told nothing for longer than it may, within a span.
 
     Args:
-        readings: Of one meter, ascending by ``measured_at``.
+        readings: Of one meter in the span, ascending by ``measured_at``.
         span: What is looked at.
         longest: Between two readings, or between one and an end of the span.
+        before: The meter's last reading before the span.
     """
-    known = [reading.measured_at for reading in readings if span.start <= reading.measured_at < span.end]
-    for start, end in pairwise([span.start, *known, span.end]):
+    known = [
+        (span.start, before),
+        *((reading.measured_at, reading) for reading in readings),
+        (span.end, None),
+    ]
+    for (start, last), (end, following) in pairwise(known):
         if end - start > longest:
-            yield Interval(start, end)
+            yield Gap(Interval(start, end), last is not None and _stands_still(last, following))
+
+
+def _stands_still(before: Reading, after: Reading | None) -> bool:
+    return after is not None and all(getattr(before, one) == getattr(after, one) for one in REGISTERS)
 
 
 def _just_count(readings: Sequence[Reading]) -> bool:

@@ -18,7 +18,7 @@ from aggregator.files.registers import read_registers
 from aggregator.meter_import import import_intervals, import_registers
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import LONDON, Interval, local_day, utc_text
-from aggregator.registers import RegisterEvent, gaps, run_on
+from aggregator.registers import Gap, RegisterEvent, gaps, run_on
 from aggregator.store import RolledDay
 from aggregator.store.readings import Readings
 from aggregator.workflow import fleets_of
@@ -36,7 +36,7 @@ class Found:
 
     readings: int
     events: tuple[tuple[str, RegisterEvent], ...]
-    gaps: tuple[tuple[str, str, Interval], ...]
+    gaps: tuple[tuple[str, str, Gap], ...]
 
 
 def register(app: typer.Typer) -> None:
@@ -50,11 +50,15 @@ def check_command(
     start: Annotated[str, typer.Option("--from", help="First London date.", metavar="DATE")],
     end: Annotated[str, typer.Option("--to", help="London date after the last one.", metavar="DATE")],
     zone: Annotated[str | None, typer.Option(help="Only this zone.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Gaps too across which the registers stood still.")
+    ] = False,
 ) -> None:
     """List where registers restarted, rolled over or jumped, and where a meter told nothing for too long.
 
     Too long is two reporting intervals, as for a stale car. The meters are those of chargers and, where homes
-    have one, of their boundaries.
+    have one, of their boundaries. A gap across which registers stood still lost no energy, as where no car
+    was plugged in: these are counted, and listed if asked for.
     """
     shared: Context = context.obj
     first, last = local_date("readings: --from", start), local_date("readings: --to", end)
@@ -79,10 +83,12 @@ def check_command(
         shared.answer(_body(found), "")
         return
     console = shared.console()
-    for table in (_events_table(found), _gaps_table(found)):
+    still = sum(gap.is_quiet for _, _, gap in found.gaps)
+    for table in (_events_table(found), _gaps_table(found, every=every)):
         if table.row_count:
             console.print(table)
-    text = f"{found.readings:,} readings, {len(found.events)} events, {len(found.gaps)} gaps"
+    text = f"{found.readings:,} readings, {len(found.events)} events, {len(found.gaps) - still} gaps"
+    text += f", {still:,} more across which registers stood still" if still else ""
     console.print(text, highlight=False)
 
 
@@ -207,14 +213,15 @@ def _answer(shared: Context, days: Sequence[RolledDay], what: str) -> None:
 
 
 def _found(point: str, kept: Readings, meters: Sequence[str], span: Interval, longest: timedelta) -> Found:
-    count, events, missing = 0, list[tuple[str, RegisterEvent]](), list[tuple[str, str, Interval]]()
+    count, events, missing = 0, list[tuple[str, RegisterEvent]](), list[tuple[str, str, Gap]]()
     for meter in meters:
         within = kept.between([meter], span)
         before = kept.last_before([meter], span.start)
-        shown = [*(one for one in before if one.measured_at < span.start), *within]
+        last = next((one for one in before if one.measured_at < span.start), None)
+        shown = [last, *within] if last is not None else within
         count += len(within)
         events += [(point, event) for event in run_on(shown)[1]]
-        missing += [(point, meter, gap) for gap in gaps(within, span, longest)]
+        missing += [(point, meter, gap) for gap in gaps(within, span, longest, last)]
     return Found(count, tuple(events), tuple(missing))
 
 
@@ -245,7 +252,13 @@ def _body(found: Found) -> dict[str, Any]:
             for point, event in found.events
         ],
         "gaps": [
-            {"meter": meter, "point": point, "from": utc_text(gap.start), "to": utc_text(gap.end)}
+            {
+                "meter": meter,
+                "point": point,
+                "from": utc_text(gap.during.start),
+                "to": utc_text(gap.during.end),
+                "quiet": gap.is_quiet,
+            }
             for point, meter, gap in found.gaps
         ],
     }
@@ -259,8 +272,9 @@ def _events_table(found: Found) -> Table:
     return table
 
 
-def _gaps_table(found: Found) -> Table:
+def _gaps_table(found: Found, *, every: bool) -> Table:
     table = Table("meter", "at the", "nothing from", "to")
     for point, meter, gap in found.gaps:
-        table.add_row(escape(meter), point, utc_text(gap.start), utc_text(gap.end))
+        if every or not gap.is_quiet:
+            table.add_row(escape(meter), point, utc_text(gap.during.start), utc_text(gap.during.end))
     return table

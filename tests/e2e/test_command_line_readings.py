@@ -25,7 +25,7 @@ def test_restarts_and_gaps_are_listed(tmp_path, capsys):
     assert found == [("import_wh", "restart")]
     silent = [gap for gap in said["gaps"] if gap["meter"] == NAMES[-1]]
     day = {"from": "2025-01-15T00:00:00Z", "to": "2025-01-16T00:00:00Z"}
-    assert silent == [{"meter": "=1+1", "point": "charger", **day}]
+    assert silent == [{"meter": "=1+1", "point": "charger", "quiet": False, **day}]
     assert run([*shared, "readings", "check", "--from", "2025-01-16", "--to", "2025-01-15"]) == 2
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.model.time import HALF_HOUR, Interval
-from aggregator.registers import MOST_W, EventKind, events_between, gaps, run_on
+from aggregator.registers import MOST_W, EventKind, Gap, events_between, gaps, run_on
 from aggregator.settlement import ESTIMATED, MEASURED, RESTARTED, metered, settle
 from tests.builders import EVENING, NOON, SLOTS, ZONE, a_nomination, a_product, a_reading
 from tests.unit.test_settlement import an_awarded, an_order
@@ -102,13 +102,21 @@ def test_a_half_hour_with_a_restart_says_so_and_counts_what_is_known():
 
 def test_gaps_are_found_within_and_at_the_ends():
     span = Interval(NOON, NOON + HALF_HOUR)
-    shown = [reading for n, reading in enumerate(readings(*range(31))) if n not in {0, 1, 2, 10, 11, 12, 13}]
-    assert list(gaps(shown, span, 2 * MINUTE)) == [
-        Interval(NOON, NOON + 3 * MINUTE),
-        Interval(NOON + 9 * MINUTE, NOON + 14 * MINUTE),
+    shown = [
+        reading for n, reading in enumerate(readings(*range(31))) if n not in {0, 1, 2, 10, 11, 12, 13, 30}
     ]
-    assert list(gaps([], span, 2 * MINUTE)) == [span]
+    first, second = Interval(NOON, NOON + 3 * MINUTE), Interval(NOON + 9 * MINUTE, NOON + 14 * MINUTE)
+    assert list(gaps(shown, span, 2 * MINUTE)) == [Gap(first, is_quiet=False), Gap(second, is_quiet=False)]
+    assert list(gaps([], span, 2 * MINUTE)) == [Gap(span, is_quiet=False)]
     assert list(gaps(shown, span, HALF_HOUR)) == []
+
+
+def test_a_gap_is_quiet_where_the_registers_stood_still_across_it():
+    span = Interval(NOON + MINUTE, NOON + HALF_HOUR)
+    before, *shown = (reading for n, reading in enumerate(readings(*[7] * 16)) if n in {0, 9, 15})
+    found = [gap.is_quiet for gap in gaps(shown, span, 2 * MINUTE, before)]
+    assert found == [True, True, False]  # what came after the last one is not known
+    assert [gap.is_quiet for gap in gaps(shown, span, 2 * MINUTE)] == [False, True, False]
 
 
 def test_events_are_kept_once(store):
