@@ -7,7 +7,6 @@ eight letters of it or more. What was seen is what goes, else the action is refu
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from aggregator.bid_text import offer
@@ -21,31 +20,23 @@ NOTHING_SENT = "nothing was sent to the DNO"
 SENT_NOTHING = "the DNO is sent a bid of nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A bid after an action, and the line that says who did what and what comes next."""
-
-    after: Opportunity
-    said: str
-
-
-def check(flow: Workflow, one: Opportunity, seen: str, user: str) -> Done:
+def check(flow: Workflow, one: Opportunity, seen: str, user: str) -> str:
     """Be the first of two people to find exactly this draft right."""
     after = flow.check(one, full_digest(one, seen), user)
     done = f"checked by {user}" if after != one else f"{user} has checked this draft already"
     alone = "somebody else must approve it" if flow.needs_two(after) else "one person's approval will do"
-    return Done(after, f"{done}; {alone}")
+    return f"{done}; {alone}"
 
 
-def approve(flow: Workflow, one: Opportunity, seen: str, user: str) -> Done:
+def approve(flow: Workflow, one: Opportunity, seen: str, user: str) -> str:
     """Approve exactly this draft: it leaves for the platform."""
-    after = flow.approve(one, full_digest(one, seen), user)
-    return Done(after, f"approved by {user}; the bid leaves now")
+    flow.approve(one, full_digest(one, seen), user)
+    return f"approved by {user}; the bid leaves now"
 
 
 def amend(
     flow: Workflow, one: Opportunity, seen: str, user: str, kw: float | None, price: Decimal | None
-) -> Done:
+) -> str:
     """Replace the draft by one with another level [kW] or price [GBP/MWh]; it is reviewed anew."""
     must_change_something(kw, price)
     after = flow.amend(one, full_digest(one, seen), user, kw, price)
@@ -53,27 +44,27 @@ def amend(
     line = f"amended by {user}: {offer(after.draft)} is up for review; {next_step}"
     if after.submitted is not None:
         line = f"{line} before it replaces what the DNO holds, {offer(after.submitted)}"
-    return Done(after, line)
+    return line
 
 
-def reject(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str | None = None) -> Done:
+def reject(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str | None = None) -> str:
     """Refuse to bid, with a reason; where the draft that was seen is named, only that one."""
     why = why_in_words("reject", reason)
     must_be_as_seen(one, seen)
-    after = flow.decline(one, why, user)
+    flow.decline(one, why, user)
     sent = NOTHING_SENT if one.submitted is None else SENT_NOTHING
-    return Done(after, f"refused by {user}: {why}; {sent}")
+    return f"refused by {user}: {why}; {sent}"
 
 
-def withdraw(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str | None = None) -> Done:
+def withdraw(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str | None = None) -> str:
     """Take an approved, submitted or awarded bid back, with a reason; what is delivered ends at once."""
     why = why_in_words("withdraw", reason)
     must_be_as_seen(one, seen)
-    after = flow.withdraw(one, why, user)
-    return Done(after, f"withdrawn by {user}: {why}; {SENT_NOTHING}")
+    flow.withdraw(one, why, user)
+    return f"withdrawn by {user}: {why}; {SENT_NOTHING}"
 
 
-def stop(flow: Workflow, zones: Sequence[str], zone: str | None, reason: str, user: str) -> tuple[Halt, str]:
+def stop(flow: Workflow, zones: Sequence[str], zone: str | None, reason: str, user: str) -> str:
     """Stop all V2G, of a zone or everywhere; any user may. An alarm tells the others."""
     why = why_in_words("stop", reason)
     flow.desk.must_be_known(user)
@@ -81,10 +72,10 @@ def stop(flow: Workflow, zones: Sequence[str], zone: str | None, reason: str, us
     halt = flow.store.halts.stop(Halt(zone, flow.now(), user, why))
     said = f"stopped by {halt.by}: {halt.reason}; two people must restart it"
     flow.store.alarms.raise_(Alarm(flow.now(), "stopped", extent(halt), said))
-    return halt, f"{extent(halt)}: {said}"
+    return f"{extent(halt)}: {said}"
 
 
-def restart(flow: Workflow, zones: Sequence[str], zone: str | None, user: str) -> tuple[Halt, str]:
+def restart(flow: Workflow, zones: Sequence[str], zone: str | None, user: str) -> str:
     """Let the cars go on after a stop of the same extent; two people must say so (operator or approver)."""
     flow.desk.must_be(user, "operator", "approver")
     _must_be_zone("restart", zone, zones)
@@ -96,7 +87,7 @@ def restart(flow: Workflow, zones: Sequence[str], zone: str | None, user: str) -
     done = halt.restarted_by is not None
     alone = f"{user} lets it go on; a second person must"
     said = f"restarted by {halt.first_restart_by} and {user}" if done else alone
-    return halt, f"{extent(halt)}: {said}"
+    return f"{extent(halt)}: {said}"
 
 
 def acknowledge(flow: Workflow, alarms: Sequence[int], user: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from aggregator import acting
+from aggregator.commands.acts import act
 from aggregator.commands.context import Context
 from aggregator.model.time import LONDON, utc_text
 from aggregator.store import Alarm
@@ -45,8 +45,8 @@ def acknowledge(
 ) -> None:
     """Say that somebody has looked at alarms; all of those named, or none."""
     shared: Context = context.obj
-    with shared.workflow(acting=True) as (_, workflow):
-        said = acting.acknowledge(workflow, alarms, user)
+    with shared.workflow(acting=True) as (settings, workflow):
+        said = act(settings, workflow, "acknowledge", user, alarms=tuple(alarms))
     shared.answer({"acknowledged": alarms, "by": user}, said)
 
 

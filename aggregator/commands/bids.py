@@ -5,21 +5,16 @@ Actions name the user with ``--as`` and the draft that was seen with ``--draft``
 eight letters of it or more. The draft that was seen is the draft that goes, else the action is refused.
 """
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from aggregator import acting
-from aggregator.acting import Done
 from aggregator.bid_text import fact_rows, in_words, kws, summary, whole
+from aggregator.commands.acts import act
 from aggregator.commands.context import Context, the_opportunity
-from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import LONDON
-from aggregator.workflow import Workflow
-
-Action = Callable[[Workflow, Opportunity], Done]
 
 Bid = Annotated[str, typer.Argument(help="Opportunity id, or a part that only it has.", metavar="BID")]
 As = Annotated[str, typer.Option("--as", help="User who acts.")]
@@ -92,13 +87,13 @@ def show(context: typer.Context, bid: Bid) -> None:
 @group.command()
 def check(context: typer.Context, bid: Bid, user: As, draft: Seen) -> None:
     """Be the first of two people to find exactly this draft right."""
-    _act(context, bid, lambda flow, one: acting.check(flow, one, draft, user))
+    _act(context, "check", bid, user, draft)
 
 
 @group.command()
 def approve(context: typer.Context, bid: Bid, user: As, draft: Seen) -> None:
     """Approve exactly this draft: it leaves for the platform."""
-    _act(context, bid, lambda flow, one: acting.approve(flow, one, draft, user))
+    _act(context, "approve", bid, user, draft)
 
 
 @group.command()
@@ -113,27 +108,31 @@ def amend(
     """Replace the draft by one with another level or price; it is reviewed anew."""
     pounds = acting.price_of(price)
     acting.must_change_something(kw, pounds)
-    _act(context, bid, lambda flow, one: acting.amend(flow, one, draft, user, kw, pounds))
+    _act(context, "amend", bid, user, draft, kw=kw, gbp_per_mwh=pounds)
 
 
 @group.command()
 def reject(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
     """Refuse to bid, with a reason."""
     why = acting.why_in_words("reject", reason)
-    _act(context, bid, lambda flow, one: acting.reject(flow, one, why, user))
+    _act(context, "reject", bid, user, reason=why)
 
 
 @group.command()
 def withdraw(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
     """Take an approved, submitted or awarded bid back, with a reason; what is delivered ends at once."""
     why = acting.why_in_words("withdraw", reason)
-    _act(context, bid, lambda flow, one: acting.withdraw(flow, one, why, user))
+    _act(context, "withdraw", bid, user, reason=why)
 
 
-def _act(context: typer.Context, bid: str, action: Action) -> None:
+def _act(
+    context: typer.Context, name: str, bid: str, user: str, draft: str | None = None, **fields: object
+) -> None:
     """Do something with a bid, and say who did what and what comes next."""
     shared: Context = context.obj
-    with shared.workflow(acting=True) as (_, workflow):
-        done = action(workflow, the_opportunity(workflow.store, bid, "bids: BID"))
-        body = summary(done.after, workflow)
-    shared.answer(body, f"{done.after.opportunity_id}: {done.said}")
+    with shared.workflow(acting=True) as (settings, workflow):
+        one = the_opportunity(workflow.store, bid, "bids: BID")
+        seen = acting.full_digest(one, draft) if draft is not None else None
+        said = act(settings, workflow, name, user, one.opportunity_id, draft=seen, **fields)
+        body = summary(workflow.store.journal.opportunity(one.opportunity_id), workflow)
+    shared.answer(body, f"{one.opportunity_id}: {said}")

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from aggregator import acting
+from aggregator.commands.acts import act
 from aggregator.commands.context import Context
 from aggregator.model.time import utc_text
-from aggregator.store import Halt
+from aggregator.store import Halt, Store
 
 As = Annotated[str, typer.Option("--as", help="User who acts.")]
 Zone = Annotated[str | None, typer.Option(help="Only this zone; all without.")]
@@ -32,9 +33,10 @@ def stop(
 ) -> None:
     """Stop all V2G, of a zone or everywhere; any user may."""
     shared: Context = context.obj
-    acting.why_in_words("stop", reason)
+    why = acting.why_in_words("stop", reason)
     with shared.workflow(acting=True) as (settings, workflow):
-        halt, said = acting.stop(workflow, settings.fleet.zones, zone, reason, user)
+        said = act(settings, workflow, "stop", user, zone=zone, reason=why)
+        halt = _newest(workflow.store, zone)
     shared.answer(_body(halt), said)
 
 
@@ -42,8 +44,14 @@ def restart(context: typer.Context, user: As, zone: Zone = None) -> None:
     """Let the cars go on after a stop of the same extent; two people must say so (operator or approver)."""
     shared: Context = context.obj
     with shared.workflow(acting=True) as (settings, workflow):
-        halt, said = acting.restart(workflow, settings.fleet.zones, zone, user)
+        said = act(settings, workflow, "restart", user, zone=zone)
+        halt = _newest(workflow.store, zone)
     shared.answer(_body(halt), said)
+
+
+def _newest(store: Store, zone: str | None) -> Halt:
+    """Return the last stop of an extent: the one that stands, if any does."""
+    return next(halt for halt in reversed(store.halts.all()) if halt.zone == zone)
 
 
 def _body(halt: Halt) -> dict[str, object]:

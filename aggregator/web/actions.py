@@ -78,24 +78,24 @@ class Action:
 
 
 def _check(ground: Ground, bid: str, user: str, body: Seen) -> str:
-    return acting.check(ground.flow, ground.bid(bid), body.draft, user).said
+    return acting.check(ground.flow, ground.bid(bid), body.draft, user)
 
 
 def _approve(ground: Ground, bid: str, user: str, body: Seen) -> str:
-    return acting.approve(ground.flow, ground.bid(bid), body.draft, user).said
+    return acting.approve(ground.flow, ground.bid(bid), body.draft, user)
 
 
 def _amend(ground: Ground, bid: str, user: str, body: Amendment) -> str:
     one = ground.bid(bid)
-    return acting.amend(ground.flow, one, body.draft, user, body.kw, body.gbp_per_mwh).said
+    return acting.amend(ground.flow, one, body.draft, user, body.kw, body.gbp_per_mwh)
 
 
 def _reject(ground: Ground, bid: str, user: str, body: Refusal) -> str:
-    return acting.reject(ground.flow, ground.bid(bid), body.reason, user, body.draft).said
+    return acting.reject(ground.flow, ground.bid(bid), body.reason, user, body.draft)
 
 
 def _withdraw(ground: Ground, bid: str, user: str, body: Refusal) -> str:
-    return acting.withdraw(ground.flow, ground.bid(bid), body.reason, user, body.draft).said
+    return acting.withdraw(ground.flow, ground.bid(bid), body.reason, user, body.draft)
 
 
 def _acknowledge(ground: Ground, _: str, user: str, body: Alarms) -> str:
@@ -103,11 +103,11 @@ def _acknowledge(ground: Ground, _: str, user: str, body: Alarms) -> str:
 
 
 def _stop(ground: Ground, _: str, user: str, body: Stop) -> str:
-    return acting.stop(ground.flow, ground.zones, body.zone, body.reason, user)[1]
+    return acting.stop(ground.flow, ground.zones, body.zone, body.reason, user)
 
 
 def _restart(ground: Ground, _: str, user: str, body: Extent) -> str:
-    return acting.restart(ground.flow, ground.zones, body.zone, user)[1]
+    return acting.restart(ground.flow, ground.zones, body.zone, user)
 
 
 def _zone(body: Extent) -> str:

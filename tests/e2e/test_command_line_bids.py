@@ -157,6 +157,21 @@ def test_the_desk_says_who_did_what_and_what_comes_next(capsys, desk):
     assert shown.endswith("Withdrawn by ben: too-cold")
 
 
+def test_what_commands_did_and_were_refused_is_in_the_trail_with_the_draft_that_was_seen(capsys, desk):
+    digest = desk(13, 12)
+    acted(capsys, f"check dno --as ben --draft {digest[:10]}")
+    words = ["--clock", "clock.json", "bids", "approve", "dno", "--as", "ben", "--draft", digest]
+    only_line(capsys, *words, code=1)
+    only_line(capsys, "--clock", "clock.json", "stop", "--as", "eve", "--reason", "who am I")
+    done(capsys, "--clock", "clock.json", "stop", "--as", "anna", "--reason", "smoke")
+    rows = json.loads(done(capsys, "desk", "trail", "--json"))["actions"]
+    assert [(row["user"], row["name"], row["subject"], row["draft"], row["status"]) for row in rows] == [
+        ("ben", "check", BID, digest, 200),
+        *2 * [("ben", "approve", BID, digest, 409)],  # asked for people, then for programs
+        ("anna", "stop", "all zones", "", 200),
+    ]
+
+
 def test_after_the_gate_nobody_approves(capsys, desk):
     digest = desk(14, 15)
     words = ["--clock", "clock.json", "bids", "approve", "dno", "--as", "ben", "--draft", digest]

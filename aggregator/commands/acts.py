@@ -1,0 +1,34 @@
+"""An action of the desk as a command does it: the table, the rules and the trail of the browser and HTTP."""
+
+import secrets
+
+from aggregator.config import Settings
+from aggregator.model.errors import RuleViolation
+from aggregator.web.actions import ACTIONS, DONE, Ground, perform
+from aggregator.workflow import Workflow
+
+_BY_NAME = {action.name: action for action in ACTIONS}
+
+
+def act(settings: Settings, workflow: Workflow, name: str, user: str, bid: str = "", **fields: object) -> str:
+    """Do an action of ``aggregator/web/actions.py`` and return what is said of it.
+
+    Args:
+        settings: The gateway's.
+        workflow: With the desk's rules.
+        name: The action's.
+        user: Who acts.
+        bid: Its whole id, where it is about one.
+        fields: What it is asked with, as the command has read it.
+
+    Raises:
+        BadMessage: If who or what is not known: nothing is noted.
+        RuleViolation: If it was refused; that is noted.
+    """
+    action = _BY_NAME[name]
+    body = action.body.model_construct(None, **fields)
+    key = f"command {secrets.token_hex(8)}"  # a command is a new action each time
+    done = perform(Ground(workflow, settings.fleet.zones), action, bid, user, body, key)
+    if done.status != DONE:
+        raise RuleViolation(done.said)
+    return done.said
