@@ -21,6 +21,7 @@ from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import ChargerLink, Clock, Orders, ZoneTarget
 from dispatch.fleet_view import CarView, FleetView
 from dispatch.following import Following
+from dispatch.haste import haste
 from dispatch.home_rooms import HomeRooms, Room, within_rooms
 from dispatch.interlock import NOBODY, Interlock
 from dispatch.notices import News, ShortOrders, capacity_notice, fault_notice, interlock_notice
@@ -185,11 +186,17 @@ class Controller:
             owed = replace(target, export_kw=(now_kw, *target.export_kw[1:]))
             views = by_zone.pop(zone, [])
             points += await self._window_points(less(owed, aside), views, rooms, now, notices)
-        points += self._plan_points(by_zone, now, notices)
+        urgent = [view for view in first if not view.is_boosted()]  # who take their part of a home's fuse
+        points += self._plan_points(by_zone, urgent, rooms, now, notices)
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
         told = {point.car_id for point in points}
         standing = [point for point in self._standing(now) if point.car_id not in told]
-        sent = await self._send(within_rooms(points, standing, self._cars, rooms), now, notices)
+        hastes = {
+            point.car_id: haste(self.view.of(point.car_id), now)
+            for point in points
+            if point.purpose is Purpose.MUST_CHARGE
+        }
+        sent = await self._send(within_rooms(points, standing, self._cars, rooms, hastes), now, notices)
         await self._set_fallbacks(fresh, now)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
@@ -279,7 +286,12 @@ class Controller:
         ]
 
     def _plan_points(
-        self, zones: dict[str, list[CarView]], now: datetime, notices: list[Notice]
+        self,
+        zones: dict[str, list[CarView]],
+        urgent: Sequence[CarView],
+        rooms: Mapping[str, Room],
+        now: datetime,
+        notices: list[Notice],
     ) -> list[SetPoint]:
         half_hour = floor_half_hour(now)
         if self._replan or self._planned_for != half_hour:
@@ -287,15 +299,18 @@ class Controller:
             self._replan, self._planned_for = False, half_hour
         rebounds = {zone: self.orders.rebound(zone, now) for zone in zones}
         for zone, views in zones.items():
-            new = [view for view in views if view.car.car_id not in self._plan]
-            steps = plan_zone(zone, new, now, self._prices, self.guard_soc)
+            here = [*views, *(view for view in urgent if self._zone_of[view.car.car_id] == zone)]
+            new = [view for view in here if view.car.car_id not in self._plan]
+            steps = plan_zone(zone, new, now, self._prices, self.guard_soc, rooms)
             self._plan |= within_peak(steps, new, rebounds[zone], now)
         points = []
         for zone, view in ((zone, view) for zone, views in zones.items() for view in views):
             step = self._plan[view.car.car_id]
             notices += self.shortfalls.note(view.car.car_id, step.short_kwh, now)
             watts = held_watts(step.export_kw, view.car)
-            if (view.resting and watts > 0) or (watts < 0 and waits(view, rebounds[zone], now)):
+            if (view.resting and watts > 0) or (
+                watts < 0 and not step.must_charge and waits(view, rebounds[zone], now)
+            ):
                 watts = NOTHING_W
             ends_at = half_hour + HALF_HOUR
             expires = min(now + self._settings.set_point, ends_at) if watts > 0 else ends_at + OVERLAP

@@ -106,11 +106,18 @@ class CarView:
         reached_kwh = tapers.energy_kwh(tapers.effort_kwh(self.energy_kwh(now)) + gain_kwh)
         return max(0.0, self.target_kwh() - float(reached_kwh))
 
-    def least_kwh(self, hours_left: float) -> float:
-        """Return the least charge from which full power still reaches the target in so many hours. [kWh]"""
+    def least_kwh(self, hours_left: float, share: float = 1.0) -> float:
+        """Return the least charge from which a share of full power still brings the target in time. [kWh]"""
         tapers = Tapers.of_car(self.car)
-        effort_kwh = tapers.effort_kwh(self.target_kwh()) - self._gain_kwh(hours_left)
+        effort_kwh = tapers.effort_kwh(self.target_kwh()) - share * self._gain_kwh(hours_left)
         return float(tapers.energy_kwh(effort_kwh))
+
+    def taken_kw(self, now: datetime) -> float:
+        """Return the most that its battery takes now: less, near full. [kW]"""
+        tapers = Tapers.of_car(self.car)
+        above_kwh = max(0.0, self.energy_kwh(now) - float(tapers.from_kwh))
+        most_kw = self.car.charger.charge_kw * max(0.0, 1.0 - float(tapers.slope_per_kwh) * above_kwh)
+        return min(most_kw, self.full_kw)
 
     def charging_hours(self, now: datetime) -> float:
         """Return how long it has to charge at full power to reach its target, 0 where it is there. [h]"""

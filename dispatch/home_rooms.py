@@ -19,10 +19,16 @@ from datetime import datetime, timedelta
 from aggregator.model.fleet import Car, Fleet, Site
 from aggregator.model.metering import Boundary, CarReport, Purpose, SetPoint
 from aggregator.model.time import Interval
+from dispatch.haste import Haste, shares_kw
 
 W_PER_KW = 1000.0
-RANK = {Purpose.BOOST: 0, Purpose.MUST_CHARGE: 1}
-LAST = 2
+RANKS = (
+    {Purpose.BOOST},
+    {Purpose.MUST_CHARGE},
+    set(Purpose) - {Purpose.BOOST, Purpose.MUST_CHARGE},
+)
+"""Who draws before whom."""
+
 AFTER = timedelta(seconds=1)
 
 
@@ -132,11 +138,12 @@ def within_rooms(
     standing: Iterable[SetPoint],
     cars: Mapping[str, Car],
     rooms: Mapping[str, Room],
+    hastes: Mapping[str, Haste],
 ) -> list[SetPoint]:
     """Return the set-points cut so that no home draws or gives more than its room (P4).
 
     Boosted cars share what may be drawn, pro rata (P3 before P1 and P2), those that must charge the rest of
-    it, and the others the rest of that.
+    it, by their haste and as far as their batteries take it, and the others the rest of that.
     A plan that only meant to serve the house (V2H) gives no more than the house is measured to draw.
 
     Args:
@@ -144,6 +151,7 @@ def within_rooms(
         standing: What other cars were told and may still do; it takes its part of their homes' rooms.
         cars: All cars, by id.
         rooms: Of their homes, by id.
+        hastes: How much those that must charge press, by car.
     """
     by_site: dict[str, list[SetPoint]] = defaultdict(list)
     for point in points:
@@ -158,16 +166,41 @@ def within_rooms(
     for site_id, together in by_site.items():
         room = rooms[site_id]
         left_w = room.import_kw * W_PER_KW - drawn_w[site_id]
-        drawing = [point for point in together if point.export_w < 0]
-        for rank in range(LAST + 1):
-            group = [point for point in drawing if RANK.get(point.purpose, LAST) == rank]
-            taken = _cut(group, left_w)
-            left_w += sum(point.export_w for point in taken)
-            cut |= {point.car_id: point for point in taken}
+        cut |= _drawing([point for point in together if point.export_w < 0], left_w, hastes)
         giving = [point for point in together if point.export_w > 0]
         most_w = _most_given_w(giving, cars, room) - given_w[site_id]
         cut |= {point.car_id: point for point in _cut(giving, most_w)}
     return [cut.get(point.car_id, point) for point in points]
+
+
+def _drawing(points: Sequence[SetPoint], left_w: float, hastes: Mapping[str, Haste]) -> dict[str, SetPoint]:
+    """Return the set-points of a home's charging cars, cut to what is left for them."""
+    if -sum(point.export_w for point in points) <= left_w:
+        return {point.car_id: point for point in points}
+    cut: dict[str, SetPoint] = {}
+    for purposes in RANKS:
+        group = [point for point in points if point.purpose in purposes]
+        taken = _by_haste(group, left_w, hastes) if Purpose.MUST_CHARGE in purposes else _cut(group, left_w)
+        left_w += sum(point.export_w for point in taken)
+        cut |= {point.car_id: point for point in taken}
+    pressing = [point for point in points if point.purpose is Purpose.MUST_CHARGE]
+    rest = [replace(point, export_w=point.export_w - cut[point.car_id].export_w) for point in pressing]
+    for point in _cut(rest, left_w):  # what nobody else asks for, should they take more than is thought
+        less = cut[point.car_id]
+        cut[point.car_id] = replace(less, export_w=less.export_w + point.export_w)
+    return cut
+
+
+def _by_haste(points: Sequence[SetPoint], most_w: float, hastes: Mapping[str, Haste]) -> list[SetPoint]:
+    """Return what those that must charge draw of ``most_w``: who can wait least first."""
+    if not points:
+        return []
+    asking = []
+    for point in points:
+        one = hastes[point.car_id]
+        asking.append(replace(one, takes_kw=min(one.takes_kw, -point.export_w / W_PER_KW)))
+    shares = shares_kw(asking, max(0.0, most_w) / W_PER_KW)
+    return [replace(point, export_w=-int(kw * W_PER_KW)) for point, kw in zip(points, shares, strict=True)]
 
 
 def _most_given_w(giving: Sequence[SetPoint], cars: Mapping[str, Car], room: Room) -> float:

@@ -5,8 +5,8 @@ what the cars report: charging in the cheapest half-hours that meet floor and ta
 avoidable, discharge in the peak where it pays.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +15,8 @@ import numpy as np
 from aggregator.energy import BasePlan, CarArrays, Stay, Tariff, base_plan
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
 from dispatch.fleet_view import CarView
+from dispatch.haste import missed_kwh
+from dispatch.home_rooms import Room
 
 HORIZON = timedelta(hours=30)
 
@@ -44,7 +46,12 @@ class PlanStep:
 
 
 def plan_zone(
-    zone: str, views: Sequence[CarView], now: datetime, prices: Prices, guard_soc: float
+    zone: str,
+    views: Sequence[CarView],
+    now: datetime,
+    prices: Prices,
+    guard_soc: float,
+    rooms: Mapping[str, Room],
 ) -> dict[str, PlanStep]:
     """Return the running half-hour's step of each car's base plan.
 
@@ -54,6 +61,7 @@ def plan_zone(
         now: Domain instant; the plan counts from here in half-hours.
         prices: Tariff of the zone for given slots.
         guard_soc: Planned for above the driver's target, as reports are coarse; a fraction of capacity.
+        rooms: What the cars' homes leave to them now, by site.
     """
     if not views:
         return {}
@@ -61,20 +69,36 @@ def plan_zone(
         Interval(now + n * HALF_HOUR, now + (n + 1) * HALF_HOUR) for n in range(HORIZON // HALF_HOUR)
     )
     plan = planned(views, slots, prices(zone, slots), guard_soc, [view.energy_kwh(now) for view in views])
-    at_home = Counter(view.car.site.site_id for view in views)
-    steps = {}
+    steps, homes = {}, defaultdict(list)
     for n, view in enumerate(views):
         export_kw = float(plan.discharge_kw[n, 0] - plan.charge_kw[n, 0])
         over_kwh = _aim_kwh(view, guard_soc) - view.target_kwh()
         short_kwh = float(plan.short_of_target_kwh[n]) - over_kwh
         below_floor = view.energy_kwh(now) < view.car.floor_soc * view.car.capacity_kwh
-        alone = at_home[view.car.site.site_id] == 1
         steps[view.car.car_id] = PlanStep(
             export_kw=min(export_kw, 0.0) if view.resting else export_kw,
-            short_kwh=min(short_kwh, view.short_kwh(now)) if alone else short_kwh,  # to the minute, not slot
+            short_kwh=min(short_kwh, view.short_kwh(now)),  # to the minute, not slot
             must_charge=short_kwh > 0 or below_floor,
         )
+        homes[view.car.site.site_id].append(view)
+    for site_id, here in homes.items():
+        room_kw = rooms[site_id].import_kw
+        crowded = len(here) > 1 and sum(view.full_kw for view in here) > room_kw
+        if crowded and any(steps[view.car.car_id].must_charge for view in here):
+            steps |= _pressing(here, room_kw, now, guard_soc)
     return steps
+
+
+def _pressing(
+    views: Sequence[CarView], room_kw: float, now: datetime, guard_soc: float
+) -> dict[str, PlanStep]:
+    """Return the steps of a home that has no time to lose: all that are not full share its fuse by haste."""
+    missed = missed_kwh(views, room_kw, now)
+    return {
+        view.car.car_id: PlanStep(-view.full_kw, missed[view.car.car_id], must_charge=True)
+        for view in views
+        if view.energy_kwh(now) < _aim_kwh(view, guard_soc)
+    }
 
 
 def planned(

@@ -39,7 +39,8 @@ def within_peak(
     for view in sorted(charging, key=lambda one: (charges_from(one, now), one.car.car_id)):
         step = steps[view.car.car_id]
         room_kw += step.export_kw
-        if room_kw < -TOUCH_KW and charges_from(view, now) - now > HALF_HOUR:
+        can_wait = not step.must_charge and charges_from(view, now) - now > HALF_HOUR
+        if room_kw < -TOUCH_KW and can_wait:
             room_kw -= step.export_kw
             eased[view.car.car_id] = replace(step, export_kw=0.0)
     return eased

@@ -81,8 +81,18 @@ def _split(
     rows = {view.car.site.site_id: view.car.site for view in views}
     now_kw = {name: rooms.get(name) or cautious_room(site, target.slots[0]) for name, site in rows.items()}
     homes = {name: _split_site(site, target, now_kw[name]) for name, site in rows.items()}
+    share = _fuse_shares(views)
     cars = [
-        _split_car(view, target, now, guard_soc, most_kw.get(view.car.car_id), margin_soc) for view in views
+        _split_car(
+            view,
+            target,
+            now,
+            guard_soc,
+            most_kw.get(view.car.car_id),
+            margin_soc,
+            share[view.car.site.site_id],
+        )
+        for view in views
     ]
     sites = Sites.of(homes, len(target.slots))
     problem = SplitProblem(
@@ -107,11 +117,13 @@ def _split_car(
     guard_soc: float,
     most_kw: float | None,
     margin_soc: float,
+    share: float,
 ) -> SplitCar:
     """Return the car with its need at the window's end in place of its target at departure.
 
     So that the slots after the window need no common length: a car that leaves later only has to hold
-    what full power can still turn into its target.
+    what its share of full power can still turn into its target, pro rata where all of its home's cars
+    together are more than the fuse carries.
     """
     car = view.car
     charger = car.charger
@@ -121,7 +133,7 @@ def _split_car(
     hours_after = max(0.0, (departs_at - end) / HOUR)
     energy = min(view.energy_kwh(now), car.capacity_kwh)
     floor = car.floor_soc * car.capacity_kwh
-    need = max(floor, view.least_kwh(hours_after))
+    need = max(floor, view.least_kwh(hours_after, share))
     guard = max(guard_soc, view.doubt_soc) * car.capacity_kwh
     can_export = not view.resting
     # the margin over the need is never a reason to charge
@@ -144,6 +156,15 @@ def _split_car(
         min_kw=charger.min_kw,
         guard_kwh=guard,
     )
+
+
+def _fuse_shares(views: Sequence[CarView]) -> dict[str, float]:
+    """Return the share of full power that each home's fuse leaves to its cars if all charge, by site."""
+    asked_kw: dict[str, float] = defaultdict(float)
+    for view in views:
+        asked_kw[view.car.site.site_id] += view.full_kw
+    limit_kw = {view.car.site.site_id: view.car.site.import_limit_kw for view in views}
+    return {name: min(1.0, limit_kw[name] / kw) for name, kw in asked_kw.items()}
 
 
 def _split_site(site: Site, target: ZoneTarget, room: Room) -> SplitSite:

@@ -93,6 +93,7 @@ class Promise:
 
     Attributes:
         car: As it was when the word was first heard.
+        sure_kw: What it could draw whatever the others of its home did.
         known_at: When that was.
         due_at: When it was to be as full as promised.
         target_soc: How full, as a fraction.
@@ -103,6 +104,7 @@ class Promise:
     """
 
     car: Car
+    sure_kw: float
     known_at: datetime
     due_at: datetime
     target_soc: float
@@ -115,18 +117,18 @@ class Promise:
     def reachable(self) -> bool:
         """Whether the car could surely get there from when the word was heard."""
         tapers, capacity_kwh = Tapers.of_car(self.car), self.car.capacity_kwh
-        gained_kwh = SURELY_TAKEN * self._gain_kwh(self.due_at - self.known_at)
+        gained_kwh = SURELY_TAKEN * self._gain_kwh(self.due_at - self.known_at, self.sure_kw)
         reached_kwh = tapers.effort_kwh(self.soc_then * capacity_kwh) + gained_kwh
         return bool(reached_kwh >= tapers.effort_kwh(self.target_soc * capacity_kwh))
 
     def missed(self, resolution: float) -> bool:
         """Whether it was not kept, as far as a charge reported in steps of ``resolution`` can tell."""
-        since = self._gain_kwh(max(timedelta(0), self.due_at - self.soc_at)) / self.car.capacity_kwh
+        full_kw = min(self.car.charger.charge_kw, self.car.site.import_limit_kw)
+        since = self._gain_kwh(max(timedelta(0), self.due_at - self.soc_at), full_kw) / self.car.capacity_kwh
         return self.soc_when_due + since < self.target_soc - 2 * resolution
 
-    def _gain_kwh(self, span: timedelta) -> float:
-        """Return what full power puts in while it does not taper. [kWh]"""
-        power_kw = min(self.car.charger.charge_kw, self.car.site.import_limit_kw)
+    def _gain_kwh(self, span: timedelta, power_kw: float) -> float:
+        """Return what a power puts in while it does not taper. [kWh]"""
         return self.car.charger.eta_charge * power_kw * (span / HOUR)
 
 
@@ -135,7 +137,8 @@ def promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[Promise
     usable = [state for state in states if state.soc is not None or not state.plugged]
     for key, group in itertools.groupby(promised(evidence, usable), key=itemgetter(1)):
         said = [state for state, _ in group]
-        car = evidence.fleets.car(said[0].car_id, said[0].measured_at)
+        fleet = evidence.fleets.at(said[0].measured_at)
+        car = fleet.by_id.get(said[0].car_id)
         if key is None or car is None:
             continue
         due_at, target = key
@@ -148,7 +151,15 @@ def promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[Promise
         if first.soc is not None and last.soc is not None:
             soc_at = last.soc_at or due_at
             yield Promise(
-                car, first.measured_at, due_at, target, first.soc, last.soc, soc_at, last.measured_at
+                car,
+                fleet.sure_kw(car),
+                first.measured_at,
+                due_at,
+                target,
+                first.soc,
+                last.soc,
+                soc_at,
+                last.measured_at,
             )
 
 
@@ -202,9 +213,7 @@ def _gave(points: Iterable[SetPoint], after: datetime, before: datetime | None) 
 
 def _full_w(fleet: Fleet, car_id: str) -> float:
     """Return nearly all of what a car may draw: its charger's power, or its part of the fuse. [W]"""
-    car = fleet.by_id[car_id]
-    at_home = sum(other.site.site_id == car.site.site_id for other in fleet.cars)
-    return ALMOST * W_PER_KW * min(car.charger.charge_kw, car.site.import_limit_kw / at_home)
+    return ALMOST * W_PER_KW * fleet.sure_kw(fleet.by_id[car_id])
 
 
 def p5_expiry(evidence: Evidence) -> Finding:

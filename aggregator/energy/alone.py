@@ -139,7 +139,8 @@ def due(scene: Scene) -> tuple[FloatArray, FloatArray]:
     target_kwh = np.minimum(stay.target_kwh, cars.capacity_kwh)
     hours_left = np.multiply(stay.depart_slot - np.minimum(stay.depart_slot, slots), scene.slot_hours)
     charge_kw = cars.shared_charge_kw(stay.present)
-    least_kwh = emin_kwh(np.zeros(cars.count), target_kwh, charge_kw, cars.eta_charge, hours_left)
+    none = np.zeros(cars.count)
+    least_kwh = emin_kwh(none, target_kwh, charge_kw, cars.eta_charge, hours_left, cars.tapers)
     return least_kwh, target_kwh
 
 

@@ -5,6 +5,7 @@ on the room, raised step by step, with the cars' answers averaged, took eight ti
 above the optimum with a dozen cars on a site (27% at worst); cars that plan in turn stay 7% above it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ from aggregator.energy.alone import Scene, due, full_power, in_one_slot
 from aggregator.energy.cars import FloatArray, IntArray, guard_kwh
 from aggregator.energy.program import Program, solve
 from aggregator.energy.rooms import by_site, by_slot
+from aggregator.energy.taper import Tapers
 from aggregator.energy.tariff import Tariff
 from aggregator.energy.trades import Batteries
 
@@ -149,6 +151,8 @@ def _program(
         (end, kept, -1.0),
         (end, missing, 1.0),
     )
+    if cars.tapers is not None:
+        _add_tapers(rows, scene, cars.tapers, batteries, car, (draws, stored))
     place, sites = cars.site[car] * tariff.slots + slot, len(cars.import_room_kw)
     import_kwh = (cars.import_room_kw * scene.slot_hours)[:, None] - by_site(urgent_kwh, cars.site, sites)
     export_kw = np.broadcast_to(by_slot(cars.export_room_kw), (sites, tariff.slots))
@@ -168,6 +172,30 @@ def _program(
         low=np.concatenate([none, none, lowest_kwh, nothing]),
         high=np.concatenate([*most, highest_kwh, useful_kwh, due_kwh]),
     )
+
+
+def _add_tapers(
+    rows: _Rows,
+    scene: Scene,
+    tapers: Tapers,
+    batteries: Batteries,
+    car: IntArray,
+    columns: Sequence[IntArray],
+) -> None:
+    """Add a row for each slot and line below which a car's charging stays, by what is stored before it."""
+    cars, (draws, stored) = scene.cars, columns
+    full_kw = np.minimum(cars.charge_kw, cars.import_room_kw[cars.site])
+    for at_0, fall in zip(*tapers.lines(cars.eta_charge * full_kw * scene.slot_hours), strict=True):
+        slowed = np.flatnonzero(fall[car] > 0.0)
+        who, row = car[slowed], np.arange(slowed.size)
+        later = (np.diff(car, prepend=-1) == 0)[slowed]
+        high = at_0[who] - np.where(later, 0.0, fall[who] * batteries.start_kwh[who])
+        rows.add(
+            np.full(slowed.size, -np.inf),
+            high,
+            (row, draws[slowed], cars.eta_charge[who]),
+            (row[later], stored[slowed[later]] - 1, fall[who[later]]),
+        )
 
 
 def _prices(tariff: Tariff) -> tuple[FloatArray, FloatArray, float]:

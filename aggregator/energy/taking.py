@@ -3,7 +3,8 @@
 A plan is made at even power: the average on the way from arrival to target, so that its slots last. Where a
 car sells on the way and buys the top back, that is too much: it is planned for again at the power that is
 taken at its target, the least on any way there, and if there is no time for that, or other cars are at its
-home, without selling.
+home, without selling. Cars that together would overload their home's fuse have no even power: what one of
+them takes less near full, another may have, so that their joint plan knows how each slows down (`crowded`).
 """
 
 from collections.abc import Callable
@@ -11,16 +12,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from aggregator.energy.alone import Scene, Trades, stored_kwh
-from aggregator.energy.cars import TINY_KWH, CarArrays, FloatArray, IntArray
+from aggregator.energy.alone import Scene, Trades, full_power, stored_kwh
+from aggregator.energy.cars import TINY_KWH, BoolArray, CarArrays, FloatArray, IntArray
+from aggregator.energy.crowded import together
+from aggregator.energy.rooms import over_room
 
 SAME_KWH = 1e-6
 
 
 def as_taken(scene: Scene, planned: Callable[[Scene], Trades]) -> Trades:
     """Return what cars draw and give, charging as their batteries allow.
-
-    Cars that together would overload their site's connection at full power keep to even power.
 
     Args:
         scene: Of cars some of which slow down.
@@ -31,21 +32,40 @@ def as_taken(scene: Scene, planned: Callable[[Scene], Trades]) -> Trades:
         return planned(scene)
     target_kwh = np.minimum(stay.target_kwh, cars.capacity_kwh)
     even = replace(scene, cars=cars.on_the_way(stay.energy_kwh, target_kwh))
-    trades = planned(even)
-    full_kw = np.where(stay.present, np.minimum(cars.charge_kw, cars.import_room_kw[cars.site]), 0.0)
-    asked_kw = np.bincount(cars.site, full_kw, len(cars.import_room_kw))
-    crowded = (asked_kw > cars.import_room_kw + TINY_KWH)[cars.site]
+    crowded = _crowded(scene)
+    trades = planned(even) if not crowded.any() else _both(scene, even, crowded, planned)
     highest_kwh = np.maximum(stored_kwh(even, trades).max(axis=1), target_kwh)
     high = highest_kwh > cars.tapers.from_kwh + TINY_KWH
     rows = np.flatnonzero(high & ~crowded & trades.drawn_kwh.any(axis=1))
     slowest = replace(scene, cars=cars.on_the_way(target_kwh - SAME_KWH, target_kwh))
     unsold = replace(even, cars=replace(even.cars, discharge_kw=np.zeros(cars.count)))
     rows = _put_taken(cars, even, rows, trades, trades.at(rows))
-    alone = (np.bincount(cars.site[stay.present], minlength=len(asked_kw)) <= 1)[cars.site]
+    alone = (np.bincount(cars.site[stay.present], minlength=len(cars.import_room_kw)) <= 1)[cars.site]
     lone = rows[alone[rows]]  # who sells beside a neighbour would sell in the neighbour's room, too
     left = _put_taken(cars, slowest, lone, trades, planned(slowest.at(lone)))
     rows = np.concatenate([left, rows[~alone[rows]]])
     _put_taken(cars, unsold, rows, trades, planned(unsold.at(rows)))
+    return trades
+
+
+def _crowded(scene: Scene) -> BoolArray:
+    """Return the cars whose site cannot carry all of its cars at full power, and some of which slow down."""
+    cars = scene.cars
+    if len(cars.import_room_kw) == cars.count or cars.tapers is None:
+        return np.zeros(cars.count, dtype=np.bool_)
+    over = over_room(full_power(scene).charge_kwh, cars.site, cars.import_room_kw * scene.slot_hours)
+    slows = np.bincount(cars.site, cars.tapers.slope_per_kwh, len(over)) > 0.0
+    return np.asarray((over & slows)[cars.site])
+
+
+def _both(scene: Scene, even: Scene, crowded: BoolArray, planned: Callable[[Scene], Trades]) -> Trades:
+    """Return the trades of crowded homes by their joint programme, and of all others as they are planned."""
+    shape = scene.cars.count, scene.tariff.slots
+    trades = Trades(np.zeros(shape), np.zeros(shape), np.zeros(shape[0]))
+    some, others = np.flatnonzero(crowded), np.flatnonzero(~crowded)
+    trades.put(some, together(scene.at(some)))
+    if others.size:
+        trades.put(others, planned(even.at(others)))
     return trades
 
 

@@ -21,6 +21,8 @@ Figures = FloatArray | float
 
 _EVEN = 1e-12
 """Slopes below this are none. [1/kWh]"""
+_CHORDS = 2
+"""Straight lines in place of the bend where charging begins to slow down."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +73,26 @@ class Tapers:
         slope = np.maximum(self.slope_per_kwh, _EVEN)
         slowed = np.where(self.slope_per_kwh > _EVEN, -np.expm1(-slope * above) / slope, above)
         return np.asarray(np.minimum(effort_kwh, self.from_kwh) + slowed)
+
+    def lines(self, full_kwh: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return straight lines that what is taken in a while stays below, from the charge at its beginning.
+
+        ``taken <= at_0 - fall * charge``, and ``taken <= full_kwh``: exact where charging slows down all the
+        while, chords of the truth, and so a little less, where it begins to.
+
+        Args:
+            full_kwh: What full power would put in meanwhile, shape (cars,). [kWh]
+
+        Returns:
+            ``at_0`` [kWh] and ``fall`` [-], both of shape (lines, cars).
+        """
+        slope = np.maximum(self.slope_per_kwh, _EVEN)
+        charge_kwh = self.from_kwh - np.multiply.outer(np.arange(_CHORDS, -1, -1) / _CHORDS, full_kwh)
+        taken_kwh = self.energy_kwh(charge_kwh + full_kwh) - charge_kwh
+        step_kwh = np.maximum(full_kwh / _CHORDS, _EVEN)
+        fall = np.concatenate([-np.diff(taken_kwh, axis=0) / step_kwh, [-np.expm1(-slope * full_kwh)]])
+        fall = np.where(self.slope_per_kwh > _EVEN, fall, 0.0)
+        return taken_kwh + fall * charge_kwh, fall
 
     def share(self, start_kwh: FloatArray, end_kwh: FloatArray) -> FloatArray:
         """Return the part of full power that is taken on average from one charge up to another, (cars,). [-]

@@ -5,6 +5,7 @@ Powers are on the AC side of the charger, in kW, each a magnitude; energies in k
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from enum import StrEnum
@@ -273,14 +274,20 @@ class Car:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """All cars, by id, with the digest of the file they came from."""
+    """All cars, by id, with the digest of the file they came from, and how many share each home."""
 
     cars: tuple[Car, ...]
     digest: str
     by_id: dict[str, Car] = field(init=False, repr=False, compare=False)
+    at_home: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_id", {car.car_id: car for car in self.cars})
+        object.__setattr__(self, "at_home", Counter(car.site.site_id for car in self.cars))
+
+    def sure_kw(self, car: Car) -> float:
+        """Return what a car can surely draw, whatever others at its home do: its part of the fuse. [kW]"""
+        return min(car.charger.charge_kw, car.site.import_limit_kw / self.at_home[car.site.site_id])
 
     @property
     def zones(self) -> tuple[str, ...]:
