@@ -6,19 +6,26 @@ eight letters of it or more. What was seen is what goes, else the action is refu
 """
 
 import math
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import TypeVar
 
 from aggregator.bid_text import offer
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.opportunity import Opportunity
-from aggregator.store import Alarm, Halt
+from aggregator.store import BY_COMMAND, Alarm, DeskAction, Halt
 from aggregator.workflow import Workflow
+
+T = TypeVar("T")
 
 SHORTEST_DIGEST = 8
 NOTHING_SENT = "nothing was sent to the DNO"
 SENT_NOTHING = "the DNO is sent a bid of nothing"
+EVERYWHERE = "all zones"
+DONE, REFUSED = 200, 409
+"""How the trail says that something was done, or was not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +162,53 @@ def why_in_words(verb: str, reason: str) -> str:
 
 def extent(halt: Halt) -> str:
     """Return in words what a stop holds for."""
-    return halt.zone or "all zones"
+    return halt.zone or EVERYWHERE
+
+
+def named(alarms: Sequence[int]) -> str:
+    """Return what the trail calls some alarms."""
+    return "alarms " + ", ".join(map(str, alarms))
 
 
 def _must_be_zone(verb: str, zone: str | None, zones: Sequence[str]) -> None:
     if zone is not None and zone not in zones:
         raise BadMessage(Fault(f"{verb}: --zone", zone, f"one of {', '.join(zones)}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a person asks for on the command line.
+
+    Attributes:
+        user: Who.
+        action: As the trail calls it.
+        subject: The bid, zone or alarms it is about.
+        draft: Digest of the draft that was seen, where it is about one.
+    """
+
+    user: str
+    action: str
+    subject: str
+    draft: str = ""
+
+
+def by_command(flow: Workflow, command: Command, do: Callable[[], T], said_of: Callable[[T], str]) -> T:
+    """Do what a person asks for, in one transaction with its row in the trail; a refusal has one, too.
+
+    Raises:
+        BadMessage: If nobody of that name is known, or what is asked is wrong: nothing is noted.
+        RuleViolation: If it is not allowed.
+    """
+
+    def note(status: int, said: str) -> None:
+        row = (command.user, command.action, command.subject, command.draft, status, said)
+        flow.store.desk_trail.add(DeskAction(flow.now(), *row, secrets.token_hex(8), "", BY_COMMAND))
+
+    try:
+        with flow.store.at_once():
+            done = do()
+            note(DONE, said_of(done))
+    except RuleViolation as refused:
+        note(REFUSED, str(refused))
+        raise
+    return done

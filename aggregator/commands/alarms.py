@@ -46,7 +46,8 @@ def acknowledge(
     """Say that somebody has looked at alarms; all of those named, or none."""
     shared: Context = context.obj
     with shared.workflow(acting=True) as (_, workflow):
-        said = acting.acknowledge(workflow, alarms, user)
+        asked = acting.Command(user, "acknowledge", acting.named(alarms))
+        said = acting.by_command(workflow, asked, lambda: acting.acknowledge(workflow, alarms, user), str)
     shared.answer({"acknowledged": alarms, "by": user}, said)
 
 

@@ -92,13 +92,13 @@ def show(context: typer.Context, bid: Bid) -> None:
 @group.command()
 def check(context: typer.Context, bid: Bid, user: As, draft: Seen) -> None:
     """Be the first of two people to find exactly this draft right."""
-    _act(context, bid, lambda flow, one: acting.check(flow, one, draft, user))
+    _act(context, bid, user, draft, lambda flow, one: acting.check(flow, one, draft, user))
 
 
 @group.command()
 def approve(context: typer.Context, bid: Bid, user: As, draft: Seen) -> None:
     """Approve exactly this draft: it leaves for the platform."""
-    _act(context, bid, lambda flow, one: acting.approve(flow, one, draft, user))
+    _act(context, bid, user, draft, lambda flow, one: acting.approve(flow, one, draft, user))
 
 
 @group.command()
@@ -113,27 +113,30 @@ def amend(
     """Replace the draft by one with another level or price; it is reviewed anew."""
     pounds = acting.price_of(price)
     acting.must_change_something(kw, pounds)
-    _act(context, bid, lambda flow, one: acting.amend(flow, one, draft, user, kw, pounds))
+    _act(context, bid, user, draft, lambda flow, one: acting.amend(flow, one, draft, user, kw, pounds))
 
 
 @group.command()
 def reject(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
     """Refuse to bid, with a reason."""
     why = acting.why_in_words("reject", reason)
-    _act(context, bid, lambda flow, one: acting.reject(flow, one, why, user))
+    _act(context, bid, user, None, lambda flow, one: acting.reject(flow, one, why, user))
 
 
 @group.command()
 def withdraw(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
     """Take an approved, submitted or awarded bid back, with a reason; what is delivered ends at once."""
     why = acting.why_in_words("withdraw", reason)
-    _act(context, bid, lambda flow, one: acting.withdraw(flow, one, why, user))
+    _act(context, bid, user, None, lambda flow, one: acting.withdraw(flow, one, why, user))
 
 
-def _act(context: typer.Context, bid: str, action: Action) -> None:
-    """Do something with a bid, and say who did what and what comes next."""
+def _act(context: typer.Context, bid: str, user: str, seen: str | None, action: Action) -> None:
+    """Do something with a bid, noted in the trail, and say who did what and what comes next."""
     shared: Context = context.obj
-    with shared.workflow(acting=True) as (_, workflow):
-        done = action(workflow, the_opportunity(workflow.store, bid, "bids: BID"))
-        body = summary(done.after, workflow)
+    with shared.workflow(acting=True) as (_, flow):
+        one = the_opportunity(flow.store, bid, "bids: BID")
+        draft = "" if seen is None else acting.full_digest(one, seen)
+        asked = acting.Command(user, str(context.info_name), one.opportunity_id, draft)
+        done = acting.by_command(flow, asked, lambda: action(flow, one), lambda done: done.said)
+        body = summary(done.after, flow)
     shared.answer(body, f"{done.after.opportunity_id}: {done.said}")

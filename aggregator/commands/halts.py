@@ -34,7 +34,13 @@ def stop(
     shared: Context = context.obj
     acting.why_in_words("stop", reason)
     with shared.workflow(acting=True) as (settings, workflow):
-        halt, said = acting.stop(workflow, settings.fleet.zones, zone, reason, user)
+        asked = acting.Command(user, "stop", zone or acting.EVERYWHERE)
+        halt, said = acting.by_command(
+            workflow,
+            asked,
+            lambda: acting.stop(workflow, settings.fleet.zones, zone, reason, user),
+            lambda done: done[1],
+        )
     shared.answer(_body(halt), said)
 
 
@@ -42,7 +48,13 @@ def restart(context: typer.Context, user: As, zone: Zone = None) -> None:
     """Let the cars go on after a stop of the same extent; two people must say so (operator or approver)."""
     shared: Context = context.obj
     with shared.workflow(acting=True) as (settings, workflow):
-        halt, said = acting.restart(workflow, settings.fleet.zones, zone, user)
+        asked = acting.Command(user, "restart", zone or acting.EVERYWHERE)
+        halt, said = acting.by_command(
+            workflow,
+            asked,
+            lambda: acting.restart(workflow, settings.fleet.zones, zone, user),
+            lambda done: done[1],
+        )
     shared.answer(_body(halt), said)
 
 

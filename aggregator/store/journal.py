@@ -189,6 +189,14 @@ class Journal:
             rows = connection.execute(select(columns.opportunity_id, columns.version))
             return {row.opportunity_id: row.version for row in rows}
 
+    def of_kinds(self, kinds: Collection[type[Fact]], not_by: Collection[str]) -> list[tuple[str, Recorded]]:
+        """Return facts of some kinds, but for those that some recorded, with their bids, oldest first."""
+        columns, names = FACTS.c, [kind.__name__ for kind in kinds]
+        query = select(FACTS).where(columns.name.in_(names), columns.recorded_by.not_in(not_by))
+        query = query.order_by(columns.recorded_at, columns.opportunity_id, columns.version)
+        with reading(self._engine) as connection:
+            return [(row.opportunity_id, _recorded(row)) for row in connection.execute(query)]
+
     def all_facts(self) -> Iterator[tuple[str, Recorded]]:
         """Yield every fact with its opportunity's id, opportunity by opportunity, oldest first.
 

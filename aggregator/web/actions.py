@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aggregator import acting
+from aggregator.acting import DONE, REFUSED
 from aggregator.files.inputs import Row
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.opportunity import Opportunity, Stage
@@ -19,7 +20,6 @@ from aggregator.store import DeskAction, Store
 from aggregator.web.bodies import Alarms, Amendment, Extent, Refusal, Seen, Stop
 from aggregator.workflow import Workflow
 
-DONE, REFUSED = 200, 409
 LONGEST_KEY = 100
 
 
@@ -111,11 +111,11 @@ def _restart(ground: Ground, _: str, user: str, body: Extent) -> str:
 
 
 def _zone(body: Extent) -> str:
-    return body.zone or "all zones"
+    return body.zone or acting.EVERYWHERE
 
 
 def _numbers(body: Alarms) -> str:
-    return "alarms " + ", ".join(map(str, body.alarms))
+    return acting.named(body.alarms)
 
 
 CHECK = Action("check", "/v1/bids/{bid}/check", ("approver",), Seen, _check)

@@ -5,13 +5,14 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from aggregator.acting import DONE
 from aggregator.drivers.problems import Refused, problem
 from aggregator.files.inputs import parse_json
 from aggregator.files.outputs import to_json
 from aggregator.model.errors import BadMessage
 from aggregator.model.time import utc_text
 from aggregator.store import DeskAction
-from aggregator.web.actions import DONE, MANY
+from aggregator.web.actions import MANY
 from aggregator.web.problems import is_form
 
 
