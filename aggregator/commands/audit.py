@@ -2,10 +2,11 @@
 
 import typer
 
-from aggregator.audit import run_audit
-from aggregator.audit.evidence import MOST_SHOWN, Evidence
+from aggregator.audit.evidence import MOST_SHOWN
 from aggregator.audit.present import audit_body, audit_table
+from aggregator.audit.runs import run_and_keep
 from aggregator.commands.context import Context
+from aggregator.store import BY_COMMAND
 from aggregator.wiring import settings_of
 
 
@@ -15,14 +16,14 @@ def register(app: typer.Typer) -> None:
 
 
 def audit_command(context: typer.Context) -> int:
-    """Check every promise over the store; exit 1 when one is broken or had nothing to check.
+    """Check every promise over the store and keep what was found; exit 1 when one is broken or unchecked.
 
     The store's own settings count, those its gateway last ran by; the configuration where none has run.
     """
     shared: Context = context.obj
     with shared.store() as store:
         settings = settings_of(store) or shared.settings()
-        audit = run_audit(Evidence(store, settings))
+        audit, _ = run_and_keep(store, settings, shared.clock().now(), BY_COMMAND)
     if shared.as_json:
         shared.answer(audit_body(audit), "")
     else:

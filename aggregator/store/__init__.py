@@ -127,6 +127,11 @@ class Store:
         """What people call it: its file, or its URL without the password."""
         return name_of(self._engine.url)
 
+    @property
+    def url(self) -> str:
+        """Where it is, password included: for another process of ours."""
+        return self._engine.url.render_as_string(hide_password=False)
+
     def held(self) -> AbstractContextManager[Hold]:
         """Hold it as its one gateway, or while there must be none.
 

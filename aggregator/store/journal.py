@@ -176,10 +176,13 @@ class Journal:
         with reading(self._engine) as connection:
             return tuple(connection.scalars(query))
 
-    def newest_at(self) -> datetime | None:
-        """Return when the newest fact was recorded; None where there is none."""
+    def newest_at(self, kind: type[Fact] | None = None, by: str | None = None) -> datetime | None:
+        """Return when the newest fact was recorded, of a kind and by somebody; None where there is none."""
+        query = select(func.max(FACTS.c.recorded_at))
+        query = query if kind is None else query.where(FACTS.c.name == kind.__name__)
+        query = query if by is None else query.where(FACTS.c.recorded_by == by)
         with reading(self._engine) as connection:
-            at: datetime | None = connection.scalar(select(func.max(FACTS.c.recorded_at)))
+            at: datetime | None = connection.scalar(query)
         return at
 
     def versions(self) -> dict[str, int]:

@@ -7,7 +7,7 @@ key it is answered the same and not done twice.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from aggregator.files.inputs import Row
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.store import DeskAction, Store
-from aggregator.web.bodies import Alarms, Amendment, Extent, Refusal, Seen, Stop
+from aggregator.web.bodies import Alarms, Amendment, Extent, Nothing, Refusal, Seen, Settled, Stop
+from aggregator.web.making import AUDIT, PROMISES, SETTLE, Making, days_of
 from aggregator.workflow import Workflow
 
 LONGEST_KEY = 100
@@ -34,10 +35,12 @@ class Ground:
     Attributes:
         flow: The workflow with the desk's rules.
         zones: The fleet's.
+        making: What takes long is worked on there.
     """
 
     flow: Workflow
     zones: Sequence[str]
+    making: Making
 
     @property
     def store(self) -> Store:
@@ -76,6 +79,10 @@ class Action:
     do: Callable[[Ground, str, str, Any], str]
     about: Callable[[Any], str] = lambda _: ""
 
+    def is_for(self, roles: Collection[str]) -> bool:
+        """Whether who has these roles may ask for it."""
+        return not self.roles or any(role in self.roles for role in roles)
+
 
 def _check(ground: Ground, bid: str, user: str, body: Seen) -> str:
     return acting.check(ground.flow, ground.bid(bid), body.draft, user).said
@@ -110,6 +117,29 @@ def _restart(ground: Ground, _: str, user: str, body: Extent) -> str:
     return acting.restart(ground.flow, ground.zones, body.zone, user)[1]
 
 
+def _settle(ground: Ground, _: str, user: str, body: Settled) -> str:
+    must_be_zone(body.zone, ground.zones)
+    return ground.making.keep(body.period(), user)
+
+
+def _audit(ground: Ground, _: str, user: str, __: Nothing) -> str:
+    return ground.making.audit(user)
+
+
+def must_be_zone(zone: str | None, zones: Sequence[str]) -> None:
+    """Fail where no such zone is the fleet's.
+
+    Raises:
+        BadMessage: If so.
+    """
+    if zone is not None and zone not in zones:
+        raise BadMessage(Fault("zone", zone, f"one of {', '.join(zones)}"))
+
+
+def _days(body: Settled) -> str:
+    return days_of(body.period())
+
+
 def _zone(body: Extent) -> str:
     return body.zone or acting.EVERYWHERE
 
@@ -120,6 +150,8 @@ def _numbers(body: Alarms) -> str:
 
 CHECK = Action("check", "/v1/bids/{bid}/check", ("approver",), Seen, _check)
 APPROVE = Action("approve", "/v1/bids/{bid}/approve", ("approver",), Seen, _approve)
+SETTLING = Action(SETTLE, "/v1/settlement", ("settlement", "operator"), Settled, _settle, _days)
+AUDITING = Action(AUDIT, "/v1/audits", ("settlement", "operator"), Nothing, _audit, lambda _: PROMISES)
 ACTIONS: tuple[Action, ...] = (
     CHECK,
     APPROVE,
@@ -129,6 +161,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("acknowledge", "/v1/alarms/acknowledge", (), Alarms, _acknowledge, _numbers),
     Action("stop", "/v1/stops", (), Stop, _stop, _zone),
     Action("restart", "/v1/restarts", ("operator", "approver"), Extent, _restart, _zone),
+    SETTLING,
+    AUDITING,
 )
 MANY: Mapping[str, Action] = {"/v1/checks": CHECK, "/v1/approvals": APPROVE}
 """Several bids at once, by path: each is an action of its own."""

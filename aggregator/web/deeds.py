@@ -25,6 +25,7 @@ from aggregator.workflow import CLOCKWORK, MODEL
 BY_THE_JOURNAL = "journal"
 """Where a decision stands that the trail says nothing of: a rule's, or one from before there was a trail."""
 
+IN_THE_JOURNAL = "recorded in the journal"
 VERBS: Mapping[type[Fact], str] = {
     Checked: "check",
     Approved: "approve",
@@ -113,7 +114,7 @@ def _tells(row: DeskAction, verb: str, recorded: Recorded) -> bool:
 def _deed(bid: str, verb: str, recorded: Recorded) -> DeskAction:
     fact = recorded.fact
     draft = fact.draft.digest if isinstance(fact, Proposed) else getattr(fact, "draft_digest", "")
-    said = getattr(fact, "reason", "")
+    said = getattr(fact, "reason", "") or IN_THE_JOURNAL
     return DeskAction(recorded.recorded_at, recorded.by, verb, bid, draft, DONE, said, "", "", BY_THE_JOURNAL)
 
 

@@ -79,7 +79,17 @@ class Job:
             RuleViolation: If it was refused or its input was wrong, in words.
             Unavailable: If the database did not answer.
         """
-        return await asyncio.shield(asyncio.wrap_future(self.future))
+        return await asyncio.shield(self._awaited())
+
+    async def is_over_within(self, seconds: float) -> bool:
+        """Wait a little, and return whether it has ended."""
+        await asyncio.wait([self._awaited()], timeout=seconds)
+        return self.is_over
+
+    def _awaited(self) -> "asyncio.Future[Any]":
+        found = asyncio.wrap_future(self.future)
+        found.add_done_callback(lambda over: over.cancelled() or over.exception())  # who waited may have gone
+        return found
 
 
 class Workshop:
@@ -149,6 +159,7 @@ class Workshop:
             job.future.cancel()
 
     def _do(self, job: Job, task: Task, asked: object, then: Callable[[Any, Job], Any] | None) -> None:
+        job.future.set_running_or_notify_cancel()
         try:
             found = self._ask(job, task, asked)
             answer = found if then is None else then(found, job)
