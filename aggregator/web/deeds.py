@@ -98,20 +98,28 @@ def _of_the_journal(store: Store, trail: Sequence[DeskAction]) -> Iterator[DeskA
             told[deed.user, deed.subject].append(deed)
     left = store.journal.of_kinds(VERBS.keys(), NOBODY)
     for name, recorded in reversed(left):  # the latest fact by a row's time is the one it tells of
-        verb = VERBS[type(recorded.fact)]
-        rows = told[recorded.by, name]
+        verb, who = VERBS[type(recorded.fact)], _who(recorded)
+        if who in NOBODY:
+            continue
+        rows = told[who, name]
         match = next((row for row in rows if _tells(row, verb, recorded)), None)
         if match is not None:
             rows.remove(match)
         else:
-            yield _deed(name, verb, recorded)
+            yield _deed(name, verb, who, recorded)
+
+
+def _who(recorded: Recorded) -> str:
+    """Return whose decision it was: what the fact itself says, else who recorded it."""
+    fact = recorded.fact
+    return fact.draft.by if isinstance(fact, Proposed) else str(getattr(fact, "by", recorded.by))
 
 
 def _tells(row: DeskAction, verb: str, recorded: Recorded) -> bool:
     return row.action in TOLD_BY.get(verb, (verb,)) and row.at >= recorded.recorded_at
 
 
-def _deed(bid: str, verb: str, recorded: Recorded) -> DeskAction:
+def _deed(bid: str, verb: str, who: str, recorded: Recorded) -> DeskAction:
     fact = recorded.fact
     draft = fact.draft.digest if isinstance(fact, Proposed) else getattr(fact, "draft_digest", "")
     said = getattr(fact, "reason", "") or IN_THE_JOURNAL

@@ -4,81 +4,25 @@ Each is a task for the workshop's process, which opens the store for itself, and
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
 from aggregator.acting import DONE
-from aggregator.audit import CHECKS
-from aggregator.audit.runs import run_and_keep
-from aggregator.config import Settings
 from aggregator.gateway import Gateway
 from aggregator.model.errors import RuleViolation
 from aggregator.settling import settle_named
-from aggregator.statements import Made, Period, look_at, settleable
-from aggregator.store import DeskAction, open_store
-from aggregator.trial.month_files import month_files
-from aggregator.trial.months import known_month
-from aggregator.web.workshop import Busy, Job, Step, Task, Workshop
-from aggregator.workflow import fleets_of
+from aggregator.statements import Made, Period, settleable
+from aggregator.store import DeskAction
+from aggregator.web.heavy_tasks import audit_task, month_task
+from aggregator.web.tasks import Asked, look_task
+from aggregator.web.workshop import Busy, Job, Task, Workshop
 
 GOOD_FOR_S = 300.0
 """How long a statement is shown as it was worked out, where no fact about it is new: registers may be."""
 
 SETTLE, AUDIT = "settle", "audit"
 PROMISES = "all promises"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a task works on.
-
-    Attributes:
-        url: The store's.
-        settings: The gateway's.
-        what: A ``Period``, a month's first day with when it is to be known at, or who asks and when.
-    """
-
-    url: str
-    settings: Settings
-    what: Any
-
-
-def look_task(asked: Asked, step: Step) -> Made:
-    """Make a period's statement; no version is kept."""
-    with open_store(asked.url, create=False) as store:
-        watched = told_to(step, passes=1 if asked.what.known_at is not None else 2)
-        return look_at(store, asked.settings.products, fleets_of(store), asked.what, watched)
-
-
-def month_task(asked: Asked, step: Step) -> Mapping[str, bytes]:
-    """Make the files of a month of drivers, as known at a time; no statement is kept."""
-    first, known_at = asked.what
-    with open_store(asked.url, create=False) as store:
-        made, kept = known_month(store, asked.settings, first, known_at, told_to(step, passes=1))
-        return month_files(made, kept, {})
-
-
-def audit_task(asked: Asked, step: Step) -> int:
-    """Audit the store, keep what was found, and return its number."""
-    by, at = asked.what
-    with open_store(asked.url, create=False) as store:
-        checks = told_to(step, passes=1)(CHECKS)
-        return run_and_keep(store, asked.settings, at, by, checks)[1].audit_id
-
-
-def told_to(step: Step, passes: int) -> Callable[[Sequence[Any]], Iterable[Any]]:
-    """Return what yields a sequence and tells how far it is, over several passes along the same one."""
-    begun = iter(range(passes))
-
-    def watched(all_of_it: Sequence[Any]) -> Iterable[Any]:
-        before, of = next(begun, passes - 1) * len(all_of_it), passes * len(all_of_it)
-        for n, one in enumerate(all_of_it):
-            step(before + n, of)
-            yield one
-
-    return watched
 
 
 class Making:

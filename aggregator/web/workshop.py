@@ -8,11 +8,13 @@ and is killed when the desk shuts, whatever it does then: it only looks, or stor
 import asyncio
 import multiprocessing
 import os
+import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from multiprocessing.connection import Connection
@@ -21,15 +23,15 @@ from typing import Any
 import structlog
 
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
+from aggregator.web.tasks import Step
 
 log = structlog.get_logger()
 
-Step = Callable[[int, int], None]
 Task = Callable[[Any, Step], Any]
 """A module's function: what it is asked, and whom it tells how far it is."""
 
 TOLD = (BadMessage, RuleViolation, Unavailable)
-LOWER = 10
+LOWER = 5
 """How much nicer to others the process is than the gateway."""
 
 MOST_KEPT, MOST_WAITING = 12, 6
@@ -155,6 +157,8 @@ class Workshop:
         if self._process is not None:
             self._process.kill()
         await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
+        if self._process is not None:
+            await asyncio.to_thread(self._process.join)
         for job in self._jobs.values():
             job.future.cancel()
 
@@ -217,14 +221,13 @@ def _is_good(job: Job, since: float) -> bool:
 
 
 def _work(line: Connection) -> None:
-    """Do what is asked until the line is cut."""
+    """Do what is asked until the line is cut; a key pressed in the gateway's terminal is the gateway's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(LOWER)
-    while True:
-        try:
+    with suppress(EOFError, OSError):
+        while True:
             task, asked = line.recv()
-        except (EOFError, OSError):
-            return
-        line.send(_answer(line, task, asked))
+            line.send(_answer(line, task, asked))
 
 
 def _answer(line: Connection, task: Task, asked: object) -> tuple[str, object]:
