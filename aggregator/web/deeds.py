@@ -123,7 +123,7 @@ def _deed(bid: str, verb: str, who: str, recorded: Recorded) -> DeskAction:
     fact = recorded.fact
     draft = fact.draft.digest if isinstance(fact, Proposed) else getattr(fact, "draft_digest", "")
     said = getattr(fact, "reason", "") or IN_THE_JOURNAL
-    return DeskAction(recorded.recorded_at, recorded.by, verb, bid, draft, DONE, said, "", "", BY_THE_JOURNAL)
+    return DeskAction(recorded.recorded_at, who, verb, bid, draft, DONE, said, "", "", BY_THE_JOURNAL)
 
 
 def deed_row(one: DeskAction) -> dict[str, object]:
