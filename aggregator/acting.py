@@ -18,6 +18,9 @@ from aggregator.workflow import Workflow
 SHORTEST_DIGEST = 8
 NOTHING_SENT = "nothing was sent to the DNO"
 SENT_NOTHING = "the DNO is sent a bid of nothing"
+EVERYWHERE = "all zones"
+DONE, REFUSED = 200, 409
+"""How the trail says that something was done, or was not allowed."""
 
 
 def check(flow: Workflow, one: Opportunity, seen: str, user: str) -> str:
@@ -146,7 +149,12 @@ def why_in_words(verb: str, reason: str) -> str:
 
 def extent(halt: Halt) -> str:
     """Return in words what a stop holds for."""
-    return halt.zone or "all zones"
+    return halt.zone or EVERYWHERE
+
+
+def named(alarms: Sequence[int]) -> str:
+    """Return what the trail calls some alarms."""
+    return "alarms " + ", ".join(map(str, alarms))
 
 
 def _must_be_zone(verb: str, zone: str | None, zones: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """Who may do what: people by role, and written rules that people approved; and what they are told."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,12 +26,14 @@ class Rule:
 
     def allows(self, requirement: Requirement, draft: Draft) -> bool:
         """Whether it approves this draft."""
-        return (
-            max(draft.offered_kw) <= self.max_kw
-            and draft.expected_margin_gbp >= self.min_margin_gbp
-            and (self.zones is None or requirement.zone in self.zones)
-            and (self.products is None or requirement.product_id in self.products)
-        )
+        return not any(self.why_not(requirement, draft))
+
+    def why_not(self, requirement: Requirement, draft: Draft) -> Iterator[str]:
+        """Yield each limit of it that a draft passes; none where it approves the draft."""
+        margin = draft.expected_margin_gbp
+        yield from _beyond(self, requirement, draft)
+        if margin < self.min_margin_gbp:
+            yield f"GBP {margin:.2f} is less than GBP {self.min_margin_gbp:.2f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,22 @@ class OnePerson:
 
     def will_do(self, requirement: Requirement, draft: Draft) -> bool:
         """Whether it covers this draft."""
-        return (
-            max(draft.offered_kw) <= self.max_kw
-            and (self.zones is None or requirement.zone in self.zones)
-            and (self.products is None or requirement.product_id in self.products)
-        )
+        return not any(self.why_not(requirement, draft))
+
+    def why_not(self, requirement: Requirement, draft: Draft) -> Iterator[str]:
+        """Yield each limit of it that a draft passes; none where it covers the draft."""
+        return _beyond(self, requirement, draft)
+
+
+def _beyond(limits: Rule | OnePerson, requirement: Requirement, draft: Draft) -> Iterator[str]:
+    """Yield which of the limits of kW, zones and products a draft passes."""
+    level = max(draft.offered_kw)
+    if level > limits.max_kw:
+        yield f"{level:g} kW is more than {limits.max_kw:g} kW"
+    if limits.zones is not None and requirement.zone not in limits.zones:
+        yield f"{requirement.zone} is not one of {', '.join(limits.zones)}"
+    if limits.products is not None and requirement.product_id not in limits.products:
+        yield f"{requirement.product_id} is not one of {', '.join(limits.products)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,20 @@ from datetime import datetime
 from decimal import Decimal
 
 from aggregator.baselines import Baseline
+from aggregator.lookback import known
+from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.fleet import Fleets
 from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
-from aggregator.model.time import Interval
+from aggregator.model.opportunity import Opportunity
+from aggregator.model.time import LONDON, Interval, settlement_period, utc_text
 from aggregator.ordered import OrderedPart, ordered_parts
 from aggregator.reports import Version
-from aggregator.settlement import Line, Metered, shares_gbp
-from aggregator.settling import Worked
+from aggregator.settlement import Line, Metered, settled_periods, shares_gbp
+from aggregator.settling import Worked, baseline_behind, versions_of, work_out
+from aggregator.store import Store
+
+MOST_NAMED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,69 @@ class Explanation:
     baseline: Baseline
     lines: tuple[Explained, ...]
     versions: tuple[Version, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be laid out.
+
+    Attributes:
+        one: The opportunity, as it stands.
+        half_hour: Settlement period, London time or instant of a half-hour of it; None for all.
+        car: Whose registers are told; None for none, or all.
+        known_at: Only what was learnt by then; None for all.
+    """
+
+    one: Opportunity
+    half_hour: str | None = None
+    car: str | None = None
+    known_at: datetime | None = None
+
+
+def explanation(
+    store: Store, products: Mapping[str, Product], fleets: Fleets, asked: Question, named: str = "{}"
+) -> Explanation:
+    """Make an opportunity's statement again and lay it out.
+
+    Args:
+        store: Where facts and registers are.
+        products: Their rules.
+        fleets: Whose cars, at any time.
+        asked: What is to be laid out.
+        named: How a fault names EVENT, HALF-HOUR and CAR.
+
+    Raises:
+        BadMessage: If it was neither awarded nor ordered by then, or has no such half-hour or car.
+    """
+    known_at, name = asked.known_at, asked.one.opportunity_id
+    one = asked.one if known_at is None else known(store, asked.one, known_at)
+    if one.award is None and not one.orders:
+        raise BadMessage(Fault(named.format("EVENT"), name, "one that was awarded or ordered"))
+    wanted = () if asked.half_hour is None else (_the_half_hour(one, asked.half_hour, named),)
+    product = products[one.product_id]
+    worked = work_out(store, one, product, fleets, known_at)
+    if asked.car is not None and asked.car not in worked.cars:
+        allowed = f"a car of {one.zone}: {', '.join(worked.cars[:MOST_NAMED])}, ..."
+        raise BadMessage(Fault(named.format("CAR"), asked.car, allowed))
+    base = baseline_behind(store, worked, product, fleets, known_at)
+    versions = tuple(versions_of(store, one, product, fleets, worked, known_at))
+    return explain(worked, product, base, wanted, versions)
+
+
+def _the_half_hour(one: Opportunity, text: str, named: str) -> Interval:
+    """Return the half-hour of an opportunity that a text names."""
+    names: dict[str, list[Interval]] = {}
+    for period in settled_periods(one):
+        local = period.start.astimezone(LONDON)
+        number = settlement_period(period.start)[1]
+        for name in (str(number), f"{local:%H:%M}", local.isoformat(), utc_text(period.start)):
+            names.setdefault(name, []).append(period)
+    found = names.get(text, [])
+    if len(found) != 1:
+        times = [name for name in names if ":" in name and len(name) == len("17:00")]
+        allowed = f"one of {', '.join(times[:MOST_NAMED])}, or a settlement period or instant of the window"
+        raise BadMessage(Fault(named.format("HALF-HOUR"), text, allowed))
+    return found[0]
 
 
 def explain(

@@ -212,18 +212,14 @@ class StatementBook:
         return {name: sum((_decimal(cell[name]) for cell in cells), Decimal(0)) for name in names}
 
 
-def write_book(book: StatementBook, out: Path, more: Mapping[str, str] = NOTHING_MORE) -> dict[str, str]:
-    """Write statement.csv, .json, .html, .xlsx and .parquet; each appears whole or not at all.
+def book_files(book: StatementBook, more: Mapping[str, str] = NOTHING_MORE) -> dict[str, bytes]:
+    """Return statement.csv, .json, .html, .xlsx and .parquet, by name.
 
     The last one is left out where pyarrow is not installed.
 
     Args:
         book: What is in it.
-        out: Folder.
         more: Further files of it, by name.
-
-    Returns:
-        File name to SHA-256 of its bytes.
     """
     files: dict[str, str | bytes] = {
         **more,
@@ -234,7 +230,16 @@ def write_book(book: StatementBook, out: Path, more: Mapping[str, str] = NOTHING
     }
     if has_parquet():
         files[PARQUET_FILE] = to_parquet([row.cells() for row in book.rows], COLUMNS)
-    return write_files(out, files)
+    return {name: body.encode() if isinstance(body, str) else body for name, body in files.items()}
+
+
+def write_book(book: StatementBook, out: Path, more: Mapping[str, str] = NOTHING_MORE) -> dict[str, str]:
+    """Write a book's files into a folder; each appears whole or not at all.
+
+    Returns:
+        File name to SHA-256 of its bytes.
+    """
+    return write_files(out, book_files(book, more))
 
 
 def _sheets(book: StatementBook) -> dict[str, list[dict[str, object]]]:
@@ -267,7 +272,12 @@ def to_csv(book: StatementBook) -> str:
 
 def to_json(book: StatementBook) -> str:
     """Return everything as one JSON object; decimals are strings, so that no digit is lost."""
-    body = {
+    return json.dumps(book_body(book), indent=1, sort_keys=True, default=str) + "\n"
+
+
+def book_body(book: StatementBook) -> dict[str, object]:
+    """Return everything, for one JSON object."""
+    return {
         "from": book.start.isoformat(),
         "to": book.end.isoformat(),
         "zone": book.zone,
@@ -286,7 +296,6 @@ def to_json(book: StatementBook) -> str:
         "nomination_bias": [one.cells() for one in book.biases],
         "inputs": dict(book.inputs),
     }
-    return json.dumps(body, indent=1, sort_keys=True, default=str) + "\n"
 
 
 def to_html(book: StatementBook) -> str:

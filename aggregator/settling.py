@@ -6,7 +6,7 @@ fleet in force at the window's start, whatever was imported since.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -321,12 +321,14 @@ def make_book(
     zone: str | None = None,
     as_known_at: datetime | None = None,
     worked_out: Mapping[str, Worked] = NONE_YET,
+    watched: Callable[[Sequence[str]], Iterable[str]] = iter,
 ) -> StatementBook:
     """Return the statement of all half-hours whose London date lies in ``start`` to ``end``, end excluded.
 
     What has been delivered has rows. With ``as_known_at`` they say what was known of it then, its orders,
     award and nomination included: where there was neither an award nor an order yet, there are no rows.
-    ``worked_out`` are statements as known now, by opportunity, that need not be worked out again.
+    ``worked_out`` are statements as known now, by opportunity, that need not be worked out again; ``watched``
+    yields the opportunities it is given, in their order, and may tell somebody how far it is.
     """
     span = Interval(
         datetime.combine(start, datetime.min.time(), LONDON),
@@ -335,14 +337,17 @@ def make_book(
     now_there = span if as_known_at is None else None  # a window may have been another one then
     delivered = store.journal.find(zone=zone, stages=SETTLED_STAGES, overlapping=now_there)
     found = [one if as_known_at is None else known(store, one, as_known_at) for one in delivered]
-    ordered = [one for one in found if one.award is not None or one.orders]
+    ordered = [
+        one for one in found if (one.award is not None or one.orders) and one.window.overlap(span) is not None
+    ]
+    ordered.sort(key=lambda one: (one.zone, one.window, one.opportunity_id))
+    by_name = {one.opportunity_id: one for one in ordered}
     rows: list[StatementRow] = []
     inputs: dict[str, str] = {}
     versions: list[Version] = []
     biases: list[ShownBias] = []
-    for opportunity in sorted(ordered, key=lambda one: (one.zone, one.window, one.opportunity_id)):
-        if opportunity.window.overlap(span) is None:
-            continue
+    for name in watched(list(by_name)):
+        opportunity = by_name[name]
         product = products[opportunity.product_id]
         done = worked_out.get(opportunity.opportunity_id)
         worked = done or work_out(store, opportunity, product, fleets, as_known_at)

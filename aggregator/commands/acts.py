@@ -2,9 +2,11 @@
 
 import secrets
 
+from aggregator.acting import DONE
 from aggregator.config import Settings
 from aggregator.model.errors import RuleViolation
-from aggregator.web.actions import ACTIONS, DONE, Ground, perform
+from aggregator.store import BY_COMMAND
+from aggregator.web.actions import ACTIONS, Ground, perform
 from aggregator.workflow import Workflow
 
 _BY_NAME = {action.name: action for action in ACTIONS}
@@ -27,8 +29,8 @@ def act(settings: Settings, workflow: Workflow, name: str, user: str, bid: str =
     """
     action = _BY_NAME[name]
     body = action.body.model_construct(None, **fields)
-    key = f"command {secrets.token_hex(8)}"  # a command is a new action each time
-    done = perform(Ground(workflow, settings.fleet.zones), action, bid, user, body, key)
+    key = secrets.token_hex(8)  # a command is a new action each time
+    done = perform(Ground(workflow, settings.fleet.zones), action, bid, user, body, key, BY_COMMAND)
     if done.status != DONE:
         raise RuleViolation(done.said)
     return done.said

@@ -1,13 +1,17 @@
 """``flexloop desk``: passwords for the desk in the browser, and what was done there."""
 
+import re
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from aggregator.acting import DONE
 from aggregator.commands.context import Context
 from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.time import LONDON, utc_text
+from aggregator.model.time import LONDON
+from aggregator.store import Verified
+from aggregator.web.deeds import chain_row, deed_row
 from aggregator.web.passwords import hashed, new_password
 
 group = typer.Typer(help="The desk in the browser: passwords, and what was done there.", no_args_is_help=True)
@@ -35,31 +39,42 @@ def password(
 
 
 @group.command()
-def trail(context: typer.Context) -> None:
-    """List what people did at the desk or were refused, the oldest first."""
+def trail(
+    context: typer.Context,
+    verify: Annotated[bool, typer.Option("--verify", help="Check its chain of hashes.")] = False,
+    head: Annotated[
+        str | None, typer.Option(help="With --verify: a head kept elsewhere, that must still be there.")
+    ] = None,
+) -> int:
+    """List what people did or were refused, the oldest first; --verify walks along its chain of hashes."""
     shared: Context = context.obj
+    if head is not None and (not verify or re.fullmatch("[0-9a-f]{64}", head) is None):
+        raise BadMessage(Fault("desk trail: --head", head, "with --verify, the 64 hex digits of a head"))
     with shared.store() as store:
+        if verify:
+            return _verify(shared, store.desk_trail.verify(head))
         found = store.desk_trail.all()
     if shared.as_json:
-        rows = [
-            {
-                "action": one.action_id,
-                "at": utc_text(one.at),
-                "user": one.user,
-                "name": one.action,
-                "subject": one.subject,
-                "draft": one.draft,
-                "status": one.status,
-                "said": one.said,
-            }
-            for one in found
-        ]
-        shared.answer({"actions": rows}, "")
-        return
-    table = Table("action", "at (London)", "user", "what", "about", "draft", "said")
+        shared.answer({"actions": [deed_row(one) for one in found]}, "")
+        return 0
+    table = Table("action", "at (London)", "user", "where", "what", "about", "draft", "said")
     for one in found:
         at = f"{one.at.astimezone(LONDON):%d %b %H:%M:%S}"
-        refused = "" if one.status == 200 else "refused: "  # noqa: PLR2004 - HTTP's word for done
-        said = f"{refused}{one.said}"
-        table.add_row(str(one.action_id), at, one.user, one.action, one.subject, one.draft[:12], said)
+        said = f"{'' if one.status == DONE else 'refused: '}{one.said}"
+        table.add_row(
+            str(one.action_id), at, one.user, one.via, one.action, one.subject, one.draft[:12], said
+        )
     shared.console().print(table)
+    return 0
+
+
+def _verify(shared: Context, found: Verified) -> int:
+    lines = [f"{found.rows} rows, head {found.head}"]
+    if found.misfit is not None:
+        lines.append(
+            f"row {found.misfit} does not fit: it, or what stood before it, is not as it was written"
+        )
+    if found.has_head is not None:
+        lines.append(f"the head that was asked for is {'in it' if found.has_head else 'NOT in it'}")
+    shared.answer(chain_row(found), "\n".join([*lines, "holds" if found.holds else "DOES NOT HOLD"]))
+    return 0 if found.holds else 1

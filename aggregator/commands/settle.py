@@ -1,9 +1,10 @@
 """``flexloop settle``: the settlement job, and what is checked beside it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,32 +17,26 @@ from typer.core import TyperGroup
 
 from aggregator.baselines import baseline
 from aggregator.commands.context import Context, known_instant, local_date, the_opportunity
-from aggregator.commands.explain_text import details, in_words
 from aggregator.commands.settle_drivers import drivers_command
 from aggregator.dispatch_check import Checked, Totals, check_dispatches, odd_by_rule
-from aggregator.explaining import explain
+from aggregator.explain_text import details, in_words
+from aggregator.explaining import Question, explanation
 from aggregator.files.dispatches import Odd, read_dispatches
 from aggregator.files.outputs import write_files
 from aggregator.flexible_power import PowerAt, flexible_power_files, mean_kw_of, template_csv
-from aggregator.lookback import known
 from aggregator.metering_points import MeteringPoint
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.fleet import Fleets
 from aggregator.model.market import Product
 from aggregator.model.money import pounds
-from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.rules import BaselineMethod
-from aggregator.model.time import LONDON, Interval, local_day, settlement_period, utc_text
-from aggregator.reports import NOTHING_MORE, PARQUET_FILE, write_book
-from aggregator.settlement import NO_PAST, settled_periods
-from aggregator.settling import Worked, baseline_behind, make_book, settle_named, versions_of, work_out
+from aggregator.model.time import Interval, local_day
+from aggregator.reports import NOTHING_MORE, write_book
+from aggregator.settlement import NO_PAST
+from aggregator.settling import Worked, make_book
+from aggregator.statements import Period, keep_statements, lacking_of, settleable
 from aggregator.store import Store
 from aggregator.workflow import Workflow, fleets_of
-
-SETTLEABLE = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
-
-
-MOST_NAMED = 6
 
 TEMPLATES = (BaselineMethod.NOMINATED, BaselineMethod.FIXED, BaselineMethod.ZERO)
 """Baselines that a week has without an event."""
@@ -97,10 +92,10 @@ def settle_command(
         if zone is not None and zone not in settings.fleet.zones:
             raise BadMessage(Fault("settle: --zone", zone, f"one of {', '.join(settings.fleet.zones)}"))
         fleets = fleets_of(workflow.store)
-        done = _settled(workflow, fleets, _span(first, last), zone) if known_at is None else {}
+        done = _settled(workflow, fleets, Period(first, last, zone)) if known_at is None else {}
         book = make_book(workflow.store, settings.products, fleets, first, last, zone, known_at, done)
     digests = write_book(book, out, flexible_power_files(book.rows) if flexible_power else NOTHING_MORE)
-    lacking = [] if PARQUET_FILE in digests else [f"{PARQUET_FILE}: needs pip install 'flexloop[parquet]'"]
+    lacking = list(lacking_of(digests))
     unsettled = sum(not row.line.is_settled for row in book.rows)
     body = {
         "rows": len(book.rows),
@@ -118,13 +113,12 @@ def settle_command(
     shared.answer(body, "\n".join([text, *(f"not written: {one}" for one in lacking)]))
 
 
-def _settled(workflow: Workflow, fleets: Fleets, span: Interval, zone: str | None) -> dict[str, Worked]:
-    """Settle what was delivered in a span, and return the statements by opportunity, without registers."""
-    found = workflow.store.journal.find(zone=zone, stages=SETTLEABLE, overlapping=span)
-    names = [one.opportunity_id for one in found if one.award is not None or one.orders]
+def _settled(workflow: Workflow, fleets: Fleets, period: Period) -> dict[str, Worked]:
+    """Settle what was delivered in a period, and return the statements by opportunity."""
     console = Console(stderr=True)
-    bar = track(names, "settling", console=console, transient=True, disable=not console.is_terminal)
-    return {name: replace(settle_named(workflow, fleets, name), readings={}, meters={}) for name in bar}
+    names = [one.opportunity_id for one in settleable(workflow.store, period)]
+    watched = partial(track, description="settling", console=console, transient=True)
+    return keep_statements(workflow, fleets, names, partial(watched, disable=not console.is_terminal))
 
 
 @group.command("explain")
@@ -146,40 +140,9 @@ def explain_command(
     with shared.workflow() as (settings, workflow):
         store = workflow.store
         one = the_opportunity(store, event, "settle explain: EVENT")
-        one = one if known_at is None else known(store, one, known_at)
-        if one.award is None and not one.orders:
-            raise BadMessage(Fault("settle explain: EVENT", event, "one that was awarded or ordered"))
-        wanted = () if half_hour is None else (_the_half_hour(one, half_hour),)
-        product, fleets = settings.products[one.product_id], fleets_of(store)
-        worked = work_out(store, one, product, fleets, known_at)
-        if car is not None and car not in worked.cars:
-            raise BadMessage(
-                Fault(
-                    "settle explain: CAR",
-                    car,
-                    f"a car of {one.zone}: {', '.join(worked.cars[:MOST_NAMED])}, ...",
-                )
-            )
-        base = baseline_behind(store, worked, product, fleets, known_at)
-        versions = tuple(versions_of(store, one, product, fleets, worked, known_at))
-    found = explain(worked, product, base, wanted, versions)
+        asked = Question(one, half_hour, car, known_at)
+        found = explanation(store, settings.products, fleets_of(store), asked, "settle explain: {}")
     shared.answer(details(found, car), "\n".join(in_words(found, car)))
-
-
-def _the_half_hour(one: Opportunity, text: str) -> Interval:
-    """Return the half-hour of an opportunity that a text names."""
-    named: dict[str, list[Interval]] = {}
-    for period in settled_periods(one):
-        local = period.start.astimezone(LONDON)
-        number = settlement_period(period.start)[1]
-        for name in (str(number), f"{local:%H:%M}", local.isoformat(), utc_text(period.start)):
-            named.setdefault(name, []).append(period)
-    found = named.get(text, [])
-    if len(found) != 1:
-        times = [name for name in named if ":" in name and len(name) == len("17:00")]
-        allowed = f"one of {', '.join(times[:MOST_NAMED])}, or a settlement period or instant of the window"
-        raise BadMessage(Fault("settle explain: HALF-HOUR", text, allowed))
-    return found[0]
 
 
 @group.command("baseline")

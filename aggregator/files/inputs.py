@@ -345,6 +345,7 @@ OUR_WORDS = {
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
     "int_parsing_size": "a number of fewer digits",
+    "date_from_datetime_parsing": "a date of the calendar, 2025-01-15",
     "bool_type": "true or false, without quotes",
     "bool_parsing": "true or false",
 }

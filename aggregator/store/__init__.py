@@ -10,8 +10,10 @@ from types import TracebackType
 from sqlalchemy import Engine
 
 from aggregator.store import schema
+from aggregator.store.audits import AuditRun, AuditRuns
 from aggregator.store.car_history import CarHistory
-from aggregator.store.desk import DeskAction, DeskPeople, DeskTrail
+from aggregator.store.chain import Verified
+from aggregator.store.desk import AT_THE_DESK, BY_COMMAND, DeskAction, DeskPeople, DeskTrail
 from aggregator.store.drivers import DriverWords
 from aggregator.store.engine import at_once, name_of, open_engine, parse_url
 from aggregator.store.fleet import FleetStore
@@ -33,11 +35,14 @@ from aggregator.store.tokens import DriverToken, DriverTokens
 from aggregator.store.truth import TrueState, Truth
 
 __all__ = [
+    "AT_THE_DESK",
+    "BY_COMMAND",
     "BY_PROCESS",
     "END_OF_TIME",
     "OF_DRIVERS",
     "Alarm",
     "Around",
+    "AuditRun",
     "CarState",
     "DeskAction",
     "DriverToken",
@@ -52,6 +57,7 @@ __all__ = [
     "Store",
     "StoredStatement",
     "TrueState",
+    "Verified",
     "open_store",
     "upgrade",
 ]
@@ -82,7 +88,8 @@ class Store:
         drivers: What drivers said.
         tokens: Who may say it.
         desk_people: Who may sign in at the desk, and who has.
-        desk_trail: What each did there.
+        desk_trail: What each did there, and people by command: a chain.
+        audits: What each audit found.
         fleet: Cars, chargers and homes, now and at any time.
         truth: What simulated cars really did; for the audit only.
     """
@@ -111,6 +118,7 @@ class Store:
         self.tokens = DriverTokens(engine)
         self.desk_people = DeskPeople(engine)
         self.desk_trail = DeskTrail(engine)
+        self.audits = AuditRuns(engine)
         self.fleet = FleetStore(engine)
         self.truth = Truth(engine)
 
@@ -118,6 +126,11 @@ class Store:
     def name(self) -> str:
         """What people call it: its file, or its URL without the password."""
         return name_of(self._engine.url)
+
+    @property
+    def url(self) -> str:
+        """Where it is, password included: for another process of ours."""
+        return self._engine.url.render_as_string(hide_password=False)
 
     def held(self) -> AbstractContextManager[Hold]:
         """Hold it as its one gateway, or while there must be none.

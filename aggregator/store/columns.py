@@ -8,6 +8,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
+def micros(instant: datetime) -> int:
+    """Return whole microseconds since 1970; an instant without a zone is refused with ``ValueError``."""
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant} has no time zone")
+    return (instant - EPOCH) // MICROSECOND
+
+
 class UtcMicros(TypeDecorator[datetime]):
     """An aware instant, stored as whole microseconds since 1970-01-01T00:00Z."""
 
@@ -16,11 +23,7 @@ class UtcMicros(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
         """Turn an instant into a number; one without a zone is refused with ``ValueError``."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone")
-        return (value - EPOCH) // MICROSECOND
+        return None if value is None else micros(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         """Turn a number into an instant in UTC."""

@@ -1,8 +1,9 @@
 """The desk in the browser: passwords, sessions, and the trail of what each person did there.
 
 Of a password its argon2 hash is kept, of a session's secret a plain one: it is random, 256 bits of it. A
-session is a row, so that one who is signed out is refused at the next request. The trail is only added to; a
-person's key names an action once, so that what is asked twice is done once and answered the same.
+session is a row, so that one who is signed out is refused at the next request. The trail is only added to,
+each row chained to the one before it (see ``chain``); a person's key names an action once, so that what is
+asked twice is done once and answered the same.
 """
 
 import hashlib
@@ -14,8 +15,13 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, delete, insert, select, update
 
+from aggregator.store.chain import COVERED, Verified, last_of, link, verify
+from aggregator.store.columns import micros
 from aggregator.store.engine import AnyRow, insert_if_new, reading, writing
 from aggregator.store.tables import DESK_ACTIONS, DESK_PASSWORDS, DESK_SESSIONS
+
+AT_THE_DESK, BY_COMMAND = "desk", "command line"
+"""Where people act."""
 
 SEEN_AGAIN = timedelta(minutes=1)
 """That a session is used is noted no more often than this."""
@@ -93,7 +99,9 @@ class DeskAction:
         said: In words.
         key: The person's own name for it: the same key, the same action.
         asked: SHA-256 of what was asked, so that a key is not used for something else.
-        action_id: Given when it is stored; 0 before.
+        via: Where: ``desk`` or ``command line``.
+        action_id: Given when it is stored, the next number; 0 before.
+        digest: The row's hash in the chain, given when it is stored.
     """
 
     at: datetime
@@ -105,7 +113,9 @@ class DeskAction:
     said: str
     key: str
     asked: str
+    via: str = AT_THE_DESK
     action_id: int = 0
+    digest: str = ""
 
 
 class DeskTrail:
@@ -115,7 +125,7 @@ class DeskTrail:
         self._engine = engine
 
     def add(self, action: DeskAction) -> DeskAction:
-        """Store an action; return it with its id."""
+        """Store an action as the next link of the chain; return it with its number and hash."""
         row = {
             "at": action.at,
             "user_name": action.user,
@@ -126,10 +136,19 @@ class DeskTrail:
             "said": action.said,
             "key": action.key,
             "asked": action.asked,
+            "via": action.via,
         }
-        with writing(self._engine) as connection:
-            number = connection.scalar(insert(DESK_ACTIONS).returning(DESK_ACTIONS.c.action_id), row)
-        return replace(action, action_id=number or 0)
+        with writing(self._engine) as connection:  # one writer at a time: the last row stays the last
+            last, before = last_of(connection)
+            numbered = {**row, "action_id": last + 1}
+            plain = {**numbered, "at": micros(action.at)}
+            digest = link(before, [plain[name] for name in COVERED])
+            connection.execute(insert(DESK_ACTIONS), {**numbered, "digest": digest})
+        return replace(action, action_id=last + 1, digest=digest)
+
+    def verify(self, head: str | None = None) -> Verified:
+        """Walk along the whole chain, looking for a head that was kept elsewhere where one is given."""
+        return verify(self._engine, head)
 
     def by_key(self, user: str, key: str) -> DeskAction | None:
         """Return what a person did under a key."""
@@ -167,7 +186,9 @@ def _action(row: AnyRow) -> DeskAction:
         row.said,
         row.key,
         row.asked,
+        row.via,
         row.action_id,
+        row.digest,
     )
 
 

@@ -176,10 +176,13 @@ class Journal:
         with reading(self._engine) as connection:
             return tuple(connection.scalars(query))
 
-    def newest_at(self) -> datetime | None:
-        """Return when the newest fact was recorded; None where there is none."""
+    def newest_at(self, kind: type[Fact] | None = None, by: str | None = None) -> datetime | None:
+        """Return when the newest fact was recorded, of a kind and by somebody; None where there is none."""
+        query = select(func.max(FACTS.c.recorded_at))
+        query = query if kind is None else query.where(FACTS.c.name == kind.__name__)
+        query = query if by is None else query.where(FACTS.c.recorded_by == by)
         with reading(self._engine) as connection:
-            at: datetime | None = connection.scalar(select(func.max(FACTS.c.recorded_at)))
+            at: datetime | None = connection.scalar(query)
         return at
 
     def versions(self) -> dict[str, int]:
@@ -188,6 +191,14 @@ class Journal:
         with reading(self._engine) as connection:
             rows = connection.execute(select(columns.opportunity_id, columns.version))
             return {row.opportunity_id: row.version for row in rows}
+
+    def of_kinds(self, kinds: Collection[type[Fact]], not_by: Collection[str]) -> list[tuple[str, Recorded]]:
+        """Return facts of some kinds, but for those that some recorded, with their bids, oldest first."""
+        columns, names = FACTS.c, [kind.__name__ for kind in kinds]
+        query = select(FACTS).where(columns.name.in_(names), columns.recorded_by.not_in(not_by))
+        query = query.order_by(columns.recorded_at, columns.opportunity_id, columns.version)
+        with reading(self._engine) as connection:
+            return [(row.opportunity_id, _recorded(row)) for row in connection.execute(query)]
 
     def all_facts(self) -> Iterator[tuple[str, Recorded]]:
         """Yield every fact with its opportunity's id, opportunity by opportunity, oldest first.

@@ -298,7 +298,19 @@ DESK_ACTIONS = Table(
     Column("said", Text, nullable=False),
     Column("key", Text, nullable=False),
     Column("asked", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("digest", Text, nullable=False),
     UniqueConstraint("user_name", "key"),
+)
+
+AUDITS = Table(
+    "audits",
+    METADATA,
+    Column("audit_id", SERIAL, primary_key=True),
+    Column("at", UtcMicros, nullable=False),
+    Column("run_by", Text, nullable=False),
+    Column("kept", Boolean, nullable=False),
+    Column("body", Text, nullable=False),
 )
 
 FLEET_IMPORTS = Table(

@@ -71,6 +71,14 @@ def write_month(month: Month, kept: Versions, generated: Generated, out: Path) -
     Returns:
         File name to SHA-256 of its bytes.
     """
+    files = month_files(month, kept, generated)
+    pages = {name.removeprefix(f"{PAGES}/"): data for name, data in files.items() if "/" in name}
+    digests = write_files(out, {name: data for name, data in files.items() if "/" not in name})
+    return digests | {f"{PAGES}/{name}": sha for name, sha in write_files(out / PAGES, pages).items()}
+
+
+def month_files(month: Month, kept: Versions, generated: Generated) -> dict[str, bytes]:
+    """Return all files of a month, by name; each driver's page is in a folder of them."""
     drivers = [driver_cells(month, one) | {"version": _version(kept, one)} for one in month.drivers]
     homes = [home_cells(month, one, generated) for one in month.homes]
     nights = [row for one in month.drivers for row in night_rows(one)]
@@ -105,8 +113,8 @@ def write_month(month: Month, kept: Versions, generated: Generated, out: Path) -
         page_name(one.car.car_id): _page(month, one, row, generated, kept.get(one.car.car_id, ()))
         for one, row in zip(month.drivers, drivers, strict=True)
     }
-    digests = write_files(out, files)
-    return digests | {f"{PAGES}/{name}": sha for name, sha in write_files(out / PAGES, pages).items()}
+    found = files | {f"{PAGES}/{name}": page for name, page in pages.items()}
+    return {name: body.encode() if isinstance(body, str) else body for name, body in found.items()}
 
 
 def totals(drivers: Sequence[Cells], homes: Sequence[Cells], credit: Sequence[Cells]) -> Cells:

@@ -7,19 +7,20 @@ key it is answered the same and not done twice.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aggregator import acting
+from aggregator.acting import DONE, REFUSED
 from aggregator.files.inputs import Row
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.opportunity import Opportunity, Stage
-from aggregator.store import DeskAction, Store
-from aggregator.web.bodies import Alarms, Amendment, Extent, Refusal, Seen, Stop
+from aggregator.store import AT_THE_DESK, DeskAction, Store
+from aggregator.web.bodies import Alarms, Amendment, Extent, Nothing, Refusal, Seen, Settled, Stop
+from aggregator.web.making import AUDIT, PROMISES, SETTLE, Making, days_of
 from aggregator.workflow import Workflow
 
-DONE, REFUSED = 200, 409
 LONGEST_KEY = 100
 
 
@@ -34,10 +35,12 @@ class Ground:
     Attributes:
         flow: The workflow with the desk's rules.
         zones: The fleet's.
+        making: What takes long is worked on there; commands, without one, do it themselves.
     """
 
     flow: Workflow
     zones: Sequence[str]
+    making: Making | None = None
 
     @property
     def store(self) -> Store:
@@ -76,6 +79,10 @@ class Action:
     do: Callable[[Ground, str, str, Any], str]
     about: Callable[[Any], str] = lambda _: ""
 
+    def is_for(self, roles: Collection[str]) -> bool:
+        """Whether who has these roles may ask for it."""
+        return not self.roles or any(role in self.roles for role in roles)
+
 
 def _check(ground: Ground, bid: str, user: str, body: Seen) -> str:
     return acting.check(ground.flow, ground.bid(bid), body.draft, user)
@@ -110,16 +117,47 @@ def _restart(ground: Ground, _: str, user: str, body: Extent) -> str:
     return acting.restart(ground.flow, ground.zones, body.zone, user)
 
 
+def _settle(ground: Ground, _: str, user: str, body: Settled) -> str:
+    must_be_zone(body.zone, ground.zones)
+    return _making(ground).keep(body.period(), user)
+
+
+def _audit(ground: Ground, _: str, user: str, __: Nothing) -> str:
+    return _making(ground).audit(user)
+
+
+def _making(ground: Ground) -> Making:
+    if ground.making is None:
+        raise RuntimeError("nothing is made beside a command")
+    return ground.making
+
+
+def must_be_zone(zone: str | None, zones: Sequence[str]) -> None:
+    """Fail where no such zone is the fleet's.
+
+    Raises:
+        BadMessage: If so.
+    """
+    if zone is not None and zone not in zones:
+        raise BadMessage(Fault("zone", zone, f"one of {', '.join(zones)}"))
+
+
+def _days(body: Settled) -> str:
+    return days_of(body.period())
+
+
 def _zone(body: Extent) -> str:
-    return body.zone or "all zones"
+    return body.zone or acting.EVERYWHERE
 
 
 def _numbers(body: Alarms) -> str:
-    return "alarms " + ", ".join(map(str, body.alarms))
+    return acting.named(body.alarms)
 
 
 CHECK = Action("check", "/v1/bids/{bid}/check", ("approver",), Seen, _check)
 APPROVE = Action("approve", "/v1/bids/{bid}/approve", ("approver",), Seen, _approve)
+SETTLING = Action(SETTLE, "/v1/settlement", ("settlement", "operator"), Settled, _settle, _days)
+AUDITING = Action(AUDIT, "/v1/audits", ("settlement", "operator"), Nothing, _audit, lambda _: PROMISES)
 ACTIONS: tuple[Action, ...] = (
     CHECK,
     APPROVE,
@@ -129,12 +167,16 @@ ACTIONS: tuple[Action, ...] = (
     Action("acknowledge", "/v1/alarms/acknowledge", (), Alarms, _acknowledge, _numbers),
     Action("stop", "/v1/stops", (), Stop, _stop, _zone),
     Action("restart", "/v1/restarts", ("operator", "approver"), Extent, _restart, _zone),
+    SETTLING,
+    AUDITING,
 )
 MANY: Mapping[str, Action] = {"/v1/checks": CHECK, "/v1/approvals": APPROVE}
 """Several bids at once, by path: each is an action of its own."""
 
 
-def perform(ground: Ground, action: Action, bid: str, user: str, body: Row, key: str) -> DeskAction:
+def perform(
+    ground: Ground, action: Action, bid: str, user: str, body: Row, key: str, via: str = AT_THE_DESK
+) -> DeskAction:
     """Do an action and note it, or note why it was refused; in a thread.
 
     Raises:
@@ -153,7 +195,7 @@ def perform(ground: Ground, action: Action, bid: str, user: str, body: Row, key:
 
     def noted(status: int, said: str) -> DeskAction:
         subject = bid or action.about(body)
-        row = DeskAction(ground.flow.now(), user, action.name, subject, draft, status, said, key, asked)
+        row = DeskAction(ground.flow.now(), user, action.name, subject, draft, status, said, key, asked, via)
         return ground.store.desk_trail.add(row)
 
     try:

@@ -1,25 +1,31 @@
 """How the desk answers: JSON to programs, another page to a form's browser; never a path of another site."""
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from aiohttp import web
 
+from aggregator.acting import DONE
 from aggregator.drivers.problems import Refused, problem
 from aggregator.files.inputs import parse_json
 from aggregator.files.outputs import to_json
 from aggregator.model.errors import BadMessage
 from aggregator.model.time import utc_text
 from aggregator.store import DeskAction
-from aggregator.web.actions import DONE, MANY
+from aggregator.web.actions import MANY
 from aggregator.web.problems import is_form
+
+KEPT = ("from", "to", "zone", "known_at")
+"""What of a page's query still holds once something was done on it."""
 
 
 def told(request: web.Request, done: list[DeskAction]) -> web.StreamResponse:
     """Answer an action: a form's browser goes to a page that tells of it, a program is told at once."""
     if is_form(request):
-        back = urlsplit(request.headers.get("Referer", "")).path or "/"
-        return see(f"{own_path(back)}?did={'-'.join(str(one.action_id) for one in done)}")
+        back = urlsplit(request.headers.get("Referer", ""))
+        kept = [(name, value) for name, value in parse_qsl(back.query) if name in KEPT]
+        did = ("did", "-".join(str(one.action_id) for one in done))
+        return see(f"{own_path(back.path or '/')}?{urlencode([*kept, did])}")
     if request.path not in MANY and done[0].status != DONE:
         return problem(Refused(done[0].status, done[0].said))
     rows = [

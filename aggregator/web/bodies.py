@@ -1,14 +1,18 @@
 """What an action may be asked with, as JSON or as a form: the same fields, the same limits."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from aggregator.files.inputs import Money, Name, Number, Row, Text, Whole
+from aggregator.files.inputs import Clash, LocalDate, Money, Name, Number, Row, Text, Whole
+from aggregator.model.time import LONDON
+from aggregator.statements import Period
 
 LONGEST_REASON = 500
 MOST_AT_ONCE = 200
+FIRST_DAY, LONGEST_PERIOD = date(2000, 1, 1), timedelta(days=366)
 Reason = Annotated[Name, Field(max_length=LONGEST_REASON)]
 Digest = Annotated[Name, Field(min_length=8, max_length=64)]
 
@@ -71,6 +75,61 @@ class Stop(Extent):
     """What is stopped, and why."""
 
     reason: Reason
+
+
+def _instant(value: object) -> object:
+    """Return an instant: one without a zone is what London's clocks show."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+        return found and (found if found.tzinfo else found.replace(tzinfo=LONDON)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("a time in London, 2025-01-15T17:00, or an instant with a zone") from None
+
+
+class Settled(Row):
+    """A period: London dates, the first one and the one after the last; of one zone, or all."""
+
+    start: LocalDate = Field(alias="from")
+    end: LocalDate = Field(alias="to")
+    zone: Name | None = None
+
+    @model_validator(mode="after")
+    def _some_days(self) -> "Settled":
+        if not FIRST_DAY <= self.start < self.end:
+            raise Clash("to", self.end.isoformat(), f"a date after {max(self.start, FIRST_DAY)}")
+        if self.end - self.start > LONGEST_PERIOD:
+            allowed = f"at most {LONGEST_PERIOD.days} days after {self.start}; `flexloop settle` takes any"
+            raise Clash("to", self.end.isoformat(), allowed)
+        return self
+
+    def period(self) -> Period:
+        """Return it, as known now."""
+        return Period(self.start, self.end, self.zone)
+
+
+class KnownAt(Row):
+    """As known at a time; now without one."""
+
+    known_at: Annotated[datetime | None, BeforeValidator(_instant)] = None
+
+
+class SettledAt(Settled, KnownAt):
+    """A period, as known at a time."""
+
+    def period(self) -> Period:
+        """Return it, as known then."""
+        return Period(self.start, self.end, self.zone, self.known_at)
+
+
+class Explaining(KnownAt):
+    """Which half-hour of an event is laid out, and with whose registers."""
+
+    half_hour: Name | None = None
+    car: Name | None = None
+
+
+class Nothing(Row):
+    """Nothing needs to be said."""
 
 
 class SignIn(Row):

@@ -71,6 +71,6 @@ class Doing:
 
 
 def _must_have(person: Person, action: Action) -> None:
-    if action.roles and not person.roles & set(action.roles):
+    if not action.is_for(person.roles):
         needed = " or ".join(action.roles)
         raise Refused(403, f"{person.name} is no {needed}, which it takes to {action.name}")

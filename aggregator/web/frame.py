@@ -15,9 +15,11 @@ from aggregator.store import DeskAction
 from aggregator.web.actions import Ground
 from aggregator.web.assets import Assets
 from aggregator.web.live_view import LiveView, live_view
+from aggregator.web.making import Making
 from aggregator.web.pages import Pages
 from aggregator.web.people import Person
 from aggregator.web.stream import stamp
+from aggregator.web.workshop import Workshop
 from dispatch.controller import Controller
 
 MANY_KEPT = 20
@@ -35,7 +37,9 @@ class Frame:
 
     def __init__(self, gateway: Gateway, controller: Controller, assets: Assets) -> None:
         self.gateway, self.controller = gateway, controller
-        self.ground = Ground(gateway.workflow, gateway.settings.fleet.zones)
+        self.workshop = Workshop(gateway.clock.now)
+        self.making = Making(gateway, self.workshop)
+        self.ground = Ground(gateway.workflow, gateway.settings.fleet.zones, self.making)
         self._pages = Pages(assets)
 
     def page(

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -12,7 +12,14 @@ from aggregator.web import words
 from aggregator.web.assets import Assets
 from aggregator.web.bids_view import Choice
 
-PAGES = (("today", "/", "Today", "t"), ("bids", "/bids", "Bids", "b"), ("live", "/live", "Live", "l"))
+PAGES = (
+    ("today", "/", "Today", "t"),
+    ("bids", "/bids", "Bids", "b"),
+    ("live", "/live", "Live", "l"),
+    ("settlement", "/settlement", "Settlement", "s"),
+    ("audit", "/audit", "Audit", "d"),
+    ("rules", "/rules", "Rules", "u"),
+)
 """Name, path, word and key of what the navigation shows."""
 
 
@@ -34,6 +41,7 @@ class Pages:
         self._environment.filters |= {
             "kw": words.kw,
             "kw_range": words.kw_range,
+            "kwh": words.kwh,
             "pounds": words.pounds,
             "price": words.price,
             "percent": words.percent,
@@ -46,6 +54,9 @@ class Pages:
             "path": words.path_of,
             "utc": utc_text,
             "plain": _plain_time,
+            "next_day": _next_day,
+            "thousands": "{:,}".format,
+            "few_digits": "{:.4g}".format,
             "plain_number": _plain_number,
         }
         self._environment.globals |= {"asset": assets.path, "key": _new_key, "pages": PAGES}
@@ -75,6 +86,10 @@ def _new_key() -> str:
 
 def _plain_time(instant: datetime) -> str:
     return instant.astimezone(LONDON).strftime("%a %d %b %H:%M")
+
+
+def _next_day(day: date) -> date:
+    return day + timedelta(days=1)
 
 
 def _plain_number(value: float) -> str:

@@ -3,6 +3,7 @@
 Actions come from ``aggregator/web/actions.py``; here stand the looks beside them: pages and JSON.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,15 +27,19 @@ class Look:
         path: Where.
         name: Of the method that answers.
         says: What it is.
-        is_page: Whether people see it; else it is JSON.
+        is_page: Whether people see it; else it is for programs, JSON as a rule.
+        asks: What its query may say.
     """
 
     path: str
     name: str
     says: str
     is_page: bool = False
+    asks: tuple[str, ...] = ()
 
 
+PERIOD = ("from", "to", "zone", "known_at")
+SOUGHT = ("user", "name", "bid", "day")
 LOOKS: tuple[Look, ...] = (
     Look("/", "today", "What needs a person now", is_page=True),
     Look("/bids", "bids", "Bids, filtered and sorted", is_page=True),
@@ -45,6 +50,33 @@ LOOKS: tuple[Look, ...] = (
     Look("/v1/bids/{bid}/fan", "fan_json", "What its zone could give around its window, P10, P50 and P90"),
     Look("/v1/live", "live_json", "The live picture"),
     Look("/v1/stream", "stream", "The live picture each second, as server-sent events"),
+    Look("/settlement", "settlement", "A period's statement, its versions and files", is_page=True),
+    Look(
+        "/settlement/{bid}",
+        "explained",
+        "An event's figures, walked back to where they are from",
+        is_page=True,
+    ),
+    Look("/audit", "audit", "Who did what, and what the last audit found", is_page=True),
+    Look("/rules", "rules", "What may be approved by rule or by one person", is_page=True),
+    Look("/v1/settlement", "settlement_json", "A period's statement, with its versions", asks=PERIOD),
+    Look("/v1/settlement/files/{name}", "settlement_file", "A file of `flexloop settle`", asks=PERIOD),
+    Look(
+        "/v1/settlement/drivers/{month}/{name}",
+        "month_file",
+        "A file of `flexloop settle drivers --as-known-at`",
+        asks=("known_at",),
+    ),
+    Look(
+        "/v1/settlement/{bid}",
+        "explained_json",
+        "An event's figures, as `flexloop settle explain --json` tells them",
+        asks=("half_hour", "car", "known_at"),
+    ),
+    Look("/v1/audit", "audit_json", "What people did, its chain, and the last audit", asks=SOUGHT),
+    Look("/v1/audit/trail.csv", "trail_csv", "What people did as CSV, with the chain's head", asks=SOUGHT),
+    Look("/v1/audit/trail.jsonl", "trail_jsonl", "The same, a JSON object a line", asks=SOUGHT),
+    Look("/v1/rules", "rules_json", "What may be approved by rule or by one person, and what was"),
     Look("/v1/openapi.json", "openapi_json", "This description"),
 )
 
@@ -55,9 +87,10 @@ def openapi() -> dict[str, Any]:
     schemas: dict[str, Any] = {}
     for look in LOOKS:
         if not look.is_page:
-            paths[look.path] = {"get": _operation(look.says, look.path) | {"security": [{"session": []}]}}
+            operation = _operation(look.says, look.path, look.asks)
+            paths[look.path] = {"get": operation | {"security": [{"session": []}]}}
     for action in ACTIONS:
-        paths[action.path] = {"post": _acting(action, schemas)}
+        paths.setdefault(action.path, {})["post"] = _acting(action, schemas)
     for path, action in MANY.items():
         many = replace(action, name=f"{action.name} many", path=path, body=SeenBids)
         paths[path] = {"post": _acting(many, schemas)}
@@ -70,11 +103,15 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _operation(says: str, path: str) -> dict[str, Any]:
-    bid = {"name": "bid", "in": "path", "required": True, "schema": {"type": "string"}}
+def _operation(says: str, path: str, asks: tuple[str, ...] = ()) -> dict[str, Any]:
+    text = {"type": "string"}
+    within = [
+        {"name": name, "in": "path", "required": True, "schema": text}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
     return {
         "summary": says,
-        "parameters": [bid] if "{bid}" in path else [],
+        "parameters": [*within, *({"name": name, "in": "query", "schema": text} for name in asks)],
         "responses": {"200": {"description": "done"}, "default": {"description": "a problem (RFC 9457)"}},
     }
 

@@ -17,13 +17,16 @@ from aggregator.web import routes
 from aggregator.web.actions import ACTIONS, MANY
 from aggregator.web.answers import as_json, json_of, own_path, see
 from aggregator.web.assets import PREFIX, Assets
+from aggregator.web.audit_looks import AuditLooks
 from aggregator.web.bid_looks import BidLooks
 from aggregator.web.bodies import SignIn
 from aggregator.web.doing import Doing
 from aggregator.web.frame import Frame
+from aggregator.web.money_looks import MoneyLooks
 from aggregator.web.people import CSRF_FIELD, Entrance, Person, must_be_meant
 from aggregator.web.problems import answering, wants_page, with_headers
 from aggregator.web.routes import Answer
+from aggregator.web.rules_looks import RulesLooks
 from aggregator.web.stream import Stream
 from aggregator.web.words import path_of
 from dispatch.controller import Controller
@@ -52,6 +55,7 @@ class Site:
         app = web.Application(middlewares=[answering(self._problem_page)], client_max_size=LARGEST_BODY)
         app.on_response_prepare.append(with_headers)
         app.on_shutdown.append(self._stream.close)
+        app.on_shutdown.append(self._frame.workshop.close)
         app.router.add_get(f"{PREFIX}/{{version}}/{{name:.+}}", self._assets.serve)
         app.router.add_get("/sign-in", self._sign_in_page)
         app.router.add_post("/sign-in", self._sign_in)
@@ -59,6 +63,9 @@ class Site:
         app.router.add_post("/v1/session", self._session)
         looks: Mapping[str, Answer] = {
             **BidLooks(self._frame).answers(),
+            **MoneyLooks(self._frame).answers(),
+            **AuditLooks(self._frame).answers(),
+            **RulesLooks(self._frame).answers(),
             "stream": self._stream.serve,
             "openapi_json": self._openapi_json,
         }

@@ -14,6 +14,7 @@ from aggregator.model.time import LONDON, Interval, utc_text
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 MINUS = "\N{MINUS SIGN}"
 FEW = 4
+WH_PER_KWH = 1000
 
 
 def signed(value: float, digits: int) -> str:
@@ -55,6 +56,13 @@ def price(value: float | Decimal | None) -> Markup:
     if value is None:
         return Markup('<span class="none">none</span>')
     return Markup('£{} <span class="unit">/MWh</span>').format(signed(float(value), 2))
+
+
+def kwh(wh: int | None) -> Markup:
+    """Return an energy to the Wh. [kWh]"""
+    if wh is None:
+        return Markup('<span class="none">–</span>')
+    return Markup('{} <span class="unit">kWh</span>').format(signed(wh / WH_PER_KWH, 3))
 
 
 def change(value: float, unit: str = "") -> str:

@@ -139,6 +139,8 @@ async def test_the_tables_roles_are_the_rules_roles(tmp_path):
             "acknowledge": {"alarms": [99]},
             "stop": {"reason": "a recall", "zone": "Mars"},
             "restart": {},
+            "settle": {"from": "2025-01-14", "to": "2025-01-15"},
+            "audit": {},
         }
         assert bodies.keys() == {action.name for action in ACTIONS}
         for user in PEOPLE:

@@ -27,7 +27,7 @@ NOW = datetime(2025, 1, 14, 12, tzinfo=UTC)
 
 EVENING = Interval(NOW + timedelta(hours=29), NOW + timedelta(hours=31))
 PRODUCT = "day-ahead"
-PASSWORDS = {name: f"{name}-long-enough" for name in ("anna", "ben", "cleo", "vera", "otto")}
+PASSWORDS = {name: f"{name}-long-enough" for name in ("anna", "ben", "cleo", "vera", "otto", "sue")}
 HASHES = {name: hashed(text) for name, text in PASSWORDS.items()}
 PEOPLE = (
     User(name="anna", roles=("trader", "approver")),
@@ -35,6 +35,7 @@ PEOPLE = (
     User(name="cleo", roles=("approver",)),
     User(name="vera", roles=("viewer",)),
     User(name="otto", roles=("operator",)),
+    User(name="sue", roles=("settlement",)),
 )
 SMALL = OnePersonRow(max_kw=12.0)
 RAW = b"<oadrPayload><event id='requirement-1'/></oadrPayload>"
@@ -125,6 +126,11 @@ class Person:
         async with self._session.get(self.base + path, allow_redirects=False) as response:
             is_json = response.content_type.endswith("json")
             return response.status, await response.json() if is_json else await response.text()
+
+    async def download(self, path):
+        async with self._session.get(self.base + path) as response:
+            assert response.status == 200, await response.text()
+            return await response.read(), response.headers
 
     async def post(self, path, body=None, **more):
         headers = {"X-CSRF-Token": self.csrf, "Idempotency-Key": more.pop("key", None) or self._key()}

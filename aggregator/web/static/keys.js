@@ -30,12 +30,11 @@
     found?.scrollIntoView({block: "nearest"});
   };
   const tick = () => document.activeElement?.closest("[data-row]")?.querySelector("input[type=checkbox]")?.click();
-  const go = (key) => document.querySelector(`nav a[data-key="${key}"]`)?.click();
+  const page = (key) => document.querySelector(`nav a[data-key="${CSS.escape(key)}"]`);
   const ACTS = {
     j: () => move(1), k: () => move(-1), x: tick,
     a: () => focusOn("do-check", "do-approve", "approve-ticked", "check-ticked"),
     e: () => focusOn("amend-kw"), r: () => focusOn("reject-reason"), w: () => focusOn("withdraw-reason"),
-    t: () => go("t"), b: () => go("b"), l: () => go("l"),
     S: () => { if (document.body.dataset.page === "live") document.getElementById("do-stop")?.click(); },
     "?": () => help.showModal(),
   };
@@ -45,8 +44,9 @@
     if (event.key === "Escape" && field) return field.blur();
     if (field || event.repeat && event.key === "S") return;
     const act = box.checked || event.key === "?" ? ACTS[event.key] : undefined;
-    if (!act) return;
+    const link = box.checked && !act ? page(event.key) : null;
+    if (!act && !link) return;
     event.preventDefault();
-    act();
+    if (act) act(); else link.click();
   });
 })();

@@ -1,0 +1,155 @@
+"""Who did what, as pages, JSON and exports; the chain seen from the desk; audits in the background."""
+
+import csv
+import io
+import json
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from aggregator.cli import run
+from aggregator.commands.acts import act
+from aggregator.model.opportunity import Approved
+from aggregator.store import AuditRun
+from aggregator.store.engine import open_engine, parse_url, writing
+from aggregator.web.deeds import Sought, deeds
+from tests.desk.money_world import found
+from tests.desk.world import NOW, a_desk
+
+
+def change(desk, statement):
+    engine = open_engine(parse_url(desk.store.url))
+    with writing(engine) as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def told(body):
+    return [(one["user"], one["name"], one["subject"], one["via"], one["status"]) for one in body["deeds"]]
+
+
+async def test_everything_people_did_is_there_once(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna, ben = await desk.sign_in("anna"), await desk.sign_in("ben")
+        flow, one = desk.parts.gateway.workflow, desk.bid("bid-1")
+        seen = {"draft": one.draft.digest}
+        assert (await ben.post("/v1/bids/bid-1/approve", seen))[0] == 409
+        assert (await anna.post("/v1/bids/bid-1/check", seen))[0] == 200
+        act(desk.parts.gateway.settings, flow, "approve", "ben", "bid-1", **seen)
+        _, body = await anna.get("/v1/audit?bid=bid-1")
+        assert told(body) == [
+            ("ben", "approve", "bid-1", "command line", 200),
+            ("anna", "check", "bid-1", "desk", 200),
+            ("ben", "approve", "bid-1", "desk", 409),
+        ]
+        _, body = await anna.get("/v1/audit?bid=bid-2")  # checked before there was a trail of it
+        assert told(body) == [("anna", "check", "bid-2", "journal", 200)]
+        assert body["deeds"][0]["digest"] is None
+        _, body = await anna.get("/v1/audit?name=sign-in&user=ben")
+        assert told(body) == [("ben", "sign-in", "ben", "desk", 200)]
+        _, body = await anna.get("/v1/audit?day=2025-01-13")
+        assert told(body) == []
+        _, page = await anna.get("/audit?user=ben&name=approve&day=2025-01-14")
+        assert page.count("<tr data-row>") == 4  # of which two stand in the journal alone
+        assert (await anna.get("/v1/audit?day=2025-02-30"))[0] == 422
+        status, page = await anna.get("/audit?day=yesterday")
+        assert status == 422
+        assert "a local date" in page
+        assert (await anna.get("/audit?page=99999999"))[0] == 200
+
+
+async def test_a_rules_approval_and_a_repeated_act_are_told_once(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        draft = desk.bid("bid-3").draft.digest
+        for _ in range(2):
+            assert (await anna.post("/v1/bids/bid-3/check", {"draft": draft}))[0] == 200
+        _, body = await anna.get("/v1/audit?bid=bid-3")
+        assert told(body) == [("anna", "check", "bid-3", "desk", 200)] * 2
+        one = desk.bid("bid-2")
+        facts = [Approved(NOW, one.draft.digest, "rule small", rule="small")]
+        desk.store.journal.append_many(
+            "bid-2",
+            facts,
+            expected_version=one.version,
+            by="rule small",
+            recorded_at=NOW + timedelta(minutes=2),
+        )
+        found_ones = deeds(desk.store, Sought(user="rule small")).found
+        assert [(one.action, one.draft, one.via) for one in found_ones] == [
+            ("approve", one.draft.digest, "journal")
+        ]
+
+
+async def test_exports_end_with_the_head_which_the_command_finds_again(tmp_path, capfd):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        await anna.post("/v1/stops", {"reason": "=1+1", "zone": "Hendon Way"})
+        data, headers = await anna.download("/v1/audit/trail.jsonl")
+        *rows, last = map(json.loads, data.decode().splitlines())
+        assert last["chain"]["holds"]
+        assert last["chain"]["head"] == rows[-1]["digest"]
+        assert rows[-1]["said"].startswith("Hendon Way: stopped by anna")
+        assert headers["Content-Disposition"].endswith("trail.jsonl")
+        data, _ = await anna.download("/v1/audit/trail.csv?user=anna")
+        table = list(csv.DictReader(io.StringIO(data.decode())))
+        assert {row["user"] for row in table[:-1]} == {"anna"}
+        assert table[-1]["name"] == "head of the chain"
+        head = table[-1]["digest"]
+        assert head == last["chain"]["head"]
+        url = desk.store.url
+        assert run(["--database", url, "desk", "trail", "--verify", "--head", head]) == 0
+        change(desk, "DELETE FROM desk_actions WHERE action_id = (SELECT max(action_id) FROM desk_actions)")
+        assert run(["--database", url, "desk", "trail", "--verify", "--head", head]) == 1
+        _, page = await anna.get("/audit")
+        assert "tampered" not in page
+        change(desk, "UPDATE desk_actions SET user_name = 'ben' WHERE action_id = 1")
+        _, page = await anna.get("/audit")
+        assert "The trail was tampered with" in page
+        assert "Row 1 does not fit" in page
+        _, body = await anna.get("/v1/audit")
+        assert (body["chain"]["first_that_does_not_fit"], body["chain"]["holds"]) == (1, False)
+    capfd.readouterr()
+
+
+async def test_an_audit_runs_in_the_background_and_is_kept(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        otto, vera = await desk.sign_in("otto"), await desk.sign_in("vera")
+        assert "not audited yet" in (await vera.get("/audit"))[1]
+        assert (await vera.post("/v1/audits"))[0] == 403
+        assert (await otto.post("/v1/audits"))[0] == 200
+        again = await otto.post("/v1/audits")
+        assert again[0] in (200, 409)
+        body = await found(vera, "/v1/audit", lambda body: body["last_audit"])
+        last = body["last_audit"]
+        assert (last["by"], last["kept"]) == ("otto", False)
+        by_name = {one["promise"]: one for one in last["promises"]}
+        assert len(by_name) == 14
+        nothing = [one for one in by_name.values() if one["verdict"] == "nothing to check"]
+        assert nothing
+        assert all(one["checked"] == 0 for one in nothing)
+        _, page = await vera.get("/audit")
+        assert page.count("nothing checked: a failure") == len(nothing)
+        assert "not all kept" in page
+
+
+async def test_the_commands_audit_is_shown_too(tmp_path, capfd):
+    async with a_desk(tmp_path) as desk:
+        vera = await desk.sign_in("vera")
+        capfd.readouterr()
+        run(["--database", desk.store.url, "audit", "--json"])
+        said = json.loads(capfd.readouterr().out)
+        _, body = await vera.get("/v1/audit")
+        assert body["last_audit"]["by"] == "command line"
+        assert body["last_audit"]["promises"] == said["promises"]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_audits_are_kept_newest_first(store, kept):
+    for n in range(3):
+        store.audits.add(AuditRun(NOW + timedelta(hours=n), "sue", kept, {"promises": [], "n": n}))
+    assert [run.body["n"] for run in store.audits.last(2)] == [2, 1]
+    assert store.audits.last()[0] == AuditRun(
+        NOW + timedelta(hours=2), "sue", kept, {"promises": [], "n": 2}, 3
+    )

@@ -1,0 +1,201 @@
+"""Settlement at the desk: the same bytes as the command, versions, figures walked back, wrong questions."""
+
+import hashlib
+import json
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from aggregator.flexible_power import flexible_power_files
+from aggregator.reports import write_book
+from aggregator.settling import make_book
+from aggregator.statements import Period
+from aggregator.store.engine import open_engine, parse_url, writing
+from aggregator.workflow import fleets_of
+from tests.desk.money_world import DAY, a_delivered_desk, a_late_reading, found
+
+DELIVERED = ["0.000", "1.500", "1.500", "1.500"]
+"""The order came half an hour into the window."""
+
+
+def done(number):
+    return lambda body: (
+        sum(one["name"] == "settle" and "new version" in one["said"] for one in body["deeds"]) >= number
+    )
+
+
+async def settled(person, day=DAY, number=1):
+    """Make a statement and wait for it; return what the trail says came of it."""
+    start, end = (part.partition("=")[2] for part in day.split("&")[:2])
+    status, said = await person.post("/v1/settlement", {"from": start, "to": end})
+    assert status == 200, said
+    body = await found(person, "/v1/audit?name=settle", done(number))
+    return body["deeds"][0]["said"]
+
+
+async def test_a_statement_is_shown_kept_and_corrected(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        sue, vera = await desk.sign_in("sue"), await desk.sign_in("vera")
+        status, body = await vera.get(f"/v1/settlement?{DAY}")
+        assert (status, body["not_kept"], body["versions"]) == (200, ["bid-5"], [])
+        assert [row["delivered_kwh"] for row in body["rows"]] == DELIVERED
+        assert body["totals"]["instructed_kwh"] == "4.500"
+        _, page = await vera.get(f"/settlement?{DAY}")
+        assert "no version yet" in page
+        assert "It takes the role settlement or operator" in page
+        assert await settled(sue) == "2025-01-14 to 2025-01-15: 1 event, 1 new version"
+        first = desk.store.statements.latest("bid-5")
+        assert (first.version, first.reason) == (1, "first settlement")
+        assert await settled(sue, number=2) == "2025-01-14 to 2025-01-15: 1 event, 0 new versions"
+
+        desk.parts.clock.pass_by(timedelta(minutes=1))
+        a_late_reading(desk, 1400)
+        known = desk.parts.clock.now()
+        assert await settled(sue, number=3) == "2025-01-14 to 2025-01-15: 1 event, 1 new version"
+        status, body = await vera.get(f"/v1/settlement?{DAY}")
+        assert [one["version"] for one in body["versions"]] == [1, 2]
+        assert body["versions"][1]["reason"] == "readings changed"
+        assert all(one["comes_out_again"] for one in body["versions"])
+        changes = {(one["column"], one["before"], one["after"]) for one in body["versions"][1]["changes"]}
+        assert ("delivered_kwh", "1.500", "1.100") in changes
+        assert body["not_kept"] == []
+        _, page = await vera.get(f"/settlement?{DAY}")
+        assert "readings changed" in page
+        before = (known - timedelta(minutes=1)).isoformat().replace("+00:00", "Z")
+        _, then = await vera.get(f"/v1/settlement?{DAY}&known_at={before}")
+        assert [row["delivered_kwh"] for row in then["rows"]] == DELIVERED
+
+
+async def test_files_are_byte_by_byte_those_of_the_command(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        sue = await desk.sign_in("sue")
+        await settled(sue)
+        period = Period(*(desk.bid("bid-5").window.start.date() + timedelta(days=n) for n in (0, 1)))
+        settings, store = desk.parts.gateway.settings, desk.store
+        book = make_book(store, settings.products, fleets_of(store), period.start, period.end)
+        digests = write_book(book, tmp_path / "out", flexible_power_files(book.rows))
+        _, body = await sue.get(f"/v1/settlement?{DAY}")
+        assert {one["name"]: one["sha256"] for one in body["files"]} == digests
+        for name, digest in digests.items():
+            data, headers = await sue.download(f"/v1/settlement/files/{name.replace('%', '%25')}?{DAY}")
+            assert hashlib.sha256(data).hexdigest() == digest
+            assert headers["Content-Disposition"].startswith("attachment")
+        assert (await sue.get(f"/v1/settlement/files/other.csv?{DAY}"))[0] == 404
+
+
+async def test_a_missing_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "sitecustomize.py").write_text(WITHOUT_PYARROW)
+    async with a_delivered_desk(tmp_path) as desk:
+        sue = await desk.sign_in("sue")
+        status, body = await sue.get(f"/v1/settlement?{DAY}")
+        assert status == 200
+        assert body["not_written"] == ["statement.parquet: needs pip install 'flexloop[parquet]'"]
+        status, refused = await sue.get(f"/v1/settlement/files/statement.parquet?{DAY}")
+        assert (status, refused["detail"]) == (404, body["not_written"][0])
+        assert body["not_written"][0].replace("'", "&#39;") in (await sue.get(f"/settlement?{DAY}"))[1]
+
+
+WITHOUT_PYARROW = """
+import importlib.util as util
+found = util.find_spec
+util.find_spec = lambda name, package=None: None if name == "pyarrow" else found(name, package)
+"""
+
+
+async def test_a_figure_is_walked_back(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        vera = await desk.sign_in("vera")
+        status, body = await vera.get("/v1/settlement/bid-5?half_hour=12:00&car=car-1")
+        assert status == 200
+        (line,) = body["half_hours"]
+        assert (line["instructed_wh"], line["metered_export_wh"], line["delivered_wh"]) == (1500, 3000, 1500)
+        assert [one["car"] for one in line["cars"]] == ["car-1"]
+        assert line["cars"][0]["start"]["rule"] == "read"
+        status, page = await vera.get("/settlement/bid-5?half_hour=12:00&car=car-1")
+        assert status == 200
+        for words in (
+            "metered 3.000 kWh, net export of 2 chargers",
+            "order-5 modification 0",
+            "car-1: net export",
+        ):
+            assert words in page
+        assert "Choose a half-hour" in (await vera.get("/settlement/bid-5"))[1]
+        for path in ("bid-5?half_hour=03:00", "bid-5?car=car-9", "bid-1"):
+            status, refused = await vera.get(f"/v1/settlement/{path}")
+            assert status == 422, path
+            assert "settlement: " in refused["detail"]
+        assert (await vera.get("/v1/settlement/nothing"))[0] == 404
+        assert (await vera.get("/settlement/nothing"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("from=2025-13-01&to=2025-01-02", "a date of the calendar"),
+        ("from=14.1.&to=2025-01-15", "a local date, 2025-01-15"),
+        ("from=2025-01-15&to=2025-01-14", "a date after 2025-01-15"),
+        ("from=2025-01-15", "a value must be stated"),
+        ("from=2023-01-15&to=2025-01-14", "at most 366 days"),
+        ("from=0001-01-01&to=0001-01-02", "a date after 2000-01-01"),
+        (f"{DAY}&zone=Mars", "one of "),
+        (f"{DAY}&known_at=yesterday", "a time in London"),
+        (f"{DAY}&colour=red", "unknown key"),
+    ],
+)
+async def test_a_wrong_question_is_a_clear_line(tmp_path, query, words):
+    async with a_delivered_desk(tmp_path) as desk:
+        sue = await desk.sign_in("sue")
+        status, refused = await sue.get(f"/v1/settlement?{query}")
+        assert status == 422
+        assert words in refused["detail"]
+        status, page = await sue.get(f"/settlement?{query}")
+        assert status == 422
+        assert words in page
+        assert 'name="from"' in page
+        assert (await sue.get(f"/v1/settlement/files/statement.csv?{query}"))[0] == 422
+
+
+async def test_who_may_make_a_statement(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        body = {"from": "2025-01-14", "to": "2025-01-15"}
+        for name in ("anna", "ben", "vera"):
+            person = await desk.sign_in(name)
+            assert (await person.post("/v1/settlement", body))[0] == 403
+            assert (await person.get(f"/v1/settlement?{DAY}"))[0] == 200
+        sue = await desk.sign_in("sue")
+        assert (await sue.post("/v1/settlement", {**body, "zone": "Mars"}))[0] == 422
+        assert (await sue.post("/v1/settlement", {**body, "known_at": "2025-01-14T12:00"}))[0] == 422
+        assert (await sue.post("/v1/settlement", {"from": "2025-01-15", "to": "2025-01-14"}))[0] == 422
+        assert desk.store.statements.latest("bid-5") is None
+        answers = [await sue.post("/v1/settlement", body) for _ in range(3)]
+        assert answers[0][0] == 200
+        refused = [answer for status, answer in answers if status == 409]
+        assert all("is being worked on for sue already" in one["detail"] for one in refused)
+
+
+async def test_a_month_of_drivers_is_taken_along(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        vera = await desk.sign_in("vera")
+        data, _ = await vera.download("/v1/settlement/drivers/2025-01/drivers.json")
+        assert {row["car_id"] for row in json.loads(data)["drivers"]} == {"car-1", "car-2"}
+        assert desk.store.statements.starting("driver ") == []
+        assert (await vera.get("/v1/settlement/drivers/2025-01/other.csv"))[0] == 404
+        assert (await vera.get("/v1/settlement/drivers/2025-1/drivers.csv"))[0] == 422
+        assert (await vera.get("/v1/settlement/drivers/2024-01/drivers.csv"))[0] == 409
+
+
+async def test_a_database_that_goes_is_said_and_the_next_try_works(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        sue = await desk.sign_in("sue")
+        engine = open_engine(parse_url(desk.store.url))
+        with writing(engine) as connection:
+            connection.execute(text("ALTER TABLE nominations RENAME TO gone"))
+        status, refused = await sue.get(f"/v1/settlement?{DAY}")
+        assert (status, refused["detail"]) == (503, "the database does not answer")
+        with writing(engine) as connection:
+            connection.execute(text("ALTER TABLE gone RENAME TO nominations"))
+        engine.dispose()
+        assert (await sue.get(f"/v1/settlement?{DAY}"))[0] == 200
