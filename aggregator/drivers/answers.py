@@ -161,18 +161,17 @@ def plan_body(view: CarView, rows: Sequence[Row], now: datetime) -> Json:
     }
 
 
-def shortfall_body(view: CarView, by_loop_kwh: float, miles_per_kwh: float, now: datetime) -> Json:
+def shortfall_body(view: CarView, missing_kwh: float | None, miles_per_kwh: float, now: datetime) -> Json:
     """Return by how much a driver's target will be missed, if at all.
 
     Args:
         view: The car as the loop sees it.
-        by_loop_kwh: What the loop's last cycle found; more than the car alone where a home is shared. [kWh]
+        missing_kwh: By how much; None where nothing can be said. [kWh]
         miles_per_kwh: For miles.
         now: Domain instant.
     """
     car = view.car
-    known = view.is_plugged() and view.report is not None and view.report.soc is not None
-    short_kwh = max(by_loop_kwh, view.short_kwh(now)) if known else 0.0
+    known, short_kwh = missing_kwh is not None, missing_kwh or 0.0
     target_kwh = view.target_kwh()
     words = "your target will be reached"
     if not known:
