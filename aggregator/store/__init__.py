@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from aggregator.store import schema
 from aggregator.store.car_history import CarHistory
-from aggregator.store.desk import DeskAction, DeskPeople, DeskTrail
+from aggregator.store.desk import DeskAction, DeskPeople, DeskTrail, Lasting, SignedIn
 from aggregator.store.drivers import DriverWords
 from aggregator.store.engine import at_once, name_of, open_engine, parse_url
 from aggregator.store.fleet import FleetStore
@@ -44,11 +44,13 @@ __all__ = [
     "Halt",
     "Hold",
     "InboxEntry",
+    "Lasting",
     "OutboxEntry",
     "Recorded",
     "RolledDay",
     "SendState",
     "SentPoint",
+    "SignedIn",
     "Store",
     "StoredStatement",
     "TrueState",

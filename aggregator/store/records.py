@@ -39,11 +39,17 @@ class SetPoints:
             with writing(self._engine) as connection:
                 connection.execute(insert(SET_POINTS), [_point_row(row) for row in rows])
 
-    def between(self, interval: Interval) -> list[SentPoint]:
-        """Return the set-points whose time, issue to expiry, shares some of an interval, oldest first."""
+    def between(self, interval: Interval, car_id: str | None = None) -> list[SentPoint]:
+        """Return the set-points whose time, issue to expiry, shares some of an interval, oldest first.
+
+        Args:
+            interval: When.
+            car_id: Whose; None for all.
+        """
         columns = SET_POINTS.c
+        mine = () if car_id is None else (columns.car_id == car_id,)
         query = select(SET_POINTS).where(
-            columns.issued_at < interval.end, columns.expires_at > interval.start
+            columns.issued_at < interval.end, columns.expires_at > interval.start, *mine
         )
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(columns.issued_at, columns.set_point_id))

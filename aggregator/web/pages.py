@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -11,8 +12,15 @@ from aggregator.model.time import LONDON, utc_text
 from aggregator.web import words
 from aggregator.web.assets import Assets
 from aggregator.web.bids_view import Choice
+from aggregator.web.night_picture import NARROW, night_picture
+from aggregator.web.night_view import ONE_DAY
 
-PAGES = (("today", "/", "Today", "t"), ("bids", "/bids", "Bids", "b"), ("live", "/live", "Live", "l"))
+PAGES = (
+    ("today", "/", "Today", "t"),
+    ("bids", "/bids", "Bids", "b"),
+    ("fleet", "/fleet", "Fleet", "f"),
+    ("live", "/live", "Live", "l"),
+)
 """Name, path, word and key of what the navigation shows."""
 
 
@@ -34,6 +42,9 @@ class Pages:
         self._environment.filters |= {
             "kw": words.kw,
             "kw_range": words.kw_range,
+            "kwh": words.kwh,
+            "night_picture": night_picture,
+            "night_picture_small": partial(night_picture, size=NARROW),
             "pounds": words.pounds,
             "price": words.price,
             "percent": words.percent,
@@ -48,11 +59,16 @@ class Pages:
             "plain": _plain_time,
             "plain_number": _plain_number,
         }
-        self._environment.globals |= {"asset": assets.path, "key": _new_key, "pages": PAGES}
+        self._environment.globals |= {
+            "asset": assets.path,
+            "key": _new_key,
+            "pages": PAGES,
+            "one_day": ONE_DAY,
+        }
 
     def render(self, name: str, **values: object) -> str:
         """Return a page."""
-        usual = {"person": None, "page": "", "flashes": (), "stamp": ""}
+        usual = {"person": None, "page": "", "flashes": (), "stamp": "", "every_s": 0}
         return self._environment.get_template(f"{name}.html").render({**usual, **values})
 
 

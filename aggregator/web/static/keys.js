@@ -35,7 +35,7 @@
     j: () => move(1), k: () => move(-1), x: tick,
     a: () => focusOn("do-check", "do-approve", "approve-ticked", "check-ticked"),
     e: () => focusOn("amend-kw"), r: () => focusOn("reject-reason"), w: () => focusOn("withdraw-reason"),
-    t: () => go("t"), b: () => go("b"), l: () => go("l"),
+    t: () => go("t"), b: () => go("b"), f: () => go("f"), l: () => go("l"),
     S: () => { if (document.body.dataset.page === "live") document.getElementById("do-stop")?.click(); },
     "?": () => help.showModal(),
   };
