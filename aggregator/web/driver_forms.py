@@ -1,9 +1,10 @@
 """A driver's forms as the bodies that the drivers' door takes: what is said is judged by the same rules."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from aggregator.model.drivers import Topic
+from aggregator.model.drivers import DAYS, Topic
 from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.time import utc_text
 
@@ -41,13 +42,16 @@ def read_form(topic: Topic, fields: Mapping[str, str], now: datetime) -> dict[st
             unit = _one_of("unit", fields.get("unit", "percent"), UNITS)
             return {unit: _number("level", fields.get("level", ""), "80")}
         case Topic.WEEK:
-            raise BadMessage(Fault("week", MISSING, "said at the drivers' door"))
+            return _week(fields)
 
 
-def field_of(topic: Topic, where: str) -> str:
+def field_of(topic: Topic, where: str, fields: Mapping[str, str]) -> str:
     """Return the form's field that a fault of a body is about."""
     if topic is Topic.FLOOR and where in ("soc", *UNITS):
         return "level"
+    row = re.fullmatch(r"days\[(\d+)\]\.(\w+)", where) if topic is Topic.WEEK else None
+    if row is not None:
+        return f"{_stated_days(fields)[int(row[1])]}_{'at' if row[2] == 'depart_local' else 'amount'}"
     return "amount" if where.startswith("target_") else where
 
 
@@ -64,6 +68,31 @@ def _departure(fields: Mapping[str, str]) -> dict[str, object]:
     if faults:
         raise BadMessage(*faults)
     return {"depart_at": at, f"target_{unit}": amount}
+
+
+def _week(fields: Mapping[str, str]) -> dict[str, object]:
+    """Return the days that say something; the others are as agreed for the car."""
+    unit = _one_of("unit", fields.get("unit", "percent"), UNITS)
+    rows, faults = [], []
+    for day in _stated_days(fields):
+        at = fields.get(f"{day}_at", "").strip()
+        if not at:
+            faults.append(Fault(f"{day}_at", MISSING, "a time, such as 07:30, or the day left empty"))
+        try:
+            amount = _number(f"{day}_amount", fields.get(f"{day}_amount", ""), "80, or the day left empty")
+        except BadMessage as bad:
+            faults += bad.faults
+            continue
+        rows.append({"on": [day], "depart_local": at, f"target_{unit}": amount})
+    if not rows and not faults:
+        faults.append(Fault("week", MISSING, "at least one day, with a time and how full"))
+    if faults:
+        raise BadMessage(*faults)
+    return {"days": rows}
+
+
+def _stated_days(fields: Mapping[str, str]) -> list[str]:
+    return [day for day in DAYS if (fields.get(f"{day}_at", "") + fields.get(f"{day}_amount", "")).strip()]
 
 
 def _number(field: str, text: str, example: str) -> float:

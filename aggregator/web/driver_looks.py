@@ -16,7 +16,7 @@ from aggregator.cycles import CREDIT_GBP, NIGHTS_PER_CREDIT
 from aggregator.drivers.limits import Buckets
 from aggregator.drivers.own_car import TAKEN_BACK, OwnCars
 from aggregator.drivers.problems import Refused
-from aggregator.model.drivers import Topic
+from aggregator.model.drivers import DAYS, Topic, Week, Word
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.fleet import Car
 from aggregator.model.time import LONDON
@@ -30,7 +30,15 @@ from aggregator.web.people import CSRF_FIELD, Person, must_be_meant
 from aggregator.web.routes import Answer
 
 LONGEST_FIELD = 100
-BY_FORM = (Topic.DEPARTURE, Topic.BOOST, Topic.V2G, Topic.FLOOR)
+DAY_NAMES = {
+    "mon": "Monday",
+    "tue": "Tuesday",
+    "wed": "Wednesday",
+    "thu": "Thursday",
+    "fri": "Friday",
+    "sat": "Saturday",
+    "sun": "Sunday",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +103,11 @@ class DriverLooks:
 
     async def _say(self, request: web.Request, person: Person) -> web.Response:
         topic, fields = await self._asked(request, person)
-        if topic not in BY_FORM:
-            raise web.HTTPNotFound
         try:
             body = read_form(topic, fields, self._gateway.clock.now())
             await self._cars.put(self._car(person), topic, body, person.token_id or "")
         except BadMessage as bad:
-            faults = {field_of(topic, one.where): one for one in bad.faults}
+            faults = {field_of(topic, one.where, fields): one for one in bad.faults}
             typed = Typed(topic, fields, faults)
             page = await asyncio.to_thread(self._page, request, person, typed)
             page.set_status(422)
@@ -157,6 +163,8 @@ class DriverLooks:
             typed=typed,
             said=said if said in set(Topic) else "",
             boost=self._cars.word(view.car.car_id, Topic.BOOST),
+            days=DAY_NAMES,
+            week=_usual_week(view.words.get(Topic.WEEK), now),
             units=UNITS,
             boosts=BOOSTS,
             needed=NIGHTS_PER_CREDIT,
@@ -171,3 +179,13 @@ class DriverLooks:
             return None
         span = ahead(view.now, view.plan)
         return car_night(self._gateway, self._cars, view.car, span, view.now, view.plan)
+
+
+def _usual_week(word: Word | None, now: datetime) -> dict[str, tuple[str, str]]:
+    """Return the time and the percentage of each day that a driver's usual week names, while it holds."""
+    if word is None or not word.holds(now) or not isinstance(word.saying, Week):
+        return {}
+    return {
+        DAYS[row.day]: (f"{row.depart_local:%H:%M}", f"{100 * row.target_soc:.0f}")
+        for row in word.saying.days
+    }

@@ -84,7 +84,8 @@ class FleetLooks:
 
     async def _car_json(self, request: web.Request, _: Person) -> web.Response:
         view = await asyncio.to_thread(self._one, request)
-        return as_json(car_body(view, self._cars))
+        bids = [one.bid for one in view.night.events]
+        return as_json({**car_body(view, self._cars), "bids": bids})
 
     def _page(self, choice: FleetChoice) -> FleetPage:
         gateway = self._frame.gateway
@@ -134,7 +135,7 @@ def link_to(choice: FleetChoice, **changes: str) -> str:
 
 
 def car_body(view: CarPage, cars: OwnCars) -> dict[str, object]:
-    """Return one car and one night of it as JSON values."""
+    """Return one car and one night of it as JSON values, with nothing of the desk's in it."""
     miles, now = cars.miles_per_kwh, view.now
     return {
         **row_body(view.row),
@@ -166,7 +167,6 @@ def night_body(night: CarNight) -> dict[str, object]:
         "plugged": [{"from": utc_text(one.start), "until": utc_text(one.end)} for one in night.stays],
         "events": [
             {
-                "bid": one.bid,
                 "from": utc_text(one.window.start),
                 "until": utc_text(one.window.end),
                 "served": one.served,

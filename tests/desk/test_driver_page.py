@@ -32,6 +32,7 @@ async def test_a_driver_sees_nothing_of_the_desk_and_the_desk_speaks_for_no_car(
             if look in own:
                 assert status == 200, look
                 assert "car-2" not in str(answer)
+                assert "bid-" not in str(answer), "what is awarded to its zone is the desk's"
                 for person in people:
                     assert (await person.get(look.path))[0] == 403, look
             else:
@@ -126,6 +127,22 @@ async def test_what_is_said_goes_the_way_of_the_door(tmp_path):
         await desk.parts.controller.cycle()
 
 
+async def test_a_usual_week_is_kept_and_taken_back(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        driver = await a_driver(desk)
+        days = {"wed_at": "06:15", "wed_amount": "95", "sun_at": "10:00:00", "sun_amount": "60"}
+        assert (await said(driver, "week", days))[0] == 303
+        (word,) = desk.store.drivers.all()
+        assert [(row.day, row.target_soc) for row in word.saying.days] == [(2, 0.95), (6, 0.6)]
+        _, body = await driver.get("/v1/my-car")
+        assert (body["departure_said"], body["departs_at"]) == ("week", "2025-01-15T06:15:00Z")
+        _, page = await driver.get("/my-car?said=week")
+        assert 'value="06:15"' in page
+        assert "Your usual week is kept" in page
+        await said(driver, "week/take-back")
+        assert (await driver.get("/v1/my-car"))[1]["departure_said"] == "default"
+
+
 WRONG = [
     ("departure", {"depart_at": "", "amount": ""}, ["a date and time", "a number, such as 80"]),
     ("departure", {"depart_at": "half past <b>", "amount": "80"}, ["a date and time"]),
@@ -142,6 +159,12 @@ WRONG = [
     ),
     ("floor", {"level": "29"}, ["at least 0.3 (30%, 59.9 miles)"]),
     ("floor", {"level": ""}, ["a number, such as 80"]),
+    ("week", {"mon_at": "07:30"}, ["a number, such as 80, or the day left empty"]),
+    ("week", {"tue_amount": "80"}, ["a time, such as 07:30, or the day left empty"]),
+    ("week", {"fri_at": "7.30", "fri_amount": "80"}, ["wrong-week-fri_at", "a local time of day"]),
+    ("week", {"mon_at": "07:30", "mon_amount": "80", "sun_at": "9:00", "sun_amount": "8"}, ["week-sun_at"]),
+    ("week", {"mon_at": "07:30", "mon_amount": "180"}, ["wrong-week-mon_amount", "or equal to 100"]),
+    ("week", {}, ["at least one day"]),
     ("v2g", {"on": "maybe"}, ["one of on, off"]),
     ("boost", {"hours": "99"}, ["one of 1, 2, 4, 8"]),
 ]
@@ -174,7 +197,7 @@ async def test_forms_of_other_sites_and_of_nobody_do_nothing(tmp_path):
         assert desk.store.drivers.all() == ()
 
 
-@pytest.mark.parametrize("topic", ["week", "nothing", "v2g/take-back", "nothing/take-back"])
+@pytest.mark.parametrize("topic", ["nothing", "v2g/take-back", "nothing/take-back"])
 async def test_there_is_no_form_for_it(tmp_path, topic):
     async with a_desk(tmp_path) as desk:
         assert (await said(await a_driver(desk), topic))[0] == 404

@@ -140,7 +140,7 @@ async def test_a_cars_night_says_what_it_did_and_why(tmp_path):
         assert (running["took_wh"], running["gave_wh"]) == (0, 550), "50 Wh each of 11 minutes"
         assert "order" in first["why"]
         assert night["needed"] == {"at": "2025-01-15T07:30:00Z", "soc": 0.8}
-        assert [(one["bid"], one["served"]) for one in night["events"]] == [("bid-5", True)]
+        assert ([one["served"] for one in night["events"]], body["bids"]) == ([True], ["bid-5"])
         assert night["lowest_soc"] == 0.9
         assert body["plan"][0]["from"]["utc"] == "2025-01-14T12:41:00Z"
         assert body["cycles"]["needed"] == 12
