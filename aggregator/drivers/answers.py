@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from aggregator.cycles import CREDIT_GBP, NIGHTS_PER_CREDIT, nights
+from aggregator.cycles import CREDIT_GBP, NIGHTS_PER_CREDIT
 from aggregator.drivers.night import Row
 from aggregator.model.drivers import (
     DAYS,
@@ -17,7 +17,7 @@ from aggregator.model.drivers import (
     Word,
 )
 from aggregator.model.fleet import Car, ExportSource
-from aggregator.model.time import LONDON, Interval, utc_text
+from aggregator.model.time import LONDON, utc_text
 from dispatch.fleet_view import CarView
 
 PERCENT = 100.0
@@ -190,22 +190,20 @@ def shortfall_body(view: CarView, missing_kwh: float | None, miles_per_kwh: floa
     }
 
 
-def cycles_body(car_id: str, month: date, stays: Sequence[Interval]) -> Json:
-    """Return the nights of a month that count, by when a car was plugged in, and what they earn.
+def cycles_body(car_id: str, month: date, counted: Sequence[date]) -> Json:
+    """Return the nights of a month that count, and what they earn.
 
     Args:
         car_id: Whose.
         month: Its first day.
-        stays: When it was plugged in, until now or until it left.
+        counted: Their evenings, in order.
     """
-    counted = sorted({night for stay in stays for night in nights(stay)})
-    mine = [night for night in counted if (night.year, night.month) == (month.year, month.month)]
-    missing = max(0, NIGHTS_PER_CREDIT - len(mine))
+    missing = max(0, NIGHTS_PER_CREDIT - len(counted))
     return {
         "car_id": car_id,
         "month": f"{month:%Y-%m}",
-        "cycles": len(mine),
-        "nights": [night.isoformat() for night in mine],
+        "cycles": len(counted),
+        "nights": [night.isoformat() for night in counted],
         "needed": NIGHTS_PER_CREDIT,
         "missing": missing,
         "credit_gbp": CREDIT_GBP if not missing else 0,

@@ -132,10 +132,10 @@ class Door:
 
     async def _cycles(self, asked: Asked) -> web.Response:
         _no_query(asked.request, "month")
-        today = self._gateway.clock.now().astimezone(LONDON).date()
-        month = _month(asked.request.query.get("month"), today)
-        presence = await asyncio.to_thread(self._cars.presence, asked.car.car_id, month)
-        return web.json_response(answers.cycles_body(asked.car.car_id, month, presence.stays))
+        now, car_id = self._gateway.clock.now(), asked.car.car_id
+        month = _month(asked.request.query.get("month"), now.astimezone(LONDON).date())
+        counted = await asyncio.to_thread(self._cars.counted_nights, car_id, month, now)
+        return web.json_response(answers.cycles_body(car_id, month, counted))
 
     # what is said
 

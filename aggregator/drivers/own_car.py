@@ -5,12 +5,13 @@ to wake the control loop, and both tell the same.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 import structlog
 
-from aggregator.cycles import LONGEST_SILENCE, month_around
+from aggregator.cycles import LONGEST_SILENCE, month_around, nights
 from aggregator.drivers.bodies import read_saying
 from aggregator.drivers.night import Row, Scene, night
 from aggregator.drivers.problems import Refused
@@ -18,7 +19,6 @@ from aggregator.gateway import Gateway
 from aggregator.model.drivers import NO_WORDS, Saying, Topic, V2g, Word, Words, overrules
 from aggregator.model.errors import RuleViolation
 from aggregator.model.fleet import Car
-from aggregator.model.metering import Presence
 from aggregator.said import UNTOLD
 from dispatch.controller import Controller
 from dispatch.fleet_view import CarView
@@ -26,6 +26,8 @@ from dispatch.fleet_view import CarView
 log = structlog.get_logger()
 
 TRIES = 5
+NIGHTS_HOLD = timedelta(minutes=10)
+MOST_KEPT = 5000
 TAKEN_BACK = (Topic.DEPARTURE, Topic.WEEK, Topic.BOOST, Topic.FLOOR)
 """What can be taken back; V2G is switched on again instead."""
 
@@ -47,6 +49,7 @@ class OwnCars:
 
     def __init__(self, gateway: Gateway, controller: Controller) -> None:
         self._gateway, self._loop = gateway, controller
+        self._nights: OrderedDict[tuple[str, date], tuple[datetime, tuple[date, ...]]] = OrderedDict()
         self.stale_after = 2 * timedelta(seconds=gateway.settings.dispatch.reporting_interval_s)
 
     @property
@@ -99,10 +102,28 @@ class OwnCars:
         by_loop_kwh = self._loop.shortfalls.kwh.get(name, 0.0) if is_taken else 0.0
         return max(by_loop_kwh, view.short_kwh(now))
 
-    def presence(self, car_id: str, month: date) -> Presence:
-        """Return when a car was plugged in around a month, given by its first day; in a thread."""
-        history = self._gateway.store.car_history
-        return history.presence(car_id, month_around(month), LONGEST_SILENCE)
+    def counted_nights(self, car_id: str, month: date, now: datetime) -> tuple[date, ...]:
+        """Return the evenings of a month that count, by when a car was plugged in; in a thread.
+
+        A month of reports takes half a second to look through, and few of them make another night: what was
+        found is told again for ten minutes.
+
+        Args:
+            car_id: Which car.
+            month: Its first day.
+            now: Domain instant.
+        """
+        known = self._nights.pop((car_id, month), None)
+        if known is None or not timedelta(0) <= now - known[0] < NIGHTS_HOLD:
+            history = self._gateway.store.car_history
+            stays = history.presence(car_id, month_around(month), LONGEST_SILENCE).stays
+            found = {night for stay in stays for night in nights(stay)}
+            mine = (night for night in found if (night.year, night.month) == (month.year, month.month))
+            known = now, tuple(sorted(mine))
+        self._nights[car_id, month] = known
+        while len(self._nights) > MOST_KEPT:
+            self._nights.popitem(last=False)
+        return known[1]
 
     def words(self, car_id: str) -> Words:
         """Return the latest words of a car's driver, by topic."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, insert, select, update
@@ -16,6 +16,8 @@ from aggregator.store.codec import from_text, to_text
 from aggregator.store.engine import AnyRow, insert_if_new, reading, writing
 from aggregator.store.tables import ALARMS, NOMINATIONS, PLANS, SET_POINTS
 from aggregator.store.versions import known_by
+
+LONGEST = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +41,30 @@ class SetPoints:
             with writing(self._engine) as connection:
                 connection.execute(insert(SET_POINTS), [_point_row(row) for row in rows])
 
-    def between(self, interval: Interval, car_id: str | None = None) -> list[SentPoint]:
-        """Return the set-points whose time, issue to expiry, shares some of an interval, oldest first.
-
-        Args:
-            interval: When.
-            car_id: Whose; None for all.
-        """
+    def between(self, interval: Interval) -> list[SentPoint]:
+        """Return the set-points whose time, issue to expiry, shares some of an interval, oldest first."""
         columns = SET_POINTS.c
-        mine = () if car_id is None else (columns.car_id == car_id,)
         query = select(SET_POINTS).where(
-            columns.issued_at < interval.end, columns.expires_at > interval.start, *mine
+            columns.issued_at < interval.end, columns.expires_at > interval.start
         )
+        return self._select(query)
+
+    def of_car(self, car_id: str, interval: Interval) -> list[SentPoint]:
+        """Return one car's set-points, as ``between``, but for any that lasts longer than a day.
+
+        So a night long past is found by the expiries around it, and not by all that came after.
+        """
+        columns, around = SET_POINTS.c, interval.end + LONGEST
+        query = select(SET_POINTS).where(
+            columns.car_id == car_id,
+            columns.issued_at < interval.end,
+            columns.expires_at > interval.start,
+            columns.expires_at < around,
+        )
+        return self._select(query)
+
+    def _select(self, query: Select[Any]) -> list[SentPoint]:
+        columns = SET_POINTS.c
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(columns.issued_at, columns.set_point_id))
             return [_sent_point(row) for row in rows]

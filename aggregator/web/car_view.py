@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
 
-from aggregator.cycles import nights
 from aggregator.drivers.night import LEAST_KW, Row
 from aggregator.drivers.own_car import OwnCars
 from aggregator.gateway import Gateway
@@ -116,16 +115,9 @@ def car_page(
         words=cars.words(car.car_id),
         said=sorted(told, key=lambda one: one.told_at, reverse=True)[:MOST_WORDS],
         month=month,
-        nights=counted_nights(cars, car, month),
+        nights=cars.counted_nights(car.car_id, month, now),
         alarms=alarms[::-1],
     )
-
-
-def counted_nights(cars: OwnCars, car: Car, month: date) -> list[date]:
-    """Return the evenings of a month that count, by when the car was plugged in; in a thread."""
-    stays = cars.presence(car.car_id, month).stays
-    found = {night for stay in stays for night in nights(stay)}
-    return sorted(night for night in found if (night.year, night.month) == (month.year, month.month))
 
 
 def ahead(now: datetime, plan: Sequence[Row]) -> Interval:

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from aggregator.cycles import NIGHTS_PER_CREDIT
 from aggregator.drivers import answers
 from aggregator.drivers.own_car import OwnCars
 from aggregator.drivers.problems import Refused
@@ -142,12 +141,7 @@ def car_body(view: CarPage, cars: OwnCars) -> dict[str, object]:
         "now": utc_text(now),
         "faults": list(view.faults),
         "shortfall": answers.shortfall_body(view.view, view.short_kwh, miles, now),
-        "cycles": {
-            "month": f"{view.month:%Y-%m}",
-            "cycles": view.cycles,
-            "needed": NIGHTS_PER_CREDIT,
-            "nights": [one.isoformat() for one in view.nights],
-        },
+        "cycles": answers.cycles_body(view.car.car_id, view.month, view.nights),
         "words": [answers.word_body(topic, view.words.get(topic), view.car, miles, now) for topic in Topic],
         "plan": answers.plan_body(view.view, view.plan, now)["half_hours"],
         "night": night_body(view.night),

@@ -163,7 +163,7 @@ def car_night(
     gone = Interval(span.start, min(now, span.end)) if span.start < now else None
     states = store.states.between([car.car_id], gone) if gone is not None else ()
     stays = _stays(store, car, gone)
-    points = store.set_points.between(gone, car.car_id) if gone is not None else []
+    points = store.set_points.of_car(car.car_id, gone) if gone is not None else []
     return CarNight(
         car=car,
         span=span,
