@@ -13,7 +13,7 @@ from aggregator.cycles import LONGEST_SILENCE, night_of
 from aggregator.drivers.night import Row
 from aggregator.drivers.own_car import OwnCars
 from aggregator.gateway import Gateway
-from aggregator.model.drivers import SILENT, Told, wish_of
+from aggregator.model.drivers import SILENT, Told, Topic, wish_of
 from aggregator.model.fleet import Car
 from aggregator.model.metering import Outcome, Purpose, Reading
 from aggregator.model.opportunity import Opportunity
@@ -201,12 +201,14 @@ def _stretches(states: Sequence[CarState]) -> Iterator[list[Point]]:
 
 
 def _floors(car: Car, told: Told, span: Interval) -> Iterator[Point]:
+    """Yield from when on which floor held; its driver's word counts from the instant it was told."""
+    bounds = (at for word in told.about(car.car_id, Topic.FLOOR) for at in (word.told_at, word.until))
     last = None
-    for slot in half_hours(span):
-        wish = wish_of(told.of(car.car_id, slot.end), SILENT, car.default_intent, slot.start)
+    for at in sorted({span.start, *(at for at in bounds if at is not None and at in span)}):
+        wish = wish_of(told.of(car.car_id, at), SILENT, car.default_intent, at)
         floor = max(car.floor_soc, wish.floor_soc or 0.0)
         if floor != last:
-            yield max(slot.start, span.start), floor
+            yield at, floor
         last = floor
 
 
