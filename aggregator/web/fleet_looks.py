@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from aggregator.cycles import CREDIT_GBP, NIGHTS_PER_CREDIT
 from aggregator.drivers import answers
 from aggregator.drivers.own_car import OwnCars
 from aggregator.drivers.problems import Refused
@@ -72,7 +73,15 @@ class FleetLooks:
             stamped = self._frame.stamp()
             view = self._one(request)
             return self._frame.page(
-                "car", person, request, stamp=stamped, every_s=EVERY_S, page="fleet", view=view
+                "car",
+                person,
+                request,
+                stamp=stamped,
+                every_s=EVERY_S,
+                page="fleet",
+                view=view,
+                needed=NIGHTS_PER_CREDIT,
+                credit_gbp=CREDIT_GBP,
             )
 
         return await asyncio.to_thread(made)
