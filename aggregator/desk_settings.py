@@ -1,6 +1,11 @@
-"""``[desk]``: who may act, the rules they wrote, and where the desk is served to browsers."""
+"""``[desk]``: who may act, the rules they wrote, and where the desk is served to browsers.
 
-from typing import Literal
+Drivers have the role ``driver``, and no line here: each signs in with the token that ``flexloop drivers token
+CAR`` prints, the one that opens the drivers' door as well. So there is one way to be a car's driver: a fleet
+of 135 needs no 135 passwords and no restart for a new one, and a revoked token shuts page and door at once.
+"""
+
+from typing import Literal, get_args
 
 from pydantic import model_validator
 
@@ -26,11 +31,28 @@ class ApprovalRule(Row):
         return self
 
 
+Role = Literal["viewer", "trader", "approver", "settlement", "operator"]
+DESK_ROLES: tuple[str, ...] = get_args(Role)
+DRIVER = "driver"
+
+
 class User(Row):
     """One ``[[user]]`` who may look, or act, at the desk and on the command line."""
 
     name: Name
-    roles: tuple[Literal["viewer", "trader", "approver", "settlement", "operator"], ...]
+    roles: tuple[Role, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_driver(cls, data: object) -> object:
+        said = data.get("roles") if isinstance(data, dict) else None
+        if isinstance(said, list | tuple) and DRIVER in said:
+            allowed = (
+                f"{', '.join(DESK_ROLES)}; a driver has no line here and signs in with the token"
+                " that `flexloop drivers token CAR` prints"
+            )
+            raise Clash("roles", DRIVER, allowed)
+        return data
 
 
 class OnePersonRow(Row):

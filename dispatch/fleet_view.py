@@ -200,9 +200,9 @@ class FleetView:
     def wished(self, car_id: str, words: Words, now: datetime) -> CarView:
         """Return a car's view with what its driver wants by now, whether or not it was heeded yet."""
         view = self._views[car_id]
-        car = replace(self._registered[car_id], capacity_kwh=view.car.capacity_kwh)
         if not words:
             return view
+        car = replace(self._registered[car_id], capacity_kwh=view.car.capacity_kwh)
         wish = wish_of(words, self.charger_word(car_id), car.default_intent, now)
         view = replace(view, car=as_wished(car, wish), wish=wish)
         if view.report is None:

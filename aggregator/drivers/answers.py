@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from aggregator.cycles import CREDIT_GBP, NIGHTS_PER_CREDIT, nights
+from aggregator.cycles import CREDIT_GBP, NIGHTS_PER_CREDIT
 from aggregator.drivers.night import Row
 from aggregator.model.drivers import (
     DAYS,
@@ -17,7 +17,7 @@ from aggregator.model.drivers import (
     Word,
 )
 from aggregator.model.fleet import Car, ExportSource
-from aggregator.model.time import LONDON, Interval, utc_text
+from aggregator.model.time import LONDON, utc_text
 from dispatch.fleet_view import CarView
 
 PERCENT = 100.0
@@ -161,18 +161,17 @@ def plan_body(view: CarView, rows: Sequence[Row], now: datetime) -> Json:
     }
 
 
-def shortfall_body(view: CarView, by_loop_kwh: float, miles_per_kwh: float, now: datetime) -> Json:
+def shortfall_body(view: CarView, missing_kwh: float | None, miles_per_kwh: float, now: datetime) -> Json:
     """Return by how much a driver's target will be missed, if at all.
 
     Args:
         view: The car as the loop sees it.
-        by_loop_kwh: What the loop's last cycle found; more than the car alone where a home is shared. [kWh]
+        missing_kwh: By how much; None where nothing can be said. [kWh]
         miles_per_kwh: For miles.
         now: Domain instant.
     """
     car = view.car
-    known = view.is_plugged() and view.report is not None and view.report.soc is not None
-    short_kwh = max(by_loop_kwh, view.short_kwh(now)) if known else 0.0
+    known, short_kwh = missing_kwh is not None, missing_kwh or 0.0
     target_kwh = view.target_kwh()
     words = "your target will be reached"
     if not known:
@@ -191,22 +190,20 @@ def shortfall_body(view: CarView, by_loop_kwh: float, miles_per_kwh: float, now:
     }
 
 
-def cycles_body(car_id: str, month: date, stays: Sequence[Interval]) -> Json:
-    """Return the nights of a month that count, by when a car was plugged in, and what they earn.
+def cycles_body(car_id: str, month: date, counted: Sequence[date]) -> Json:
+    """Return the nights of a month that count, and what they earn.
 
     Args:
         car_id: Whose.
         month: Its first day.
-        stays: When it was plugged in, until now or until it left.
+        counted: Their evenings, in order.
     """
-    counted = sorted({night for stay in stays for night in nights(stay)})
-    mine = [night for night in counted if (night.year, night.month) == (month.year, month.month)]
-    missing = max(0, NIGHTS_PER_CREDIT - len(mine))
+    missing = max(0, NIGHTS_PER_CREDIT - len(counted))
     return {
         "car_id": car_id,
         "month": f"{month:%Y-%m}",
-        "cycles": len(mine),
-        "nights": [night.isoformat() for night in mine],
+        "cycles": len(counted),
+        "nights": [night.isoformat() for night in counted],
         "needed": NIGHTS_PER_CREDIT,
         "missing": missing,
         "credit_gbp": CREDIT_GBP if not missing else 0,

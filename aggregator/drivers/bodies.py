@@ -250,5 +250,6 @@ def _fraction(given: Mapping[str, float | None], car: Car, miles_per_kwh: float)
 
 def _must_lie(field: str, at: datetime, after: datetime, until: datetime) -> None:
     if not after < at <= until:
-        allowed = f"after {utc_text(after)} (now), within {FARTHEST.days} days"
+        local = f"{after.astimezone(LONDON):%a %d %b %H:%M} in London"
+        allowed = f"after {utc_text(after)} (now), {local}, within {FARTHEST.days} days"
         raise BadMessage(Fault(field, utc_text(at), allowed))

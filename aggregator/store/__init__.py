@@ -13,7 +13,15 @@ from aggregator.store import schema
 from aggregator.store.audits import AuditRun, AuditRuns
 from aggregator.store.car_history import CarHistory
 from aggregator.store.chain import Verified
-from aggregator.store.desk import AT_THE_DESK, BY_COMMAND, DeskAction, DeskPeople, DeskTrail
+from aggregator.store.desk import (
+    AT_THE_DESK,
+    BY_COMMAND,
+    DeskAction,
+    DeskPeople,
+    DeskTrail,
+    Lasting,
+    SignedIn,
+)
 from aggregator.store.drivers import DriverWords
 from aggregator.store.engine import at_once, name_of, open_engine, parse_url
 from aggregator.store.fleet import FleetStore
@@ -49,11 +57,13 @@ __all__ = [
     "Halt",
     "Hold",
     "InboxEntry",
+    "Lasting",
     "OutboxEntry",
     "Recorded",
     "RolledDay",
     "SendState",
     "SentPoint",
+    "SignedIn",
     "Store",
     "StoredStatement",
     "TrueState",

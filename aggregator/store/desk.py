@@ -1,9 +1,9 @@
 """The desk in the browser: passwords, sessions, and the trail of what each person did there.
 
 Of a password its argon2 hash is kept, of a session's secret a plain one: it is random, 256 bits of it. A
-session is a row, so that one who is signed out is refused at the next request. The trail is only added to,
-each row chained to the one before it (see ``chain``); a person's key names an action once, so that what is
-asked twice is done once and answered the same.
+session is a row, so that one who is signed out is refused at the next request; so is a driver whose token is
+revoked, as the session names it. The trail is only added to, each row chained to the one before it (see
+``chain``); a person's key names an action once, so that what is asked twice is done once and answered alike.
 """
 
 import hashlib
@@ -13,18 +13,39 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Select, delete, insert, select, update
+from sqlalchemy import ColumnElement, Engine, Select, and_, delete, insert, or_, select, update
 
 from aggregator.store.chain import COVERED, Verified, last_of, link, verify
 from aggregator.store.columns import micros
 from aggregator.store.engine import AnyRow, insert_if_new, reading, writing
-from aggregator.store.tables import DESK_ACTIONS, DESK_PASSWORDS, DESK_SESSIONS
+from aggregator.store.tables import DESK_ACTIONS, DESK_PASSWORDS, DESK_SESSIONS, DRIVER_TOKENS
 
 AT_THE_DESK, BY_COMMAND = "desk", "command line"
 """Where people act."""
 
 SEEN_AGAIN = timedelta(minutes=1)
 """That a session is used is noted no more often than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """How long a session lives on unused, and at most."""
+
+    idle: timedelta
+    longest: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Whose session it is: a user's, or a driver's.
+
+    Attributes:
+        name: The user's, or the car's id.
+        token_id: The driver's token; None for a user.
+    """
+
+    name: str
+    token_id: str | None = None
 
 
 class DeskPeople:
@@ -40,7 +61,8 @@ class DeskPeople:
         with writing(self._engine) as connection:
             if not insert_if_new(connection, DESK_PASSWORDS, row):
                 connection.execute(update(DESK_PASSWORDS).where(mine).values(row))
-            connection.execute(delete(DESK_SESSIONS).where(DESK_SESSIONS.c.user_name == user))
+            users = (DESK_SESSIONS.c.user_name == user, DESK_SESSIONS.c.token_id.is_(None))
+            connection.execute(delete(DESK_SESSIONS).where(*users))
 
     def password_hash(self, user: str) -> str | None:
         """Return the hash of a user's password; None where none was ever made."""
@@ -49,26 +71,44 @@ class DeskPeople:
             found: str | None = connection.scalar(query)
         return found
 
-    def sign_in(self, user: str, at: datetime) -> str:
+    def sign_in(self, who: SignedIn, at: datetime) -> str:
         """Begin a session; return its secret, which is kept by the browser alone."""
         secret = secrets.token_urlsafe(32)
-        row = {"digest": _digest(secret), "user_name": user, "made_at": at, "seen_at": at}
+        row = {
+            "digest": _digest(secret),
+            "user_name": who.name,
+            "made_at": at,
+            "seen_at": at,
+            "token_id": who.token_id,
+        }
         with writing(self._engine) as connection:
             connection.execute(insert(DESK_SESSIONS), row)
         return secret
 
-    def who(self, secret: str, at: datetime, idle: timedelta, longest: timedelta) -> str | None:
+    def who(self, secret: str, at: datetime, users: Lasting, drivers: Lasting) -> SignedIn | None:
         """Return whose session a secret opens; None where it has ended, or none began with it.
+
+        A driver's ends with the token, too.
 
         Args:
             secret: The browser's.
             at: Now, of the wall.
-            idle: How long a session lives on unused.
-            longest: How long it lives at most.
+            users: How long sessions of the desk's users last.
+            drivers: How long those of drivers do.
         """
-        columns, digest = DESK_SESSIONS.c, _digest(secret)
-        query = select(DESK_SESSIONS).where(
-            columns.digest == digest, columns.seen_at > at - idle, columns.made_at > at - longest
+        columns, tokens, digest = DESK_SESSIONS.c, DRIVER_TOKENS.c, _digest(secret)
+
+        def lasts(said: Lasting) -> ColumnElement[bool]:
+            return and_(columns.seen_at > at - said.idle, columns.made_at > at - said.longest)
+
+        holds = and_(tokens.token_id.is_not(None), tokens.revoked_at.is_(None))
+        query = (
+            select(DESK_SESSIONS)
+            .outerjoin(DRIVER_TOKENS, tokens.token_id == columns.token_id)
+            .where(
+                columns.digest == digest,
+                or_(and_(columns.token_id.is_(None), lasts(users)), and_(holds, lasts(drivers))),
+            )
         )
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
@@ -77,7 +117,7 @@ class DeskPeople:
         if at - row.seen_at > SEEN_AGAIN:
             with writing(self._engine) as connection:
                 connection.execute(update(DESK_SESSIONS).where(columns.digest == digest).values(seen_at=at))
-        return str(row.user_name)
+        return SignedIn(row.user_name, row.token_id)
 
     def sign_out(self, secret: str) -> None:
         """End a session; one that has ended stays so."""

@@ -51,6 +51,14 @@ class DriverWords:
             connection.execute(insert(DRIVER_WORDS), row)
         return replace(word, version=found + 1)
 
+    def of(self, car_id: str) -> tuple[Word, ...]:
+        """Return every word about a car, by topic, oldest first."""
+        columns = DRIVER_WORDS.c
+        query = select(DRIVER_WORDS).where(columns.car_id == car_id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(columns.topic, columns.version))
+            return tuple(_word(row) for row in rows)
+
     def all(self) -> tuple[Word, ...]:
         """Return every word, by car and topic, oldest first."""
         columns = DRIVER_WORDS.c

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, insert, select, update
@@ -16,6 +16,8 @@ from aggregator.store.codec import from_text, to_text
 from aggregator.store.engine import AnyRow, insert_if_new, reading, writing
 from aggregator.store.tables import ALARMS, NOMINATIONS, PLANS, SET_POINTS
 from aggregator.store.versions import known_by
+
+LONGEST = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,24 @@ class SetPoints:
         query = select(SET_POINTS).where(
             columns.issued_at < interval.end, columns.expires_at > interval.start
         )
+        return self._select(query)
+
+    def of_car(self, car_id: str, interval: Interval) -> list[SentPoint]:
+        """Return one car's set-points, as ``between``, but for any that lasts longer than a day.
+
+        So a night long past is found by the expiries around it, and not by all that came after.
+        """
+        columns, around = SET_POINTS.c, interval.end + LONGEST
+        query = select(SET_POINTS).where(
+            columns.car_id == car_id,
+            columns.issued_at < interval.end,
+            columns.expires_at > interval.start,
+            columns.expires_at < around,
+        )
+        return self._select(query)
+
+    def _select(self, query: Select[Any]) -> list[SentPoint]:
+        columns = SET_POINTS.c
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(columns.issued_at, columns.set_point_id))
             return [_sent_point(row) for row in rows]

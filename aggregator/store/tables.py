@@ -283,6 +283,7 @@ DESK_SESSIONS = Table(
     Column("user_name", Text, nullable=False),
     Column("made_at", UtcMicros, nullable=False),
     Column("seen_at", UtcMicros, nullable=False),
+    Column("token_id", Text),
 )
 
 DESK_ACTIONS = Table(

@@ -13,6 +13,7 @@ from typing import Any
 
 from aggregator import acting
 from aggregator.acting import DONE, REFUSED
+from aggregator.desk_settings import DESK_ROLES
 from aggregator.files.inputs import Row
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.opportunity import Opportunity, Stage
@@ -66,7 +67,7 @@ class Action:
     Attributes:
         name: As the trail calls it.
         path: Where it is asked for; ``{bid}`` is a bid's id.
-        roles: Of which one is needed; anybody known without any.
+        roles: Of which one is needed.
         body: What it is asked with.
         do: Does it; returns what is said.
         about: What it is about, where the path does not say.
@@ -81,7 +82,7 @@ class Action:
 
     def is_for(self, roles: Collection[str]) -> bool:
         """Whether who has these roles may ask for it."""
-        return not self.roles or any(role in self.roles for role in roles)
+        return any(role in self.roles for role in roles)
 
 
 def _check(ground: Ground, bid: str, user: str, body: Seen) -> str:
@@ -164,8 +165,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("amend", "/v1/bids/{bid}/amend", ("trader",), Amendment, _amend),
     Action("reject", "/v1/bids/{bid}/reject", ("trader", "approver"), Refusal, _reject),
     Action("withdraw", "/v1/bids/{bid}/withdraw", ("trader",), Refusal, _withdraw),
-    Action("acknowledge", "/v1/alarms/acknowledge", (), Alarms, _acknowledge, _numbers),
-    Action("stop", "/v1/stops", (), Stop, _stop, _zone),
+    Action("acknowledge", "/v1/alarms/acknowledge", DESK_ROLES, Alarms, _acknowledge, _numbers),
+    Action("stop", "/v1/stops", DESK_ROLES, Stop, _stop, _zone),
     Action("restart", "/v1/restarts", ("operator", "approver"), Extent, _restart, _zone),
     SETTLING,
     AUDITING,

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, model_validator
 
 from aggregator.files.inputs import Clash, LocalDate, Money, Name, Number, Row, Text, Whole
+from aggregator.model.errors import MISSING
 from aggregator.model.time import LONDON
 from aggregator.statements import Period
 
@@ -133,10 +134,18 @@ class Nothing(Row):
 
 
 class SignIn(Row):
-    """A name and its password."""
+    """A name and its password, or a driver's token."""
 
-    user: Annotated[Name, Field(max_length=100)]
-    password: Annotated[Name, Field(max_length=200)]
+    user: Annotated[Name, Field(max_length=100)] | None = None
+    password: Annotated[Name, Field(max_length=200)] | None = None
+    token: Annotated[Name, Field(max_length=200)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "SignIn":
+        stated = {name for name in ("user", "password", "token") if getattr(self, name) is not None}
+        if stated not in ({"user", "password"}, {"token"}):
+            raise Clash("", ", ".join(sorted(stated)) or MISSING, "user and password, or a driver's token")
+        return self
 
 
 LISTS = ("bids", "alarms")

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from functools import partial
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -11,11 +12,14 @@ from aggregator.model.time import LONDON, utc_text
 from aggregator.web import words
 from aggregator.web.assets import Assets
 from aggregator.web.bids_view import Choice
+from aggregator.web.night_picture import NARROW, night_picture
+from aggregator.web.night_view import ONE_DAY
 
 PAGES = (
     ("today", "/", "Today", "t"),
     ("bids", "/bids", "Bids", "b"),
     ("live", "/live", "Live", "l"),
+    ("fleet", "/fleet", "Fleet", "f"),
     ("settlement", "/settlement", "Settlement", "s"),
     ("audit", "/audit", "Audit", "d"),
     ("rules", "/rules", "Rules", "u"),
@@ -42,6 +46,9 @@ class Pages:
             "kw": words.kw,
             "kw_range": words.kw_range,
             "kwh": words.kwh,
+            "energy": words.energy,
+            "night_picture": night_picture,
+            "night_picture_small": partial(night_picture, size=NARROW),
             "pounds": words.pounds,
             "price": words.price,
             "percent": words.percent,
@@ -59,11 +66,16 @@ class Pages:
             "few_digits": "{:.4g}".format,
             "plain_number": _plain_number,
         }
-        self._environment.globals |= {"asset": assets.path, "key": _new_key, "pages": PAGES}
+        self._environment.globals |= {
+            "asset": assets.path,
+            "key": _new_key,
+            "pages": PAGES,
+            "one_day": ONE_DAY,
+        }
 
     def render(self, name: str, **values: object) -> str:
         """Return a page."""
-        usual = {"person": None, "page": "", "flashes": (), "stamp": ""}
+        usual = {"person": None, "page": "", "flashes": (), "stamp": "", "every_s": 0}
         return self._environment.get_template(f"{name}.html").render({**usual, **values})
 
 

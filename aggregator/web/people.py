@@ -4,13 +4,17 @@ A session is a row in the store and an opaque cookie (``HttpOnly``, ``SameSite=L
 ``Secure`` where the desk has TLS). It ends after 8 hours unused, 12 in all. A token made of the session's
 secret goes with every action, and an ``Origin`` of another site is refused. Times here are of the wall: a
 simulation's clock may run through a night in a minute.
+
+A driver signs in with the token of the drivers' door; that session has the role ``driver`` and one car. It
+lasts for months, as it opens no more than the token, and ends at once with it
+(``aggregator/desk_settings.py`` says why no user of the configuration is a driver).
 """
 
 import asyncio
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -20,15 +24,17 @@ from aiohttp import web
 
 from aggregator.clock import RealClock
 from aggregator.config import Settings
+from aggregator.desk_settings import DRIVER
 from aggregator.drivers.limits import Buckets
 from aggregator.drivers.problems import Refused
 from aggregator.ports import Clock
-from aggregator.store import DeskAction, Store
+from aggregator.store import DeskAction, Lasting, SignedIn, Store
 from aggregator.web.passwords import Verifier
 
 log = structlog.get_logger()
 
-IDLE, LONGEST = timedelta(hours=8), timedelta(hours=12)
+USERS = Lasting(timedelta(hours=8), timedelta(hours=12))
+DRIVERS = Lasting(timedelta(days=30), timedelta(days=180))
 TRIES_BY_NAME, TRIES_BY_ADDRESS = 10, 60
 """How often a minute one name, and one address (a whole office's, maybe), may try; half of it at once."""
 
@@ -41,14 +47,21 @@ class Person:
     """Somebody who has signed in.
 
     Attributes:
-        name: As configured.
-        roles: What the configuration says now.
+        name: As configured; a driver's is the car's id.
+        roles: What the configuration says now; a driver has that one only.
         secret: The session's.
+        token_id: Of the token that a driver signed in with; None for a user of the desk.
     """
 
     name: str
     roles: frozenset[str]
     secret: str
+    token_id: str | None = None
+
+    @property
+    def is_driver(self) -> bool:
+        """Whether this is a car's driver, who sees nothing of the desk."""
+        return self.token_id is not None
 
     @property
     def csrf(self) -> str:
@@ -98,9 +111,27 @@ class Entrance:
                 await self._note(user, 401, f"a wrong password from {request.remote}")
             log.warning("desk_sign_in_failed", known=roles is not None, remote=request.remote)
             raise Refused(401, "name and password do not belong together")
-        secret = await asyncio.to_thread(self._store.desk_people.sign_in, user, self._wall.now())
+        secret = await asyncio.to_thread(self._store.desk_people.sign_in, SignedIn(user), self._wall.now())
         await self._note(user, 200, f"signed in from {request.remote}")
         return Person(user, roles, secret)
+
+    async def sign_in_driver(self, request: web.Request, text: str) -> Person:
+        """Begin a session for who has a driver's token.
+
+        Raises:
+            Refused: 401 if it is none that holds, 429 if that was tried too often.
+        """
+        must_be_from_here(request)
+        if wait_s := self._by_address.wait_s(request.remote or ""):
+            raise Refused(429, f"too many tries: wait {wait_s} s", headers={"Retry-After": str(wait_s)})
+        token = await asyncio.to_thread(self._store.tokens.check, text.strip())
+        if token is None:
+            log.warning("driver_sign_in_failed", remote=request.remote)
+            raise Refused(401, "this is no driver's token that holds: it is flx_ and more, all of it")
+        who = SignedIn(token.car_id, token.token_id)
+        secret = await asyncio.to_thread(self._store.desk_people.sign_in, who, self._wall.now())
+        log.info("driver_signed_in", car_id=token.car_id, token_id=token.token_id, remote=request.remote)
+        return Person(token.car_id, frozenset({DRIVER}), secret, token.token_id)
 
     async def who(self, request: web.Request) -> Person | None:
         """Return who asks; None where nobody has signed in, or the session has ended."""
@@ -110,9 +141,13 @@ class Entrance:
     async def behind(self, secret: str) -> Person | None:
         """Return whose session a secret opens now."""
         at = self._wall.now()
-        name = await asyncio.to_thread(self._store.desk_people.who, secret, at, IDLE, LONGEST)
-        roles = self._roles.get(name) if name is not None else None
-        return Person(name, roles, secret) if name is not None and roles else None
+        known = await asyncio.to_thread(self._store.desk_people.who, secret, at, USERS, DRIVERS)
+        if known is None:
+            return None
+        if known.token_id is not None:
+            return Person(known.name, frozenset({DRIVER}), secret, known.token_id)
+        roles = self._roles.get(known.name)
+        return Person(known.name, roles, secret) if roles else None
 
     async def sign_out(self, person: Person) -> None:
         """End a session."""
@@ -127,7 +162,7 @@ class Entrance:
             secure=self._secured,
             samesite="Lax",
             path="/",
-            max_age=round(LONGEST.total_seconds()),
+            max_age=round((DRIVERS if person.is_driver else USERS).longest.total_seconds()),
         )
 
     def forget(self, response: web.StreamResponse) -> None:
@@ -138,6 +173,19 @@ class Entrance:
         key = secrets.token_hex(8)
         noted = DeskAction(self._clock.now(), user, "sign-in", user, "", status, said, key, "")
         await asyncio.to_thread(self._store.desk_trail.add, noted)
+
+
+def must_have(person: Person, roles: Collection[str], to: str) -> None:
+    """Refuse who has none of some roles; ``to`` is what it takes one to do.
+
+    Raises:
+        Refused: 403.
+    """
+    if person.roles & set(roles):
+        return
+    if person.is_driver:
+        raise Refused(403, "this is the desk's: a driver sees the page of the own car")
+    raise Refused(403, f"{person.name} is no {' or '.join(roles)}, which it takes to {to}")
 
 
 def must_be_from_here(request: web.Request) -> None:

@@ -1,6 +1,7 @@
 """The desk's routes as people and programs find them, and their description (OpenAPI 3.1), from one table.
 
-Actions come from ``aggregator/web/actions.py``; here stand the looks beside them: pages and JSON.
+Actions come from ``aggregator/web/actions.py``; here stand the looks beside them: pages and JSON, and the
+forms of a driver's page. Each says who may: the desk's people see the desk, a driver the own car, none both.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from aggregator.desk_settings import DESK_ROLES, DRIVER
 from aggregator.web.actions import ACTIONS, MANY, Action
 from aggregator.web.bodies import SeenBids
 from aggregator.web.people import CSRF_HEADER, Person
@@ -21,7 +23,7 @@ ROOT = "#/components/schemas/"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Something that can be looked at by whoever has signed in and has a role.
+    """Something that can be looked at, or a form that can be sent, by whoever has signed in and has a role.
 
     Attributes:
         path: Where.
@@ -29,6 +31,7 @@ class Look:
         says: What it is.
         is_page: Whether people see it; else it is for programs, JSON as a rule.
         asks: What its query may say.
+        roles: Of which one is needed.
     """
 
     path: str
@@ -36,6 +39,7 @@ class Look:
     says: str
     is_page: bool = False
     asks: tuple[str, ...] = ()
+    roles: tuple[str, ...] = DESK_ROLES
 
 
 PERIOD = ("from", "to", "zone", "known_at")
@@ -78,7 +82,18 @@ LOOKS: tuple[Look, ...] = (
     Look("/v1/audit/trail.jsonl", "trail_jsonl", "The same, a JSON object a line", asks=SOUGHT),
     Look("/v1/rules", "rules_json", "What may be approved by rule or by one person, and what was"),
     Look("/v1/openapi.json", "openapi_json", "This description"),
+    Look("/fleet", "fleet", "Cars, filtered and sorted", is_page=True),
+    Look("/fleet/{car}", "car", "One car and one night of it", is_page=True),
+    Look("/v1/fleet", "fleet_json", "Cars, as the page shows them"),
+    Look("/v1/fleet/{car}", "car_json", "One car and one night of it, half-hour by half-hour"),
+    Look("/my-car", "my_car", "A driver's own car", is_page=True, roles=(DRIVER,)),
+    Look("/v1/my-car", "my_car_json", "A driver's own car", roles=(DRIVER,)),
 )
+FORMS: tuple[Look, ...] = (
+    Look("/my-car/{topic}", "say", "Say something about the own car", is_page=True, roles=(DRIVER,)),
+    Look("/my-car/{topic}/take-back", "take_back", "Take it back", is_page=True, roles=(DRIVER,)),
+)
+"""What a driver's page sends; programs say the same at the drivers' door."""
 
 
 def openapi() -> dict[str, Any]:
@@ -120,7 +135,7 @@ def _acting(action: Action, schemas: dict[str, Any]) -> dict[str, Any]:
     schema = action.body.model_json_schema(ref_template=ROOT + "{model}")
     schemas |= schema.pop("$defs", {})
     schemas[action.body.__name__] = schema
-    operation = _operation(f"{action.name}; {' or '.join(action.roles) or 'anybody known'}", action.path)
+    operation = _operation(f"{action.name}; {' or '.join(action.roles)}", action.path)
     text = {"type": "string"}
     operation["parameters"] += [
         {"name": "Idempotency-Key", "in": "header", "required": True, "schema": text},

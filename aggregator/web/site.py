@@ -4,11 +4,12 @@ A page and its forms work without scripts; with them forms are sent in place, an
 as something changes. After a form the browser is sent to a page that tells what came of it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from aggregator.desk_settings import DESK_ROLES, DRIVER
 from aggregator.drivers.problems import TITLES, Refused
 from aggregator.files.inputs import validate
 from aggregator.gateway import Gateway
@@ -21,9 +22,11 @@ from aggregator.web.audit_looks import AuditLooks
 from aggregator.web.bid_looks import BidLooks
 from aggregator.web.bodies import SignIn
 from aggregator.web.doing import Doing
+from aggregator.web.driver_looks import DriverLooks
+from aggregator.web.fleet_looks import FleetLooks
 from aggregator.web.frame import Frame
 from aggregator.web.money_looks import MoneyLooks
-from aggregator.web.people import CSRF_FIELD, Entrance, Person, must_be_meant
+from aggregator.web.people import CSRF_FIELD, Entrance, Person, must_be_meant, must_have
 from aggregator.web.problems import answering, wants_page, with_headers
 from aggregator.web.routes import Answer
 from aggregator.web.rules_looks import RulesLooks
@@ -32,6 +35,7 @@ from aggregator.web.words import path_of
 from dispatch.controller import Controller
 
 LARGEST_BODY = 64 * 1024
+OWN_CAR = "/my-car"
 
 
 class Site:
@@ -59,59 +63,78 @@ class Site:
         app.router.add_get(f"{PREFIX}/{{version}}/{{name:.+}}", self._assets.serve)
         app.router.add_get("/sign-in", self._sign_in_page)
         app.router.add_post("/sign-in", self._sign_in)
-        app.router.add_post("/sign-out", self._let_in(self._sign_out))
+        app.router.add_post("/sign-out", self._let_in(self._sign_out, (*DESK_ROLES, DRIVER), "sign out"))
         app.router.add_post("/v1/session", self._session)
         looks: Mapping[str, Answer] = {
             **BidLooks(self._frame).answers(),
             **MoneyLooks(self._frame).answers(),
             **AuditLooks(self._frame).answers(),
             **RulesLooks(self._frame).answers(),
+            **FleetLooks(self._frame).answers(),
+            **DriverLooks(self._frame).answers(),
             "stream": self._stream.serve,
             "openapi_json": self._openapi_json,
         }
         for look in routes.LOOKS:
-            app.router.add_get(look.path, self._let_in(looks[look.name]), allow_head=False)
+            answer = self._let_in(looks[look.name], look.roles, "look here")
+            app.router.add_get(look.path, answer, allow_head=False)
+        for form in routes.FORMS:
+            app.router.add_post(form.path, self._let_in(looks[form.name], form.roles, "speak for a car"))
         for action in ACTIONS:
-            app.router.add_post(action.path, self._let_in(self._doing.one(action)))
+            answer = self._let_in(self._doing.one(action), action.roles, action.name)
+            app.router.add_post(action.path, answer)
         for path, action in MANY.items():
-            app.router.add_post(path, self._let_in(self._doing.many(action)))
+            app.router.add_post(path, self._let_in(self._doing.many(action), action.roles, action.name))
         return app
 
     # who asks
 
-    def _let_in(self, answer: Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _let_in(
+        self, answer: Answer, roles: Sequence[str], to: str
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Return what answers those who have one of some roles; ``to`` is what it takes one to do."""
+
         async def handle(request: web.Request) -> web.StreamResponse:
             person = await self._entrance.who(request)
             if person is None:
                 if not wants_page(request):
                     raise Refused(401, "sign in first: POST /v1/session")
                 raise web.HTTPSeeOther(f"/sign-in?next={path_of(own_path(request.path_qs))}")
+            must_have(person, roles, to)
             return await answer(request, person)
 
         return handle
 
     async def _sign_in_page(self, request: web.Request) -> web.Response:
         where = own_path(request.query.get("next", "/"))
-        return self._frame.page("sign_in", next=where, user="", refused="")
+        return self._frame.page("sign_in", next=where, user="", refused="", driver=_is_drivers(where))
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
         where = own_path(str(form.get("next", "/")))
-        user, password = str(form.get("user", "")), str(form.get("password", ""))
+        user, password, token = (str(form.get(name, ""))[:200] for name in ("user", "password", "token"))
         try:
-            person = await self._entrance.sign_in(request, user[:100], password[:200])
+            if "token" in form:
+                person = await self._entrance.sign_in_driver(request, token)
+            else:
+                person = await self._entrance.sign_in(request, user, password)
         except Refused as refused:
-            page = self._frame.page("sign_in", next=where, user=user[:100], refused=refused.detail)
+            page = self._frame.page(
+                "sign_in", next=where, user=user, refused=refused.detail, driver="token" in form
+            )
             page.set_status(refused.status)
             page.headers.update(refused.headers)
             return page
-        response = see(where)
+        response = see(where if _is_drivers(where) == person.is_driver else _home(person))
         self._entrance.remember(response, person)
         return response
 
     async def _session(self, request: web.Request) -> web.Response:
         said = validate(SignIn, await json_of(request), "body")
-        person = await self._entrance.sign_in(request, said.user, said.password)
+        if said.token is not None:
+            person = await self._entrance.sign_in_driver(request, said.token)
+        else:
+            person = await self._entrance.sign_in(request, said.user or "", said.password or "")
         response = as_json({"user": person.name, "roles": sorted(person.roles), "csrf": person.csrf})
         self._entrance.remember(response, person)
         return response
@@ -119,13 +142,16 @@ class Site:
     async def _sign_out(self, request: web.Request, person: Person) -> web.StreamResponse:
         must_be_meant(request, person, (await request.post()).get(CSRF_FIELD))
         await self._entrance.sign_out(person)
-        response = see("/sign-in")
+        response = see(f"/sign-in?next={OWN_CAR}" if person.is_driver else "/sign-in")
         self._entrance.forget(response)
         return response
 
     async def _problem_page(self, request: web.Request, refused: Refused) -> web.StreamResponse:
         person = await self._entrance.who(request)
-        back = urlsplit(request.headers.get("Referer", "")).path or "/"
+        home = _home(person) if person is not None else "/"
+        back = urlsplit(request.headers.get("Referer", "")).path or home
+        if person is not None and person.is_driver:
+            back = home
         page = self._frame.page(
             "refused",
             person,
@@ -141,3 +167,12 @@ class Site:
 
     async def _openapi_json(self, _request: web.Request, _: Person) -> web.Response:
         return as_json(routes.openapi())
+
+
+def _is_drivers(path: str) -> bool:
+    """Whether a path is of a driver's own car."""
+    return urlsplit(path).path == OWN_CAR
+
+
+def _home(person: Person) -> str:
+    return OWN_CAR if person.is_driver else "/"

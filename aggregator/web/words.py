@@ -42,6 +42,11 @@ def kw_range(levels: Iterable[float]) -> Markup:
     return Markup('{} to {} <span class="unit">kW</span>').format(f"{low:g}", f"{high:g}")
 
 
+def energy(value: float) -> Markup:
+    """Return an energy to a hundredth. [kWh]"""
+    return Markup('{} <span class="unit">kWh</span>').format(signed(value, 2))
+
+
 def pounds(value: float | Decimal | None) -> Markup:
     """Return an amount to the penny. [GBP]"""
     if value is None:

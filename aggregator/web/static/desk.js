@@ -5,7 +5,7 @@
   const link = document.getElementById("link"), words = document.getElementById("link-words"), banner = document.getElementById("banner");
   const london = (options) => new Intl.DateTimeFormat("en-GB", {timeZone: "Europe/London", ...options});
   const time = london({hour: "2-digit", minute: "2-digit", second: "2-digit"}), day = london({weekday: "short", day: "2-digit", month: "short"});
-  let heardAt = 0, shown = null, waiting = false, refreshing = false, refusedFor = null;
+  let heardAt = 0, madeAt = 0, shown = null, waiting = false, refreshing = false, refusedFor = null;
 
   const number = (value) => (Math.abs(value - Math.round(value)) < 0.05 ? value.toFixed(0) : value.toFixed(1)).replace(/^-(?=0(\.0)?$)/, "").replace("-", "\u2212");
   const put = (element, text, unit) => {
@@ -78,7 +78,7 @@
       (document.getElementById(focused) ?? document.querySelector(`main a[href="${CSS.escape(focused)}"]`))?.focus();
     after();
   };
-  const after = () => { window.deskCharts.drawFan(); if (shown) show(shown); };
+  const after = () => { madeAt = Date.now(); window.deskCharts.drawFan(); if (shown) show(shown); };
   document.addEventListener("htmx:after:settle", () => {
     const flash = document.querySelector("main .flash");
     if (flash && document.activeElement === document.body) { flash.tabIndex = -1; flash.focus(); }
@@ -94,6 +94,8 @@
     document.body.dataset.heard = String(Number(document.body.dataset.heard ?? 0) + 1);
     const made = document.getElementById("main").dataset.stamp;
     if (made && made !== shown.stamp && !refreshing && refusedFor !== shown.stamp) refresh(false);
+    const everyMs = 1000 * Number(document.getElementById("main").dataset.every);  // what no stamp tells of
+    if (everyMs && Date.now() - madeAt > everyMs && !refreshing && !busy()) refresh(false);
   };
   const cutOff = () => {
     heardAt = Date.now();

@@ -1,0 +1,191 @@
+"""A driver's own page: how the car is, tonight's plan, last night, the month's nights; what is said there.
+
+What a form says goes the way of the drivers' door (``aggregator/drivers/own_car.py``): the same rules, stored
+before it is answered, told to the control loop at once. A wrong input comes back with what was typed and what
+is allowed beside it. Which car it is says the session's token alone: no path names one.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aiohttp import web
+
+from aggregator.cycles import CREDIT_GBP, NIGHTS_PER_CREDIT
+from aggregator.drivers.limits import Buckets
+from aggregator.drivers.own_car import TAKEN_BACK, OwnCars
+from aggregator.drivers.problems import Refused
+from aggregator.model.drivers import DAYS, Topic, Week, Word
+from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.fleet import Car
+from aggregator.model.time import LONDON
+from aggregator.web.answers import as_json, see
+from aggregator.web.car_view import CarPage, ahead, car_page, stretches
+from aggregator.web.driver_forms import BOOSTS, UNITS, field_of, read_form
+from aggregator.web.fleet_looks import car_body
+from aggregator.web.frame import Frame
+from aggregator.web.night_view import CarNight, car_night, last_evening
+from aggregator.web.people import CSRF_FIELD, Person, must_be_meant
+from aggregator.web.routes import Answer
+
+LONGEST_FIELD = 100
+DAY_NAMES = {
+    "mon": "Monday",
+    "tue": "Tuesday",
+    "wed": "Wednesday",
+    "thu": "Thursday",
+    "fri": "Friday",
+    "sat": "Saturday",
+    "sun": "Sunday",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A form that came back.
+
+    Attributes:
+        topic: What it was about; None where none did.
+        fields: As they were typed.
+        faults: What is wrong, by field.
+    """
+
+    topic: Topic | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, Fault] = field(default_factory=dict)
+
+    def value(self, topic: str, name: str, usual: object) -> object:
+        """Return what stands in a field."""
+        return self.fields.get(name, usual) if self.topic == topic else usual
+
+    def fault(self, topic: str, name: str) -> Fault | None:
+        """Return what is wrong with a field."""
+        return self.faults.get(name) if self.topic == topic else None
+
+    def rest(self, topic: str, *names: str) -> list[Fault]:
+        """Return what is wrong with a form besides some of its fields."""
+        return [one for name, one in self.faults.items() if self.topic == topic and name not in names]
+
+
+NOTHING_TYPED = Typed()
+
+
+class DriverLooks:
+    """Answers a driver.
+
+    Args:
+        frame: What is around every page.
+    """
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame, self._gateway = frame, frame.gateway
+        self._cars = OwnCars(frame.gateway, frame.controller)
+        self._by_driver = Buckets(frame.gateway.settings.drivers.requests_per_minute)
+
+    def answers(self) -> dict[str, Answer]:
+        """Return what answers each look and form of ``aggregator/web/routes.py``, by name."""
+        return {
+            "my_car": self._my_car,
+            "my_car_json": self._my_car_json,
+            "say": self._say,
+            "take_back": self._take_back,
+        }
+
+    async def _my_car(self, request: web.Request, person: Person) -> web.Response:
+        self._must_wait(person.name)
+        return await asyncio.to_thread(self._page, request, person, NOTHING_TYPED)
+
+    async def _my_car_json(self, _: web.Request, person: Person) -> web.Response:
+        self._must_wait(person.name)
+        now = self._gateway.clock.now()
+        return as_json(car_body(await asyncio.to_thread(self._view, person, now), self._cars))
+
+    async def _say(self, request: web.Request, person: Person) -> web.Response:
+        topic, fields = await self._asked(request, person)
+        try:
+            body = read_form(topic, fields, self._gateway.clock.now())
+            await self._cars.put(self._car(person), topic, body, person.token_id or "")
+        except BadMessage as bad:
+            faults = {field_of(topic, one.where, fields): one for one in bad.faults}
+            typed = Typed(topic, fields, faults)
+            page = await asyncio.to_thread(self._page, request, person, typed)
+            page.set_status(422)
+            return page
+        return see(f"/my-car?said={topic.value}")
+
+    async def _take_back(self, request: web.Request, person: Person) -> web.Response:
+        topic, _ = await self._asked(request, person)
+        if topic not in TAKEN_BACK:
+            raise web.HTTPNotFound
+        await self._cars.take_back(self._car(person), topic, person.token_id or "")
+        return see(f"/my-car?said={topic.value}")
+
+    async def _asked(self, request: web.Request, person: Person) -> tuple[Topic, dict[str, str]]:
+        """Return what a form is about, and its fields as typed."""
+        form = await request.post()
+        must_be_meant(request, person, form.get(CSRF_FIELD))
+        self._must_wait(f"{person.name} says")  # who only looks too often can still boost at once (P3)
+        try:
+            topic = Topic(request.match_info["topic"])
+        except ValueError:
+            raise web.HTTPNotFound from None
+        return topic, {
+            name: value[:LONGEST_FIELD]
+            for name, value in form.items()
+            if isinstance(value, str) and name != CSRF_FIELD
+        }
+
+    def _must_wait(self, key: str) -> None:
+        if wait_s := self._by_driver.wait_s(key):
+            raise Refused(429, f"too many requests: wait {wait_s} s", headers={"Retry-After": str(wait_s)})
+
+    def _car(self, person: Person) -> Car:
+        car = self._gateway.fleet.by_id.get(person.name)
+        if car is None:
+            raise Refused(404, "your car is not in the fleet that is served now: ask whoever runs it")
+        return car
+
+    def _view(self, person: Person, now: datetime) -> CarPage:
+        car, controller = self._car(person), self._frame.controller
+        return car_page(self._gateway, controller, self._cars, car, last_evening(now), now)
+
+    def _page(self, request: web.Request, person: Person, typed: Typed) -> web.Response:
+        now = self._gateway.clock.now()
+        view = self._view(person, now)
+        said = request.query.get("said", "")
+        return self._frame.page(
+            "my_car",
+            person,
+            view=view,
+            ahead=self._ahead(view),
+            lines=list(stretches(view.view.car, view.plan)),
+            typed=typed,
+            said=said if said in set(Topic) else "",
+            boost=self._cars.word(view.car.car_id, Topic.BOOST),
+            days=DAY_NAMES,
+            week=_usual_week(view.words.get(Topic.WEEK), now),
+            units=UNITS,
+            boosts=BOOSTS,
+            needed=NIGHTS_PER_CREDIT,
+            credit_gbp=CREDIT_GBP,
+            miles_per_kwh=self._cars.miles_per_kwh,
+            depart_local=f"{view.view.departs_at(now).astimezone(LONDON):%Y-%m-%dT%H:%M}",
+        )
+
+    def _ahead(self, view: CarPage) -> CarNight | None:
+        """Return what is to come for a picture; None where nothing is planned."""
+        if not view.plan:
+            return None
+        span = ahead(view.now, view.plan)
+        return car_night(self._gateway, self._cars, view.car, span, view.now, view.plan)
+
+
+def _usual_week(word: Word | None, now: datetime) -> dict[str, tuple[str, str]]:
+    """Return the time and the percentage of each day that a driver's usual week names, while it holds."""
+    if word is None or not word.holds(now) or not isinstance(word.saying, Week):
+        return {}
+    return {
+        DAYS[row.day]: (f"{row.depart_local:%H:%M}", f"{100 * row.target_soc:.0f}")
+        for row in word.saying.days
+    }
