@@ -30,12 +30,11 @@
     found?.scrollIntoView({block: "nearest"});
   };
   const tick = () => document.activeElement?.closest("[data-row]")?.querySelector("input[type=checkbox]")?.click();
-  const go = (key) => document.querySelector(`nav a[data-key="${key}"]`)?.click();
+  const pageOf = (key) => document.querySelector(`nav a[data-key="${CSS.escape(key)}"]`);
   const ACTS = {
     j: () => move(1), k: () => move(-1), x: tick,
     a: () => focusOn("do-check", "do-approve", "approve-ticked", "check-ticked"),
     e: () => focusOn("amend-kw"), r: () => focusOn("reject-reason"), w: () => focusOn("withdraw-reason"),
-    t: () => go("t"), b: () => go("b"), l: () => go("l"),
     S: () => { if (document.body.dataset.page === "live") document.getElementById("do-stop")?.click(); },
     "?": () => help.showModal(),
   };
@@ -44,7 +43,8 @@
     const field = event.target.closest?.("input:not([type=checkbox]), select, textarea");
     if (event.key === "Escape" && field) return field.blur();
     if (field || event.repeat && event.key === "S") return;
-    const act = box.checked || event.key === "?" ? ACTS[event.key] : undefined;
+    if (!box.checked && event.key !== "?") return;
+    const page = pageOf(event.key), act = ACTS[event.key] ?? (page && (() => page.click()));
     if (!act) return;
     event.preventDefault();
     act();
