@@ -7,15 +7,14 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 
 from aggregator.desk_settings import DeskSettings, OnePersonRow, User
-from aggregator.health import listen_on
 from aggregator.model.explanation import Change, PricedPart
 from aggregator.model.market import EventKey, Nomination, Plan
 from aggregator.model.opportunity import Approved, Awarded, Checked, Instructed, Proposed, Received
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.ports import CallKind, Opt
+from aggregator.serving import listen_on, serving
 from aggregator.store import Alarm, InboxEntry
 from aggregator.web.passwords import hashed
-from aggregator.web.serving import serving_desk
 from aggregator.web.site import Site
 from tests.builders import a_draft, a_requirement, an_award, an_explanation, an_instruction, some_steps
 from tests.fakes.clock import FakeClock
@@ -157,7 +156,7 @@ class Desk:
         self.base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         site = Site(self.parts.gateway, self.parts.controller, self.wall)
         self.door = AsyncExitStack()
-        await self.door.enter_async_context(serving_desk(listener, site, None))
+        await self.door.enter_async_context(serving(listener, site.app(), "desk"))
 
     async def shut_door(self):
         await self.door.aclose()
