@@ -1,7 +1,7 @@
 """Opens a door on its address, with TLS where it has a certificate, and shuts it again.
 
-Each door is a table of the settings (``[http]``, ``[drivers]``, ``[desk]``: ``aggregator/listening.py``) and a
-web application.
+Each door is a table of the settings (``[http]``, ``[drivers]``, ``[desk]``: ``aggregator/listening.py``) and
+a web application.
 """
 
 import logging

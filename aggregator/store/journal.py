@@ -189,6 +189,13 @@ class Journal:
             rows = connection.execute(select(columns.opportunity_id, columns.version))
             return {row.opportunity_id: row.version for row in rows}
 
+    def length(self) -> int:
+        """Return how many facts there are."""
+        with reading(self._engine) as connection:
+            return int(
+                connection.execute(select(func.coalesce(func.sum(OPPORTUNITIES.c.version), 0))).scalar_one()
+            )
+
     def all_facts(self) -> Iterator[tuple[str, Recorded]]:
         """Yield every fact with its opportunity's id, opportunity by opportunity, oldest first.
 

@@ -76,21 +76,33 @@
       series: [{}, line("Target", "--bid", {dash: [8, 4]}), line("Nominated", "--nominated", {dash: [2, 4]}), line("Delivered", "--p50", {width: 3})],
     }, data, box);
   };
+  const add = (zone, at, figures) => {
+    const known = zones.get(zone) ?? {data: [[], [], [], []], plot: null, box: null};
+    zones.set(zone, known);
+    if (known.data[0].at(-1) >= at) return;
+    known.data.forEach((values, n) => { values.push(n ? figures[n - 1] : at); if (values.length > KEPT) values.shift(); });
+  };
+  const draw = (zone) => {
+    const known = zones.get(zone), box = document.querySelector(`[data-chart="${CSS.escape(zone)}"]`);
+    if (!box) return;
+    if (known.box !== box) { known.plot?.destroy(); known.plot = plotOf(box, known.data); known.box = box; }
+    if (known.plot.width !== box.clientWidth) known.plot.setSize({width: box.clientWidth, height: 150});
+    known.plot.setData(known.data);
+    const [, target, , delivered] = known.data.map((values) => values.at(-1) ?? "");
+    Object.assign(box.dataset, {points: known.data[0].length, target, delivered});
+  };
+  // What was missed, or was before the page; a gap is one, and is not drawn across.
+  const past = (found, gap) => {
+    if (gap) for (const [zone, known] of zones) add(zone, known.data[0].at(-1) + 1e-3, [null, null, null]);
+    for (const [now, ...figures] of found.rows) found.zones.forEach((zone, n) => add(zone, Date.parse(now) / 1e3, figures[n]));
+  };
   const live = (picture) => {
-    for (const zone of picture.zones) {
-      const known = zones.get(zone.zone) ?? {data: [[], [], [], []], plot: null, box: null};
-      zones.set(zone.zone, known);
-      const row = [Date.parse(picture.now) / 1e3, zone.target_kw, zone.nominated_kw, zone.delivered_kw];
-      if (known.data[0].at(-1) >= row[0]) continue;
-      known.data.forEach((values, n) => { values.push(row[n]); if (values.length > KEPT) values.shift(); });
-      const box = document.querySelector(`[data-chart="${CSS.escape(zone.zone)}"]`);
-      if (!box) continue;
-      if (known.box !== box) { known.plot?.destroy(); known.plot = plotOf(box, known.data); known.box = box; }
-      if (known.plot.width !== box.clientWidth) known.plot.setSize({width: box.clientWidth, height: 150});
-      known.plot.setData(known.data);
+    for (const one of picture.zones) {
+      add(one.zone, Date.parse(picture.now) / 1e3, [one.target_kw, one.nominated_kw, one.delivered_kw]);
+      draw(one.zone);
     }
   };
   const redraw = () => { for (const known of zones.values()) { known.plot?.destroy(); known.plot = null; known.box = null; } };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  window.deskCharts = {drawFan, live};
+  window.deskCharts = {drawFan, live, past};
 })();
