@@ -17,6 +17,9 @@ pytestmark = [needs_chromium, pytest.mark.xdist_group("browser"), pytest.mark.sl
 
 ZONE = "Hendon Way"
 GATE = timedelta(hours=2)
+DRAWN = """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
+    .data.filter(Boolean).length"""
+FOUR = re.compile(r"^(4|4\.0|3\.99)\d*$")
 AT_LEAST_FOUR = re.compile(r"^([4-9]|\d\d+)$")
 
 
@@ -137,6 +140,26 @@ async def test_a_page_that_is_opened_begins_its_chart_with_the_last_minutes(tmp_
         await expect(chart).to_have_attribute("data-points", AT_LEAST_FOUR)
         heard = int(await vera.locator("body").get_attribute("data-heard"))
         assert int(await chart.get_attribute("data-points")) >= heard + 3
+
+
+async def test_the_chart_moves_and_what_is_delivered_follows_the_target(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        vera = await people.signed_in("vera", "/live")
+        chart = vera.locator(f"[data-chart='{ZONE}']")
+        await expect(chart).to_have_attribute("data-delivered", "6")
+        await expect(chart).to_have_attribute("data-target", "4")
+        before = int(await chart.get_attribute("data-points"))
+        await desk.parts.minute(obedient=True)
+        await expect(chart).to_have_attribute("data-delivered", FOUR)
+        for _ in range(3):
+            points = int(await chart.get_attribute("data-points"))
+            await desk.parts.minute(obedient=True)
+            await expect(chart).to_have_attribute("data-points", str(points + 1))
+            await expect(chart).to_have_attribute("data-delivered", FOUR)
+        assert int(await chart.get_attribute("data-points")) >= before + 4
+        canvas = chart.locator("canvas")
+        assert await canvas.evaluate(DRAWN) > 0
+        await expect(vera.locator(f"[data-zone='{ZONE}'] [data-of=delivered_kw]")).to_have_text("4 kW")
 
 
 async def test_a_gate_that_closes_takes_its_buttons_away_and_nothing_that_was_typed(tmp_path):
