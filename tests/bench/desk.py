@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import structlog
 from aiohttp import web
+from playwright.async_api import Page, Request
 
 from aggregator.serving import listen_on, serving
 from aggregator.web.assets import Assets
@@ -90,8 +91,7 @@ async def _pages() -> list[Row]:
             for name, path in PAGES.items():
                 fresh = await people.page()
                 await fresh.context.add_cookies(await page.context.cookies())
-                loaded: list[Any] = []
-                fresh.on("requestfinished", loaded.append)
+                loaded = _loading(fresh)
                 await people.go(fresh, path)
                 paint_ms = await fresh.evaluate(FIRST_PAINT)
                 kb = sum([(await one.sizes())["responseBodySize"] for one in loaded]) / 1000
@@ -100,3 +100,14 @@ async def _pages() -> list[Row]:
                 found.append(Row(f"desk, {name}: first paint", size, paint_ms, "ms", 1, FIRST_PAINT_MS))
                 found.append(Row(f"desk, {name}: all it loads, compressed", size, kb, "KB", 1, PAGE_KB))
     return found
+
+
+def _loading(page: Page) -> list[Request]:
+    """Return a list that grows with each request that a page has finished."""
+    loaded: list[Request] = []
+
+    def finished(request: Request) -> None:
+        loaded.append(request)
+
+    page.on("requestfinished", finished)
+    return loaded
