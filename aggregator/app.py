@@ -9,21 +9,22 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
+from aiohttp.log import server_logger
 
 from aggregator.config import Settings
 from aggregator.drivers.door import Door
-from aggregator.drivers.serving import door_listener, serving_door, tls_of
 from aggregator.files.secrets import read_secrets
 from aggregator.gateway import Gateway
-from aggregator.health import http_listener, serving_health
+from aggregator.health import Health
 from aggregator.link import link_settings
+from aggregator.listening import HttpSettings, SecuredSettings
 from aggregator.market_file import MarketFile
 from aggregator.metrics import Watched
 from aggregator.model.fleet import Fleet
 from aggregator.ports import Clock, VenMemory
 from aggregator.recall import recent_reports
+from aggregator.serving import listener_of, serving, tls_of
 from aggregator.store import BY_PROCESS, Alarm, Hold, Store
-from aggregator.web.serving import desk_listener, serving_desk
 from aggregator.web.site import Site
 from aggregator.wiring import remember_settings
 from dispatch.controller import Controller
@@ -52,9 +53,16 @@ async def serve(
         ExceptionGroup: If a worker crashed; the cars are released all the same.
     """
     async with AsyncExitStack() as stack:
-        listener = stack.enter_context(socket) if (socket := http_listener(settings)) else None
-        door = stack.enter_context(socket) if (socket := door_listener(settings)) else None
-        desk = stack.enter_context(socket) if (socket := desk_listener(settings)) else None
+        tables: dict[str, HttpSettings | SecuredSettings] = {
+            "http": settings.http,
+            "drivers": settings.drivers,
+            "desk": settings.desk,
+        }
+        doors = {
+            table: stack.enter_context(socket)
+            for table, said in tables.items()
+            if (socket := listener_of(said, table))
+        }
         gateway = Gateway(settings, store, clock)
         remember_settings(store, settings)
         await asyncio.to_thread(gateway.book.refresh, clock.now())
@@ -78,17 +86,16 @@ async def serve(
             )
             for market in settings.market
         }
-        if listener is not None:
+        if listener := doors.get("http"):
             watched = Watched(settings, store, clock, controller, gateway.recorder, vens)
-            await stack.enter_async_context(serving_health(listener, watched, stop))
-        if door is not None:
-            await stack.enter_async_context(
-                serving_door(door, Door(gateway, controller), tls_of(settings.drivers))
-            )
-        if desk is not None:
-            await stack.enter_async_context(
-                serving_desk(desk, Site(gateway, controller), tls_of(settings.desk, "desk"))
-            )
+            app = Health(watched, stop).app()
+            await stack.enter_async_context(serving(listener, app, "http", logger=server_logger))
+        if listener := doors.get("drivers"):
+            app, tls = Door(gateway, controller).app(), tls_of(settings.drivers, "drivers")
+            await stack.enter_async_context(serving(listener, app, "drivers", tls))
+        if listener := doors.get("desk"):
+            app, tls = Site(gateway, controller).app(), tls_of(settings.desk, "desk")
+            await stack.enter_async_context(serving(listener, app, "desk", tls))
         async with asyncio.TaskGroup() as keepers:  # where a worker crashes, these keep what it leaves
             recording = keepers.create_task(gateway.recorder.run(), name="record")
             listening = keepers.create_task(controller.listen(), name="listen")

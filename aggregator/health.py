@@ -5,20 +5,15 @@ nothing of drivers or prices, and changes nothing but one row that shows that th
 """
 
 import asyncio
-import os
-import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 from aiohttp import web
 
-from aggregator.config import Settings
-from aggregator.files.inputs import host_and_port
 from aggregator.metrics import CONTENT_TYPE, Watched, metrics_page
-from aggregator.model.errors import BadMessage, Fault, Unavailable
+from aggregator.model.errors import Unavailable
 from aggregator.model.time import utc_text
 from aggregator.wiring import GATEWAY
 from market_adapters.openadr.ven import Ven
@@ -130,43 +125,3 @@ def platform_check(ven: Ven) -> Check:
         return Check(ok=False, says=f"no poll answered yet, {failures}")
     says = f"last good poll {age_s:.1f} s ago, at most {most_s:.1f} s, {failures}"
     return Check(age_s <= most_s, says)
-
-
-def listen_on(address: str, key: str = "http.listen") -> socket.socket:
-    """Return a socket that listens on ``HOST:PORT``; port 0 is any free one. ``key`` is the setting's name.
-
-    Raises:
-        BadMessage: If it is none of ours, or another program listens there.
-    """
-    host, port = host_and_port(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        allowed = f"an address that is free ({os.strerror(error.errno) if error.errno else error})"
-        raise BadMessage(Fault(key, address, allowed)) from None
-
-
-@asynccontextmanager
-async def serving_health(
-    listener: socket.socket, watched: Watched, stop: asyncio.Event
-) -> AsyncIterator[None]:
-    """Answer on a socket while the context lasts; the socket is closed with it."""
-    runner = web.AppRunner(Health(watched, stop).app(), access_log=None)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, listener).start()
-        host, port, *_ = listener.getsockname()
-        log.info("http_listens", address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-        yield
-    finally:
-        await runner.cleanup()
-
-
-def http_listener(settings: Settings) -> socket.socket | None:
-    """Return the socket that the settings ask for; None where they ask for none.
-
-    Raises:
-        BadMessage: As ``listen_on``.
-    """
-    return listen_on(settings.http.listen) if settings.http.listen else None

@@ -61,8 +61,10 @@ class News:
 
 def interlock_notice(refusal: Refusal, now: datetime) -> Notice:
     """Return what the interlock refused, with all figures."""
-    text = f"{refusal.promise}: {refusal.reason}; refused {refusal.point}"
-    return Notice(now, "interlock", refusal.point.car_id, text)
+    point = refusal.point
+    asked = f"{point.export_w} W until {point.expires_at:%Y-%m-%d %H:%M:%S} UTC, for {point.purpose.value}"
+    text = f"{refusal.promise}: {refusal.reason}; refused {asked}"
+    return Notice(now, "interlock", point.car_id, text)
 
 
 def capacity_notice(learnt: Car, registered: Car, now: datetime) -> Notice:

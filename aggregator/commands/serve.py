@@ -57,8 +57,12 @@ def demo_command(
     context: typer.Context,
     out: Annotated[Path, typer.Option("--out", help="Folder for everything it leaves.")] = DEMO_OUT,
     seed: Annotated[int, typer.Option("--seed", help="For the simulated cars' noise.")] = 1,
+    desk: Annotated[
+        str | None,
+        typer.Option("--desk", help="Serve the desk in the browser meanwhile.", metavar="HOST:PORT"),
+    ] = None,
 ) -> int:
     """Run one real winter weekday, end to end, on a fast clock."""
     shared: Context = context.obj
     must_solve(SolverChoice())
-    return run_demo(out, seed, as_json=shared.as_json)
+    return run_demo(out, seed, as_json=shared.as_json, desk=desk)

@@ -24,6 +24,7 @@ from aggregator.audit import run_audit
 from aggregator.audit.evidence import Evidence
 from aggregator.config import read_settings
 from aggregator.demo import day
+from aggregator.demo.desk import open_desk
 from aggregator.demo.result import Result, gather, load_truth, tell
 from aggregator.demo.story import Story
 from aggregator.demo.timekeeper import Timekeeper
@@ -70,10 +71,19 @@ class Programs:
     gateway: subprocess.Popen[bytes]
 
 
-def run_demo(out: Path, seed: int, *, as_json: bool) -> int:
-    """Run the day; return 0 when every promise was kept and every figure is there, else 1."""
+def run_demo(out: Path, seed: int, *, as_json: bool, desk: str | None = None) -> int:
+    """Run the day; return 0 when every promise was kept and every figure is there, else 1.
+
+    Args:
+        out: Folder for everything it leaves.
+        seed: For the simulated cars' noise.
+        as_json: Whether stdout is for one JSON object.
+        desk: Where the desk is served to browsers meanwhile; nowhere without.
+    """
     say = _say_aside if as_json else typer.echo
     stage = prepare(out)
+    if desk is not None:
+        say(open_desk(stage.out, stage.url, desk))
     started = time.monotonic()
     for leg in day.LEGS:
         say(f"from {leg.since.astimezone(LONDON):%a %d %b %H:%M} on, {leg.factor:g} times real time")

@@ -200,6 +200,13 @@ class Journal:
         with reading(self._engine) as connection:
             return [(row.opportunity_id, _recorded(row)) for row in connection.execute(query)]
 
+    def length(self) -> int:
+        """Return how many facts there are."""
+        with reading(self._engine) as connection:
+            return int(
+                connection.execute(select(func.coalesce(func.sum(OPPORTUNITIES.c.version), 0))).scalar_one()
+            )
+
     def all_facts(self) -> Iterator[tuple[str, Recorded]]:
         """Yield every fact with its opportunity's id, opportunity by opportunity, oldest first.
 

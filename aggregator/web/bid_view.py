@@ -8,6 +8,7 @@ from decimal import Decimal
 from lxml import etree
 
 from aggregator.allowed import (
+    Asked,
     must_allow_amendment,
     must_allow_approval,
     must_allow_check,
@@ -16,10 +17,11 @@ from aggregator.allowed import (
     why_not,
 )
 from aggregator.bid_text import fact_rows
+from aggregator.desk import must_be_possible
 from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.explanation import Explanation
 from aggregator.model.market import Draft, Instruction, Product, mean_kw
-from aggregator.model.opportunity import Opportunity
+from aggregator.model.opportunity import Opportunity, Proposed, Stage
 from aggregator.model.steps import PriceStep
 from aggregator.model.time import Interval, parse_instant
 from aggregator.store import DeskAction, Store
@@ -36,6 +38,10 @@ RULES = {
     "withdraw": must_allow_withdrawal,
 }
 """By the names of the table of actions."""
+
+REVIEW = "checked, approved, amended or refused"
+REVIEWED = (Stage.AWARDED, Stage.DELIVERING, Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
+"""Stages in which nothing of that can be done any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,7 @@ class BidView:
         needs_two: Whether two people must agree to the draft.
         slots: The window, slot by slot.
         may: Why each action cannot be done by who looks; None where it can.
+        over: Why nobody can review the draft any more; None where somebody may.
         event: The DNO's message as received; None where it is not kept.
         received_at: When that came.
         history: What happened, newest first.
@@ -126,6 +133,7 @@ class BidView:
     needs_two: bool
     slots: tuple[SlotRow, ...]
     may: Mapping[str, str | None]
+    over: str | None
     event: str | None
     received_at: datetime | None
     history: tuple[Happened, ...]
@@ -172,13 +180,24 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         product=flow.products[one.product_id],
         needs_two=flow.needs_two(one),
         slots=tuple(slot_rows(store, one)),
-        may={name: why_not(rule, asked) for name, rule in RULES.items()},
+        may={name: _in_short(why_not(rule, asked), one) for name, rule in RULES.items()},
+        over=_in_short(why_not(_must_be_reviewable, asked), one),
         event=_as_text(entry.raw) if entry is not None else None,
         received_at=entry.received_at if entry is not None else None,
         history=tuple(_happened(row) for row in reversed(rows)),
         trail=tuple(reversed(store.desk_trail.about(one.opportunity_id))),
         orders=one.in_force,
     )
+
+
+def _must_be_reviewable(asked: Asked) -> None:
+    if asked.one.stage in REVIEWED:
+        must_be_possible(asked.one, Proposed, REVIEW, asked.gate_closes_at)
+
+
+def _in_short(reason: str | None, one: Opportunity) -> str | None:
+    """Return a reason on the bid's own page: it need not say which bid."""
+    return reason.replace(f"bid {one.opportunity_id}", "it") if reason is not None else None
 
 
 def slot_rows(store: Store, one: Opportunity) -> Iterator[SlotRow]:

@@ -88,7 +88,7 @@ class Frame:
     def _stamp_of(self, view: LiveView) -> str:
         """Return what changes whenever a page shows something else, but for what is shown each second."""
         return stamp(
-            sorted(self.gateway.store.journal.versions().items()),
+            self.gateway.store.journal.length(),
             [alarm.alarm_id for alarm in view.alarms],
             view.halts,
             [(zone.zone, zone.stopped, zone.serving, zone.until) for zone in view.zones],

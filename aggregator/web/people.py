@@ -17,7 +17,6 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
@@ -195,7 +194,7 @@ def must_be_from_here(request: web.Request) -> None:
         Refused: 403.
     """
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
-    elsewhere = origin is not None and urlsplit(origin).netloc != request.host
+    elsewhere = origin is not None and origin != f"{request.scheme}://{request.host}"
     if elsewhere or (site is not None and site not in OWN_SITES):
         raise Refused(403, "another site's page sent this; nothing was done")
 

@@ -32,13 +32,22 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+KEEPS_TO_TLS = "max-age=31536000"
 
 
-async def with_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """Add what every answer says; what is no asset is kept by nobody."""
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers.setdefault("Cache-Control", "no-store")
+def with_headers(*, secured: bool) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Return what adds what every answer says; what is no asset is kept by nobody.
+
+    Args:
+        secured: Whether who comes here comes by TLS, and is to keep to it.
+    """
+    headers = {**HEADERS, **({"Strict-Transport-Security": KEEPS_TO_TLS} if secured else {})}
+
+    async def add(_: web.Request, response: web.StreamResponse) -> None:
+        for name, value in {**headers, "Cache-Control": "no-store"}.items():
+            response.headers.setdefault(name, value)
+
+    return add
 
 
 def answering(as_page: Told) -> Middleware:

@@ -53,7 +53,7 @@ LOOKS: tuple[Look, ...] = (
     Look("/v1/bids/{bid}", "bid_json", "One bid, as `flexloop bids show --json` tells it"),
     Look("/v1/bids/{bid}/fan", "fan_json", "What its zone could give around its window, P10, P50 and P90"),
     Look("/v1/live", "live_json", "The live picture"),
-    Look("/v1/stream", "stream", "The live picture each second, as server-sent events"),
+    Look("/v1/stream", "stream", "The live picture each second as server-sent events, resumed by their ids"),
     Look("/settlement", "settlement", "A period's statement, its versions and files", is_page=True),
     Look(
         "/settlement/{bid}",

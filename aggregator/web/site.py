@@ -28,6 +28,7 @@ from aggregator.web.frame import Frame
 from aggregator.web.money_looks import MoneyLooks
 from aggregator.web.people import CSRF_FIELD, Entrance, Person, must_be_meant, must_have
 from aggregator.web.problems import answering, wants_page, with_headers
+from aggregator.web.proxied import as_at_the_proxy
 from aggregator.web.routes import Answer
 from aggregator.web.rules_looks import RulesLooks
 from aggregator.web.stream import Stream
@@ -52,12 +53,16 @@ class Site:
         self._frame = Frame(gateway, controller, self._assets)
         self._doing = Doing(self._frame.ground)
         self._entrance = Entrance(gateway.settings, gateway.store, gateway.clock, wall)
-        self._stream = Stream(self._frame.picture, self._entrance)
+        self._stream = Stream(self._frame.picture, self._entrance, self._frame.ground.zones)
 
     def app(self) -> web.Application:
         """Return the web application."""
-        app = web.Application(middlewares=[answering(self._problem_page)], client_max_size=LARGEST_BODY)
-        app.on_response_prepare.append(with_headers)
+        said = self._frame.gateway.settings.desk
+        proxied = [as_at_the_proxy] if said.behind_tls_proxy else []
+        middlewares = [answering(self._problem_page), *proxied]
+        app = web.Application(middlewares=middlewares, client_max_size=LARGEST_BODY)
+        app.on_response_prepare.append(with_headers(secured=said.is_secured))
+        app.on_startup.append(self._stream.open)
         app.on_shutdown.append(self._stream.close)
         app.on_shutdown.append(self._frame.workshop.close)
         app.router.add_get(f"{PREFIX}/{{version}}/{{name:.+}}", self._assets.serve)
@@ -142,6 +147,7 @@ class Site:
     async def _sign_out(self, request: web.Request, person: Person) -> web.StreamResponse:
         must_be_meant(request, person, (await request.post()).get(CSRF_FIELD))
         await self._entrance.sign_out(person)
+        self._stream.somebody_left()
         response = see(f"/sign-in?next={OWN_CAR}" if person.is_driver else "/sign-in")
         self._entrance.forget(response)
         return response

@@ -1,13 +1,23 @@
 """The live picture to every browser that is open, once a second, by server-sent events.
 
-One task makes the picture while anybody looks. A picture is whole: who is slow misses some, never gets one
-that is out of order. A stream ends with its session, and all end with the server.
+One task makes the picture while the desk is open and keeps those of the last ten minutes. Who comes back
+after a break (``Last-Event-ID``, or ``after`` in the query; without a value: from the oldest kept) or is slow
+gets what was missed in one event, as figures for charts, and then the newest picture whole: nobody waits for
+a slow viewer, and no chart has a hole. An id names the run of the server, too: one of an earlier run is
+unknown, and ``whole`` in the event of what was missed says so. A stream ends with its session, and all end
+with the server.
 """
 
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import secrets
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -18,10 +28,32 @@ from aggregator.web.people import Entrance, Person
 log = structlog.get_logger()
 
 EVERY_S = 1.0
+KEPT = 600
+HEARTBEAT_S = 15.0
+"""After so long without anything sent a comment is, so that nobody in between shuts the line."""
+
+LONGEST_NUMBER = 15
 SESSION_CHECKED_EVERY = 10
 """Pictures between looks whether who sees them is still signed in."""
 
-Picture = Callable[[], Mapping[str, object]]
+HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+FIGURES = ("target_kw", "nominated_kw", "delivered_kw")
+"""What is kept of each zone, in this order. [kW, export positive]"""
+
+Picture = Callable[[], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a picture.
+
+    Attributes:
+        number: Of this run, from 1, without gaps.
+        row: Its instant and each zone's figures as JSON; empty where the database was away.
+    """
+
+    number: int
+    row: str
 
 
 class Stream:
@@ -30,78 +62,127 @@ class Stream:
     Args:
         picture: Makes one; in a thread.
         entrance: Knows who is signed in.
+        zones: The fleet's, in the order in which a picture has them.
+        every_s: Wall seconds between pictures.
+        heartbeat_s: Longest silence of a stream.
     """
 
-    def __init__(self, picture: Picture, entrance: Entrance) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        entrance: Entrance,
+        zones: Sequence[str],
+        every_s: float = EVERY_S,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
         self._picture, self._entrance = picture, entrance
-        self._viewers: set[asyncio.Queue[bytes | None]] = set()
+        self._zones = json.dumps(list(zones))
+        self._every_s, self._heartbeat_s = every_s, heartbeat_s
+        self._run_id = secrets.token_hex(4)
+        self._kept: deque[Kept] = deque(maxlen=KEPT)
+        self._event = b""
+        self._changed = asyncio.Event()
+        self._looks = 0
         self._task: asyncio.Task[None] | None = None
 
-    async def serve(self, request: web.Request, person: Person) -> web.StreamResponse:
-        """Send pictures until the browser, the session or the server goes."""
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "text/event-stream",
-                "Cache-Control": "no-store",
-                "X-Accel-Buffering": "no",
-            }
-        )
-        await response.prepare(request)
-        await response.write(b"retry: 2000\n\n")
-        pictures: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
-        self._viewers.add(pictures)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="desk stream")
-        try:
-            await self._send(response, pictures, person)
-        except ConnectionResetError:
-            pass  # the browser has gone
-        finally:
-            self._viewers.discard(pictures)
-        return response
+    async def open(self, _: web.Application) -> None:
+        """Begin to make pictures."""
+        self._task = asyncio.create_task(self._run(), name="desk stream")
 
     async def close(self, _: web.Application) -> None:
         """End every stream."""
         if self._task is not None:
             self._task.cancel()
-        for pictures in self._viewers:
-            _put(pictures, None)
+            self._task = None
+        self._wake()
 
-    async def _send(
-        self, response: web.StreamResponse, pictures: asyncio.Queue[bytes | None], person: Person
-    ) -> None:
-        sent = 0
-        while (picture := await pictures.get()) is not None:
-            await response.write(picture)
-            sent += 1
-            if sent % SESSION_CHECKED_EVERY == 0 and await self._entrance.behind(person.secret) is None:
-                return
+    def somebody_left(self) -> None:
+        """Let every stream see at once whether its session still stands."""
+        self._looks += 1
+        self._wake()
+
+    async def serve(self, request: web.Request, person: Person) -> web.StreamResponse:
+        """Send pictures until the browser, the session or the server goes."""
+        response = web.StreamResponse(headers=HEADERS)
+        await response.prepare(request)
+        after = request.headers.get("Last-Event-ID", request.query.get("after"))
+        with suppress(ConnectionResetError):  # the browser has gone
+            await response.write(b"retry: 2000\n\n")
+            await self._send(response, after, person)
+        return response
+
+    async def _send(self, response: web.StreamResponse, after: str | None, person: Person) -> None:
+        seen = self._newest - 1 if after is None else self._number_of(after)
+        comes_back, sent, looks = after is not None, 0, self._looks
+        while self._task is not None:
+            missed = self._after(seen)
+            if missed or comes_back:
+                told = self._told(seen, missed, comes_back=comes_back)
+                seen, comes_back, sent = missed[-1].number if missed else seen, False, sent + 1
+                await response.write(told)
+            if looks != self._looks or sent == SESSION_CHECKED_EVERY:
+                looks, sent = self._looks, 0
+                if await self._entrance.behind(person.secret) is None:
+                    return
+            if not self._after(seen):
+                await self._wait(response)
+
+    async def _wait(self, response: web.StreamResponse) -> None:
+        try:
+            async with asyncio.timeout(self._heartbeat_s):
+                await self._changed.wait()
+        except TimeoutError:
+            await response.write(b": still here\n\n")
+
+    @property
+    def _newest(self) -> int:
+        return self._kept[-1].number if self._kept else 0
+
+    def _number_of(self, text: str) -> int:
+        """Return which picture an id names; -1 where it is none of this run."""
+        run_id, _, number = text.partition("-")
+        is_one = run_id == self._run_id and number.isdecimal() and len(number) <= LONGEST_NUMBER
+        return int(number) if is_one and int(number) <= self._newest else -1
+
+    def _after(self, seen: int) -> list[Kept]:
+        missing = min(self._newest - max(seen, 0), len(self._kept))
+        return list(islice(self._kept, len(self._kept) - missing, None))
+
+    def _told(self, seen: int, missed: Sequence[Kept], *, comes_back: bool) -> bytes:
+        """Return what was missed, if anything was, and the newest picture."""
+        newest, rows = self._event if missed else b"", [one.row for one in missed[:-1] if one.row]
+        if not rows and not comes_back:
+            return newest
+        whole = seen >= 0 and (not missed or missed[0].number == seen + 1)
+        data = f'{{"whole": {json.dumps(whole)}, "zones": {self._zones}, "rows": [{", ".join(rows)}]}}'
+        return f"event: past\ndata: {data}\n\n".encode() + newest
 
     async def _run(self) -> None:
-        number = 0
-        while self._viewers:
-            number += 1
-            picture = await self._made(number)
-            for pictures in self._viewers:
-                _put(pictures, picture)
-            await asyncio.sleep(EVERY_S)
+        while True:
+            try:
+                row, self._event = await self._made(f"{self._run_id}-{self._newest + 1}")
+                self._kept.append(Kept(self._newest + 1, row))
+            except Exception:
+                log.exception("desk_picture_failed")
+            self._wake()
+            await asyncio.sleep(self._every_s)
 
-    async def _made(self, number: int) -> bytes:
+    async def _made(self, name: str) -> tuple[str, bytes]:
+        """Return a new picture's row, and the event that tells it under a name."""
         try:
             found = await asyncio.to_thread(self._picture)
         except Unavailable as away:
             log.warning("desk_without_database", error=str(away))
-            return f"id: {number}\nevent: away\ndata: {{}}\n\n".encode()
-        return f"id: {number}\nevent: live\ndata: {json.dumps(found)}\n\n".encode()
+            return "", f"id: {name}\nevent: away\ndata: {{}}\n\n".encode()
+        figures = [[zone[figure] for figure in FIGURES] for zone in found["zones"]]
+        event = f"id: {name}\nevent: live\ndata: {json.dumps(found)}\n\n".encode()
+        return json.dumps([found["now"], *figures]), event
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
 
 def stamp(*parts: object) -> str:
     """Return a short text that changes when any of some values does."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-def _put(pictures: asyncio.Queue[bytes | None], picture: bytes | None) -> None:
-    """Put the newest picture in place of one that was not taken yet."""
-    while pictures.full():
-        pictures.get_nowait()
-    pictures.put_nowait(picture)

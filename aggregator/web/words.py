@@ -106,9 +106,9 @@ def span(window: Interval) -> Markup:
 
 def left(until: datetime, now: datetime) -> str:
     """Return how long it is until an instant, in two units at most; ``closed`` once it has come."""
-    seconds = (until - now) // timedelta(seconds=1)
-    if seconds <= 0:
+    if now >= until:
         return "closed"
+    seconds = (until - now) // timedelta(seconds=1)
     if seconds >= DAY_S:
         return f"{seconds // DAY_S} d {seconds % DAY_S // HOUR_S} h"
     if seconds >= HOUR_S:

@@ -111,6 +111,51 @@ async def test_an_amendment_shows_its_effect_first(tmp_path):
         assert desk.bid("bid-2").draft.offered_kw == (20.0,) * 4
 
 
+async def test_every_action_on_a_bid_goes_by_keyboard(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        anna = await people.signed_in("anna", "/bids")
+        await expect(anna.locator("#row-bid-3")).to_be_visible()
+        for key in ("j", "j", "j", "k", "j", "Enter"):
+            await anna.keyboard.press(key)
+        await anna.wait_for_url("**/bids/bid-3")
+        await connected(anna)
+        await anna.keyboard.press("r")
+        await expect(anna.locator("#reject-reason")).to_be_focused()
+        await anna.keyboard.type("jkabt?")  # letters in a field are letters
+        await anna.keyboard.press("Escape")
+        await expect(anna.locator("#reject-reason")).to_have_value("jkabt?")
+        await anna.keyboard.press("r")
+        await anna.keyboard.press("Enter")
+        await expect(anna.locator(".flash.good")).to_contain_text("refused by anna: jkabt?")
+        await people.go(anna, "/bids/bid-4")
+        await anna.keyboard.press("w")
+        await anna.keyboard.type("a car is ill")
+        await anna.keyboard.press("Enter")
+        await expect(anna.locator(".flash.good")).to_contain_text("withdrawn by anna: a car is ill")
+        await people.go(anna, "/")
+        await expect(anna.locator("#alarms + form")).to_be_visible()
+        rows = await anna.locator("[data-row]").count()
+        for key in ("j",) * rows:
+            await anna.keyboard.press(key)
+        for key in ("x", "a"):
+            await anna.keyboard.press(key)
+        await expect(anna.locator("#acknowledge-ticked")).to_be_focused()
+        await anna.keyboard.press("Enter")
+        await expect(anna.locator(".flash.good")).to_contain_text("1 acknowledged by anna")
+        assert list(desk.store.alarms.open()) == []
+
+
+async def test_after_an_action_one_goes_on_from_the_row_one_was_in(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        ben = await people.signed_in("ben", "/bids")
+        for key in ("j", "j", "x", "a"):
+            await ben.keyboard.press(key)
+        await ben.keyboard.press("Enter")
+        await expect(ben.locator(".flash.good")).to_contain_text("approved by ben")
+        await ben.keyboard.press("j")
+        await expect(ben.locator("#row-bid-3 a")).to_be_focused()
+
+
 async def test_live_stops_with_one_key_and_two_people_restart(tmp_path):
     async with a_desk(tmp_path) as desk, browsing(desk) as people:
         vera = await people.signed_in("vera", "/live")

@@ -1,5 +1,6 @@
 """A desk over a gateway's own parts and a real socket: people with passwords, bids at several stages."""
 
+import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,15 +8,14 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 
 from aggregator.desk_settings import DeskSettings, OnePersonRow, User
-from aggregator.health import listen_on
 from aggregator.model.explanation import Change, PricedPart
 from aggregator.model.market import EventKey, Nomination, Plan
 from aggregator.model.opportunity import Approved, Awarded, Checked, Instructed, Proposed, Received
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.ports import CallKind, Opt
+from aggregator.serving import listen_on, serving, tls_of
 from aggregator.store import Alarm, InboxEntry
 from aggregator.web.passwords import hashed
-from aggregator.web.serving import serving_desk
 from aggregator.web.site import Site
 from tests.builders import a_draft, a_requirement, an_award, an_explanation, an_instruction, some_steps
 from tests.fakes.clock import FakeClock
@@ -156,14 +156,16 @@ class Desk:
     sessions: list
     base: str = ""
     door: AsyncExitStack | None = None
+    trusted: ssl.SSLContext | bool = True
 
     async def open_door(self):
         """Serve it: at the same address as before, where it was served before."""
-        listener = listen_on(self.base.removeprefix("http://") or "127.0.0.1:0")
-        self.base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener = listen_on(self.base.rpartition("/")[2] or "127.0.0.1:0")
+        tls = tls_of(self.parts.gateway.settings.desk, "desk")
+        self.base = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
         site = Site(self.parts.gateway, self.parts.controller, self.wall)
         self.door = AsyncExitStack()
-        await self.door.enter_async_context(serving_desk(listener, site, None))
+        await self.door.enter_async_context(serving(listener, site.app(), "desk", tls))
 
     async def shut_door(self):
         await self.door.aclose()
@@ -176,7 +178,9 @@ class Desk:
         return self.store.journal.opportunity(name)
 
     def a_session(self):
-        session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+        session = aiohttp.ClientSession(
+            cookie_jar=aiohttp.CookieJar(unsafe=True), connector=aiohttp.TCPConnector(ssl=self.trusted)
+        )
         self.sessions.append(session)
         return session
 

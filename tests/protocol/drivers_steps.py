@@ -6,9 +6,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from aggregator.drivers.door import Door
-from aggregator.drivers.serving import serving_door, tls_of
-from aggregator.health import listen_on
 from aggregator.listening import DriversSettings
+from aggregator.serving import listen_on, serving, tls_of
 from tests.protocol.gateway import running
 from tests.protocol.vtn import START, FakeVtn
 
@@ -61,12 +60,12 @@ async def at_the_door(tmp_path, **said):
         gateway = parts.gateway
         drivers = DriversSettings(**{"requests_per_minute": 6000, **said})
         gateway.settings = gateway.settings.model_copy(update={"drivers": drivers})
-        tls = tls_of(drivers)
+        tls = tls_of(drivers, "drivers")
         listener = listen_on("127.0.0.1:0")
         host = f"127.0.0.1:{listener.getsockname()[1]}"
         _, token = parts.store.tokens.make(CAR, START)
         async with (
-            serving_door(listener, Door(gateway, parts.controller), tls),
+            serving(listener, Door(gateway, parts.controller).app(), "drivers", tls),
             aiohttp.ClientSession() as session,
         ):
             await parts.minute()

@@ -1,6 +1,7 @@
 """The gateway's own parts over a store and a real socket, on a clock that the test turns minute by minute."""
 
 import asyncio
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -60,6 +61,7 @@ class Parts:
 
     def __init__(self, settings, store, clock):
         self.clock, self.store, self.link = clock, store, ObedientLink()
+        self._kept_wh = Counter()
         self.gateway = Gateway(settings, store, clock)
         self.controller = Controller(
             self.gateway.fleet,
@@ -74,14 +76,25 @@ class Parts:
         )
         self.ven = ven_of(settings, settings.market[0], self.gateway.patience, clock)
 
-    async def minute(self, *, stored=True):
-        """Let a minute pass: cars report, a cycle runs, and what it leaves is stored, where it can be."""
+    async def minute(self, *, stored=True, obedient=False):
+        """Let a minute pass: cars report, a cycle runs, and what it leaves is stored, where it can be.
+
+        A car gives 3 kW, or, where it is ``obedient``, what it was told last.
+        """
+        given_w = {point.car_id: point.export_w for point in self.link.told} if obedient else {}
         self.clock.pass_by(MINUTE)
         now = self.clock.now()
         wh = round(now.timestamp() / 60) * 50
+        for car_id, export_w in given_w.items():
+            self._kept_wh[car_id] += (3000 - export_w) // 60
         reports = [
             a_car_report(
-                car_id=car.car_id, measured_at=now, soc=0.9, export_w=3000, import_wh=0, export_wh=wh
+                car_id=car.car_id,
+                measured_at=now,
+                soc=0.9,
+                export_w=given_w.get(car.car_id, 3000),
+                import_wh=0,
+                export_wh=wh - self._kept_wh[car.car_id],
             )
             for car in self.gateway.fleet.cars
         ]

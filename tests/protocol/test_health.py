@@ -15,9 +15,10 @@ from aggregator.app import serve
 from aggregator.cli import run
 from aggregator.clock import RealClock
 from aggregator.config import HttpSettings, LinkSettings
-from aggregator.health import listen_on, serving_health
+from aggregator.health import Health
 from aggregator.metrics import Watched
 from aggregator.model.errors import BadMessage
+from aggregator.serving import listen_on, serving
 from aggregator.store import open_store
 from tests.protocol.gateway import CONFIG, MINUTE, running, the_fleet, the_settings, until
 from tests.protocol.signing import an_identity
@@ -70,7 +71,7 @@ async def looked_at(parts):
         gateway.settings, parts.store, parts.clock, parts.controller, gateway.recorder, {VTN_ID: parts.ven}
     )
     base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    async with serving_health(listener, watched, stop), aiohttp.ClientSession() as session:
+    async with serving(listener, Health(watched, stop).app(), "http"), aiohttp.ClientSession() as session:
         yield Looked(session, base), stop
 
 

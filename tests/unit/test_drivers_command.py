@@ -9,11 +9,11 @@ import pytest
 from aggregator.cli import run
 from aggregator.config import read_settings
 from aggregator.demo.day import DATA
-from aggregator.drivers.serving import door_listener
 from aggregator.files.fleet import read_fleet
 from aggregator.model.drivers import Topic, V2g, Word
 from aggregator.model.errors import BadMessage
 from aggregator.said import UNTOLD, DriversSaid
+from aggregator.serving import listener_of
 from aggregator.store import open_store
 from tests.builders import NOON, a_fleet
 from tests.fakes.clock import FakeClock
@@ -67,7 +67,7 @@ def test_what_is_not_there_is_told_in_one_line(url, capsys, words, said):
 
 def test_the_door_is_shut_unless_configured_and_every_key_shown_is_known(tmp_path):
     settings = read_settings(CONFIG / "gateway.toml")
-    assert door_listener(settings) is None
+    assert listener_of(settings.drivers, "drivers") is None
     config = a_config(tmp_path)
     text = (config / "gateway.toml").read_text()
     start = text.index("# [drivers]")
@@ -144,4 +144,4 @@ def test_a_certificate_that_cannot_be_used_stops_the_start(tmp_path):
     keys = 'listen = "127.0.0.1:0"\ntls_certificate = "a.pem"\ntls_key = "b.pem"'
     edit(config / "gateway.toml", (LISTEN, f"[drivers]\n{keys}"))
     with pytest.raises(BadMessage, match=r"drivers\.tls_certificate: .*a\.pem' is not allowed"):
-        door_listener(read_settings(config / "gateway.toml"))
+        listener_of(read_settings(config / "gateway.toml").drivers, "drivers")

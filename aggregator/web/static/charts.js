@@ -7,6 +7,7 @@
   const clockS = new Intl.DateTimeFormat("en-GB", {timeZone: "Europe/London", hour: "2-digit", minute: "2-digit", second: "2-digit"});
   const kw = (value) => value == null ? "–" : `${value.toFixed(1).replace("-", "\u2212")} kW`;
   const axis = (more) => ({stroke: css("--muted"), grid: {stroke: css("--line"), width: 1}, ticks: {stroke: css("--line"), width: 1}, font: "12px system-ui", ...more});
+  const whole = (_, values) => values.map((value) => `${String(value).replace("-", "\u2212")} kW`);
   const times = (form) => (_, values) => values.map((value) => form.format(new Date(value * 1e3)));
 
   const fanOf = (box, found) => {
@@ -25,11 +26,11 @@
       columns[name] = columns[name].map((value, n) => n > end + 1 ? null : value);
     }
     const step = uPlot.paths.stepped({align: 1});
-    const line = (label, colour, more) => ({label, stroke: css(colour), width: 2, paths: step, points: {show: false}, value: (_, value) => kw(value), ...more});
+    const line = (label, colour, more) => ({label, stroke: css(colour), width: 2, paths: step, points: {show: false}, value: (_, value, _n, at) => at == null ? "" : kw(value), ...more});
     return new uPlot({
       width: box.clientWidth, height: 270, tzDate: london, cursor: {y: false}, scales: {x: {time: true}},
-      axes: [axis({values: times(clock), space: 55}), axis({label: "kW, export positive", labelFont: "12px system-ui", size: 52})],
-      series: [{label: "London", value: (_, value) => value == null ? "–" : clock.format(new Date(value * 1e3))},
+      axes: [axis({values: times(clock), space: 55}), axis({values: whole, size: 64})],
+      series: [{label: "London", value: (_, value) => value == null ? "" : clock.format(new Date(value * 1e3))},
         line("P10", "--p50", {width: 1}), line("P50", "--p50"), line("P90", "--p50", {width: 1}),
         line("Need", "--need", {dash: [8, 4]}), line("Nominated", "--nominated", {dash: [2, 4], width: 3}), line("Bid", "--bid", {width: 3})],
       bands: [{series: [3, 1], fill: css("--band")}],
@@ -65,32 +66,47 @@
     }
   };
 
-  const KEPT = 600;
+  const KEPT = 600, SHOWN_S = 3 * 3600;  // pictures, and how much of a simulation's fast time they may span
   const zones = new Map();
+  const span = (_, low, high) => [Math.max(Math.min(low ?? 0, (high ?? 60) - 60), (high ?? 60) - SHOWN_S), high ?? 60];
+  const clocks = (plot, values) => times(plot.scales.x.max - plot.scales.x.min > 1200 ? clock : clockS)(plot, values);
+  const steps = () => uPlot.paths.stepped({align: 1});
   const plotOf = (box, data) => {
     const line = (label, colour, more) => ({label, stroke: css(colour), width: 2, points: {show: false}, ...more});
     return new uPlot({
       width: box.clientWidth, height: 150, tzDate: london, legend: {show: false}, cursor: {show: false},
-      axes: [axis({values: times(clockS), space: 80, size: 28}), axis({size: 44, space: 28})],
-      scales: {x: {time: true, range: (_, low, high) => [Math.min(low ?? 0, (high ?? 60) - 60), high ?? 60]}, y: {range: (_, low, high) => [Math.min(low ?? 0, 0) - 1, Math.max(high ?? 0, 0) + 1]}},
-      series: [{}, line("Target", "--bid", {dash: [8, 4]}), line("Nominated", "--nominated", {dash: [2, 4]}), line("Delivered", "--p50", {width: 3})],
+      axes: [axis({values: clocks, space: 80, size: 28}), axis({values: whole, size: 64, space: 28})],
+      scales: {x: {time: true, range: span}, y: {range: (_, low, high) => [Math.min(low ?? 0, 0) - 1, Math.max(high ?? 0, 0) + 1]}},
+      series: [{}, line("Target", "--bid", {dash: [8, 4], paths: steps()}), line("Nominated", "--nominated", {dash: [2, 4], paths: steps()}), line("Delivered", "--p50", {width: 3})],
     }, data, box);
   };
+  const add = (zone, at, figures) => {
+    const known = zones.get(zone) ?? {data: [[], [], [], []], plot: null, box: null};
+    zones.set(zone, known);
+    if (known.data[0].at(-1) >= at) return;
+    known.data.forEach((values, n) => { values.push(n ? figures[n - 1] : at); if (values.length > KEPT) values.shift(); });
+  };
+  const draw = (zone) => {
+    const known = zones.get(zone), box = document.querySelector(`[data-chart="${CSS.escape(zone)}"]`);
+    if (!box) return;
+    if (known.box !== box) { known.plot?.destroy(); known.plot = plotOf(box, known.data); known.box = box; }
+    if (known.plot.width !== box.clientWidth) known.plot.setSize({width: box.clientWidth, height: 150});
+    known.plot.setData(known.data);
+    const [, target, , delivered] = known.data.map((values) => values.at(-1) ?? "");
+    Object.assign(box.dataset, {points: known.data[0].length, target, delivered});
+  };
+  // What was missed, or was before the page; a gap is one, and is not drawn across.
+  const past = (found, gap) => {
+    if (gap) for (const [zone, known] of zones) add(zone, known.data[0].at(-1) + 1e-3, [null, null, null]);
+    for (const [now, ...figures] of found.rows) found.zones.forEach((zone, n) => add(zone, Date.parse(now) / 1e3, figures[n]));
+  };
   const live = (picture) => {
-    for (const zone of picture.zones) {
-      const known = zones.get(zone.zone) ?? {data: [[], [], [], []], plot: null, box: null};
-      zones.set(zone.zone, known);
-      const row = [Date.parse(picture.now) / 1e3, zone.target_kw, zone.nominated_kw, zone.delivered_kw];
-      if (known.data[0].at(-1) >= row[0]) continue;
-      known.data.forEach((values, n) => { values.push(row[n]); if (values.length > KEPT) values.shift(); });
-      const box = document.querySelector(`[data-chart="${CSS.escape(zone.zone)}"]`);
-      if (!box) continue;
-      if (known.box !== box) { known.plot?.destroy(); known.plot = plotOf(box, known.data); known.box = box; }
-      if (known.plot.width !== box.clientWidth) known.plot.setSize({width: box.clientWidth, height: 150});
-      known.plot.setData(known.data);
+    for (const one of picture.zones) {
+      add(one.zone, Date.parse(picture.now) / 1e3, [one.target_kw, one.nominated_kw, one.delivered_kw]);
+      draw(one.zone);
     }
   };
   const redraw = () => { for (const known of zones.values()) { known.plot?.destroy(); known.plot = null; known.box = null; } };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  window.deskCharts = {drawFan, live};
+  window.deskCharts = {drawFan, live, past};
 })();

@@ -13,15 +13,18 @@
   });
 
   const rows = () => [...document.querySelectorAll("[data-row]")];
-  const linkOf = (row) => row.querySelector("a") ?? row;
+  const linkOf = (row) => row.querySelector("a") ?? row.querySelector("input") ?? row;
+  let last = "";  // the row one was in, where the focus has gone elsewhere since
   const move = (by) => {
     const all = rows();
     if (!all.length) return;
-    const here = all.findIndex((row) => row.contains(document.activeElement));
+    const found = all.findIndex((row) => row.contains(document.activeElement));
+    const here = found < 0 ? all.findIndex((row) => row.id && row.id === last) : found;
     const next = all[Math.min(Math.max(here < 0 ? (by > 0 ? 0 : all.length - 1) : here + by, 0), all.length - 1)];
     const link = linkOf(next);
     if (link === next) next.tabIndex = -1;
     link.focus();
+    last = next.id;
     next.scrollIntoView({block: "nearest"});
   };
   const focusOn = (...ids) => {
@@ -30,10 +33,10 @@
     found?.scrollIntoView({block: "nearest"});
   };
   const tick = () => document.activeElement?.closest("[data-row]")?.querySelector("input[type=checkbox]")?.click();
-  const page = (key) => document.querySelector(`nav a[data-key="${CSS.escape(key)}"]`);
+  const pageOf = (key) => document.querySelector(`nav a[data-key="${CSS.escape(key)}"]`);
   const ACTS = {
     j: () => move(1), k: () => move(-1), x: tick,
-    a: () => focusOn("do-check", "do-approve", "approve-ticked", "check-ticked"),
+    a: () => focusOn("do-check", "do-approve", "approve-ticked", "check-ticked", "acknowledge-ticked"),
     e: () => focusOn("amend-kw"), r: () => focusOn("reject-reason"), w: () => focusOn("withdraw-reason"),
     S: () => { if (document.body.dataset.page === "live") document.getElementById("do-stop")?.click(); },
     "?": () => help.showModal(),
@@ -43,10 +46,10 @@
     const field = event.target.closest?.("input:not([type=checkbox]), select, textarea");
     if (event.key === "Escape" && field) return field.blur();
     if (field || event.repeat && event.key === "S") return;
-    const act = box.checked || event.key === "?" ? ACTS[event.key] : undefined;
-    const link = box.checked && !act ? page(event.key) : null;
-    if (!act && !link) return;
+    if (!box.checked && event.key !== "?") return;
+    const page = pageOf(event.key), act = ACTS[event.key] ?? (page && (() => page.click()));
+    if (!act) return;
     event.preventDefault();
-    if (act) act(); else link.click();
+    act();
   });
 })();

@@ -1,0 +1,113 @@
+"""The desk: how late pictures reach many viewers, what pages weigh, and when Chromium first paints them."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import aiohttp
+import structlog
+from aiohttp import web
+from playwright.async_api import Page, Request
+
+from aggregator.serving import listen_on, serving
+from aggregator.web.assets import Assets
+from aggregator.web.frame import Frame
+from aggregator.web.people import Entrance
+from aggregator.web.stream import Stream
+from tests.bench.measure import Row, percentile_ms
+from tests.desk.browsing import CHROMIUM, browsing
+from tests.desk.world import a_desk
+
+VIEWERS, PICTURES = 50, 20
+LAG_P99_MS = 500.0
+FIRST_PAINT_MS, PAGE_KB = 1000.0, 150.0
+PAGES = {"Today": "/", "Bids": "/bids", "a bid": "/bids/bid-1", "Live": "/live"}
+FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+
+
+def rows() -> Iterator[Row]:
+    """Measure the stream, then pages where there is a Chromium."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    yield from asyncio.run(_stream())
+    if CHROMIUM is not None:
+        yield from asyncio.run(_pages())
+
+
+async def _stream() -> list[Row]:
+    made_s: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="flexloop-bench-") as folder:
+        async with a_desk(Path(folder)) as desk:
+            gateway = desk.parts.gateway
+            frame = Frame(gateway, desk.parts.controller, Assets())
+            entrance = Entrance(gateway.settings, gateway.store, gateway.clock, desk.wall)
+
+            def picture() -> Mapping[str, Any]:
+                found = frame.picture()
+                made_s.append(perf_counter())
+                return found
+
+            stream, app = Stream(picture, entrance, frame.ground.zones), web.Application()
+            secret = await asyncio.to_thread(gateway.store.desk_people.sign_in, "vera", desk.wall.now())
+            viewer = await entrance.behind(secret)
+            if viewer is None:
+                raise RuntimeError("the bench's viewer was not let in")
+            app.on_startup.append(stream.open)
+            app.on_shutdown.append(stream.close)
+            app.router.add_get("/", lambda request: stream.serve(request, viewer))
+            listener = listen_on("127.0.0.1:0")
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            async with serving(listener, app, "desk"):
+                every = await asyncio.gather(*(_lags_s(url, made_s) for _ in range(VIEWERS)))
+    found = [lag for of_one in every for lag in of_one]
+    size = f"{VIEWERS} viewers in the gateway's own process, {PICTURES} pictures, one a second"
+    what, p99 = "live picture made to received", percentile_ms(found, 0.99)
+    return [
+        Row(f"{what}, median", size, percentile_ms(found, 0.5), "ms", len(found)),
+        Row(f"{what}, p99", size, p99, "ms", len(found), LAG_P99_MS),
+    ]
+
+
+async def _lags_s(url: str, made_s: list[float]) -> list[float]:
+    """Return how long after it was made each picture was there, as one viewer reads them. [s]"""
+    found: list[float] = []
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        for _ in range(2):  # when to come back, and a picture that may be older than the viewer
+            await response.content.readuntil(b"\n\n")
+        while len(found) < PICTURES:
+            event = await response.content.readuntil(b"\n\n")
+            number = int(event.partition(b"\n")[0].rpartition(b"-")[2])
+            found.append(perf_counter() - made_s[number - 1])
+    return found
+
+
+async def _pages() -> list[Row]:
+    found = []
+    with tempfile.TemporaryDirectory(prefix="flexloop-bench-") as folder:
+        async with a_desk(Path(folder)) as desk, browsing(desk) as people:
+            page = await people.signed_in("anna")
+            for name, path in PAGES.items():
+                fresh = await people.page()
+                await fresh.context.add_cookies(await page.context.cookies())
+                loaded = _loading(fresh)
+                await people.go(fresh, path)
+                paint_ms = await fresh.evaluate(FIRST_PAINT)
+                kb = sum([(await one.sizes())["responseBodySize"] for one in loaded]) / 1000
+                await fresh.context.close()
+                size = "Chromium, loopback, nothing kept"
+                found.append(Row(f"desk, {name}: first paint", size, paint_ms, "ms", 1, FIRST_PAINT_MS))
+                found.append(Row(f"desk, {name}: all it loads, compressed", size, kb, "KB", 1, PAGE_KB))
+    return found
+
+
+def _loading(page: Page) -> list[Request]:
+    """Return a list that grows with each request that a page has finished."""
+    loaded: list[Request] = []
+
+    def finished(request: Request) -> None:
+        loaded.append(request)
+
+    page.on("requestfinished", finished)
+    return loaded
