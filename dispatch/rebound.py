@@ -3,7 +3,8 @@
 A zone that was called draws no more afterwards than the most it nominated, as long as no driver needs it: of
 the cars that would charge in a half-hour, those go first that can wait least. A car that can't wait another
 half-hour goes whatever the zone draws (P2). Cars that begin to charge right after the event do so one by one
-within ten minutes, each always at its own moment, so that a zone's load does not jump.
+within ten minutes, each always at its own moment, so that a zone's load does not jump; so do those that a
+later half-hour starts, until the zone has refilled.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from aggregator.model.time import HALF_HOUR
+from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import Rebound
 from dispatch.fleet_view import CarView
 from dispatch.plan_run import PlanStep, charges_from
@@ -47,9 +48,13 @@ def within_peak(
 
 
 def waits(view: CarView, rebound: Rebound | None, now: datetime) -> bool:
-    """Whether a car that would begin to charge waits for its own moment after the event."""
+    """Whether a car that would begin to charge waits for its own moment, after the event or in the half-hour.
+
+    A plan starts many cars in the same half-hour; while a zone refills they do not start in the same minute.
+    """
     if rebound is None:
         return False
     share = int.from_bytes(hashlib.sha256(view.car.car_id.encode()).digest()[:4], "big") / 2**32
     begun = view.moving_kw(now) < -TOUCH_KW
-    return not begun and now < rebound.ended_at + share * SPREAD and charges_from(view, now) > now + SPREAD
+    from_when = max(rebound.ended_at, floor_half_hour(now))
+    return not begun and now < from_when + share * SPREAD and charges_from(view, now) > now + SPREAD

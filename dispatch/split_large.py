@@ -4,7 +4,9 @@ Cars that must charge come first: in direction up their *not* charging is worth 
 exporting, so table and thresholds hold both at once, which finds the best time to charge. Then the free cars
 share what is wanted and what those take, by thresholds of their own.
 Where a home's room binds, its cars' shares follow from their energies (``split_shared``, and ``split_turns``
-for what must be charged); what arrivals and such homes make the thresholds miss, ``split_mend`` finds.
+for what must be charged); what arrivals and such homes make the thresholds miss, ``split_mend`` finds. It is
+only asked where a bound leaves anything to find: what is short of a slot can only come from cars that have
+power and room left in it, and energy left or in slots that are served in full.
 
 The two steps stand apart, too: ``thresholds_of`` a fleet is a few numbers that can be sent, and
 ``set_points`` from them need nothing but each home's own cars. Stale or wrong numbers cost kW.
@@ -17,11 +19,12 @@ import numpy as np
 from dispatch.split_cars import FloatArray, blocks_of
 from dispatch.split_duty import due_kwh
 from dispatch.split_exact import split_exactly
-from dispatch.split_mend import mend
+from dispatch.split_mend import mend, shifting_kwh
 from dispatch.split_must import charging_levels, taken_kwh, takers_of
 from dispatch.split_parts import Charging, LargeFleet, Moves
 from dispatch.split_pass import Part, Plain, serve, walk
 from dispatch.split_problem import MET_WITHIN_KWH, Split, SplitProblem, named
+from dispatch.split_shared import Shared
 from dispatch.split_steps import hold_least
 from dispatch.split_table import Levels, Movers, thresholds, within_reach
 from dispatch.split_turns import parts_of, taken_at_bound_sites
@@ -71,8 +74,8 @@ def split_by_thresholds(problem: SplitProblem) -> Split:
 def thresholds_of(problem: SplitProblem) -> Thresholds:
     """Return the thresholds that share a request over a fleet."""
     fleet = LargeFleet.of(problem)
-    charging, movers = _charging(fleet), fleet.plain_movers()
-    _, levels, charge_h, _ = _planned(fleet, charging, movers)
+    shared = fleet.shared() if fleet.crowd.rows.size else None
+    _, levels, charge_h, _ = _planned(fleet, _charging(fleet), fleet.plain_movers(), shared)
     return Thresholds(charge_h, levels.z_h)
 
 
@@ -120,19 +123,25 @@ def _by_program(fleet: LargeFleet) -> Moves:
 def _by_thresholds(fleet: LargeFleet) -> Moves:
     """Return what must-charge cars take by thresholds, and then what the others move by theirs."""
     charging, movers, rows = _charging(fleet), fleet.plain_movers(), fleet.crowd.rows
-    taken, levels, _, (reach, wanted) = _planned(fleet, charging, movers)
+    shared = fleet.shared() if rows.size else None
+    taken, levels, _, (reach, wanted) = _planned(fleet, charging, movers, shared)
     moves = Moves(np.empty((fleet.hours.size, fleet.problem.cars.count)), charging.rows, taken)
     parts: list[Part] = [Plain(movers, fleet.hours, moves.free)]
-    if rows.size:
-        parts.append(shared := fleet.shared(moves))
-    served = serve(parts, levels, wanted if rows.size else reach)
-    if rows.size:
+    if shared is not None:
+        shared = fleet.shared(moves) if charging.rows.size else shared
+        parts.append(shared)
+    served = serve(parts, levels, reach)
+    if shared is not None:
         moves.free[:, rows] = shared.moved_kwh
     inexact = rows.size or np.unique(fleet.hours).size > 1
     aim = wanted if inexact else reach
-    worth = _EXACT if np.array_equal(reach, wanted) else _WORTH
-    if float((aim - served).sum()) > worth * float(aim.sum()):
-        mend(fleet, charging, moves, aim)
+    worth = (_EXACT if np.array_equal(reach, wanted) else _WORTH) * float(aim.sum())
+    missing = aim - served
+    if float(missing.sum()) > worth:
+        short = missing > worth / missing.size
+        beyond_kwh = shifting_kwh(fleet, charging, moves, short)
+        if beyond_kwh + sum(part.beyond_kwh(short) for part in parts) > worth:
+            mend(fleet, charging, moves, aim)
     return moves
 
 
@@ -150,7 +159,7 @@ def _charging(fleet: LargeFleet) -> Charging:
 
 
 def _planned(
-    fleet: LargeFleet, charging: Charging, movers: Movers
+    fleet: LargeFleet, charging: Charging, movers: Movers, shared: Shared | None
 ) -> tuple[FloatArray, Levels, FloatArray, tuple[FloatArray, FloatArray]]:
     """Return what must-charge cars take, the thresholds of the free cars, and of those that charge.
 
@@ -159,7 +168,7 @@ def _planned(
     way = fleet.problem.way
     fixed_kwh = charging.fixed_kwh.sum(axis=1) + charging.first_own_kwh.sum(axis=1)
     wanted = way * (np.asarray(fleet.problem.request_kw) * fleet.hours + fixed_kwh)
-    table = fleet.table(movers)
+    table = fleet.table(movers, shared)
     if not charging.takers.power_kw.size:
         wanted = np.maximum(0.0, wanted)
         reach, levels = within_reach(table, wanted)

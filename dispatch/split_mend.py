@@ -8,7 +8,7 @@ is taken in every slot.
 
 import numpy as np
 
-from dispatch.split_cars import FloatArray, IntArray, summed
+from dispatch.split_cars import BoolArray, FloatArray, IntArray, summed
 from dispatch.split_flows import Least
 from dispatch.split_parts import Charging, LargeFleet, Moves
 from dispatch.split_problem import MET_WITHIN_KWH
@@ -36,6 +36,23 @@ def mend(fleet: LargeFleet, charging: Charging, moves: Moves, wanted_kwh: FloatA
     repair(flows, wanted_kwh + before.sum(axis=1))
     moves.taken[:, some] = np.clip(taken - way * (flows.moved[:, rows] - before), first, full)
     flows.moved[:, rows] = 0.0
+
+
+def shifting_kwh(fleet: LargeFleet, charging: Charging, moves: Moves, short: BoolArray) -> float:
+    """Return a bound on what must-charge cars could leave to some slots, and take in others. [kWh]"""
+    some = _may_shift(fleet, charging, moves)
+    if not some.size:
+        return 0.0
+    first, full = (kwh[:, some] for kwh in _bounds_kwh(fleet, charging))
+    taken = moves.taken[:, some]
+    less = np.maximum(0.0, taken - first)
+    more = np.maximum(0.0, full - taken)
+    gained, lost = (less, more) if fleet.problem.way > 0 else (more, less)
+    had = lost[~short].sum(axis=0)
+    if fleet.problem.way < 0:
+        rows = moves.takers[some]
+        had += np.maximum(0.0, fleet.energy_kwh[rows] - taken.sum(axis=0))
+    return float(np.minimum(gained[short].sum(axis=0), had).sum())
 
 
 def _may_shift(fleet: LargeFleet, charging: Charging, moves: Moves) -> IntArray:

@@ -180,12 +180,12 @@ class LargeFleet:
             energy[free:] = np.maximum(0.0, energy[free:] - taken.sum(axis=0))
         return Shared(most, energy, self.crowd.home, self._room_kwh(moves), self.hours)
 
-    def table(self, movers: Movers) -> Table:
+    def table(self, movers: Movers, shared: Shared | None) -> Table:
         """Return the free cars' table; those that share a room have the power that is theirs on average."""
         table, rows = table_of(movers, self.hours), self.crowd.rows
-        if not rows.size:
+        if shared is None:
             return table
-        shared, edges = self.shared(), edges_of(self.hours)
+        edges = edges_of(self.hours)
         from_h = edges[self.duty.start[rows]]
         length = edges[self.duty.end[rows]] - from_h
         power = np.divide(shared.reach_kwh(), length, out=np.zeros_like(length), where=length > 0)

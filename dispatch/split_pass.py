@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dispatch.split_cars import FloatArray, blocks_of
+from dispatch.split_cars import BoolArray, FloatArray, blocks_of
 from dispatch.split_table import Levels, Movers, edges_of
 
 AIM = 1e-5
@@ -36,6 +36,9 @@ class Part(Protocol):
 
     def skip(self) -> None:
         """Move nothing in the slot."""
+
+    def beyond_kwh(self, short: BoolArray) -> float:
+        """Return a bound on what the cars could move more in some slots, and less in others. [kWh]"""
 
 
 class Plain:
@@ -76,6 +79,18 @@ class Plain:
             if slot >= self._leave:
                 offer *= movers.end[block] > slot
             total += _sum_of_products(offer, movers.power_kw[block])
+        return total
+
+    def beyond_kwh(self, short: BoolArray) -> float:
+        """Return a bound on what the cars could move more in some slots, and less in others. [kWh]"""
+        total, hours = 0.0, np.diff(self._edges)
+        stays_h = np.concatenate(([0.0], np.cumsum(hours * short)))
+        for block in self._blocks:
+            power, end = self._movers.power_kw[block], self._movers.end[block]
+            moved = self.moved_kwh[:, block]
+            had = self.left_h[block] * power + moved[~short].sum(axis=0)
+            own = np.minimum(stays_h[end] * power - moved[short].sum(axis=0), had)
+            total += float(np.maximum(0.0, own).sum())
         return total
 
     def keep(self, share: float) -> None:

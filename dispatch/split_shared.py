@@ -9,7 +9,7 @@ The shares of a home's cars never add up to more than its room, whatever the thr
 
 import numpy as np
 
-from dispatch.split_cars import FloatArray, IntArray, summed
+from dispatch.split_cars import BoolArray, FloatArray, IntArray, summed
 from dispatch.split_table import edges_of
 
 _NOTHING_KWH = 1e-12
@@ -56,6 +56,15 @@ class Shared:
         return np.asarray(
             np.sum([self._shares(most, self.left_kwh * (most > 0), room) for most, room in both], axis=0)
         )
+
+    def beyond_kwh(self, short: BoolArray) -> float:
+        """Return a bound on what the cars could move more in some slots, and less in others. [kWh]"""
+        sites, there, moved = self._room.shape[1], self._most[short], self.moved_kwh[short]
+        had = self.left_kwh + self.moved_kwh[~short].sum(axis=0)
+        own = np.minimum(there.sum(axis=0) - moved.sum(axis=0), had)
+        room = self._room[short].sum(axis=0) - summed(self._site, moved.sum(axis=0), sites)
+        at_home = summed(self._site, np.maximum(0.0, own), sites)
+        return float(np.minimum(at_home, np.maximum(0.0, room)).sum())
 
     def begin(self, slot: int) -> None:
         """Go to a slot."""

@@ -99,6 +99,13 @@ def cheap_until_twenty(zone, slots):
     return replace(tariff, import_gbp_per_kwh=np.where(cheap, 0.1, 0.3))
 
 
+def cheap_after_an_hour(zone, slots):
+    """Return a tariff by which cars would all charge from an hour after the event on."""
+    tariff = flat_prices(zone, slots)
+    cheap = [START + HOUR <= slot.start < START + 4 * HOUR for slot in slots]
+    return replace(tariff, import_gbp_per_kwh=np.where(cheap, 0.1, 0.3))
+
+
 async def half_hours(world, count=2):
     """Return what each half-hour brought. [kWh]"""
     brought = []
@@ -176,7 +183,7 @@ async def test_after_an_event_a_zone_draws_no_more_than_it_nominated_but_for_who
     world = World([Charger() for _ in range(6)], 0.0, slots=0, prices=cheap_until_twenty)
     world.now_rebound = Rebound(START - HALF_HOUR, import_kw=15.0)
     world.intent = {"depart_at": START + 9 * HOUR, "target_soc": 0.9}
-    await world.minutes(1, soc=0.5)
+    await world.minutes(11, soc=0.5)
     drawn_w = [-charger.told_w for charger in world.chargers.values()]
     assert 0 < sum(drawn_w) <= 15_000
     world.intent = {"depart_at": START + 2.5 * HOUR, "target_soc": 0.8}
@@ -194,6 +201,20 @@ async def test_restarts_after_an_event_are_spread_over_ten_minutes():
         begun.append(sum(charger.told_w < 0 for charger in world.chargers.values()))
     assert begun == sorted(begun)
     assert len(set(begun)) >= 5
+    assert begun[-1] == 12
+
+
+async def test_cars_that_a_plan_starts_together_after_an_event_start_one_by_one():
+    """All wait for the half-hour in which it is cheap, an hour after the event."""
+    world = World([Charger() for _ in range(12)], 0.0, slots=0, prices=cheap_after_an_hour)
+    world.now_rebound = Rebound(START, import_kw=1000.0)
+    world.intent = {"depart_at": START + 12 * HOUR, "target_soc": 0.8}
+    begun = []
+    for _ in range(75):
+        await world.minutes(1, soc=0.5)
+        begun.append(sum(charger.told_w < 0 for charger in world.chargers.values()))
+    assert begun[59] == 0
+    assert max(after - before for before, after in itertools.pairwise(begun)) <= 4
     assert begun[-1] == 12
 
 
