@@ -330,10 +330,8 @@ def make_book(
     ``worked_out`` are statements as known now, by opportunity, that need not be worked out again; ``watched``
     yields the opportunities it is given, in their order, and may tell somebody how far it is.
     """
-    span = Interval(
-        datetime.combine(start, datetime.min.time(), LONDON),
-        datetime.combine(end, datetime.min.time(), LONDON),
-    )
+    midnights = (datetime.combine(day, datetime.min.time(), LONDON) for day in (start, end))
+    span = Interval(*midnights)
     now_there = span if as_known_at is None else None  # a window may have been another one then
     delivered = store.journal.find(zone=zone, stages=SETTLED_STAGES, overlapping=now_there)
     found = [one if as_known_at is None else known(store, one, as_known_at) for one in delivered]
