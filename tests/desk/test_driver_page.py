@@ -12,7 +12,7 @@ from tests.desk.driver_steps import CAR, a_driver, a_token, said
 from tests.desk.world import NOW, a_desk
 from tests.unit.config_steps import a_config
 
-NAMES = {"{bid}": "bid-1", "{car}": CAR, "{topic}": "boost"}
+NAMES = {"{bid}": "bid-1", "{car}": CAR, "{topic}": "boost", "{month}": "2025-01", "{name}": "drivers.json"}
 
 
 def a_path(path):
