@@ -56,6 +56,7 @@ def _with_a_passphrase(pem):
         (b"", None, "our certificate first"),
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", None, "our certificate first"),
     ],
+    ids=["another key", "a key with a passphrase", "no key", "no key but a certificate", "none", "garbage"],
 )
 def test_what_is_no_pair_is_one_fault(of_cert, of_key, said, tmp_path):
     cert, key = an_identity().files(tmp_path)
