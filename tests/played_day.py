@@ -59,6 +59,8 @@ class Way:
     ends_at: datetime = ENDS_AT
     zones: tuple[str, ...] = ("Canvey", "Hendon Way", "Wrotham")
     target_soc: float | None = None
+    leave_at: datetime | None = None
+    """When all leave that came by then; as they did without."""
 
 
 class WorldLink:
@@ -99,7 +101,7 @@ class PlayedDay:
     def __init__(self, way: Way, nominations: Mapping[str, Mapping[Interval, Nomination]]) -> None:
         self.way, self.fleet, self.nominations = way, _fleet_of(way.zones), nominations
         self._draw = np.random.default_rng(way.seed)
-        self.stays = [one for one in _stays() if one.car_id in self.fleet.by_id]
+        self.stays = [one for one in _stays(way.leave_at) if one.car_id in self.fleet.by_id]
         self.acts = self._acts() if way.ordered_kw else self._intents()
         self.clock = FakeClock(way.starts_at)
         self.world = World(
@@ -311,18 +313,18 @@ def _fleet_of(zones: Sequence[str]) -> Fleet:
     return Fleet(tuple(car for car in whole.cars if car.site.zone in zones), whole.digest)
 
 
-def _stays() -> list[Stay]:
+def _stays(leave_at: datetime | None) -> list[Stay]:
     """Return the day's real stays, of each car the one that lasts into the evening."""
     return [
         Stay(
             car_id=one.car_id,
             plugged_in_at=one.plugged.start,
-            plugged_out_at=one.plugged.end,
+            plugged_out_at=leave_at or one.plugged.end,
             energy_kwh=one.energy_kwh,
             arrival_soc=one.arrival_soc,
         )
         for one in day.sessions()
-        if one.plugged.end > STARTS_AT and one.plugged.start < ENDS_AT
+        if one.plugged.end > STARTS_AT and one.plugged.start < (leave_at or ENDS_AT)
     ]
 
 

@@ -10,13 +10,14 @@ from datetime import timedelta
 import pytest
 
 from aggregator.model.metering import Outcome
-from aggregator.model.time import HALF_HOUR
+from aggregator.model.time import HALF_HOUR, HOUR
 from dispatch.fleet_simulator.troubles import Trouble
 from tests.played_day import (
     CANCELLED_AT,
     CANCELLED_ZONE,
     DEAF,
     EVENT,
+    FIVE_PM,
     PlayedDay,
     Way,
     nominations_of,
@@ -104,3 +105,24 @@ async def test_after_the_event_zones_stay_under_their_nominated_peaks_and_driver
     for zone in day.fleet.zones:
         drawn_kw, nominated_kw = day.drawn_after_kw(zone)
         assert drawn_kw <= nominated_kw
+
+
+@pytest.mark.parametrize(("nominated_part", "above"), [(0.6, 1.0), (0.4, 1.3)])
+async def test_a_zone_that_nominated_little_begins_to_refill_so_early_that_its_peak_is_enough(
+    nominated_part, above
+):
+    """All leave at seven; what the cheap hours can't hold is drawn before them, not in the last ones."""
+    way = Way(zones=ONE_ZONE, target_soc=0.9, leave_at=FIVE_PM + 14 * HOUR)
+    nominated = {
+        zone: {
+            slot: replace(one, export_wh=round(one.export_wh * nominated_part)) for slot, one in rows.items()
+        }
+        for zone, rows in (await nominations_of(way)).items()
+    }
+    day = await PlayedDay(way, nominated).play()
+    checked, missed = day.departures()
+    assert checked > 10
+    assert missed == []
+    (zone,) = day.fleet.zones
+    drawn_kw, most_kw = day.drawn_after_kw(zone)
+    assert drawn_kw <= above * most_kw

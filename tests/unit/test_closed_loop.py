@@ -182,7 +182,7 @@ async def test_a_silent_car_is_replaced_as_soon_as_it_is_stale():
 async def test_after_an_event_a_zone_draws_no_more_than_it_nominated_but_for_who_must_charge():
     world = World([Charger() for _ in range(6)], 0.0, slots=0, prices=cheap_until_twenty)
     world.now_rebound = Rebound(START - HALF_HOUR, import_kw=15.0)
-    world.intent = {"depart_at": START + 9 * HOUR, "target_soc": 0.9}
+    world.intent = {"depart_at": START + 16 * HOUR, "target_soc": 0.9}
     await world.minutes(11, soc=0.5)
     drawn_w = [-charger.told_w for charger in world.chargers.values()]
     assert 0 < sum(drawn_w) <= 15_000
