@@ -230,9 +230,14 @@ class Controller:
         """Return full power for a boosted or urgent car; the charger itself stops when it is full."""
         watts = round(view.full_kw * W_PER_KW)
         if not view.is_boosted():
-            notices += self.shortfalls.note(view.car.car_id, view.short_kwh(now), now)
+            notices += self._missed(view.car.car_id, view.short_kwh(now), now)
         purpose = Purpose.BOOST if view.is_boosted() else Purpose.MUST_CHARGE
         return SetPoint(view.car.car_id, -watts, now, now + HALF_HOUR, purpose)
+
+    def _missed(self, car_id: str, kwh: float, now: datetime) -> list[Notice]:
+        """Tell by how much a car will miss its target, and what its meter shows where it does not follow."""
+        follows = self.following.follows(car_id)
+        return self.shortfalls.note(car_id, kwh, None if follows else self.following.measured_kw(car_id), now)
 
     async def _window_points(
         self,
@@ -250,7 +255,7 @@ class Controller:
         step = await asyncio.to_thread(window_step, target, follows, others, others_kw, now, limits)
         notices += self._short_orders.note(target, step.shortfall_kwh, now)
         for car_id, kwh in step.short_of_target_kwh.items():
-            notices += self.shortfalls.note(car_id, kwh, now)
+            notices += self._missed(car_id, kwh, now)
         return step.points
 
     def _let_go(
@@ -306,7 +311,7 @@ class Controller:
         points = []
         for zone, view in ((zone, view) for zone, views in zones.items() for view in views):
             step = self._plan[view.car.car_id]
-            notices += self.shortfalls.note(view.car.car_id, step.short_kwh, now)
+            notices += self._missed(view.car.car_id, step.short_kwh, now)
             watts = held_watts(step.export_kw, view.car)
             if (view.resting and watts > 0) or (
                 watts < 0 and not step.must_charge and waits(view, rebounds[zone], now)

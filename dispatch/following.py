@@ -3,10 +3,11 @@
 A car is judged over each span between two of its reports, by the power its registers show, against all that
 it was told to do in that span and shortly before: within those bounds and a tolerance it follows. Charging
 less than told is no fault of a battery that is nearly full, but what it really takes is what the others must
-make up for. After two faults in a row, or a set-point that
-its charger did not take, a car is not counted on: others serve in its place, what it really moves is taken
-off what they must do, and it is only asked for a little, to find out when it follows again: when it does as
-it is told, and that is something else than it did all along.
+make up for. Nor is it of one whose state of charge is not known, unless nothing moves at all: its charger is
+deaf then or its battery full, and people must look. After two faults in a row, or a set-point that its charger
+did not take, a car is not counted on: others serve in its place, what it really moves is taken off what they
+must do, and it is only asked for a little, to find out when it follows again: when it does as it is told, and
+that is something else than it did all along.
 
 A charger that hears nothing may happen to do as it is told, again and again. So it is counted on sooner than
 it has recovered: that is when it has followed for half an hour, and two powers that differ.
@@ -51,12 +52,14 @@ class Fault:
         told_kw: What would have been closest to what it did. [kW, export positive]
         measured_kw: What it did. [kW, export positive]
         goes_on: It was found before, and no recovery was seen since.
+        may_be_full: It was to charge, nothing moved, and its state of charge is not known.
     """
 
     car_id: str
     told_kw: float
     measured_kw: float
     goes_on: bool = True
+    may_be_full: bool = False
 
 
 @dataclass(slots=True)
@@ -158,7 +161,9 @@ class Following:
             record.strikes = record.strikes if record.strikes >= STRIKES or bounds else 0
             return
         low, high = bounds
-        if min(report.soc or 0.0, before.soc or 0.0) >= TAPERS_ABOVE_SOC or report.soc is None:
+        near_full = min(report.soc or 0.0, before.soc or 0.0) >= TAPERS_ABOVE_SOC
+        may_be_full = report.soc is None and high < 0 and record.measured_kw > -TOLERANCE_KW
+        if near_full or (report.soc is None and not may_be_full):
             high = max(high, 0.0)
         told_kw = min(max(record.measured_kw, low), high)
         if abs(record.measured_kw - told_kw) <= TOLERANCE_KW + TOLERANCE * abs(told_kw):
@@ -169,7 +174,8 @@ class Following:
             return
         record.strikes, record.fault_kw, record.good_since = record.strikes + 1, record.measured_kw, None
         if record.strikes == STRIKES:
-            self._faults.append(Fault(report.car_id, told_kw, record.measured_kw, not record.recovered))
+            goes_on = not record.recovered
+            self._faults.append(Fault(report.car_id, told_kw, record.measured_kw, goes_on, may_be_full))
             record.recovered = False
 
 

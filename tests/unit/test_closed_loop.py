@@ -125,6 +125,19 @@ async def test_a_tenth_of_the_chargers_does_nothing_and_the_others_make_up_for_i
     assert "moved 0.00 kW" in notice.text
 
 
+async def test_a_deaf_charger_is_found_whose_cars_state_of_charge_is_not_known():
+    world = World([Charger(deaf=n == 0) for n in range(3)], 6.0)
+    world.says[world.names[0]] = {"soc": None, "target_soc": 0.9, "depart_at": START + HALF_HOUR}
+    await world.minutes(25)
+    (notice,) = world.notices("not_following")
+    assert (notice.where, "moved 0.00 kW" in notice.text) == (world.names[0], True)
+    missed = world.notices("short_of_target")
+    assert {notice.where for notice in missed} == {world.names[0]}
+    assert [notice.goes_on for notice in missed] == [False] + [True] * (len(missed) - 1)
+    assert "its meter shows 0.00 kW" in missed[-1].text
+    assert not any("it charges" in notice.text for notice in missed)
+
+
 async def test_a_charger_that_comes_back_is_counted_on_again():
     world = World([Charger(deaf=n == 0) for n in range(4)], 12.0)
     await world.minutes(10)
