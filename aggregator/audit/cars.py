@@ -13,7 +13,7 @@ from aggregator.audit.evidence import Evidence, Finding
 from aggregator.energy import Tapers
 from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import Outcome, Purpose, SetPoint
-from aggregator.model.time import HOUR, utc_text
+from aggregator.model.time import HOUR, Interval, utc_text
 from aggregator.store import CarState, Halt, SentPoint
 
 LONGEST_DISCHARGE = timedelta(seconds=120)
@@ -166,7 +166,8 @@ def promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[Promise
 def p3_boost(evidence: Evidence) -> Finding:
     """Within a cycle of the driver's word a boosted car charges at full power, and is never discharged.
 
-    Nor is one whose driver has V2G off.
+    Where the charger's answer to that came too late, or was lost, its meter tells. Nor is a car discharged
+    whose driver has V2G off.
     """
     cycle = timedelta(seconds=evidence.settings.dispatch.cycle_s)
     by_car: dict[str, list[SetPoint]] = defaultdict(list)
@@ -193,7 +194,7 @@ def p3_boost(evidence: Evidence) -> Finding:
                 point.issued_at <= now.at + cycle and -point.export_w >= _full_w(fleet, car_id)
                 for point in standing + during
             )
-            if not obeyed:
+            if not obeyed and not _metered_full(evidence, car_id, now.at):
                 breaches.append(f"{car_id} was boosted at {utc_text(now.at)}, no full power within a cycle")
             noticed_at = now.at + cycle if now.at_door else now.at
             breaches += [f"{told} while boosted" for told in _gave(during, noticed_at, None)]
@@ -202,6 +203,26 @@ def p3_boost(evidence: Evidence) -> Finding:
             checked += 1
             breaches += [f"{told} with V2G off" for told in _gave(points, off_at + cycle, on_at)]
     return Finding("P3 boost", "times a driver switched V2G off", checked, tuple(breaches))
+
+
+def _metered_full(evidence: Evidence, car_id: str, at: datetime) -> bool:
+    """Whether a car drew full power by its registers though nobody heard that it was told to, soon after."""
+    dispatch, fleet = evidence.settings.dispatch, evidence.fleets.at(at)
+    cycle, full_w = timedelta(seconds=dispatch.cycle_s), _full_w(fleet, car_id)
+    unheard = any(
+        one.outcome is Outcome.UNREACHABLE and -one.point.export_w >= full_w
+        for one in evidence.points
+        if one.point.car_id == car_id and at - cycle < one.point.issued_at <= at + cycle
+    )
+    if not unheard:
+        return False
+    within = Interval(at, at + cycle + 3 * timedelta(seconds=dispatch.reporting_interval_s))
+    shown = evidence.store.readings.between([fleet.by_id[car_id].charger.charger_id], within)
+    return any(
+        after.import_wh - before.import_wh
+        >= SURELY_TAKEN * full_w * Interval(before.measured_at, after.measured_at).hours
+        for before, after in itertools.pairwise(shown)
+    )
 
 
 def _gave(points: Iterable[SetPoint], after: datetime, before: datetime | None) -> Iterator[str]:

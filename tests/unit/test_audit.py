@@ -176,6 +176,25 @@ def test_who_gives_energy_in_a_stopped_zone_breaks_p14(store):
     assert p14_ramp(Evidence(store, SETTINGS)).breaches == ()
 
 
+@pytest.mark.parametrize(
+    ("outcome", "drawn_w", "kept"),
+    [(Outcome.UNREACHABLE, 7400, True), (Outcome.UNREACHABLE, 3000, False), (Outcome.REFUSED, 7400, False)],
+)
+def test_a_boost_whose_answer_was_lost_is_judged_by_the_meter(store, outcome, drawn_w, kept):
+    report(store, BEGIN - MINUTE, boost=False)
+    for n in range(5):
+        report(store, BEGIN + n * MINUTE, boost=True)
+        at, point = BEGIN + n * MINUTE, a_set_point(export_w=-7400, purpose=Purpose.BOOST)
+        point = replace(point, issued_at=at + 2 * SECOND, expires_at=at + 2 * MINUTE, opportunity_id=None)
+        store.set_points.add([SentPoint(point, outcome)])
+    drawn = [drawn_w * max(0, n - 1) // 60 for n in range(6)]
+    store.readings.add(
+        [a_reading(measured_at=BEGIN + n * MINUTE, import_wh=wh) for n, wh in enumerate(drawn)]
+    )
+    finding = p3_boost(Evidence(store, SETTINGS))
+    assert (finding.checked, len(finding.breaches)) == (1, 0 if kept else 1)
+
+
 def test_a_register_runs_backwards_only_where_an_event_says_so(store):
     shown = [
         a_reading(measured_at=BEGIN + n * MINUTE, import_wh=0, export_wh=wh)
