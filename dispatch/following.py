@@ -67,6 +67,7 @@ class _Record:
     since: CarReport | None = None
     report: CarReport | None = None
     measured_kw: float = 0.0
+    measured_from: datetime | None = None
     idle_kw: float = 0.0
     strikes: int = 0
     refused: bool = False
@@ -107,7 +108,7 @@ class Following:
             before, record.report = record.report, report
             if not report.plugged or before is None or not before.plugged:
                 record.strikes, record.measured_kw, record.idle_kw = 0, 0.0, 0.0
-                record.since, record.refused = report, False
+                record.since, record.refused, record.measured_from = report, False, None
                 continue
             since = record.since or before
             if report.measured_at - since.measured_at >= LEAST_SPAN:
@@ -135,13 +136,24 @@ class Following:
             for view in views
         }
 
-    def undrawn_kw(self, aside: Iterable[CarView], others: Iterable[CarView], now: datetime) -> float:
-        """Return how much less a zone's cars draw than is reckoned with: the others must give less for it.
+    def drawn_kw(self, view: CarView, since: datetime) -> float:
+        """Return what a car draws that is at full power for its driver. [kW]
 
-        Those aside are reckoned with at full power, those that do not follow at what they really do. [kW]
+        By its meter, whatever its charger says, as soon as that has counted since; full power until then.
+
+        Args:
+            view: The car.
+            since: When it was first to be at full power.
         """
-        told = [*aside, *(view for view in others if self.follows(view.car.car_id))]
-        return sum(self.idle_kw(view.car.car_id) for view in told if view.moving_kw(now) < 0)
+        record = self._records[view.car.car_id]
+        if record.measured_from is None or record.measured_from < since + SETTLES:
+            return view.full_kw
+        return -record.measured_kw
+
+    def undrawn_kw(self, views: Iterable[CarView], now: datetime) -> float:
+        """Return how much less the cars that follow draw than told: the others must give less for it. [kW]"""
+        names = [view.car.car_id for view in views if view.moving_kw(now) < 0]
+        return sum(self.idle_kw(name) for name in names if self.follows(name))
 
     def new_faults(self) -> tuple[Fault, ...]:
         """Return the cars found since the last time that do not do what they are told, each once."""
@@ -152,9 +164,9 @@ class Following:
         span = report.measured_at - before.measured_at
         moved_wh = (report.export_wh - before.export_wh) - (report.import_wh - before.import_wh)
         if not counts_on(self._cars[report.car_id].charger, before, report):
-            record.measured_kw, record.idle_kw = 0.0, 0.0
+            record.measured_kw, record.idle_kw, record.measured_from = 0.0, 0.0, None
             return
-        record.measured_kw = moved_wh / W_PER_KW / (span / HOUR)
+        record.measured_kw, record.measured_from = moved_wh / W_PER_KW / (span / HOUR), before.measured_at
         bounds = _bounds_kw(record.told, before.measured_at - SETTLES, report.measured_at)
         record.idle_kw = max(0.0, record.measured_kw - bounds[1]) if bounds and bounds[1] < 0 else 0.0
         if bounds is None or report.boost or before.boost:
