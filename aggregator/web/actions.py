@@ -126,9 +126,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("amend", "/v1/bids/{bid}/amend", ("trader",), Amendment, _amend),
     Action("reject", "/v1/bids/{bid}/reject", ("trader", "approver"), Refusal, _reject),
     Action("withdraw", "/v1/bids/{bid}/withdraw", ("trader",), Refusal, _withdraw),
-    Action("acknowledge", "/v1/alarms/acknowledge", (), Alarms, _acknowledge, _numbers),
+    Action("acknowledge", "/v1/alarms/acknowledge", acting.ACKNOWLEDGE, Alarms, _acknowledge, _numbers),
     Action("stop", "/v1/stops", (), Stop, _stop, _zone),
-    Action("restart", "/v1/restarts", ("operator", "approver"), Extent, _restart, _zone),
+    Action("restart", "/v1/restarts", acting.RESTART, Extent, _restart, _zone),
 )
 MANY: Mapping[str, Action] = {"/v1/checks": CHECK, "/v1/approvals": APPROVE}
 """Several bids at once, by path: each is an action of its own."""
