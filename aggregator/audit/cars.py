@@ -4,7 +4,7 @@ import itertools
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from operator import itemgetter
 
@@ -27,8 +27,12 @@ SURELY_TAKEN = 0.95
 
 
 def p1_floor(evidence: Evidence) -> Finding:
-    """No car is discharged below its floor: on true energy where simulated, else on what it reported."""
-    checked, breaches = 0, []
+    """No car is discharged below its floor: on true energy where simulated, else on what it reported.
+
+    A floor is a part of the capacity that a battery really has, where that is known. What a car gave while it
+    reported no state of charge nobody can judge but by true energy.
+    """
+    checked, breaches, unchecked = 0, [], ""
     for car_id, rows in evidence.truth.items():
         for before, true in itertools.pairwise(rows):
             gave_w = max(
@@ -37,7 +41,8 @@ def p1_floor(evidence: Evidence) -> Finding:
             car = evidence.fleets.car(car_id, before.at)  # under whose floor it began to give
             if gave_w > 0 and car is not None:
                 checked += 1
-                floor_kwh = lowest_floor_kwh(evidence, car, before.at, true.at)
+                really = replace(car, capacity_kwh=evidence.true_capacity_kwh(car))
+                floor_kwh = lowest_floor_kwh(evidence, really, before.at, true.at)
                 if true.energy_kwh < floor_kwh - TOLERANCE_KWH:
                     breaches.append(
                         f"{car.car_id} gave {gave_w} W until {utc_text(true.at)} and had"
@@ -47,7 +52,13 @@ def p1_floor(evidence: Evidence) -> Finding:
     if not checked:
         what = "reported state of charge while discharging"
         checked, breaches = _reported_floor(evidence)
-    return Finding("P1 floor", what, checked, tuple(breaches))
+        silent = sum(
+            state.export_w > 0 and state.soc is None
+            for states in evidence.states.values()
+            for state in states
+        )
+        unchecked = f"{silent} reports of cars that gave energy and told no state of charge" if silent else ""
+    return Finding("P1 floor", what, checked, tuple(breaches), unchecked)
 
 
 def _reported_floor(evidence: Evidence) -> tuple[int, list[str]]:

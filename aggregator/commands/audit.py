@@ -1,6 +1,7 @@
 """``flexloop audit``: all promises over a database, or some of them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ import typer
 from aggregator.audit import CHECKS, Check, run_audit
 from aggregator.audit.evidence import MOST_SHOWN, Evidence
 from aggregator.audit.present import audit_body, audit_table
+from aggregator.audit.truth import read_simulated
 from aggregator.commands.context import Context
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.wiring import settings_of
@@ -23,6 +25,10 @@ def audit_command(
     promises: Annotated[
         list[str] | None, typer.Option("--promise", help="Only this one, as P4; may be given again.")
     ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="What a simulated fleet really did: the folder it was told as --out."),
+    ] = None,
 ) -> int:
     """Check every promise over the store; exit 1 when one is broken or had nothing to check.
 
@@ -30,9 +36,10 @@ def audit_command(
     """
     shared: Context = context.obj
     checks = _asked_for(promises or tuple(CHECKS))
+    simulated = read_simulated(truth) if truth is not None else None
     with shared.store() as store:
         settings = settings_of(store) or shared.settings()
-        audit = run_audit(Evidence(store, settings), checks)
+        audit = run_audit(Evidence(store, settings, simulated=simulated), checks)
     if shared.as_json:
         shared.answer(audit_body(audit), "")
     else:
