@@ -16,6 +16,10 @@ from aggregator.store import Alarm, Halt
 from aggregator.workflow import Workflow
 
 SHORTEST_DIGEST = 8
+ACKNOWLEDGE = ("trader", "approver", "operator", "settlement")
+RESTART = ("operator", "approver")
+"""Roles of which one is needed."""
+
 NOTHING_SENT = "nothing was sent to the DNO"
 SENT_NOTHING = "the DNO is sent a bid of nothing"
 EVERYWHERE = "all zones"
@@ -80,7 +84,7 @@ def stop(flow: Workflow, zones: Sequence[str], zone: str | None, reason: str, us
 
 def restart(flow: Workflow, zones: Sequence[str], zone: str | None, user: str) -> str:
     """Let the cars go on after a stop of the same extent; two people must say so (operator or approver)."""
-    flow.desk.must_be(user, "operator", "approver")
+    flow.desk.must_be(user, *RESTART)
     _must_be_zone("restart", zone, zones)
     standing = [halt for halt in flow.store.halts.standing() if halt.zone == zone]
     if not standing:
@@ -94,8 +98,8 @@ def restart(flow: Workflow, zones: Sequence[str], zone: str | None, user: str) -
 
 
 def acknowledge(flow: Workflow, alarms: Sequence[int], user: str) -> str:
-    """Say that somebody has looked at alarms; all of those named, or none."""
-    flow.desk.must_be_known(user)
+    """Say that somebody has looked at alarms; all of those named, or none. Viewers only look."""
+    flow.desk.must_be(user, *ACKNOWLEDGE)
     flow.store.alarms.clear(alarms, flow.now(), user)
     return f"{len(alarms)} acknowledged by {user}"
 

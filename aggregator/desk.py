@@ -1,6 +1,6 @@
 """Who may do what: people by role, and written rules that people approved; and what they are told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -75,6 +75,7 @@ class Desk:
         rules: Written rules, tried in order.
         users: Everybody known, with or without a role.
         operators: User names that may let stopped cars go on.
+        settlement: User names that look after statements.
         one_person: Where two people are needed: the bids that one may approve all the same.
     """
 
@@ -85,6 +86,7 @@ class Desk:
     users: frozenset[str] = frozenset()
     operators: frozenset[str] = frozenset()
     one_person: tuple[OnePerson, ...] = ()
+    settlement: frozenset[str] = frozenset()
 
     def needs_two(self, requirement: Requirement | None, draft: Draft | None) -> bool:
         """Whether two people must agree to a draft; where there is none, whether they must as a rule."""
@@ -93,9 +95,21 @@ class Desk:
         return self.two_people and not any(one.will_do(requirement, draft) for one in self.one_person)
 
     def may(self, user: str, *roles: str) -> bool:
-        """Whether a user has one of the roles ``approver``, ``trader`` and ``operator`` asked for."""
-        with_role = {"approver": self.approvers, "trader": self.traders, "operator": self.operators}
-        return any(user in with_role[role] for role in roles)
+        """Whether a user has one of these roles: ``approver``, ``trader``, ``operator`` or ``settlement``."""
+        return any(user in self._with_role[role] for role in roles)
+
+    @property
+    def _with_role(self) -> Mapping[str, frozenset[str]]:
+        return {
+            "approver": self.approvers,
+            "trader": self.traders,
+            "operator": self.operators,
+            "settlement": self.settlement,
+        }
+
+    def _names(self, role: str) -> str:
+        plural = role if role == "settlement" else f"{role}s"
+        return f"{plural}: {', '.join(sorted(self._with_role[role])) or 'nobody'}"
 
     def must_be_known(self, user: str) -> None:
         """Fail where nobody of that name is known.
@@ -103,22 +117,21 @@ class Desk:
         Raises:
             BadMessage: If so.
         """
-        known = self.users | self.approvers | self.traders | self.operators
+        known = self.users.union(*self._with_role.values())
         if user not in known:
             names = ", ".join(sorted(known)) or "none is configured"
             raise BadMessage(Fault("--as", user, f"a user of the configuration: {names}"))
 
     def must_be(self, user: str, *roles: str) -> None:
-        """Fail where a user has none of the roles ``approver``, ``trader`` and ``operator`` asked for.
+        """Fail where a user has none of the roles asked for, as for ``may``.
 
         Raises:
             BadMessage: If nobody of that name is known.
             RuleViolation: If the user is known, and has another role.
         """
-        with_role = {"approver": self.approvers, "trader": self.traders, "operator": self.operators}
         self.must_be_known(user)
         if not self.may(user, *roles):
-            told = "; ".join(f"{role}s: {', '.join(sorted(with_role[role])) or 'nobody'}" for role in roles)
+            told = "; ".join(map(self._names, roles))
             raise RuleViolation(f"{user} is no {' or '.join(roles)}; {told}")
 
 

@@ -63,7 +63,7 @@ def desk_of(settings: Settings) -> Desk:
     """Return who may approve what."""
     with_role = {
         role: frozenset(user.name for user in settings.desk.user if role in user.roles)
-        for role in ("approver", "trader", "operator")
+        for role in ("approver", "trader", "operator", "settlement")
     }
     rules = tuple(Rule(**row.model_dump()) for row in settings.desk.rule)
     users = frozenset(user.name for user in settings.desk.user)
@@ -75,6 +75,7 @@ def desk_of(settings: Settings) -> Desk:
         users,
         with_role["operator"],
         tuple(OnePerson(**row.model_dump()) for row in settings.desk.one_person),
+        with_role["settlement"],
     )
 
 

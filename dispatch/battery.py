@@ -11,6 +11,10 @@ can't tell a larger battery from a better charger: what lies within ``LOSSES`` o
 noise could make of it, is left as it is, and of what lies beyond only the part beyond counts. A car that
 never moves teaches nothing, a state of charge that is old but says it is new can't be known for what it is,
 and a restart begins from the registry.
+
+While a car says nothing, its registers alone can't tell a battery that is smaller than registered from one
+that is not. So what left it since it last spoke is counted as if it was ``LEAST_CAPACITY`` of the registry's:
+a quarter more. A car that speaks often pays nothing for it.
 """
 
 from bisect import bisect_right
@@ -30,6 +34,10 @@ OLDEST = timedelta(minutes=30)
 
 WRONG = 0.10
 """How far a registry's capacity is taken to be off before anything is learnt, one part in ten either way."""
+
+LEAST_CAPACITY = 0.8
+"""The least part of a registry's capacity that a battery is taken to have while it says nothing: an old one
+has lost a fifth."""
 
 LOSSES = 0.03
 """What efficiencies that change with power leave open of a capacity."""
@@ -117,6 +125,16 @@ class Battery:
         self._stored: deque[tuple[datetime, float]] = deque()
         self._last: CarReport | None = None
         self._said_at: datetime | None = None
+        self._said_kwh = 0.0
+
+    @property
+    def least_soc(self) -> float | None:
+        """What to plan with: ``soc``, but what left since the car spoke counts for the least capacity."""
+        if self.soc is None:
+            return None
+        fell_kwh = max(0.0, self._said_kwh - self._stored[-1][1])
+        least_kwh = min(self.capacity_kwh, LEAST_CAPACITY * self._car.capacity_kwh)
+        return max(0.0, self.soc - fell_kwh * (1 / least_kwh - 1 / self.capacity_kwh))
 
     @property
     def doubt(self) -> float:
@@ -149,7 +167,7 @@ class Battery:
             return
         self._said_at = said_at
         self._look_at_step(report.soc)
-        then_kwh = self._stored_at(said_at)
+        then_kwh = self._said_kwh = self._stored_at(said_at)
         self._correct(report.soc + (self._stored[-1][1] - then_kwh) / self.capacity_kwh)
         self._learn(then_kwh, report.soc)
 

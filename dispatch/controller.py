@@ -105,6 +105,7 @@ class Controller:
         self._replan = True
         self._planned_for: datetime | None = None
         self._fallback: dict[str, datetime] = {}
+        self._first_at: dict[str, datetime] = {}
         self.shortfalls = Shortfalls()
         self.cycles, self.cycle_s = 0, 0.0
         self._news, self._short_orders = News(), ShortOrders()
@@ -169,6 +170,7 @@ class Controller:
         self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends, *stale_at])
         rooms = {view.car.site.site_id: self._rooms.room(view.car.site, now) for view in fresh}
         first = [view for view in fresh if view.is_boosted() or view.is_urgent(now)]
+        self._first_at = {(name := view.car.car_id): self._first_at.get(name, now) for view in first}
         notices = [fault_notice(fault, now) for fault in self.following.new_faults()]
         notices += [capacity_notice(car, self._cars[car.car_id], now) for car in self.view.new_capacities()]
         points = [self._full_power(view, now, notices) for view in first]
@@ -181,11 +183,12 @@ class Controller:
         for zone, target in targets.items():
             here = [view for view in fresh if self._zone_of[view.car.car_id] == zone]
             aside = [view for view in here if view in first]
+            drawn_kw = sum(self.following.drawn_kw(view, self._first_at[view.car.car_id]) for view in aside)
             made_up_kw = self._meters.made_up_kw(target, now, self.following.moving_kw(here, now))
-            now_kw = target.export_kw[0] + made_up_kw - self.following.undrawn_kw(aside, by_zone[zone], now)
+            now_kw = target.export_kw[0] + made_up_kw - self.following.undrawn_kw(by_zone[zone], now)
             owed = replace(target, export_kw=(now_kw, *target.export_kw[1:]))
             views = by_zone.pop(zone, [])
-            points += await self._window_points(less(owed, aside), views, rooms, now, notices)
+            points += await self._window_points(less(owed, drawn_kw), views, rooms, now, notices)
         urgent = [view for view in first if not view.is_boosted()]  # who take their part of a home's fuse
         points += self._plan_points(by_zone, urgent, rooms, now, notices)
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
@@ -230,9 +233,14 @@ class Controller:
         """Return full power for a boosted or urgent car; the charger itself stops when it is full."""
         watts = round(view.full_kw * W_PER_KW)
         if not view.is_boosted():
-            notices += self.shortfalls.note(view.car.car_id, view.short_kwh(now), now)
+            notices += self._missed(view.car.car_id, view.short_kwh(now), now)
         purpose = Purpose.BOOST if view.is_boosted() else Purpose.MUST_CHARGE
         return SetPoint(view.car.car_id, -watts, now, now + HALF_HOUR, purpose)
+
+    def _missed(self, car_id: str, kwh: float, now: datetime) -> list[Notice]:
+        """Tell by how much a car will miss its target, and what its meter shows where it does not follow."""
+        follows = self.following.follows(car_id)
+        return self.shortfalls.note(car_id, kwh, None if follows else self.following.measured_kw(car_id), now)
 
     async def _window_points(
         self,
@@ -250,7 +258,7 @@ class Controller:
         step = await asyncio.to_thread(window_step, target, follows, others, others_kw, now, limits)
         notices += self._short_orders.note(target, step.shortfall_kwh, now)
         for car_id, kwh in step.short_of_target_kwh.items():
-            notices += self.shortfalls.note(car_id, kwh, now)
+            notices += self._missed(car_id, kwh, now)
         return step.points
 
     def _let_go(
@@ -306,7 +314,7 @@ class Controller:
         points = []
         for zone, view in ((zone, view) for zone, views in zones.items() for view in views):
             step = self._plan[view.car.car_id]
-            notices += self.shortfalls.note(view.car.car_id, step.short_kwh, now)
+            notices += self._missed(view.car.car_id, step.short_kwh, now)
             watts = held_watts(step.export_kw, view.car)
             if (view.resting and watts > 0) or (
                 watts < 0 and not step.must_charge and waits(view, rebounds[zone], now)

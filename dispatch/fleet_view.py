@@ -181,11 +181,11 @@ class FleetView:
             view = replace(
                 view,
                 car=car,
-                report=replace(report, soc=battery.soc, soc_at=None),
+                report=replace(report, soc=battery.least_soc, soc_at=None),
                 doubt_soc=battery.doubt,
                 taken_kwh=battery.taken_kwh,
             )
-            self._views[report.car_id] = replace(view, resting=self._must_rest(view, battery.soc))
+            self._views[report.car_id] = replace(view, resting=self._must_rest(view, battery.least_soc))
         return changed
 
     def heed(self, words: Mapping[str, Words], now: datetime) -> frozenset[str]:

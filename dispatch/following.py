@@ -3,10 +3,11 @@
 A car is judged over each span between two of its reports, by the power its registers show, against all that
 it was told to do in that span and shortly before: within those bounds and a tolerance it follows. Charging
 less than told is no fault of a battery that is nearly full, but what it really takes is what the others must
-make up for. After two faults in a row, or a set-point that
-its charger did not take, a car is not counted on: others serve in its place, what it really moves is taken
-off what they must do, and it is only asked for a little, to find out when it follows again: when it does as
-it is told, and that is something else than it did all along.
+make up for. Nor is it of one whose state of charge is not known, unless nothing moves at all: its charger is
+deaf then or its battery full, and people must look. After two faults in a row, or a set-point its charger
+did not take, a car is not counted on: others serve in its place, what it really moves is taken off what they
+must do, and it is only asked for a little, to find out when it follows again: when it does as it is told, and
+that is something else than it did all along.
 
 A charger that hears nothing may happen to do as it is told, again and again. So it is counted on sooner than
 it has recovered: that is when it has followed for half an hour, and two powers that differ.
@@ -51,12 +52,14 @@ class Fault:
         told_kw: What would have been closest to what it did. [kW, export positive]
         measured_kw: What it did. [kW, export positive]
         goes_on: It was found before, and no recovery was seen since.
+        may_be_full: It was to charge, nothing moved, and its state of charge is not known.
     """
 
     car_id: str
     told_kw: float
     measured_kw: float
     goes_on: bool = True
+    may_be_full: bool = False
 
 
 @dataclass(slots=True)
@@ -64,6 +67,7 @@ class _Record:
     since: CarReport | None = None
     report: CarReport | None = None
     measured_kw: float = 0.0
+    measured_from: datetime | None = None
     idle_kw: float = 0.0
     strikes: int = 0
     refused: bool = False
@@ -104,7 +108,7 @@ class Following:
             before, record.report = record.report, report
             if not report.plugged or before is None or not before.plugged:
                 record.strikes, record.measured_kw, record.idle_kw = 0, 0.0, 0.0
-                record.since, record.refused = report, False
+                record.since, record.refused, record.measured_from = report, False, None
                 continue
             since = record.since or before
             if report.measured_at - since.measured_at >= LEAST_SPAN:
@@ -132,13 +136,24 @@ class Following:
             for view in views
         }
 
-    def undrawn_kw(self, aside: Iterable[CarView], others: Iterable[CarView], now: datetime) -> float:
-        """Return how much less a zone's cars draw than is reckoned with: the others must give less for it.
+    def drawn_kw(self, view: CarView, since: datetime) -> float:
+        """Return what a car draws that is at full power for its driver. [kW]
 
-        Those aside are reckoned with at full power, those that do not follow at what they really do. [kW]
+        By its meter, whatever its charger says, as soon as that has counted since; full power until then.
+
+        Args:
+            view: The car.
+            since: When it was first to be at full power.
         """
-        told = [*aside, *(view for view in others if self.follows(view.car.car_id))]
-        return sum(self.idle_kw(view.car.car_id) for view in told if view.moving_kw(now) < 0)
+        record = self._records[view.car.car_id]
+        if record.measured_from is None or record.measured_from < since + SETTLES:
+            return view.full_kw
+        return -record.measured_kw
+
+    def undrawn_kw(self, views: Iterable[CarView], now: datetime) -> float:
+        """Return how much less the cars that follow draw than told: the others must give less for it. [kW]"""
+        names = [view.car.car_id for view in views if view.moving_kw(now) < 0]
+        return sum(self.idle_kw(name) for name in names if self.follows(name))
 
     def new_faults(self) -> tuple[Fault, ...]:
         """Return the cars found since the last time that do not do what they are told, each once."""
@@ -149,16 +164,18 @@ class Following:
         span = report.measured_at - before.measured_at
         moved_wh = (report.export_wh - before.export_wh) - (report.import_wh - before.import_wh)
         if not counts_on(self._cars[report.car_id].charger, before, report):
-            record.measured_kw, record.idle_kw = 0.0, 0.0
+            record.measured_kw, record.idle_kw, record.measured_from = 0.0, 0.0, None
             return
-        record.measured_kw = moved_wh / W_PER_KW / (span / HOUR)
+        record.measured_kw, record.measured_from = moved_wh / W_PER_KW / (span / HOUR), before.measured_at
         bounds = _bounds_kw(record.told, before.measured_at - SETTLES, report.measured_at)
         record.idle_kw = max(0.0, record.measured_kw - bounds[1]) if bounds and bounds[1] < 0 else 0.0
         if bounds is None or report.boost or before.boost:
             record.strikes = record.strikes if record.strikes >= STRIKES or bounds else 0
             return
         low, high = bounds
-        if min(report.soc or 0.0, before.soc or 0.0) >= TAPERS_ABOVE_SOC or report.soc is None:
+        near_full = min(report.soc or 0.0, before.soc or 0.0) >= TAPERS_ABOVE_SOC
+        may_be_full = report.soc is None and high < 0 and record.measured_kw > -TOLERANCE_KW
+        if near_full or (report.soc is None and not may_be_full):
             high = max(high, 0.0)
         told_kw = min(max(record.measured_kw, low), high)
         if abs(record.measured_kw - told_kw) <= TOLERANCE_KW + TOLERANCE * abs(told_kw):
@@ -169,7 +186,8 @@ class Following:
             return
         record.strikes, record.fault_kw, record.good_since = record.strikes + 1, record.measured_kw, None
         if record.strikes == STRIKES:
-            self._faults.append(Fault(report.car_id, told_kw, record.measured_kw, not record.recovered))
+            goes_on = not record.recovered
+            self._faults.append(Fault(report.car_id, told_kw, record.measured_kw, goes_on, may_be_full))
             record.recovered = False
 
 

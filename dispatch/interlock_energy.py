@@ -1,8 +1,9 @@
 """The interlock's own reckoning of a state of charge that is late or missing: a few blunt sums.
 
-From the last one that was told, all that the export register counted since is taken off, an eighth more, and
-of what the import register counted nine tenths are added: a capacity in the registry that is a tenth too
-large can't hide a floor. It shares nothing with the control loop's own estimate.
+What registers counted since the last one that was told is set off, import against export. Of what the battery
+lost a quarter more is taken off, of what it gained nine tenths are added: neither a capacity in the registry
+that is a quarter too large (the battery has lost a fifth of it) nor one that is a tenth too small can hide a
+floor while a car says nothing. It shares nothing with the control loop's own estimate.
 
 A gauge may be stuck, or creep up while the car gives energy. So what is told is believed only as far as the
 registers bear it out since the car came: up to the least that was told twice running, and ``NOISE``, with
@@ -17,7 +18,7 @@ from aggregator.model.fleet import Car
 from aggregator.model.metering import CarReport
 
 WH_PER_KWH = 1000.0
-MORE, LESS = 1.12, 0.9
+MORE, LESS = 1.25, 0.9
 LATEST = timedelta(minutes=30)
 NOISE = 0.02
 MOST_TAKEN, LEAST_GIVEN = 1.05, 0.97
@@ -101,4 +102,5 @@ class Reckoning:
             return None
         given_kwh = (report.export_wh - told.export_wh) / WH_PER_KWH / car.charger.eta_discharge
         taken_kwh = max(0, report.import_wh - told.import_wh) / WH_PER_KWH * car.charger.eta_charge
-        return min(1.0, told.soc + (LESS * taken_kwh - MORE * given_kwh) / car.capacity_kwh)
+        moved_kwh = taken_kwh - given_kwh
+        return min(1.0, told.soc + (LESS if moved_kwh > 0 else MORE) * moved_kwh / car.capacity_kwh)

@@ -78,5 +78,6 @@ def capacity_notice(learnt: Car, registered: Car, now: datetime) -> Notice:
 def fault_notice(fault: Fault, now: datetime) -> Notice:
     """Return what a car moved beside what it was told."""
     moved = f"told {fault.told_kw:.2f} kW, moved {fault.measured_kw:.2f} kW"
-    text = f"{moved}: not counted on until it follows again"
+    unknown = "deaf or full, its state of charge is not known; " if fault.may_be_full else ""
+    text = f"{moved}: {unknown}not counted on until it follows again"
     return Notice(now, "not_following", fault.car_id, text, fault.goes_on)

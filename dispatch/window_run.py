@@ -7,7 +7,7 @@ whether it follows again.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -94,9 +94,8 @@ def window_step(
     return WindowStep(tuple(points), short_kwh, served.shortfall_kwh)
 
 
-def less(target: ZoneTarget, aside: Iterable[CarView]) -> ZoneTarget:
+def less(target: ZoneTarget, drawn_kw: float) -> ZoneTarget:
     """Ask the others for what cars at full power draw as well: the target is the zone's net export."""
-    drawn_kw = sum(view.full_kw for view in aside)
     return replace(target, export_kw=tuple(kw + drawn_kw for kw in target.export_kw))
 
 

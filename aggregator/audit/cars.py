@@ -4,7 +4,7 @@ import itertools
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from operator import itemgetter
 
@@ -13,7 +13,7 @@ from aggregator.audit.evidence import Evidence, Finding
 from aggregator.energy import Tapers
 from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import Outcome, Purpose, SetPoint
-from aggregator.model.time import HOUR, utc_text
+from aggregator.model.time import HOUR, Interval, utc_text
 from aggregator.store import CarState, Halt, SentPoint
 
 LONGEST_DISCHARGE = timedelta(seconds=120)
@@ -27,8 +27,12 @@ SURELY_TAKEN = 0.95
 
 
 def p1_floor(evidence: Evidence) -> Finding:
-    """No car is discharged below its floor: on true energy where simulated, else on what it reported."""
-    checked, breaches = 0, []
+    """No car is discharged below its floor: on true energy where simulated, else on what it reported.
+
+    A floor is a part of the capacity that a battery really has, where that is known. What a car gave while it
+    reported no state of charge nobody can judge but by true energy.
+    """
+    checked, breaches, unchecked = 0, [], ""
     for car_id, rows in evidence.truth.items():
         for before, true in itertools.pairwise(rows):
             gave_w = max(
@@ -37,7 +41,8 @@ def p1_floor(evidence: Evidence) -> Finding:
             car = evidence.fleets.car(car_id, before.at)  # under whose floor it began to give
             if gave_w > 0 and car is not None:
                 checked += 1
-                floor_kwh = lowest_floor_kwh(evidence, car, before.at, true.at)
+                really = replace(car, capacity_kwh=evidence.true_capacity_kwh(car))
+                floor_kwh = lowest_floor_kwh(evidence, really, before.at, true.at)
                 if true.energy_kwh < floor_kwh - TOLERANCE_KWH:
                     breaches.append(
                         f"{car.car_id} gave {gave_w} W until {utc_text(true.at)} and had"
@@ -47,7 +52,13 @@ def p1_floor(evidence: Evidence) -> Finding:
     if not checked:
         what = "reported state of charge while discharging"
         checked, breaches = _reported_floor(evidence)
-    return Finding("P1 floor", what, checked, tuple(breaches))
+        silent = sum(
+            state.export_w > 0 and state.soc is None
+            for states in evidence.states.values()
+            for state in states
+        )
+        unchecked = f"{silent} reports of cars that gave energy and told no state of charge" if silent else ""
+    return Finding("P1 floor", what, checked, tuple(breaches), unchecked)
 
 
 def _reported_floor(evidence: Evidence) -> tuple[int, list[str]]:
@@ -166,7 +177,8 @@ def promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[Promise
 def p3_boost(evidence: Evidence) -> Finding:
     """Within a cycle of the driver's word a boosted car charges at full power, and is never discharged.
 
-    Nor is one whose driver has V2G off.
+    Where the charger's answer to that came too late, or was lost, its meter tells. Nor is a car discharged
+    whose driver has V2G off.
     """
     cycle = timedelta(seconds=evidence.settings.dispatch.cycle_s)
     by_car: dict[str, list[SetPoint]] = defaultdict(list)
@@ -193,7 +205,7 @@ def p3_boost(evidence: Evidence) -> Finding:
                 point.issued_at <= now.at + cycle and -point.export_w >= _full_w(fleet, car_id)
                 for point in standing + during
             )
-            if not obeyed:
+            if not obeyed and not _metered_full(evidence, car_id, now.at):
                 breaches.append(f"{car_id} was boosted at {utc_text(now.at)}, no full power within a cycle")
             noticed_at = now.at + cycle if now.at_door else now.at
             breaches += [f"{told} while boosted" for told in _gave(during, noticed_at, None)]
@@ -202,6 +214,26 @@ def p3_boost(evidence: Evidence) -> Finding:
             checked += 1
             breaches += [f"{told} with V2G off" for told in _gave(points, off_at + cycle, on_at)]
     return Finding("P3 boost", "times a driver switched V2G off", checked, tuple(breaches))
+
+
+def _metered_full(evidence: Evidence, car_id: str, at: datetime) -> bool:
+    """Whether a car drew full power by its registers though nobody heard that it was told to, soon after."""
+    dispatch, fleet = evidence.settings.dispatch, evidence.fleets.at(at)
+    cycle, full_w = timedelta(seconds=dispatch.cycle_s), _full_w(fleet, car_id)
+    unheard = any(
+        one.outcome is Outcome.UNREACHABLE and -one.point.export_w >= full_w
+        for one in evidence.points
+        if one.point.car_id == car_id and at - cycle < one.point.issued_at <= at + cycle
+    )
+    if not unheard:
+        return False
+    within = Interval(at, at + cycle + 3 * timedelta(seconds=dispatch.reporting_interval_s))
+    shown = evidence.store.readings.between([fleet.by_id[car_id].charger.charger_id], within)
+    return any(
+        after.import_wh - before.import_wh
+        >= SURELY_TAKEN * full_w * Interval(before.measured_at, after.measured_at).hours
+        for before, after in itertools.pairwise(shown)
+    )
 
 
 def _gave(points: Iterable[SetPoint], after: datetime, before: datetime | None) -> Iterator[str]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
+from aggregator.audit.truth import Simulated
 from aggregator.config import Settings
 from aggregator.model.drivers import Told, Words, latest
 from aggregator.model.errors import RuleViolation
-from aggregator.model.fleet import Fleets
+from aggregator.model.fleet import Car, Fleets
 from aggregator.model.metering import Outcome
 from aggregator.model.opportunity import Fact, Opportunity, replay
 from aggregator.model.time import Interval
@@ -58,19 +59,26 @@ class Evidence:
         settings: Its configuration.
         during: When what cars and chargers told was so.
         cars: Whose states count; None for all.
+        simulated: What simulated cars really did, where the database does not hold it.
     """
 
     def __init__(
-        self, store: Store, settings: Settings, during: Interval = ALWAYS, cars: Sequence[str] | None = None
+        self,
+        store: Store,
+        settings: Settings,
+        during: Interval = ALWAYS,
+        cars: Sequence[str] | None = None,
+        simulated: Simulated | None = None,
     ) -> None:
         self.store = store
         self.settings = settings
         self._during = during
         self._cars = cars
+        self._simulated = simulated
 
     def about(self, car_id: str, during: Interval) -> "Evidence":
         """Return what there is about one car in an interval."""
-        part = Evidence(self.store, self.settings, during, (car_id,))
+        part = Evidence(self.store, self.settings, during, (car_id,), self._simulated)
         part.__dict__ |= {"fleets": self.fleets, "told": self.told}  # read once for all cars
         return part
 
@@ -108,10 +116,17 @@ class Evidence:
     @cached_property
     def truth(self) -> Mapping[str, Sequence[TrueState]]:
         """True states per simulated car, ascending; empty outside a simulation."""
+        if self._simulated is not None:
+            return self._simulated.states
         found: dict[str, list[TrueState]] = defaultdict(list)
         for state in self.store.truth.between(self._car_ids, self._during):
             found[state.car_id].append(state)
         return found
+
+    def true_capacity_kwh(self, car: Car) -> float:
+        """Return what a car's battery really holds, as far as is known; else what the registry says. [kWh]"""
+        known = self._simulated.capacity_kwh if self._simulated is not None else {}
+        return known.get(car.car_id, car.capacity_kwh)
 
     @cached_property
     def told(self) -> Told:

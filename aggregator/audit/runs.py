@@ -6,13 +6,11 @@ from datetime import datetime
 from aggregator.audit import CHECKS, Audit, Check, run_audit
 from aggregator.audit.evidence import Evidence
 from aggregator.audit.present import audit_body
-from aggregator.config import Settings
-from aggregator.store import AuditRun, Store
+from aggregator.store import AuditRun
 
 
 def run_and_keep(
-    store: Store,
-    settings: Settings,
+    evidence: Evidence,
     at: datetime,
     by: str,
     checks: Iterable[Check] = CHECKS.values(),
@@ -20,11 +18,10 @@ def run_and_keep(
     """Check every promise over a store and keep the findings there.
 
     Args:
-        store: Which.
-        settings: Its configuration.
+        evidence: The store with its configuration.
         at: When it runs.
         by: For whom.
         checks: All of them, as a rule.
     """
-    audit = run_audit(Evidence(store, settings), checks)
-    return audit, store.audits.add(AuditRun(at, by, audit.kept, audit_body(audit)))
+    audit = run_audit(evidence, checks)
+    return audit, evidence.store.audits.add(AuditRun(at, by, audit.kept, audit_body(audit)))

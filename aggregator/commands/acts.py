@@ -10,6 +10,8 @@ from aggregator.web.actions import ACTIONS, Ground, perform
 from aggregator.workflow import Workflow
 
 _BY_NAME = {action.name: action for action in ACTIONS}
+_INSTEAD = dict.fromkeys(("acknowledge", "stop", "restart"), "see flexloop alarms list")
+"""What to look at where an action that is about no bid was refused."""
 
 
 def act(settings: Settings, workflow: Workflow, name: str, user: str, bid: str = "", **fields: object) -> str:
@@ -32,5 +34,5 @@ def act(settings: Settings, workflow: Workflow, name: str, user: str, bid: str =
     key = secrets.token_hex(8)  # a command is a new action each time
     done = perform(Ground(workflow, settings.fleet.zones), action, bid, user, body, key, BY_COMMAND)
     if done.status != DONE:
-        raise RuleViolation(done.said)
+        raise RuleViolation(done.said, _INSTEAD.get(name, ""))
     return done.said

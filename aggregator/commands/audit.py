@@ -1,6 +1,7 @@
 """``flexloop audit``: all promises over a database, or some of them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from aggregator.audit import CHECKS, Check, run_audit
 from aggregator.audit.evidence import MOST_SHOWN, Evidence
 from aggregator.audit.present import audit_body, audit_table
 from aggregator.audit.runs import run_and_keep
+from aggregator.audit.truth import read_simulated
 from aggregator.commands.context import Context
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.store import BY_COMMAND
@@ -25,6 +27,10 @@ def audit_command(
     promises: Annotated[
         list[str] | None, typer.Option("--promise", help="Only this one, as P4; may be given again.")
     ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="What a simulated fleet really did: the folder it was told as --out."),
+    ] = None,
 ) -> int:
     """Check every promise over the store; exit 1 when one is broken or had nothing to check.
 
@@ -34,12 +40,13 @@ def audit_command(
     """
     shared: Context = context.obj
     some = _asked_for(promises or ())
+    simulated = read_simulated(truth) if truth is not None else None
     with shared.store() as store:
-        settings = settings_of(store) or shared.settings()
+        evidence = Evidence(store, settings_of(store) or shared.settings(), simulated=simulated)
         if some:
-            audit = run_audit(Evidence(store, settings), some)
+            audit = run_audit(evidence, some)
         else:
-            audit, _ = run_and_keep(store, settings, shared.clock().now(), BY_COMMAND)
+            audit, _ = run_and_keep(evidence, shared.clock().now(), BY_COMMAND)
     if shared.as_json:
         shared.answer(audit_body(audit), "")
     else:

@@ -1,6 +1,5 @@
 """What the demo comes to: a row per event, the fleet's figures, both settlements, the audit."""
 
-import csv
 import json
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,10 +11,10 @@ from rich.table import Table
 from aggregator.audit import Audit
 from aggregator.audit.evidence import ALWAYS
 from aggregator.audit.present import audit_body, audit_table
+from aggregator.audit.truth import read_true_states
 from aggregator.model.fleet import Fleets
 from aggregator.model.metering import Outcome
 from aggregator.model.opportunity import Opportunity
-from aggregator.model.time import parse_instant
 from aggregator.reports import StatementBook
 from aggregator.store import Store, TrueState
 
@@ -86,18 +85,7 @@ class Result:
 
 def load_truth(store: Store, path: Path) -> None:
     """Store the simulated cars' true states, for the audit; the simulation is over."""
-    with path.open(encoding="utf-8") as file:
-        store.truth.add(
-            TrueState(
-                car_id=row["car_id"],
-                at=parse_instant(row["at"]),
-                plugged=row["plugged"] == "true",
-                energy_kwh=float(row["true_energy_kwh"]),
-                export_w=int(row["export_w"]),
-                boundary_w=int(row["boundary_w"]),
-            )
-            for row in csv.DictReader(file)
-        )
+    store.truth.add(read_true_states(path))
 
 
 def gather(

@@ -177,7 +177,7 @@ def shortfall_body(view: CarView, missing_kwh: float | None, miles_per_kwh: floa
     if not known:
         words = "not plugged in, or its charge is not known: nothing can be said"
     elif short_kwh > 0:
-        words = f"{short_kwh:.2f} kWh will be missing although it charges at full power"
+        words = f"{short_kwh:.2f} kWh will be missing even at full power"
     reaches = None if not known else level((target_kwh - short_kwh) / car.capacity_kwh, car, miles_per_kwh)
     return {
         "car_id": car.car_id,

@@ -165,9 +165,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("amend", "/v1/bids/{bid}/amend", ("trader",), Amendment, _amend),
     Action("reject", "/v1/bids/{bid}/reject", ("trader", "approver"), Refusal, _reject),
     Action("withdraw", "/v1/bids/{bid}/withdraw", ("trader",), Refusal, _withdraw),
-    Action("acknowledge", "/v1/alarms/acknowledge", DESK_ROLES, Alarms, _acknowledge, _numbers),
+    Action("acknowledge", "/v1/alarms/acknowledge", acting.ACKNOWLEDGE, Alarms, _acknowledge, _numbers),
     Action("stop", "/v1/stops", DESK_ROLES, Stop, _stop, _zone),
-    Action("restart", "/v1/restarts", ("operator", "approver"), Extent, _restart, _zone),
+    Action("restart", "/v1/restarts", acting.RESTART, Extent, _restart, _zone),
     SETTLING,
     AUDITING,
 )

@@ -4,6 +4,7 @@ import asyncio
 
 from aiohttp import web
 
+from aggregator import acting
 from aggregator.bid_text import summary, whole
 from aggregator.files.inputs import validate
 from aggregator.web.answers import as_json
@@ -97,7 +98,7 @@ class BidLooks:
                 stamp=stamped,
                 live=self._frame.now(),
                 zones=self._frame.ground.zones,
-                may_restart=self._frame.gateway.workflow.desk.may(person.name, "operator", "approver"),
+                may_restart=self._frame.gateway.workflow.desk.may(person.name, *acting.RESTART),
             )
 
         return await asyncio.to_thread(made)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from aggregator.audit import CHECKS
+from aggregator.audit.evidence import Evidence
 from aggregator.audit.runs import run_and_keep
 from aggregator.store import open_store
 from aggregator.trial.month_files import month_files
@@ -23,4 +24,4 @@ def audit_task(asked: Asked, step: Step) -> int:
     by, at = asked.what
     with open_store(asked.url, create=False) as store:
         checks = told_to(step, passes=1)(tuple(CHECKS.values()))
-        return run_and_keep(store, asked.settings, at, by, checks)[1].audit_id
+        return run_and_keep(Evidence(store, asked.settings), at, by, checks)[1].audit_id

@@ -176,10 +176,12 @@ async def test_live_stops_with_one_key_and_two_people_restart(tmp_path):
             await expect(page.locator(".flash.good")).to_contain_text(said)
         await expect(vera.locator(".flash.halt")).to_have_count(0)
         desk.store.alarms.raise_(Alarm(NOW, "order_short", "Hendon Way", "2.0 kWh are missing"))
-        box = vera.locator(".alarms label", has_text="order short").locator("input")
+        await expect(vera.locator(".alarms label", has_text="order short")).to_be_visible()
+        await expect(vera.locator("text=Acknowledge ticked")).to_have_count(0)
+        box = page.locator(".alarms label", has_text="order short").locator("input")
         await box.check()
-        await vera.locator("text=Acknowledge ticked").click()
-        await expect(vera.locator(".flash.good")).to_contain_text("1 acknowledged by vera")
+        await page.locator("text=Acknowledge ticked").click()
+        await expect(page.locator(".flash.good")).to_contain_text("1 acknowledged by ben")
 
 
 async def test_many_are_ticked_by_key_and_approved(tmp_path):

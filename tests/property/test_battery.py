@@ -126,8 +126,44 @@ def test_a_car_that_leaves_or_a_meter_that_is_changed_begins_anew():
         assert battery.soc == 0.4
 
 
+def discharged_in_silence(battery_or_reckon, wrong, minutes):
+    """Let a car say 70% once and then give 7.4 kW without another word; return what it then truly has."""
+    report = a_car_report(measured_at=NOON, soc=0.7, export_wh=10**6, import_wh=10**6)
+    battery_or_reckon(report)
+    for minute in range(1, minutes + 1):
+        wh = 10**6 + int(7400 * minute / 60)
+        at = NOON + minute * MINUTE
+        battery_or_reckon(replace(report, measured_at=at, export_wh=wh, soc=None))
+    return 0.7 - 7.4 * minutes / 60 / ETA / (CAPACITY_KWH * (1 + wrong))
+
+
+@pytest.mark.parametrize("wrong", [-0.2, -0.1, 0.0])
+@pytest.mark.parametrize("minutes", [1, 30, 100])
+def test_what_leaves_a_silent_battery_is_counted_for_the_least_capacity_by_loop_and_interlock(wrong, minutes):
+    battery, reckoning, car = Battery(a_leaf(), 0.01), Reckoning(), a_leaf()
+    reckoned = []
+
+    def hear(report):
+        battery.observe(report)
+        reckoned.append(reckoning.at_registers(car, report).soc)
+
+    left_soc = max(0.0, discharged_in_silence(hear, wrong, minutes))
+    assert battery.least_soc <= left_soc + 0.001
+    assert reckoned[-1] <= left_soc + 0.001
+
+
+def test_a_battery_that_speaks_again_is_known_without_a_margin():
+    battery = Battery(a_leaf(), 0.01)
+    discharged_in_silence(battery.observe, 0.0, 60)
+    silent_soc = 0.7 - 1.25 * 7.4 / ETA / CAPACITY_KWH
+    assert battery.least_soc == pytest.approx(silent_soc, abs=1e-4)
+    at, soc = NOON + 61 * MINUTE, 0.7 - 7.4 / ETA / CAPACITY_KWH
+    battery.observe(a_car_report(measured_at=at, soc=soc, export_wh=10**6 + 7400, import_wh=10**6))
+    assert battery.least_soc == battery.soc == pytest.approx(soc, abs=0.01)
+
+
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([-0.1, 0.0, 0.1]), st.sampled_from([0, 5, 20]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([-0.2, -0.1, 0.0, 0.1]), st.sampled_from([0, 5, 20]))
 def test_the_interlock_never_reckons_more_than_is_there(seed, wrong, late):
     reckoning, draw, car = Reckoning(), np.random.default_rng(seed), a_leaf()
     way = {"wrong": wrong, "sigma": 0.0, "step": 0.001, "late": late, "silent": (60, 120)}

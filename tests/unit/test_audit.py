@@ -11,7 +11,9 @@ from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p12_stale, p
 from aggregator.audit.evidence import Evidence
 from aggregator.audit.homes import p4_sites
 from aggregator.audit.money import p9_registers
+from aggregator.audit.truth import read_simulated, read_true_states
 from aggregator.config import read_settings
+from aggregator.model.errors import BadMessage
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import Outcome, Purpose
 from aggregator.model.time import HOUR, next_local
@@ -134,6 +136,31 @@ def test_what_was_given_before_a_stop_is_not_judged_by_the_import_after_it(store
     assert p1_floor(Evidence(store, SETTINGS)).breaches == ()
 
 
+@pytest.mark.parametrize(("soc", "breaches"), [(0.28, 1), (0.31, 0)])
+def test_a_floor_is_a_part_of_what_a_battery_really_has(store, tmp_path, soc, breaches):
+    """A simulated battery a fifth below its registered 60 kWh, while it told nothing."""
+    for n in (0, 1):
+        report(store, BEGIN + n * MINUTE, soc=None, export_w=6000)
+    assert p1_floor(Evidence(store, SETTINGS)).unchecked.startswith("2 reports")
+    lines = [f"car-1,2025-01-15T17:0{n}:00Z,true,{soc * 48},6000,6000" for n in (0, 1)]
+    header = "car_id,at,plugged,true_energy_kwh,export_w,boundary_w"
+    (tmp_path / "truth.csv").write_text("\n".join([header, *lines]))
+    (tmp_path / "summary.json").write_text('{"true_capacity_kwh": {"car-1": 48.0}, "departures": []}')
+    finding = p1_floor(Evidence(store, SETTINGS, simulated=read_simulated(tmp_path)))
+    assert (finding.checked, len(finding.breaches)) == (1, breaches)
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [("car-1,2025-01-15T17:00:00,true,20,0,0", "line 2"), ("car-1,2025-01-15T17:00:00Z,true,nan,0,0", "kwh")],
+)
+def test_a_truth_that_is_none_is_refused(tmp_path, line, fault):
+    header = "car_id,at,plugged,true_energy_kwh,export_w,boundary_w"
+    (tmp_path / "truth.csv").write_text(f"{header}\n{line}\n")
+    with pytest.raises(BadMessage, match=fault):
+        read_true_states(tmp_path / "truth.csv")
+
+
 def test_without_true_energies_it_judges_by_what_was_reported(store):
     report(store, BEGIN, soc=0.5, export_w=6000)
     store.fleet.replace(STRICT, BEGIN + MINUTE, "strict.toml")
@@ -174,6 +201,25 @@ def test_who_gives_energy_in_a_stopped_zone_breaks_p14(store):
     store.halts.restart(halt.halt_id, "ann", BEGIN + MINUTE)
     store.halts.restart(halt.halt_id, "bob", BEGIN + 2 * MINUTE)
     assert p14_ramp(Evidence(store, SETTINGS)).breaches == ()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "drawn_w", "kept"),
+    [(Outcome.UNREACHABLE, 7400, True), (Outcome.UNREACHABLE, 3000, False), (Outcome.REFUSED, 7400, False)],
+)
+def test_a_boost_whose_answer_was_lost_is_judged_by_the_meter(store, outcome, drawn_w, kept):
+    report(store, BEGIN - MINUTE, boost=False)
+    for n in range(5):
+        report(store, BEGIN + n * MINUTE, boost=True)
+        at, point = BEGIN + n * MINUTE, a_set_point(export_w=-7400, purpose=Purpose.BOOST)
+        point = replace(point, issued_at=at + 2 * SECOND, expires_at=at + 2 * MINUTE, opportunity_id=None)
+        store.set_points.add([SentPoint(point, outcome)])
+    drawn = [drawn_w * max(0, n - 1) // 60 for n in range(6)]
+    store.readings.add(
+        [a_reading(measured_at=BEGIN + n * MINUTE, import_wh=wh) for n, wh in enumerate(drawn)]
+    )
+    finding = p3_boost(Evidence(store, SETTINGS))
+    assert (finding.checked, len(finding.breaches)) == (1, 0 if kept else 1)
 
 
 def test_a_register_runs_backwards_only_where_an_event_says_so(store):

@@ -20,16 +20,26 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass
 class Charger:
-    """A charger and its car: moves ``accuracy`` of what it is told, or nothing at all."""
+    """A charger and its car: moves ``accuracy`` of what it is told, or nothing at all.
+
+    One that is mute does as it is told, and its answers are lost.
+    """
 
     accuracy: float = 1.0
     deaf: bool = False
     refuses: bool = False
+    mute: bool = False
+    takes_w: float = 7400.0
     wh: float = 0.0
     told_w: float = 0.0
 
+    @property
+    def answer(self):
+        said = Outcome.REFUSED if self.refuses else Outcome.ACCEPTED
+        return Outcome.UNREACHABLE if self.mute else said
+
     def move(self, hours):
-        self.wh += 0.0 if self.deaf else self.told_w * self.accuracy * hours
+        self.wh += 0.0 if self.deaf else max(self.told_w * self.accuracy, -self.takes_w) * hours
 
 
 class World(Loop):
@@ -60,9 +70,7 @@ class World(Loop):
             charger = self.chargers[point.car_id]
             if not charger.refuses:
                 charger.told_w = point.export_w
-        return [
-            Outcome.REFUSED if self.chargers[point.car_id].refuses else Outcome.ACCEPTED for point in points
-        ]
+        return [self.chargers[point.car_id].answer for point in points]
 
     async def minutes(self, count, soc=0.8):
         for _ in range(count):
@@ -132,6 +140,19 @@ async def test_a_tenth_of_the_chargers_does_nothing_and_the_others_make_up_for_i
     assert "moved 0.00 kW" in notice.text
 
 
+async def test_a_deaf_charger_is_found_whose_cars_state_of_charge_is_not_known():
+    world = World([Charger(deaf=n == 0) for n in range(3)], 6.0)
+    world.says[world.names[0]] = {"soc": None, "target_soc": 0.9, "depart_at": START + HALF_HOUR}
+    await world.minutes(25)
+    (notice,) = world.notices("not_following")
+    assert (notice.where, "moved 0.00 kW" in notice.text) == (world.names[0], True)
+    missed = world.notices("short_of_target")
+    assert {notice.where for notice in missed} == {world.names[0]}
+    assert [notice.goes_on for notice in missed] == [False] + [True] * (len(missed) - 1)
+    assert "its meter shows 0.00 kW" in missed[-1].text
+    assert not any("it charges" in notice.text for notice in missed)
+
+
 async def test_a_charger_that_comes_back_is_counted_on_again():
     world = World([Charger(deaf=n == 0) for n in range(4)], 12.0)
     await world.minutes(10)
@@ -170,6 +191,14 @@ async def test_cars_of_a_stopped_zone_are_released_and_told_nothing_more():
     world.now_stopped = ()
     await world.minutes(1)
     assert sum(point.export_w for point in world.link.told) == pytest.approx(8000, abs=800)
+
+
+@pytest.mark.parametrize("mute", [False, True])
+async def test_a_boosted_car_that_tapers_counts_by_its_meter_whether_or_not_its_answers_come(mute):
+    world = World([Charger(mute=mute, takes_w=3000.0), *(Charger() for _ in range(3))], 6.0)
+    world.says[world.names[0]] = {"boost": True, "soc": 0.9}
+    first, second = await half_hours(world)
+    assert (first, second) == (pytest.approx(3.0, rel=0.01), pytest.approx(3.0, rel=0.01))
 
 
 async def test_a_silent_car_is_replaced_as_soon_as_it_is_stale():

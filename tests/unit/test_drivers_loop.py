@@ -103,7 +103,7 @@ async def test_a_departure_that_cannot_be_reached_is_told_and_charged_for_within
         await one.minute()
         assert one.export_w() < -FULL_W
     (alarm,) = [alarm for alarm in one.store.alarms.open() if alarm.code == "short_of_target"]
-    assert (alarm.where, alarm.text.split(" although")[0]) == (
+    assert (alarm.where, alarm.text.split(" even")[0]) == (
         "leaf-1",
         f"will miss its target by {told:.2f} kWh",
     )

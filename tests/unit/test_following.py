@@ -69,6 +69,15 @@ def test_a_battery_nearly_full_may_charge_ever_less():
     assert not run([-7000] * 4, [-3000] * 4, soc=0.5).follows("car-1")
 
 
+def test_of_a_battery_that_says_nothing_only_no_power_at_all_is_a_fault():
+    assert run([-7000] * 4, [-3000] * 4, soc=None).follows("car-1")
+    silent = run([-7000] * 8, [0] * 8, soc=None)
+    (fault,) = silent.new_faults()
+    assert (fault.told_kw, fault.measured_kw, fault.may_be_full) == (-7.0, 0.0, True)
+    (fault,) = run([6000] * 4, [0] * 4, soc=None).new_faults()
+    assert (fault.told_kw, fault.may_be_full) == (6.0, False)
+
+
 def test_a_car_that_follows_again_is_counted_on_again():
     following = run([6000] * 4, [0] * 4)
     run([1000] * 3, [1000] * 3, following=following, since=5)

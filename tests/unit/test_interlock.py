@@ -68,7 +68,7 @@ def run_of_reports(minutes, kw, **last):
 def test_p1_a_state_of_charge_that_is_missing_is_reckoned_by_the_export_register_with_a_margin():
     assert passes(an_interlock(*run_of_reports(20, 6.0)))
     promise, reason = refused(an_interlock(*run_of_reports(120, 6.0)))
-    left_kwh = 30 - 1.12 * 12 / 0.91 - 0.2 / 0.91
+    left_kwh = 30 - 1.25 * 12 / 0.91 - 0.2 / 0.91
     assert (promise, reason) == ("P1", f"would leave {left_kwh:.3f} kWh, floor 18.000 kWh")
 
 
