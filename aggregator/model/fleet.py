@@ -185,6 +185,11 @@ class Site:
             return 0.0
         return min(self.house_kw(half_hour.start) for half_hour in half_hours(span))
 
+    @property
+    def most_house_kw(self) -> float:
+        """The most that the house is taken to draw at any hour, 0 where nothing is stated. [kW]"""
+        return max(self.house_load_kw, default=0.0)
+
     def house_kw(self, at: datetime) -> float:
         """Return what the house is taken to draw at ``at``, 0 where nothing is stated. [kW]"""
         if not self.house_load_kw:

@@ -133,9 +133,9 @@ async def test_a_car_that_gives_in_a_window_is_told_to_charge_earlier_should_it_
     loop = Loop(a_fleet(1), wanted(6.0, 6.0))
     leaves = {"depart_at": NOW + timedelta(hours=12)}
     await loop.cycle(seen(soc=0.8, **leaves))
-    before = loop.link.fallbacks["car-1"]
+    before = loop.link.fallbacks["car-1"].charge_from
     await loop.cycle(seen(soc=0.6, **leaves))
-    earlier = before - loop.link.fallbacks["car-1"]
+    earlier = before - loop.link.fallbacks["car-1"].charge_from
     assert earlier / timedelta(hours=1) == pytest.approx(0.2 * 60 / (0.92 * 7.4) * 1.1, rel=0.01)
 
 
@@ -143,6 +143,20 @@ async def test_a_stale_car_is_left_alone():
     old = seen("car-1", measured_at=NOW - timedelta(seconds=121))
     told = await Loop(a_fleet(2), wanted(6.0)).cycle(old, seen("car-2"))
     assert set(told) == {"car-2"}
+
+
+async def test_a_silent_neighbour_keeps_its_part_of_the_fuse():
+    old = seen("car-1", soc=0.2, measured_at=NOW - timedelta(seconds=121))
+    told = await Loop(neighbours(import_limit_kw=9.2)).cycle(old, seen("car-2", soc=0.2))
+    assert told["car-2"].export_w == -4600
+
+
+async def test_who_gets_more_than_its_part_of_a_fuse_gets_it_briefly_and_the_neighbour_waits():
+    loop = Loop(neighbours(import_limit_kw=9.2))
+    told = await loop.cycle(seen("car-1", soc=0.2, boost=True), seen("car-2", soc=0.9))
+    assert (told["car-1"].export_w, told["car-1"].expires_at) == (-7400, NOW + timedelta(seconds=120))
+    assert loop.link.fallbacks["car-2"].most_w == 4600
+    assert loop.link.fallbacks["car-2"].waits_until == NOW + timedelta(seconds=120)
 
 
 async def test_a_car_that_was_late_for_its_own_departure_stays_charged():
