@@ -15,16 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from aggregator.model.fleet import Car, Fleet
+from aggregator.model.fleet import WATT_DIGITS, Car, Fleet
 from aggregator.model.metering import Purpose, SafeDefault, SetPoint
 from dispatch.fleet_view import CarView
 from dispatch.home_rooms import Room
 from dispatch.plan_run import charges_from
 
 W_PER_KW = 1000.0
-SETTLED_DIGITS = 6
-"""Keeps a part that is whole watts from being one less by rounding of floats."""
-
 TOLD_AGAIN = timedelta(minutes=5)
 """A charger is told anew of a start that differs by so much."""
 
@@ -140,7 +137,7 @@ def fuse_parts_w(cars: Sequence[Car], house_kw: float) -> dict[str, int]:
     parts_w = {}
     for n, car in enumerate(sorted(cars, key=lambda one: (one.charger.charge_kw, one.car_id))):
         part_kw = min(car.charger.charge_kw, left_kw / (len(cars) - n))
-        part_w = int(round(part_kw * W_PER_KW, SETTLED_DIGITS))
+        part_w = int(round(part_kw * W_PER_KW, WATT_DIGITS))
         parts_w[car.car_id] = part_w if part_kw >= car.charger.min_kw else 0
         left_kw -= parts_w[car.car_id] / W_PER_KW
     return parts_w

@@ -60,6 +60,11 @@ def flat_prices(zone, slots):
     return Tariff(flat, np.full(len(slots), 0.1), np.zeros(len(slots), dtype=bool))
 
 
+def pays_for_the_house(zone, slots):
+    now = np.arange(len(slots)) < 4
+    return Tariff(np.where(now, 0.5, 0.1), np.full(len(slots), 0.05), np.zeros(len(slots), dtype=bool))
+
+
 def seen(car_id="car-1", soc=0.8, **changes):
     report = a_car_report(car_id=car_id, measured_at=NOW, plugged=True, soc=soc, export_w=0, boost=False)
     return replace(report, **{"depart_at": None, "target_soc": None, **changes})
@@ -127,6 +132,28 @@ async def test_a_car_that_needs_less_than_its_charger_can_hold_charges_a_little_
     fleet = Fleet((car,), digest="f" * 64)
     told = await Loop(fleet, wanted(0.0)).cycle(seen(soc=0.79, depart_at=NOW + HALF_HOUR))
     assert told["car-1"].export_w == -3000
+
+
+async def test_a_charger_that_can_not_hold_what_its_house_draws_leaves_it():
+    for load_kw, given_w in ((1.0, 0), (2.0, 2000)):
+        site = a_site(house_load_kw=(load_kw,))
+        fleet = Fleet((a_car(charger=a_charger(min_kw=1.4), site=site),), digest="f" * 64)
+        told = await Loop(fleet, prices=pays_for_the_house).cycle(seen(soc=0.9))
+        assert told["car-1"].export_w == pytest.approx(given_w, abs=1)
+
+
+async def test_least_power_is_asked_in_full_where_a_charger_is_tried():
+    fleet = Fleet((a_car(charger=a_charger(min_kw=1.4)),), digest="f" * 64)
+    told = await Loop(fleet, wanted(1.4)).cycle(seen(soc=0.9))
+    assert told["car-1"].export_w == 1400
+
+
+async def test_of_two_boosted_cars_whose_fuse_carries_one_least_power_one_charges():
+    fleet = neighbours(import_limit_kw=2.4)
+    cars = tuple(replace(car, charger=replace(car.charger, min_kw=1.4)) for car in fleet.cars)
+    loop = Loop(replace(fleet, cars=cars))
+    told = await loop.cycle(seen("car-1", soc=0.2, boost=True), seen("car-2", soc=0.2, boost=True))
+    assert sorted(point.export_w for point in told.values()) == [-2400, 0]
 
 
 async def test_a_car_that_gives_in_a_window_is_told_to_charge_earlier_should_it_be_left_alone():
