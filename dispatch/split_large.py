@@ -4,7 +4,8 @@ Cars that must charge come first: in direction up their *not* charging is worth 
 exporting, so table and thresholds hold both at once, which finds the best time to charge. Then the free cars
 share what is wanted and what those take, by thresholds of their own.
 Where a home's room binds, its cars' shares follow from their energies (``split_shared``, and ``split_turns``
-for what must be charged); what arrivals and such homes make the thresholds miss, ``split_mend`` finds.
+for what must be charged); what arrivals and such homes make the thresholds miss, ``split_mend`` finds. Down,
+homes that generate more than they may export take that first (``split_sun``).
 
 The two steps stand apart, too: ``thresholds_of`` a fleet is a few numbers that can be sent, and
 ``set_points`` from them need nothing but each home's own cars. Stale or wrong numbers cost kW.
@@ -23,6 +24,7 @@ from dispatch.split_parts import Charging, LargeFleet, Moves
 from dispatch.split_pass import Part, Plain, serve, walk
 from dispatch.split_problem import MET_WITHIN_KWH, Split, SplitProblem, named
 from dispatch.split_steps import hold_least
+from dispatch.split_sun import soak, soak_alone
 from dispatch.split_table import Levels, Movers, thresholds, within_reach
 from dispatch.split_turns import parts_of, taken_at_bound_sites
 
@@ -65,6 +67,8 @@ def split_by_thresholds(problem: SplitProblem) -> Split:
     if steps:
         wanted = np.asarray(problem.request_kw) * fleet.hours + moves.taken.sum(axis=1)
         hold_least(fleet.flows(moves), fleet.least_kw * fleet.hours[:, None], problem.cars.worn_kwh, wanted)
+    if not programmed and _may_soak(fleet):
+        soak(fleet, moves)
     return _answer(fleet, moves, "lp" if programmed else "thresholds")
 
 
@@ -92,13 +96,19 @@ def set_points(problem: SplitProblem, given: Thresholds) -> Split:
         walk(shared, given.move_h)
         moves.free[:, rows] = shared.moved_kwh
     moves.free[moves.free < fleet.least_kw * fleet.hours[:, None]] = 0.0
+    if _may_soak(fleet):
+        soak_alone(fleet, moves)
     return _answer(fleet, moves, "thresholds")
+
+
+def _may_soak(fleet: LargeFleet) -> bool:
+    return fleet.problem.way < 0 and fleet.sunny_cars() + fleet.soaking_cars() > 0
 
 
 def _program_pays(fleet: LargeFleet) -> bool:
     """Return whether cars share a room that binds, and few enough of few enough."""
     slots, sunny = fleet.hours.size, fleet.sunny_cars()
-    some = fleet.sharing_cars() + sunny
+    some = fleet.sharing_cars() + fleet.soaking_cars() + sunny
     few = 0 < some <= (MOST_BESIDE_SUN if sunny else MOST_SHARING) and some * slots <= MOST_SHARED
     return few and fleet.problem.cars.count * slots <= MOST_IN_PROGRAM
 
