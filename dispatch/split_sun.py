@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from dispatch.split_cars import FloatArray, summed
+from dispatch.split_cars import FloatArray, IntArray, summed
 from dispatch.split_flows import Flows
 from dispatch.split_parts import LargeFleet, Moves
 from dispatch.split_pass import walk
+from dispatch.split_problem import MET_WITHIN_KWH
 from dispatch.split_repair import repair
 from dispatch.split_shared import Shared
 
@@ -44,7 +45,7 @@ def _with_held(fleet: LargeFleet, moves: Moves) -> tuple[Flows, FloatArray]:
     flows = fleet.flows(moves)
     _let_must_charge_take_more(fleet, moves, flows)
     total = flows.left + flows.moved.sum(axis=0)
-    held = _held_kwh(fleet, moves, flows.most, total)
+    held = _held_kwh(fleet, moves, flows, total)
     beyond = np.maximum(0.0, flows.moved - held)
     budget = np.maximum(0.0, total - held.sum(axis=0))
     beyond *= np.minimum(1.0, budget / np.maximum(beyond.sum(axis=0), _NOTHING_KWH))
@@ -67,18 +68,35 @@ def _let_must_charge_take_more(fleet: LargeFleet, moves: Moves, flows: Flows) ->
     flows.left[rows] = np.maximum(0.0, left)
 
 
-def _held_kwh(fleet: LargeFleet, moves: Moves, most_kwh: FloatArray, total_kwh: FloatArray) -> FloatArray:
-    """Return what each car must take of its home's generation in each slot, shape (slots, cars). [kWh]"""
+def _held_kwh(fleet: LargeFleet, moves: Moves, flows: Flows, total_kwh: FloatArray) -> FloatArray:
+    """Return what each car must take of its home's generation in each slot, shape (slots, cars). [kWh]
+
+    Where batteries can't take all of it, they do it where they charge anyhow.
+    """
     cars, over = fleet.problem.cars, _over_kwh(fleet)
     takers = cars.site[moves.takers]
     over = np.maximum(0.0, over - [summed(takers, row, over.shape[1]) for row in moves.taken])
     rows = np.flatnonzero(np.any(over > 0, axis=0)[cars.site] & (total_kwh > 0))
     homes, home = np.unique(cars.site[rows], return_inverse=True)
-    shared = Shared(most_kwh[:, rows], total_kwh[rows], home, over[:, homes], fleet.hours)
-    walk(shared, np.full(fleet.hours.size, -np.inf))
-    held = np.zeros_like(most_kwh)
-    held[:, rows] = shared.moved_kwh
+    over, most, moved = over[:, homes], flows.most[:, rows], flows.moved[:, rows]
+    most_kwh = _filled_kwh(most, total_kwh[rows], home, over, fleet.hours)
+    already = np.array([summed(home, row, homes.size) for row in moved])
+    moved = moved * np.minimum(1.0, over / np.maximum(already, _NOTHING_KWH))[:, home]
+    room, left = np.maximum(0.0, over - already), np.maximum(0.0, total_kwh[rows] - moved.sum(axis=0))
+    found = moved + _filled_kwh(np.maximum(0.0, most - moved), left, home, room, fleet.hours)
+    lacks = summed(home, (most_kwh - found).sum(axis=0), homes.size) > MET_WITHIN_KWH
+    held = np.zeros_like(flows.moved)
+    held[:, rows] = np.where(lacks[home], most_kwh, found)
     return held
+
+
+def _filled_kwh(
+    most_kwh: FloatArray, energy_kwh: FloatArray, home: IntArray, room_kwh: FloatArray, hours: FloatArray
+) -> FloatArray:
+    """Return what cars take that fill their homes' rooms as far as they can, shape (slots, cars). [kWh]"""
+    shared = Shared(most_kwh, energy_kwh, home, room_kwh, hours)
+    walk(shared, np.full(hours.size, -np.inf))
+    return shared.moved_kwh
 
 
 def _over_kwh(fleet: LargeFleet) -> FloatArray:
