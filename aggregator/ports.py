@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from aggregator.model.market import Award, Direction, EventKey, Instruction, PeakWindow, Requirement
-from aggregator.model.metering import CarReport, Outcome, SetPoint
+from aggregator.model.metering import CarReport, Outcome, SafeDefault, SetPoint
 from aggregator.model.time import Interval
 
 NO_TIME = timedelta(0)
@@ -237,11 +237,8 @@ class ChargerLink(Protocol):
     async def apply(self, points: Sequence[SetPoint]) -> Sequence[Outcome]:
         """Send set-points, each once; return what became of each, in order. Never raises, never hangs."""
 
-    async def set_fallback(self, charge_from: Mapping[str, datetime]) -> None:
-        """Tell chargers from when to charge at full power by themselves once no set-point holds.
-
-        Before that instant a charger left alone draws nothing and gives nothing.
-        """
+    async def set_fallback(self, defaults: Mapping[str, SafeDefault]) -> None:
+        """Tell chargers, with a car or without, what to do by themselves once no set-point holds."""
 
     def reports(self) -> AsyncIterator[tuple[CarReport, ...]]:
         """Yield batches of car reports as they come; silent while the link is down."""

@@ -24,8 +24,9 @@ from dispatch.following import Following
 from dispatch.haste import haste
 from dispatch.home_rooms import HomeRooms, Room, within_rooms
 from dispatch.interlock import NOBODY, Interlock
+from dispatch.left_alone import LeftAlone
 from dispatch.notices import News, ShortOrders, capacity_notice, fault_notice, interlock_notice
-from dispatch.plan_run import PlanStep, Prices, charges_from, plan_zone
+from dispatch.plan_run import PlanStep, Prices, plan_zone
 from dispatch.ramp import RampLimit
 from dispatch.rebound import waits, within_peak
 from dispatch.records import CycleRecord, LoopSettings, Notice, Sent
@@ -46,7 +47,6 @@ OVERLAP = timedelta(minutes=5)
 """Charging runs on for so long past its half-hour, so that a late cycle leaves no gap."""
 
 RELEASE_TIMEOUT_S = 5.0
-FALLBACK_STEP = timedelta(minutes=5)
 WORKER = "dispatch"
 """The name by which the loop holds a simulation's clock."""
 
@@ -98,13 +98,13 @@ class Controller:
         self._ramp = RampLimit(settings.zone_ramp_kw_per_minute, settings.total_ramp_kw_per_minute)
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
         self._cars = fleet.by_id
+        self._alone = LeftAlone(fleet, settings.set_point)
         self._rooms = HomeRooms(fleet, self._stale_after, settings.set_point)
         self._boundary, self._wake = clock.now(), asyncio.Event()
         self._reports: list[CarReport] = []
         self._plan: dict[str, PlanStep] = {}
         self._replan = True
         self._planned_for: datetime | None = None
-        self._fallback: dict[str, datetime] = {}
         self._first_at: dict[str, datetime] = {}
         self.shortfalls = Shortfalls()
         self.cycles, self.cycle_s = 0, 0.0
@@ -169,6 +169,7 @@ class Controller:
         stale_at = [*self._stale_at(fresh, now), *self._rooms.stale_at(now)]
         self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends, *stale_at])
         rooms = {view.car.site.site_id: self._rooms.room(view.car.site, now) for view in fresh}
+        self._alone.share(rooms)
         first = [view for view in fresh if view.is_boosted() or view.is_urgent(now)]
         self._first_at = {(name := view.car.car_id): self._first_at.get(name, now) for view in first}
         notices = [fault_notice(fault, now) for fault in self.following.new_faults()]
@@ -194,13 +195,17 @@ class Controller:
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
         told = {point.car_id for point in points}
         standing = [point for point in self._standing(now) if point.car_id not in told]
+        standing += self._alone.reserved([view for view in views if view not in fresh], now)
         hastes = {
             point.car_id: haste(self.view.of(point.car_id), now)
             for point in points
             if point.purpose is Purpose.MUST_CHARGE
         }
-        sent = await self._send(within_rooms(points, standing, self._cars, rooms, hastes), now, notices)
-        await self._set_fallbacks(fresh, now)
+        points = self._alone.shortened(within_rooms(points, standing, self._cars, rooms, hastes), now)
+        defaults = self._alone.changed(fresh, [*self._standing(now), *points], now)
+        if defaults:
+            await self._link.set_fallback(defaults)
+        sent = await self._send(points, now, notices)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
         self.shortfalls.finish()
@@ -380,17 +385,6 @@ class Controller:
         if standing is None or standing.expires_at <= now or standing.export_w != point.export_w:
             return True
         return now - standing.issued_at >= (standing.expires_at - standing.issued_at) / 2
-
-    async def _set_fallbacks(self, views: Iterable[CarView], now: datetime) -> None:
-        changed = {}
-        for view in views:
-            charge_from = charges_from(view, now)
-            known = self._fallback.get(view.car.car_id)
-            if known is None or abs(known - charge_from) >= FALLBACK_STEP:
-                changed[view.car.car_id] = charge_from
-        if changed:
-            await self._link.set_fallback(changed)
-            self._fallback |= changed
 
     async def _until(self, due: datetime) -> None:
         while (seconds := self._clock.wall_seconds_until(due)) > 0 and not self._wake.is_set():

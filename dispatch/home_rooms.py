@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from aggregator.model.fleet import Car, Fleet, Site
+from aggregator.model.fleet import WATT_DIGITS, Car, Fleet, Site
 from aggregator.model.metering import Boundary, CarReport, Purpose, SetPoint
 from aggregator.model.time import Interval
 from dispatch.haste import Haste, shares_kw
@@ -142,6 +142,8 @@ def within_rooms(
 ) -> list[SetPoint]:
     """Return the set-points cut so that no home draws or gives more than its room (P4).
 
+    What would be left of one, but is less than its charger can hold, goes to the others.
+
     Boosted cars share what may be drawn, pro rata (P3 before P1 and P2), those that must charge the rest of
     it, by their haste and as far as their batteries take it, and the others the rest of that.
     A plan that only meant to serve the house (V2H) gives no more than the house is measured to draw.
@@ -162,30 +164,35 @@ def within_rooms(
         if site_id in by_site:
             given_w[site_id] += max(0, point.export_w)
             drawn_w[site_id] += max(0, -point.export_w)
+    least_w = {point.car_id: cars[point.car_id].charger.min_w for point in points}
     cut: dict[str, SetPoint] = {}
     for site_id, together in by_site.items():
         room = rooms[site_id]
         left_w = room.import_kw * W_PER_KW - drawn_w[site_id]
-        cut |= _drawing([point for point in together if point.export_w < 0], left_w, hastes)
+        cut |= _drawing([point for point in together if point.export_w < 0], left_w, hastes, least_w)
         giving = [point for point in together if point.export_w > 0]
         most_w = _most_given_w(giving, cars, room) - given_w[site_id]
-        cut |= {point.car_id: point for point in _cut(giving, most_w)}
+        cut |= {point.car_id: point for point in _cut(giving, most_w, least_w)}
     return [cut.get(point.car_id, point) for point in points]
 
 
-def _drawing(points: Sequence[SetPoint], left_w: float, hastes: Mapping[str, Haste]) -> dict[str, SetPoint]:
+def _drawing(
+    points: Sequence[SetPoint], left_w: float, hastes: Mapping[str, Haste], least_w: Mapping[str, int]
+) -> dict[str, SetPoint]:
     """Return the set-points of a home's charging cars, cut to what is left for them."""
     if -sum(point.export_w for point in points) <= left_w:
         return {point.car_id: point for point in points}
     cut: dict[str, SetPoint] = {}
     for purposes in RANKS:
         group = [point for point in points if point.purpose in purposes]
-        taken = _by_haste(group, left_w, hastes) if Purpose.MUST_CHARGE in purposes else _cut(group, left_w)
+        pressing = Purpose.MUST_CHARGE in purposes
+        taken = _by_haste(group, left_w, hastes) if pressing else _cut(group, left_w, least_w)
         left_w += sum(point.export_w for point in taken)
         cut |= {point.car_id: point for point in taken}
-    pressing = [point for point in points if point.purpose is Purpose.MUST_CHARGE]
-    rest = [replace(point, export_w=point.export_w - cut[point.car_id].export_w) for point in pressing]
-    for point in _cut(rest, left_w):  # what nobody else asks for, should they take more than is thought
+    urgent = [point for point in points if point.purpose is Purpose.MUST_CHARGE]
+    rest = [replace(point, export_w=point.export_w - cut[point.car_id].export_w) for point in urgent]
+    idle = {name: watts for name, watts in least_w.items() if name in cut and not cut[name].export_w}
+    for point in _cut(rest, left_w, idle):  # what nobody else asks for, should they take more than is thought
         less = cut[point.car_id]
         cut[point.car_id] = replace(less, export_w=less.export_w + point.export_w)
     return cut
@@ -198,9 +205,13 @@ def _by_haste(points: Sequence[SetPoint], most_w: float, hastes: Mapping[str, Ha
     asking = []
     for point in points:
         one = hastes[point.car_id]
-        asking.append(replace(one, takes_kw=min(one.takes_kw, -point.export_w / W_PER_KW)))
+        asked_kw = -point.export_w / W_PER_KW
+        asking.append(replace(one, takes_kw=min(max(one.takes_kw, one.min_kw), asked_kw)))
     shares = shares_kw(asking, max(0.0, most_w) / W_PER_KW)
-    return [replace(point, export_w=-int(kw * W_PER_KW)) for point, kw in zip(points, shares, strict=True)]
+    return [
+        replace(point, export_w=-int(round(kw * W_PER_KW, WATT_DIGITS)))
+        for point, kw in zip(points, shares, strict=True)
+    ]
 
 
 def _most_given_w(giving: Sequence[SetPoint], cars: Mapping[str, Car], room: Room) -> float:
@@ -213,10 +224,18 @@ def _most_given_w(giving: Sequence[SetPoint], cars: Mapping[str, Car], room: Roo
     return min(most_w, room.house_kw * W_PER_KW) if only_house else most_w
 
 
-def _cut(points: Sequence[SetPoint], most_w: float) -> list[SetPoint]:
-    """Return set-points of one direction, in whole watts, cut pro rata to no more than ``most_w`` in all."""
-    total_w = sum(abs(point.export_w) for point in points)
-    if total_w <= most_w:
-        return list(points)
-    share = max(0.0, most_w) / total_w
-    return [replace(point, export_w=int(point.export_w * share)) for point in points]
+def _cut(points: Sequence[SetPoint], most_w: float, least_w: Mapping[str, int]) -> list[SetPoint]:
+    """Return set-points of one direction, in whole watts, cut pro rata to no more than ``most_w`` in all.
+
+    One after the other, the last first, those that would be below what their chargers hold are told 0.
+    """
+    wanted_w = [abs(point.export_w) for point in points]
+    while True:
+        total_w = sum(wanted_w)
+        share = 1.0 if total_w <= max(0.0, most_w) else max(0.0, most_w) / total_w
+        cut_w = [int(watts * share) for watts in wanted_w]
+        idle = [n for n, one in enumerate(points) if 0 < cut_w[n] < least_w.get(one.car_id, 0)]
+        if not idle:
+            signs = [1 if point.export_w > 0 else -1 for point in points]
+            return [replace(point, export_w=s * w) for point, s, w in zip(points, signs, cut_w, strict=True)]
+        wanted_w[idle[-1]] = 0

@@ -129,14 +129,20 @@ def planned(
     return base_plan(cars, stay, tariff, HALF_HOUR / HOUR)
 
 
-def charges_from(view: CarView, now: datetime) -> datetime:
-    """Return when a charger left alone from now on must begin at full power to reach its driver's target.
+def charges_from(view: CarView, now: datetime, share: float = 1.0) -> datetime:
+    """Return when a charger left alone from now on must begin to charge to reach its driver's target.
 
     One that its driver boosts begins at once: it may be the door that was told, not the charger.
+
+    Args:
+        view: Its car.
+        now: Domain instant.
+        share: Of full power, at which it charges by itself; above 0.
     """
     if view.is_boosted():
         return now
-    return view.departs_at(now) - READY_BEFORE - view.charging_hours(now) * SLOWER_THAN_STATED * HOUR
+    hours = view.charging_hours(now) * SLOWER_THAN_STATED / share
+    return view.departs_at(now) - READY_BEFORE - hours * HOUR
 
 
 def _aim_kwh(view: CarView, guard_soc: float) -> float:

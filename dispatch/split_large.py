@@ -6,7 +6,8 @@ share what is wanted and what those take, by thresholds of their own.
 Where a home's room binds, its cars' shares follow from their energies (``split_shared``, and ``split_turns``
 for what must be charged); what arrivals and such homes make the thresholds miss, ``split_mend`` finds. It is
 only asked where a bound leaves anything to find: what is short of a slot can only come from cars that have
-power and room left in it, and energy left or in slots that are served in full.
+power and room left in it, and energy left or in slots that are served in full. Down, homes that generate
+more than they may export take that first (``split_sun``).
 
 The two steps stand apart, too: ``thresholds_of`` a fleet is a few numbers that can be sent, and
 ``set_points`` from them need nothing but each home's own cars. Stale or wrong numbers cost kW.
@@ -26,6 +27,7 @@ from dispatch.split_pass import Part, Plain, serve, walk
 from dispatch.split_problem import MET_WITHIN_KWH, Split, SplitProblem, named
 from dispatch.split_shared import Shared
 from dispatch.split_steps import hold_least
+from dispatch.split_sun import soak, soak_alone
 from dispatch.split_table import Levels, Movers, thresholds, within_reach
 from dispatch.split_turns import parts_of, taken_at_bound_sites
 
@@ -68,6 +70,8 @@ def split_by_thresholds(problem: SplitProblem) -> Split:
     if steps:
         wanted = np.asarray(problem.request_kw) * fleet.hours + moves.taken.sum(axis=1)
         hold_least(fleet.flows(moves), fleet.least_kw * fleet.hours[:, None], problem.cars.worn_kwh, wanted)
+    if not programmed and _may_soak(fleet):
+        soak(fleet, moves)
     return _answer(fleet, moves, "lp" if programmed else "thresholds")
 
 
@@ -95,13 +99,19 @@ def set_points(problem: SplitProblem, given: Thresholds) -> Split:
         walk(shared, given.move_h)
         moves.free[:, rows] = shared.moved_kwh
     moves.free[moves.free < fleet.least_kw * fleet.hours[:, None]] = 0.0
+    if _may_soak(fleet):
+        soak_alone(fleet, moves)
     return _answer(fleet, moves, "thresholds")
+
+
+def _may_soak(fleet: LargeFleet) -> bool:
+    return fleet.problem.way < 0 and fleet.sunny_cars() + fleet.soaking_cars() > 0
 
 
 def _program_pays(fleet: LargeFleet) -> bool:
     """Return whether cars share a room that binds, and few enough of few enough."""
     slots, sunny = fleet.hours.size, fleet.sunny_cars()
-    some = fleet.sharing_cars() + sunny
+    some = fleet.sharing_cars() + fleet.soaking_cars() + sunny
     few = 0 < some <= (MOST_BESIDE_SUN if sunny else MOST_SHARING) and some * slots <= MOST_SHARED
     return few and fleet.problem.cars.count * slots <= MOST_IN_PROGRAM
 

@@ -146,9 +146,16 @@ class LargeFleet:
 
     def sunny_cars(self) -> int:
         """Return how many cars must charge at homes that generate more than they may export."""
-        if self.problem.sites.base_load_kw is None or self.problem.way < 0:
+        return self._beside_sun(self.duty.must)
+
+    def soaking_cars(self) -> int:
+        """Return how many free cars may charge at homes that generate more than they may export."""
+        return self._beside_sun(self.moves_freely) if self.problem.way < 0 else 0
+
+    def _beside_sun(self, cars: BoolArray) -> int:
+        if self.problem.sites.base_load_kw is None:
             return 0
-        site = self.problem.cars.site[self.duty.must]
+        site = self.problem.cars.site[cars]
         return int(np.count_nonzero(np.any(self.problem.export_room_kw(site) < 0, axis=1)))
 
     def plain_movers(self) -> Movers:

@@ -3,6 +3,7 @@
 Slot by slot, the present one first, those with the longest time-to-go go up to their least power, from
 energy to spare or from their own other slots, as far as the request goes; equals by what they gave
 before, the least worn first. The rest gives nothing. What then is missing comes from cars that run anyhow.
+Who has energy over, but too little for one more slot, runs in it with some of what it gives in its others.
 """
 
 from dataclasses import replace
@@ -33,6 +34,13 @@ def hold_least(flows: Flows, least_kwh: FloatArray, worn_kwh: FloatArray, wanted
         down = np.setdiff1d(low, up, assume_unique=True)
         flows.left[down] += moved[down]
         moved[down] = 0.0
+    _fill(flows, least_kwh, wanted_kwh)
+    if _started(flows, least_kwh, wanted_kwh):
+        _fill(flows, least_kwh, wanted_kwh)
+
+
+def _fill(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None:
+    """Serve more of what is wanted by cars that run anyhow, none of them below its least."""
     held = np.where(flows.moved > 0, least_kwh, 0.0)
     beyond = replace(
         flows,
@@ -41,7 +49,41 @@ def hold_least(flows: Flows, least_kwh: FloatArray, worn_kwh: FloatArray, wanted
         room=flows.room - [summed(flows.site, row, flows.room.shape[1]) for row in held],
     )
     repair(beyond, wanted_kwh - held.sum(axis=1))
-    flows.moved[:] = beyond.moved + held
+    flows.moved[:], flows.left[:] = beyond.moved + held, beyond.left
+
+
+def _started(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> bool:
+    """Let cars with energy over run in one slot more, where one is short, with some of what they give else.
+
+    Only cars that share no room; those with most energy over first. Returns whether any did.
+    """
+    missing = wanted_kwh - flows.moved.sum(axis=1)
+    idle = ((flows.moved == 0) & (flows.most >= least_kwh) & (least_kwh > 0)).any(axis=0)
+    rows = np.flatnonzero(idle & (flows.left > _SAME_KWH) & (flows.site == 0))
+    if not rows.size or missing.max() < least_kwh[:, rows].min():
+        return False
+    rows = rows[np.argsort(-flows.left[rows], kind="stable")]
+    moved, left, least, most = (
+        flows.moved[:, rows],
+        flows.left[rows],
+        least_kwh[:, rows],
+        flows.most[:, rows],
+    )
+    begun = False
+    for slot in np.flatnonzero(missing > 0).tolist():
+        beyond = np.where(moved > 0, np.maximum(0.0, moved - least), 0.0)
+        own = beyond.sum(axis=0)
+        can = (moved[slot] == 0) & (most[slot] >= least[slot]) & (left > _SAME_KWH)
+        cars = np.flatnonzero(can & (left + own >= least[slot]))
+        cars = cars[np.cumsum(least[slot, cars]) <= missing[slot]]
+        from_left = np.minimum(left[cars], least[slot, cars])
+        left[cars] -= from_left
+        share = (least[slot, cars] - from_left) / np.maximum(own[cars], _SAME_KWH)
+        moved[:, cars] -= beyond[:, cars] * share
+        moved[slot, cars] = least[slot, cars]
+        begun |= cars.size > 0
+    flows.moved[:, rows], flows.left[rows] = moved, left
+    return begun
 
 
 def _in_order(flows: Flows, worn_kwh: FloatArray, slot: int, cars: IntArray) -> IntArray:

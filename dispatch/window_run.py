@@ -23,6 +23,10 @@ PROBE_KW = 1.0
 """What a car that did not follow is asked for, or the least its charger can hold."""
 
 
+ROUNDED_W = 1e-3
+"""By so much a split may miss a charger's least power. [W]"""
+
+
 @dataclass(frozen=True, slots=True)
 class WindowStep:
     """One zone's set-points of one cycle.
@@ -103,10 +107,14 @@ def held_watts(kw: float, car: Car) -> int:
     """Return whole watts, towards nothing: a set-point never asks for more than was split.
 
     Charging less than its charger can hold would be no charging at all, and its driver's loss: such a car
-    charges a little faster and is done a little sooner.
+    charges a little faster and is done a little sooner. One that would give less gives nothing.
     """
-    least_kw = min(car.charger.min_kw, car.charger.charge_kw) if kw < 0 else 0.0
-    return int(-max(-kw, least_kw) * W_PER_KW) if kw < 0 else int(kw * W_PER_KW)
+    watts, least_w = int(abs(kw) * W_PER_KW), car.charger.min_w
+    if kw < 0:
+        return -max(watts, min(least_w, int(car.charger.charge_kw * W_PER_KW)))
+    if watts + 1 == least_w and kw * W_PER_KW > least_w - ROUNDED_W:
+        return least_w
+    return watts if watts >= least_w else 0
 
 
 def _left(

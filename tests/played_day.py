@@ -16,7 +16,7 @@ from aggregator.demo import day
 from aggregator.energy import Tariff
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Instruction, Nomination, OrderMode, Step
-from aggregator.model.metering import Outcome, SetPoint
+from aggregator.model.metering import Outcome, SafeDefault, SetPoint
 from aggregator.model.opportunity import Instructed, InstructionCancelled, Opportunity, replay
 from aggregator.model.time import HALF_HOUR, HOUR, Interval, floor_half_hour
 from aggregator.targets import rebound, zone_target
@@ -75,8 +75,8 @@ class WorldLink:
         ]
         return self._world.command(rows)
 
-    async def set_fallback(self, charge_from: Mapping[str, datetime]) -> None:
-        self._world.set_fallback(charge_from)
+    async def set_fallback(self, defaults: Mapping[str, SafeDefault]) -> None:
+        self._world.set_fallback(defaults)
 
 
 def cheap_nights(_zone: str, slots: Sequence[Interval]) -> Tariff:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from enum import StrEnum
+from math import ceil
 from operator import itemgetter
 
 from aggregator.model.time import LONDON, Interval, half_hours, next_local
@@ -17,6 +18,9 @@ LOWEST_FLOOR_SOC = 0.30
 """No car is discharged below this in V2G mode, whatever anybody asks (P1)."""
 
 HOURS_PER_DAY = 24
+W_PER_KW = 1000.0
+WATT_DIGITS = 6
+"""Watts are rounded to so many before they are made whole: floats may miss a whole one by a little."""
 
 
 class ExportSource(StrEnum):
@@ -185,6 +189,11 @@ class Site:
             return 0.0
         return min(self.house_kw(half_hour.start) for half_hour in half_hours(span))
 
+    @property
+    def most_house_kw(self) -> float:
+        """The most that the house is taken to draw at any hour, 0 where nothing is stated. [kW]"""
+        return max(self.house_load_kw, default=0.0)
+
     def house_kw(self, at: datetime) -> float:
         """Return what the house is taken to draw at ``at``, 0 where nothing is stated. [kW]"""
         if not self.house_load_kw:
@@ -220,6 +229,11 @@ class Charger:
     eta_charge: float
     eta_discharge: float
     min_kw: float = 0.0
+
+    @property
+    def min_w(self) -> int:
+        """The least it can hold, in whole watts. [W AC]"""
+        return ceil(round(self.min_kw * W_PER_KW, WATT_DIGITS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,22 @@ class SetPoint:
     opportunity_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SafeDefault:
+    """What one charger does by itself once no set-point holds; it gives nothing then.
+
+    Attributes:
+        most_w: Most that it draws by itself, boosted or not. [W, 0 or more]
+        charge_from: When it begins to charge if its driver does not boost; None leaves what it was told.
+        waits_until: Before this it draws nothing by itself, boosted or not: another charger of its home may
+            still draw more than its part. None where it need not wait.
+    """
+
+    most_w: int
+    charge_from: datetime | None = None
+    waits_until: datetime | None = None
+
+
 class Outcome(StrEnum):
     """What became of a set-point."""
 

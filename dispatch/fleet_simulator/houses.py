@@ -44,6 +44,11 @@ class Houses:
         """Return those of some cars whose homes do something beside them."""
         return [car for car in here if self._watched[car]]
 
+    def fuse_parts_kw(self) -> FloatArray:
+        """Return each charger's equal part of what its home's fuse carries beside the house, (cars,). [kW]"""
+        left_kw = np.array([max(0.0, site.import_limit_kw - site.most_house_kw) for site in self._sites])
+        return np.asarray((left_kw / np.bincount(self.of_car))[self.of_car])
+
     def beside_kw(self, at_s: float) -> FloatArray:
         """Return what each home gives beside its cars at an instant, shape (homes,). [kW, export positive]"""
         given_kw = np.zeros(len(self._sites))

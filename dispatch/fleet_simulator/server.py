@@ -20,6 +20,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from structlog import get_logger
 
 from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.metering import SafeDefault
 from aggregator.ports import Clock
 from dispatch.fleet_simulator.reporting import Batch
 from dispatch.fleet_simulator.world import World
@@ -159,7 +160,9 @@ class FleetServer:
         if isinstance(message, SetPoints):
             outcomes = self._world.command(message.points)
         else:
-            outcomes = self._world.set_fallback(message.charge_from)
+            outcomes = self._world.set_fallback(
+                {car_id: SafeDefault(**vars(row)) for car_id, row in message.cars.items()}
+            )
         self._say(Ack(ref=message.ref, outcomes=outcomes).model_dump_json())
 
     def _catch_up(self, now: datetime) -> None:

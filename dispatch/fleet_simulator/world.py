@@ -16,7 +16,7 @@ import numpy as np
 from structlog import get_logger
 
 from aggregator.model.fleet import Car
-from aggregator.model.metering import CarReport, Outcome
+from aggregator.model.metering import CarReport, Outcome, SafeDefault
 from dispatch.fleet_simulator.charge_told import ChargeTold
 from dispatch.fleet_simulator.houses import Houses
 from dispatch.fleet_simulator.orders import Orders
@@ -84,7 +84,7 @@ class World:
         self._started_at = starts_at
         self._now_s = starts_at.timestamp()
         self._next_report_s = _next_multiple(self._now_s, interval_s)
-        self._orders = Orders.none(len(cars))
+        self._orders = Orders.none(self._houses.fuse_parts_kw())
         self._state = first_state(self._plant, seed)
         self._tally = Tally(np.full(len(cars), np.nan))
         self._visits: dict[int, Visit] = {}
@@ -122,13 +122,13 @@ class World:
         self._turn_to_wanted()
         return outcomes
 
-    def set_fallback(self, charge_from: Mapping[str, datetime]) -> tuple[Outcome, ...]:
-        """Tell chargers, with a car or without, from when to charge by themselves."""
+    def set_fallback(self, defaults: Mapping[str, SafeDefault]) -> tuple[Outcome, ...]:
+        """Tell chargers, with a car or without, what to do by themselves."""
         outcomes, lost = [], self._troubles.those(Kind.LOST, self.now)
-        for car_id, at in charge_from.items():
+        for car_id, default in defaults.items():
             car = self._index.get(car_id)
             if car is not None and not lost[car]:
-                self._orders.charge_from_s[car] = at.timestamp()
+                self._orders.tell(car, default)
             reached = Outcome.ACCEPTED if car is None or not lost[car] else Outcome.UNREACHABLE
             outcomes.append(Outcome.REFUSED if car is None else reached)
         self._turn_to_wanted()

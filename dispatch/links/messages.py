@@ -6,7 +6,7 @@ have secrets, ``proofs`` before all else. Power is positive from car to grid, he
 are domain time, ISO 8601, UTC.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal, TypeVar
@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from aggregator.model.metering import Boundary, CarReport, Outcome, SetPoint
+from aggregator.model.metering import Boundary, CarReport, Outcome, SafeDefault, SetPoint
 from aggregator.model.time import parse_instant, utc_text
 
 T = TypeVar("T")
@@ -75,12 +75,20 @@ class SetPoints(Wire):
     points: tuple[PointRow, ...]
 
 
+class DefaultRow(Wire):
+    """What one charger does by itself, checked."""
+
+    most_w: Annotated[Watts, Field(ge=0)]
+    charge_from: Instant | None = None
+    waits_until: Instant | None = None
+
+
 class Fallback(Wire):
-    """From when each car charges by itself once no set-point holds."""
+    """What each car's charger does by itself once no set-point holds."""
 
     type: Literal["fallback"] = "fallback"
     ref: int
-    charge_from: dict[Name, Instant]
+    cars: dict[Name, DefaultRow]
 
 
 class Ack(Wire):
@@ -156,6 +164,15 @@ def write_set_points(ref: int, points: Sequence[SetPoint]) -> str:
         for point in points
     )
     return SetPoints(ref=ref, points=rows).model_dump_json()
+
+
+def write_fallback(ref: int, defaults: Mapping[str, SafeDefault]) -> str:
+    """Return the message that tells chargers what to do by themselves."""
+    rows = {
+        car_id: DefaultRow(most_w=one.most_w, charge_from=one.charge_from, waits_until=one.waits_until)
+        for car_id, one in defaults.items()
+    }
+    return Fallback(ref=ref, cars=rows).model_dump_json()
 
 
 def write_reports(reports: Sequence[CarReport]) -> str:

@@ -10,7 +10,7 @@ not acknowledged goes out once the link is up again.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -20,17 +20,17 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from yarl import URL
 
 from aggregator.model.errors import Unavailable
-from aggregator.model.metering import CarReport, Outcome, SetPoint
+from aggregator.model.metering import CarReport, Outcome, SafeDefault, SetPoint
 from aggregator.ports import Clock
 from dispatch.links.credentials import Doorkeeper
 from dispatch.links.messages import (
     LONGEST_MESSAGE_BYTES,
     Ack,
-    Fallback,
     Proofs,
     Reports,
     read_from_fleet,
     read_report,
+    write_fallback,
     write_set_points,
 )
 
@@ -76,7 +76,7 @@ class SimulatedLink:
         self._refused = refused
         self._refs = 0
         self._asked: dict[int, asyncio.Future[Ack]] = {}
-        self._owed: dict[str, datetime] = {}
+        self._owed: dict[str, SafeDefault] = {}
         self._ahead = False
         self._batches: asyncio.Queue[tuple[CarReport, ...] | None] = asyncio.Queue()
         self._keeper: asyncio.Task[None] | None = None
@@ -111,9 +111,9 @@ class SimulatedLink:
             for point in points
         )
 
-    async def set_fallback(self, charge_from: Mapping[str, datetime]) -> None:
-        """Tell chargers from when to charge by themselves; told again after an outage, until acknowledged."""
-        self._owed.update(charge_from)
+    async def set_fallback(self, defaults: Mapping[str, SafeDefault]) -> None:
+        """Tell chargers what to do by themselves; told again after an outage, until acknowledged."""
+        self._owed.update(defaults)
         await self._pay()
 
     async def reports(self) -> AsyncIterator[tuple[CarReport, ...]]:
@@ -199,14 +199,14 @@ class SimulatedLink:
         owed = dict(self._owed)
         if not owed:
             return
-        ack = await self._ask(lambda ref: Fallback(ref=ref, charge_from=owed).model_dump_json(), len(owed))
+        ack = await self._ask(lambda ref: write_fallback(ref, owed), len(owed))
         if ack is None:
             return
-        for (car_id, at), outcome in zip(owed.items(), ack.outcomes, strict=True):
-            if self._owed.get(car_id) == at:
+        for (car_id, default), outcome in zip(owed.items(), ack.outcomes, strict=True):
+            if self._owed.get(car_id) == default and outcome is not Outcome.UNREACHABLE:
                 del self._owed[car_id]
-            if outcome is not Outcome.ACCEPTED:
-                LOG.warning("fallback_refused", car_id=car_id, charge_from=at.isoformat())
+            if outcome is Outcome.REFUSED:
+                LOG.warning("fallback_refused", car_id=car_id, most_w=default.most_w)
 
     def _hear(self, text: str) -> None:
         try:

@@ -95,8 +95,8 @@ class Driven:
         ]
         return self.watched.world.command(rows)
 
-    async def set_fallback(self, charge_from):
-        self.watched.world.set_fallback(charge_from)
+    async def set_fallback(self, defaults):
+        self.watched.world.set_fallback(defaults)
 
     # time
 

@@ -17,8 +17,8 @@ class ObedientLink:
         self.told += points
         return [Outcome.ACCEPTED for _ in points]
 
-    async def set_fallback(self, charge_from):
-        self.fallbacks |= charge_from
+    async def set_fallback(self, defaults):
+        self.fallbacks |= defaults
 
     def hear(self, *reports):
         self._batches.put_nowait(reports)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 
 from aggregator.model.fleet import Car, Charger, ExportSource, Intent, Site
-from aggregator.model.metering import CarReport
+from aggregator.model.metering import CarReport, SafeDefault
 from aggregator.model.time import utc_text
 from dispatch.fleet_simulator.physics import Traits
 from dispatch.fleet_simulator.script import Act, Stay
@@ -39,6 +39,11 @@ def a_stay(
         energy_kwh=8.0,
         arrival_soc=arrival_soc,
     )
+
+
+def charging_from(at: datetime, *car_ids: str) -> dict[str, SafeDefault]:
+    """What chargers are told that are to begin by themselves, at full power."""
+    return dict.fromkeys(car_ids or ("leaf-1",), SafeDefault(7400, at))
 
 
 class Watched:

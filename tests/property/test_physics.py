@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aggregator.model.metering import CarReport
 from dispatch.fleet_simulator.physics import Plant, State, Traits, ramp, register_wh, reported_soc, step
 from dispatch.links.messages import PointRow, read_from_fleet, read_report, write_reports
-from tests.fakes.simulated_fleet import FIVE_PM, HOUR, Watched, a_leaf, a_stay
+from tests.fakes.simulated_fleet import FIVE_PM, HOUR, Watched, a_leaf, a_stay, charging_from
 
 UNHURRIED = settings(deadline=None)
 SLACK_KWH = 1e-9
@@ -116,7 +116,7 @@ def test_a_charger_left_alone_never_gives_and_charges_only_when_told(
     leaves = [a_leaf(f"leaf-{n + 1}") for n in range(cars)]
     world = Watched(leaves, [a_stay(leaf.car_id) for leaf in leaves], starts_at=FIVE_PM - HOUR).world
     charge_from = FIVE_PM + timedelta(minutes=charge_after)
-    world.set_fallback({leaf.car_id: charge_from for leaf in leaves})
+    world.set_fallback(charging_from(charge_from, *(leaf.car_id for leaf in leaves)))
     reports: list[CarReport] = []
     until, told_until = FIVE_PM, []
     for minute, watts, minutes in sorted(points):

@@ -24,6 +24,7 @@ from tests.unit.test_controller import SETTINGS, Loop
 
 DAY = date(2025, 7, 10)
 MIDNIGHT = datetime(2025, 7, 9, 23, tzinfo=UTC)
+LEAST_KW = [0.0, 1.4, 2.3, 3.0]
 STALE = 2 * SETTINGS.reporting_interval
 SECOND = timedelta(seconds=1)
 
@@ -84,7 +85,11 @@ def homes(draw, number: int):
         site, dark_until=None if site.dark_from is None else draw(st.sampled_from([time(0, 1), time(5)]))
     )
     cars = tuple(
-        a_car(car_id=f"car-{number}-{n}", charger=a_charger(charger_id=f"charger-{number}-{n}"), site=site)
+        a_car(
+            car_id=f"car-{number}-{n}",
+            charger=a_charger(charger_id=f"charger-{number}-{n}", min_kw=draw(st.sampled_from(LEAST_KW))),
+            site=site,
+        )
         for n in range(draw(st.integers(1, 3)))
     )
     heard_s = draw(st.sampled_from([None, 0, 0, 30, 120, 121, 600])) if meter else None
@@ -145,6 +150,8 @@ def test_no_home_is_told_more_than_it_may_and_the_interlock_agrees(night):
         room_w, fuse_w = home.rooms_w(now)
         assert sum(max(0, watts) for watts in points) <= max(0.0, room_w) + 1
         assert sum(max(0, -watts) for watts in points) <= max(0.0, fuse_w) + 1
+        least_w = {car.car_id: car.charger.min_kw * 1000 for car in home.cars if car.car_id in told}
+        assert all(not 0 < abs(told[name].export_w) < watts for name, watts in least_w.items())
 
 
 @given(nights(), st.data())

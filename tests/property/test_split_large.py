@@ -148,6 +148,25 @@ def test_the_least_worn_of_equals_takes_its_turn_first():
     assert answer.export_kw[:, 0].sum() == pytest.approx(140.0)
 
 
+def test_cars_that_last_for_two_slots_and_a_half_run_in_three_at_less():
+    count = 240
+    cars = replace(
+        a_large_fleet(1, count, 6, "").cars,
+        energy_kwh=np.full(count, 22.0),
+        floor_kwh=np.full(count, 12.0),
+        guard_kwh=np.zeros(count),
+        max_kwh=np.full(count, 40.0),
+        target_kwh=np.zeros(count),
+        discharge_kw=np.full(count, 3.68),
+        min_kw=np.full(count, 3.0),
+        depart_slot=np.full(count, 20),
+    )
+    problem = replace(
+        a_large_fleet(1, count, 6, ""), cars=cars, slot_hours=(1.0,) * 6, request_kw=(1000.0,) * 6
+    )
+    assert split(problem).delivered_kwh == pytest.approx(count * 10.0 * 0.91, rel=1e-3)
+
+
 def test_nothing_wanted_nobody_there_and_no_power_are_answers():
     problem = a_large_fleet(10, 300, 6, "")
     count = problem.cars.count

@@ -21,7 +21,7 @@ from aggregator.model.time import parse_instant, utc_text
 from dispatch.fleet_simulator.script import Act, Kind
 from dispatch.fleet_simulator.server import FleetServer, listen_on, serving
 from dispatch.links.simulated import SimulatedLink
-from tests.fakes.simulated_fleet import FIVE_PM, HOUR, MINUTE, Watched, a_leaf, a_stay
+from tests.fakes.simulated_fleet import FIVE_PM, HOUR, MINUTE, Watched, a_leaf, a_stay, charging_from
 
 SECOND = timedelta(seconds=1)
 FACTOR = 600.0
@@ -180,7 +180,7 @@ async def test_a_fallback_told_while_the_link_is_down_arrives_when_it_is_up(cloc
         port = free.getsockname()[1]
     async with linked(f"http://127.0.0.1:{port}", clock) as link:
         charge_from = clock.now() + 3 * MINUTE
-        await link.set_fallback({"leaf-1": charge_from, "leaf-2": charge_from})
+        await link.set_fallback(charging_from(charge_from, "leaf-1", "leaf-2"))
         async with playing(watched, clock, port):
             charging = await first(link, lambda report: report.export_w < -7000)
     assert charge_from < charging.measured_at < charge_from + 3 * MINUTE
@@ -207,7 +207,7 @@ async def test_the_fleet_lives_through_nonsense_and_keeps_browsers_out(clock: Fa
         '{"type": "set_points", "ref": 1}',
         json.dumps({"type": "set_points", "ref": 1, "points": [point | {"export_w": 1.5}]}),
         json.dumps({"type": "set_points", "ref": 1, "points": [point | {"expires_at": "2025-01-08T18:00"}]}),
-        '{"type": "fallback", "ref": 1, "charge_from": {"leaf-1": NaN}}',
+        '{"type": "fallback", "ref": 1, "cars": {"leaf-1": {"most_w": 7400, "charge_from": NaN}}}',
         '{"type": "shutdown", "ref": 1}',
     ]
     async with playing(two_cars(clock), clock) as url, aiohttp.ClientSession() as session:
@@ -337,7 +337,7 @@ async def test_a_fleet_that_was_never_there_is_unreachable_at_once(clock: FastCl
     with a_closed_port() as url:
         async with linked(url, clock) as link, asyncio.timeout(0.5):
             assert list(await link.apply([a_point(clock, 3000)])) == [Outcome.UNREACHABLE]
-            await link.set_fallback({"leaf-1": FIVE_PM})
+            await link.set_fallback(charging_from(FIVE_PM))
 
 
 PROGRAM = """

@@ -60,6 +60,11 @@ def flat_prices(zone, slots):
     return Tariff(flat, np.full(len(slots), 0.1), np.zeros(len(slots), dtype=bool))
 
 
+def pays_for_the_house(zone, slots):
+    now = np.arange(len(slots)) < 4
+    return Tariff(np.where(now, 0.5, 0.1), np.full(len(slots), 0.05), np.zeros(len(slots), dtype=bool))
+
+
 def seen(car_id="car-1", soc=0.8, **changes):
     report = a_car_report(car_id=car_id, measured_at=NOW, plugged=True, soc=soc, export_w=0, boost=False)
     return replace(report, **{"depart_at": None, "target_soc": None, **changes})
@@ -129,13 +134,35 @@ async def test_a_car_that_needs_less_than_its_charger_can_hold_charges_a_little_
     assert told["car-1"].export_w == -3000
 
 
+async def test_a_charger_that_can_not_hold_what_its_house_draws_leaves_it():
+    for load_kw, given_w in ((1.0, 0), (2.0, 2000)):
+        site = a_site(house_load_kw=(load_kw,))
+        fleet = Fleet((a_car(charger=a_charger(min_kw=1.4), site=site),), digest="f" * 64)
+        told = await Loop(fleet, prices=pays_for_the_house).cycle(seen(soc=0.9))
+        assert told["car-1"].export_w == pytest.approx(given_w, abs=1)
+
+
+async def test_least_power_is_asked_in_full_where_a_charger_is_tried():
+    fleet = Fleet((a_car(charger=a_charger(min_kw=1.4)),), digest="f" * 64)
+    told = await Loop(fleet, wanted(1.4)).cycle(seen(soc=0.9))
+    assert told["car-1"].export_w == 1400
+
+
+async def test_of_two_boosted_cars_whose_fuse_carries_one_least_power_one_charges():
+    fleet = neighbours(import_limit_kw=2.4)
+    cars = tuple(replace(car, charger=replace(car.charger, min_kw=1.4)) for car in fleet.cars)
+    loop = Loop(replace(fleet, cars=cars))
+    told = await loop.cycle(seen("car-1", soc=0.2, boost=True), seen("car-2", soc=0.2, boost=True))
+    assert sorted(point.export_w for point in told.values()) == [-2400, 0]
+
+
 async def test_a_car_that_gives_in_a_window_is_told_to_charge_earlier_should_it_be_left_alone():
     loop = Loop(a_fleet(1), wanted(6.0, 6.0))
     leaves = {"depart_at": NOW + timedelta(hours=12)}
     await loop.cycle(seen(soc=0.8, **leaves))
-    before = loop.link.fallbacks["car-1"]
+    before = loop.link.fallbacks["car-1"].charge_from
     await loop.cycle(seen(soc=0.6, **leaves))
-    earlier = before - loop.link.fallbacks["car-1"]
+    earlier = before - loop.link.fallbacks["car-1"].charge_from
     assert earlier / timedelta(hours=1) == pytest.approx(0.2 * 60 / (0.92 * 7.4) * 1.1, rel=0.01)
 
 
@@ -143,6 +170,20 @@ async def test_a_stale_car_is_left_alone():
     old = seen("car-1", measured_at=NOW - timedelta(seconds=121))
     told = await Loop(a_fleet(2), wanted(6.0)).cycle(old, seen("car-2"))
     assert set(told) == {"car-2"}
+
+
+async def test_a_silent_neighbour_keeps_its_part_of_the_fuse():
+    old = seen("car-1", soc=0.2, measured_at=NOW - timedelta(seconds=121))
+    told = await Loop(neighbours(import_limit_kw=9.2)).cycle(old, seen("car-2", soc=0.2))
+    assert told["car-2"].export_w == -4600
+
+
+async def test_who_gets_more_than_its_part_of_a_fuse_gets_it_briefly_and_the_neighbour_waits():
+    loop = Loop(neighbours(import_limit_kw=9.2))
+    told = await loop.cycle(seen("car-1", soc=0.2, boost=True), seen("car-2", soc=0.9))
+    assert (told["car-1"].export_w, told["car-1"].expires_at) == (-7400, NOW + timedelta(seconds=120))
+    assert loop.link.fallbacks["car-2"].most_w == 4600
+    assert loop.link.fallbacks["car-2"].waits_until == NOW + timedelta(seconds=120)
 
 
 async def test_a_car_that_was_late_for_its_own_departure_stays_charged():

@@ -12,7 +12,7 @@ from dispatch.fleet_simulator import run
 from dispatch.fleet_simulator.script import Act, Kind, read_acts, read_stays
 from dispatch.fleet_simulator.server import listen_on
 from dispatch.links.messages import PointRow
-from tests.fakes.simulated_fleet import FIVE_PM, HOUR, MINUTE, Watched, a_leaf, a_stay
+from tests.fakes.simulated_fleet import FIVE_PM, HOUR, MINUTE, Watched, a_leaf, a_stay, charging_from
 
 SIX_PM = FIVE_PM + HOUR
 SESSIONS = "car_id,plugged_in_at,plugged_out_at,energy_kwh,arrival_soc\n"
@@ -75,7 +75,7 @@ def test_a_set_point_ends_by_itself():
 
 def test_a_car_left_alone_waits_then_charges_until_it_is_full():
     watched = at_home()
-    watched.world.set_fallback({"leaf-1": SIX_PM})
+    watched.world.set_fallback(charging_from(SIX_PM))
     watched.world.advance(SIX_PM)
     assert watched.energy_kwh(SIX_PM) == 28.0
     watched.world.advance(SIX_PM + MINUTE)
@@ -95,7 +95,7 @@ def test_a_charger_that_was_never_told_waits_ten_minutes():
 def test_what_is_told_before_a_car_comes_holds_when_it_comes_and_not_for_the_next():
     later = a_stay(plugged_in_at=SIX_PM + HOUR, plugged_out_at=SIX_PM + 9 * HOUR)
     watched = Watched([a_leaf()], [a_stay(plugged_out_at=SIX_PM), later])
-    watched.world.set_fallback({"leaf-1": FIVE_PM + 30 * MINUTE})
+    watched.world.set_fallback(charging_from(FIVE_PM + 30 * MINUTE))
     watched.world.advance(FIVE_PM + 29 * MINUTE)
     assert watched.now().export_w == -8
     watched.world.advance(FIVE_PM + 31 * MINUTE)
@@ -145,7 +145,7 @@ def test_set_points_that_are_refused(point):
 def test_a_car_that_leaves_early_is_gone_until_its_next_session():
     again = a_stay(plugged_in_at=FIVE_PM + 24 * HOUR, plugged_out_at=FIVE_PM + 30 * HOUR, arrival_soc=0.4)
     watched = Watched([a_leaf()], [a_stay(), again], [an_act(Kind.LEAVE, SIX_PM)])
-    watched.world.set_fallback({"leaf-1": FIVE_PM + 20 * HOUR})
+    watched.world.set_fallback(charging_from(FIVE_PM + 20 * HOUR))
     told = reports_of(watched.world.advance(FIVE_PM + 25 * HOUR))
     gone = [report.measured_at for report in told if not report.plugged and report.measured_at > FIVE_PM]
     assert (gone[0], gone[-1]) == (SIX_PM, FIVE_PM + 23.5 * HOUR)

@@ -8,7 +8,7 @@ from aggregator.model.errors import BadMessage
 from aggregator.model.metering import Outcome
 from dispatch.fleet_simulator.troubles import Kind, Trouble, Troubles, read_troubles
 from dispatch.links.messages import PointRow
-from tests.fakes.simulated_fleet import FIVE_PM, HOUR, MINUTE, Watched, a_leaf, a_stay
+from tests.fakes.simulated_fleet import FIVE_PM, HOUR, MINUTE, Watched, a_leaf, a_stay, charging_from
 
 NAMES = [f"leaf-{n}" for n in range(1, 21)]
 
@@ -151,7 +151,7 @@ def test_what_a_slow_charger_was_told_is_over_when_it_expires_or_its_car_leaves(
 def test_a_lost_charger_is_not_heard_and_lives_by_its_last_set_point_until_that_expires():
     ends_at = FIVE_PM + 20 * MINUTE
     watched = at_home({"kind": "lost", "share": 1.0, "starts_at": FIVE_PM + MINUTE, "ends_at": ends_at})
-    watched.world.set_fallback({"leaf-1": FIVE_PM + HOUR})
+    watched.world.set_fallback(charging_from(FIVE_PM + HOUR))
     told(watched, minutes=2)
     heard = reports(watched, FIVE_PM + 10 * MINUTE)
     assert heard == []
