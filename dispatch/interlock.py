@@ -74,6 +74,10 @@ class Interlock:
         """Take the drivers' latest words, as they were told at the door."""
         self._drivers.hear(words)
 
+    def allows(self, point: SetPoint) -> bool:
+        """Whether a set-point would pass, as things stand; nothing is taken as standing for it."""
+        return self._refusal(point) is None
+
     def check(self, points: Sequence[SetPoint]) -> tuple[Refusal, ...]:
         """Return the refusals among ``points``; those not refused are taken as standing from now on.
 

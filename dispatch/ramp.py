@@ -1,7 +1,12 @@
-"""The bound on power moved per minute, per zone and in all (P14): above it, hold and raise an alarm."""
+"""The bound on power moved per minute, per zone and in all (P14): above it, hold and raise an alarm.
+
+To hold is to be told again what one does: a set-point that ran out would itself be the jump. No car goes on
+so where floor, site, driver or the end of its order forbid it: it is let go, which always passes.
+"""
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aggregator.model.metering import Purpose, SetPoint
@@ -10,6 +15,12 @@ MINUTE = timedelta(minutes=1)
 W_PER_KW = 1000.0
 EXEMPT = frozenset({Purpose.BOOST, Purpose.MUST_CHARGE, Purpose.RELEASE})
 """A driver's right outranks the bound, and letting go must always be possible."""
+
+RELEASE_HOLDS = timedelta(seconds=60)
+"""Longer than a message takes and clocks differ: a set-point that is over when it arrives is refused."""
+
+FOLLOWS = timedelta(seconds=10)
+"""A charger whose set-point ended so shortly ago is as good as still at it."""
 
 
 class RampLimit:
@@ -53,3 +64,31 @@ class RampLimit:
             total += kw
             self._moved.append((now, zone, kw))
         return frozenset(held)
+
+
+def held(
+    wanted: SetPoint, standing: SetPoint, most: timedelta, may_go_on: Callable[[SetPoint], bool]
+) -> SetPoint:
+    """Return what a car that must wait is told: its present set-point again, or to stop.
+
+    Args:
+        wanted: What it will be told once the bound allows.
+        standing: What it does now.
+        most: For how long it is told again at most.
+        may_go_on: Whether floor, site and driver allow that.
+    """
+    serves_no_more = wanted.purpose is Purpose.PLAN and wanted.export_w <= 0
+    if standing.opportunity_id is not None and serves_no_more:
+        return standing if standing.expires_at > wanted.issued_at else let_go(wanted.car_id, wanted.issued_at)
+    again = replace(
+        wanted,
+        export_w=standing.export_w,
+        expires_at=min(wanted.issued_at + most, wanted.expires_at),
+        opportunity_id=wanted.opportunity_id if standing.export_w > 0 else None,
+    )
+    return again if may_go_on(again) else let_go(wanted.car_id, wanted.issued_at)
+
+
+def let_go(car_id: str, now: datetime) -> SetPoint:
+    """Return the set-point of nothing that always passes."""
+    return SetPoint(car_id, 0, now, now + RELEASE_HOLDS, Purpose.RELEASE)
