@@ -23,7 +23,7 @@ from dispatch.fleet_view import CarView, FleetView
 from dispatch.following import Following
 from dispatch.haste import haste
 from dispatch.home_rooms import HomeRooms, Room, within_rooms
-from dispatch.interlock import NOBODY, Interlock
+from dispatch.interlock import NOBODY, Interlock, Refusal
 from dispatch.notices import News, ShortOrders, capacity_notice, fault_notice, interlock_notice
 from dispatch.plan_run import PlanStep, Prices, charges_from, plan_zone
 from dispatch.ramp import FOLLOWS, RampLimit, held, let_go
@@ -106,6 +106,7 @@ class Controller:
         self._replan = True
         self._planned_for: datetime | None = None
         self._fallback: dict[str, datetime] = {}
+        self._refused: dict[str, SetPoint] = {}
         self.shortfalls = Shortfalls()
         self.cycles, self.cycle_s = 0, 0.0
         self._news, self._short_orders = News(), ShortOrders()
@@ -161,6 +162,7 @@ class Controller:
         now, began_s = self._clock.now(), asyncio.get_running_loop().time()
         self.cycles += 1
         self._heed(now)
+        self._allow(now)
         stopped = self.orders.stopped()
         targets = {one.zone: one for one in self.orders.targets(now) if one.zone not in stopped}
         ends = [target.slots[0].end for target in targets.values()]
@@ -320,7 +322,7 @@ class Controller:
         refused = {refusal.point.car_id: refusal for refusal in refusals}
         stopped = self._news.of("interlock", refused, due)
         notices += [interlock_notice(refused[name], now) for name in stopped]
-        self._serve_without(stopped)
+        self._heed_refusals(refusals, stopped)
         passed = [point for point in due if point.car_id not in refused]
         outcomes = await self._link.apply(passed) if passed else ()
         sent = [Sent(point, outcome) for point, outcome in zip(passed, outcomes, strict=True)]
@@ -379,6 +381,26 @@ class Controller:
         self.following.not_taken(cars)
         if cars:
             self._wake.set()
+
+    def _heed_refusals(self, refusals: Iterable[Refusal], new: Collection[str]) -> None:
+        """Ask no discharge of cars that the interlock refused, until they hold more or it allows it."""
+        for refusal in refusals:
+            point = refusal.point
+            if point.export_w <= 0:
+                self._serve_without({point.car_id} & set(new))
+                continue
+            self.view.bar(point.car_id, until_risen=refusal.at_floor)
+            if not refusal.at_floor:
+                self._refused[point.car_id] = point
+            self._wake.set()
+
+    def _allow(self, now: datetime) -> None:
+        """Count again on cars of which the interlock would now let pass what it has refused."""
+        for car_id, point in list(self._refused.items()):
+            held = point.expires_at - point.issued_at
+            if self.interlock.allows(replace(point, issued_at=now, expires_at=now + held)):
+                self.view.allow(car_id)
+                del self._refused[car_id]
 
     def _is_due(self, point: SetPoint, now: datetime) -> bool:
         """Whether it changes anything, or the one in force is past half its life and would end sooner."""
