@@ -98,6 +98,7 @@ class Controller:
         self.interlock = Interlock(fleet, settings.reporting_interval, charger_words)
         self._ramp = RampLimit(settings.zone_ramp_kw_per_minute, settings.total_ramp_kw_per_minute)
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
+        self._place_of = {car.car_id: (car.site.zone, car.site.site_id) for car in fleet.cars}
         self._cars = fleet.by_id
         self._rooms = HomeRooms(fleet, self._stale_after, settings.set_point)
         self._boundary, self._wake = clock.now(), asyncio.Event()
@@ -341,7 +342,7 @@ class Controller:
         """Return what is sent: to cars that must wait what they do now, where it is to be told again."""
         present = {point.car_id: point for point in self._standing(now - FOLLOWS)}
         watts = {car_id: point.export_w for car_id, point in present.items()}
-        waiting = self._ramp.hold(due, watts, self._zone_of, now)
+        waiting = self._ramp.hold(due, watts, self._place_of, now)
         if new := self._news.of("ramp_held", waiting, due):
             text = f"{len(waiting)} cars hold: the power moved in a minute is bounded"
             notices.append(Notice(now, "ramp_held", ", ".join(new), text))
@@ -351,7 +352,7 @@ class Controller:
             if point.car_id in waiting and point.car_id in present
         ]
         told = [point for point in kept if self._is_due(point, now)]
-        self._ramp.hold(told, watts, self._zone_of, now)  # who is let go instead moves, too
+        self._ramp.hold(told, watts, self._place_of, now)  # who is let go instead moves, too
         return [point for point in due if point.car_id not in waiting] + told
 
     def _may_go_on(self, point: SetPoint) -> bool:

@@ -22,6 +22,9 @@ RELEASE_HOLDS = timedelta(seconds=60)
 FOLLOWS = timedelta(seconds=10)
 """A charger whose set-point ended so shortly ago is as good as still at it."""
 
+Place = tuple[str, str]
+"""A zone and a home in it."""
+
 
 class RampLimit:
     """Lets set-points pass while the last minute's movement stays within bounds."""
@@ -35,15 +38,17 @@ class RampLimit:
         self,
         points: Sequence[SetPoint],
         standing_w: Mapping[str, int],
-        zone_of: Mapping[str, str],
+        place_of: Mapping[str, Place],
         now: datetime,
     ) -> frozenset[str]:
         """Return the cars whose set-points must wait, having counted the movement of all others.
 
+        The cars of a home wait or move together: one moves into the room that another leaves.
+
         Args:
             points: Wanted, in order of precedence.
             standing_w: What each car does now, positive from car to grid; 0 where nothing stands. [W]
-            zone_of: Each car's zone.
+            place_of: Each car's zone and home.
             now: Domain instant.
         """
         while self._moved and self._moved[0][0] <= now - MINUTE:
@@ -52,13 +57,16 @@ class RampLimit:
         for _, zone, kw in self._moved:
             in_zone[zone] += kw
         total = sum(in_zone.values())
-        held = set()
+        homes: dict[Place, list[SetPoint]] = defaultdict(list)
         for point in points:
-            zone = zone_of[point.car_id]
-            kw = abs(point.export_w - standing_w.get(point.car_id, 0)) / W_PER_KW
+            if point.export_w != standing_w.get(point.car_id, 0):
+                homes[place_of[point.car_id]].append(point)
+        held: set[str] = set()
+        for (zone, _), together in homes.items():
+            kw = sum(abs(one.export_w - standing_w.get(one.car_id, 0)) for one in together) / W_PER_KW
             over = in_zone[zone] + kw > self._zone_kw or total + kw > self._total_kw
-            if over and kw > 0 and point.purpose not in EXEMPT:
-                held.add(point.car_id)
+            if over and not any(one.purpose in EXEMPT for one in together):
+                held |= {one.car_id for one in together}
                 continue
             in_zone[zone] += kw
             total += kw
