@@ -1,4 +1,4 @@
-"""What chargers told before a gateway started: what cars store that do not say it just then.
+"""What chargers told and were told before a gateway started: what cars store and do, until they say it again.
 
 Registers count on while nobody listens, and chargers pass on later who came and left meanwhile. So the last
 state of charge of a stay is good however old it is: the registers since move it on, and the doubt grows with
@@ -10,12 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from aggregator.model.fleet import Fleet
-from aggregator.model.metering import CarReport, Reading
+from aggregator.model.metering import CarReport, Outcome, Reading, SetPoint
 from aggregator.model.time import Interval
 from aggregator.store import CarState, Store
 
 RECENT = timedelta(hours=1)
 """A longer silence is not reckoned across: a car may have been anywhere since."""
+
+INSTANT = timedelta(microseconds=1)
+REPLACES = timedelta(minutes=3)
+"""What gives energy holds less than that, and so does what may have replaced it since."""
 
 LATE = timedelta(minutes=30)
 """A state of charge may be as late when it is told: the registers of its instant must be there, too."""
@@ -36,7 +40,7 @@ def recent_reports(store: Store, fleet: Fleet, now: datetime) -> tuple[CarReport
     states = [state for stay in stays.values() for state in stay]
     for state in _last_told(store, stays, now):
         charger_id = charger_of[state.car_id]
-        instant = Interval(state.measured_at, state.measured_at + timedelta(microseconds=1))
+        instant = Interval(state.measured_at, state.measured_at + INSTANT)
         readings |= _registers(store.readings.between([charger_id], instant))
         states.append(state)
     found = [
@@ -45,6 +49,13 @@ def recent_reports(store: Store, fleet: Fleet, now: datetime) -> tuple[CarReport
         if (reading := readings.get((charger_of[state.car_id], state.measured_at))) is not None
     ]
     return tuple(sorted(found, key=lambda one: (one.measured_at, one.car_id)))
+
+
+def set_points_in_force(store: Store, now: datetime) -> tuple[SetPoint, ...]:
+    """Return what chargers were told last and still do; what ran out replaced what came before it, too."""
+    told = store.set_points.between(Interval(now - REPLACES, now + INSTANT))
+    last = {one.point.car_id: one.point for one in told if one.outcome is Outcome.ACCEPTED}
+    return tuple(point for point in last.values() if point.expires_at > now)
 
 
 def _stays(store: Store, car_ids: Sequence[str], span: Interval) -> dict[str, list[CarState]]:

@@ -108,6 +108,7 @@ class Controller:
         self._planned_for: datetime | None = None
         self._fallback: dict[str, datetime] = {}
         self._refused: dict[str, SetPoint] = {}
+        self._left: Mapping[str, SetPoint] = {}
         self.shortfalls = Shortfalls()
         self.cycles, self.cycle_s = 0, 0.0
         self._news, self._short_orders = News(), ShortOrders()
@@ -120,10 +121,16 @@ class Controller:
         """Run a cycle at once: an instruction came, changed or was cancelled, or a driver said something."""
         self._wake.set()
 
-    def recall(self, reports: Sequence[CarReport]) -> None:
-        """Take in what was told before this began: it says what cars store, and nothing of what they do."""
+    def recall(self, reports: Sequence[CarReport], points: Iterable[SetPoint] = ()) -> None:
+        """Take in what was told before this began.
+
+        Args:
+            reports: They say what cars store, and nothing of what they do.
+            points: In force: what moves from there moves within the bound, and is told anew all the same.
+        """
         self.interlock.observe(reports)
         self.view.recall(reports)
+        self._left = {point.car_id: point for point in points}
 
     async def listen(self) -> None:
         """Take reports in until cancelled; a change of a car or its driver's will wakes the loop."""
@@ -340,7 +347,8 @@ class Controller:
         self, due: Sequence[SetPoint], now: datetime, notices: list[Notice]
     ) -> Sequence[SetPoint]:
         """Return what is sent: to cars that must wait what they do now, where it is to be told again."""
-        present = {point.car_id: point for point in self._standing(now - FOLLOWS)}
+        present = {name: point for name, point in self._left.items() if point.expires_at > now - FOLLOWS}
+        present |= {point.car_id: point for point in self._standing(now - FOLLOWS)}
         watts = {car_id: point.export_w for car_id, point in present.items()}
         waiting = self._ramp.hold(due, watts, self._place_of, now)
         if new := self._news.of("ramp_held", waiting, due):

@@ -141,3 +141,15 @@ async def test_a_set_point_is_not_renewed_where_it_ends_no_later_nor_sent_as_it_
     await world.run(1 / 6)
     assert world.by_car["car-1"] == sent
     assert all(point.expires_at - point.issued_at > 4 * SECOND for point in world.by_car.values())
+
+
+async def test_a_gateway_that_starts_again_holds_what_cars_do():
+    world = Held(4, 20, Asked(HALF_PAST, 20.0, "order"))
+    before = await world.run(6)
+    again = Held(4, 20, Asked(HALF_PAST, 3.0, "order"))
+    again.clock, again.controller._clock = world.clock, world.clock
+    again.by_car, again.wh = world.by_car, world.wh
+    again.controller.recall([], world.by_car.values())
+    levels = np.concatenate((before[-60:], await again.run(6)))
+    assert most_moved_kw(levels) <= BOUND_KW + 0.01
+    assert levels[-1] == pytest.approx(3.0, abs=0.51)

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from aggregator.model.metering import Reading
-from aggregator.recall import recent_reports
-from aggregator.store import open_store
-from tests.builders import NOON, a_car_report, a_fleet
+from aggregator.model.metering import Outcome, Reading
+from aggregator.recall import recent_reports, set_points_in_force
+from aggregator.store import SentPoint, open_store
+from tests.builders import NOON, a_car_report, a_fleet, a_set_point
 
-MINUTE = timedelta(minutes=1)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -75,3 +75,21 @@ def test_a_state_of_charge_of_what_may_be_another_stay_does_not_come_back(store,
 def test_a_car_not_heard_of_for_an_hour_is_not_known(store):
     told(store, NOON - 61 * MINUTE, soc=0.9)
     assert recent_reports(store, a_fleet(1), NOON) == ()
+
+
+def test_what_chargers_still_do_comes_back_as_it_was_told_last(store):
+    def tell(seconds_ago, holds_s=120, outcome=Outcome.ACCEPTED, **point):
+        at = NOON - seconds_ago * SECOND
+        told = a_set_point(
+            issued_at=at, expires_at=at + holds_s * SECOND, **{"opportunity_id": None, **point}
+        )
+        store.set_points.add([SentPoint(told, outcome)])
+        return told
+
+    tell(90)
+    last = tell(30, export_w=5000)
+    tell(20, outcome=Outcome.REFUSED)
+    tell(200, car_id="car-2")
+    tell(110, car_id="car-3")
+    tell(70, holds_s=60, car_id="car-3", export_w=0)
+    assert set_points_in_force(store, NOON) == (last,)
