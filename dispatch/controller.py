@@ -23,12 +23,13 @@ from dispatch.fleet_view import CarView, FleetView
 from dispatch.following import Following
 from dispatch.haste import haste
 from dispatch.home_rooms import HomeRooms, Room, within_rooms
-from dispatch.interlock import NOBODY, Interlock, Refusal
+from dispatch.interlock import NOBODY, Interlock
 from dispatch.notices import News, ShortOrders, capacity_notice, fault_notice, interlock_notice
 from dispatch.plan_run import PlanStep, Prices, charges_from, plan_zone
-from dispatch.ramp import FOLLOWS, RampLimit, held, let_go
+from dispatch.ramp import FOLLOWS, Again, RampLimit, let_go
 from dispatch.rebound import waits, within_peak
 from dispatch.records import CycleRecord, LoopSettings, Notice, Sent
+from dispatch.refused import Refused
 from dispatch.shortfalls import Shortfalls
 from dispatch.unserved import Unserved
 from dispatch.window_run import Limits, held_watts, less, window_step
@@ -96,6 +97,7 @@ class Controller:
         self._said = said
         self.view = FleetView(fleet, self.guard_soc, HYSTERESIS_SOC, settings.soc_resolution, charger_words)
         self.interlock = Interlock(fleet, settings.reporting_interval, charger_words)
+        self._refused = Refused(self.view, self.interlock)
         self._ramp = RampLimit(settings.zone_ramp_kw_per_minute, settings.total_ramp_kw_per_minute)
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
         self._place_of = {car.car_id: (car.site.zone, car.site.site_id) for car in fleet.cars}
@@ -107,7 +109,6 @@ class Controller:
         self._replan = True
         self._planned_for: datetime | None = None
         self._fallback: dict[str, datetime] = {}
-        self._refused: dict[str, SetPoint] = {}
         self._left: Mapping[str, SetPoint] = {}
         self.shortfalls = Shortfalls()
         self.cycles, self.cycle_s = 0, 0.0
@@ -170,7 +171,7 @@ class Controller:
         now, began_s = self._clock.now(), asyncio.get_running_loop().time()
         self.cycles += 1
         self._heed(now)
-        self._allow(now)
+        self._refused.allow(now)
         stopped = self.orders.stopped()
         targets = {one.zone: one for one in self.orders.targets(now) if one.zone not in stopped}
         ends = [target.slots[0].end for target in targets.values()]
@@ -330,7 +331,11 @@ class Controller:
         refused = {refusal.point.car_id: refusal for refusal in refusals}
         stopped = self._news.of("interlock", refused, due)
         notices += [interlock_notice(refused[name], now) for name in stopped]
-        self._heed_refusals(refusals, stopped)
+        discharges = [refusal for refusal in refusals if refusal.point.export_w > 0]
+        self._refused.note(discharges)
+        self._serve_without([name for name in stopped if refused[name] not in discharges])
+        if discharges:
+            self._wake.set()
         passed = [point for point in due if point.car_id not in refused]
         outcomes = await self._link.apply(passed) if passed else ()
         sent = [Sent(point, outcome) for point, outcome in zip(passed, outcomes, strict=True)]
@@ -349,19 +354,12 @@ class Controller:
         """Return what is sent: to cars that must wait what they do now, where it is to be told again."""
         present = {name: point for name, point in self._left.items() if point.expires_at > now - FOLLOWS}
         present |= {point.car_id: point for point in self._standing(now - FOLLOWS)}
-        watts = {car_id: point.export_w for car_id, point in present.items()}
-        waiting = self._ramp.hold(due, watts, self._place_of, now)
+        again = Again(self._settings.set_point, self._may_go_on)
+        told, waiting = self._ramp.within(due, present, self._place_of, now, again)
         if new := self._news.of("ramp_held", waiting, due):
             text = f"{len(waiting)} cars hold: the power moved in a minute is bounded"
             notices.append(Notice(now, "ramp_held", ", ".join(new), text))
-        kept = [
-            held(point, present[point.car_id], self._settings.set_point, self._may_go_on)
-            for point in due
-            if point.car_id in waiting and point.car_id in present
-        ]
-        told = [point for point in kept if self._is_due(point, now)]
-        self._ramp.hold(told, watts, self._place_of, now)  # who is let go instead moves, too
-        return [point for point in due if point.car_id not in waiting] + told
+        return [point for point in told if self._is_due(point, now)]
 
     def _may_go_on(self, point: SetPoint) -> bool:
         """Whether a car may go on as it does: the interlock would refuse no more than what goes too low."""
@@ -390,26 +388,6 @@ class Controller:
         self.following.not_taken(cars)
         if cars:
             self._wake.set()
-
-    def _heed_refusals(self, refusals: Iterable[Refusal], new: Collection[str]) -> None:
-        """Ask no discharge of cars that the interlock refused, until they hold more or it allows it."""
-        for refusal in refusals:
-            point = refusal.point
-            if point.export_w <= 0:
-                self._serve_without({point.car_id} & set(new))
-                continue
-            self.view.bar(point.car_id, until_risen=refusal.at_floor)
-            if not refusal.at_floor:
-                self._refused[point.car_id] = point
-            self._wake.set()
-
-    def _allow(self, now: datetime) -> None:
-        """Count again on cars of which the interlock would now let pass what it has refused."""
-        for car_id, point in list(self._refused.items()):
-            held = point.expires_at - point.issued_at
-            if self.interlock.allows(replace(point, issued_at=now, expires_at=now + held)):
-                self.view.allow(car_id)
-                del self._refused[car_id]
 
     def _is_due(self, point: SetPoint, now: datetime) -> bool:
         """Whether it changes anything, or the one in force is past half its life and would end sooner."""

@@ -6,7 +6,7 @@ so where floor, site, driver or the end of its order forbid it: it is let go, wh
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from aggregator.model.metering import Purpose, SetPoint
@@ -24,6 +24,19 @@ FOLLOWS = timedelta(seconds=10)
 
 Place = tuple[str, str]
 """A zone and a home in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """How a car that must wait is told again what it does.
+
+    Attributes:
+        most: For how long at most.
+        may_go_on: Whether floor, site and driver allow it.
+    """
+
+    most: timedelta
+    may_go_on: Callable[[SetPoint], bool]
 
 
 class RampLimit:
@@ -73,28 +86,46 @@ class RampLimit:
             self._moved.append((now, zone, kw))
         return frozenset(held)
 
+    def within(
+        self,
+        points: Sequence[SetPoint],
+        present: Mapping[str, SetPoint],
+        place_of: Mapping[str, Place],
+        now: datetime,
+        again: Again,
+    ) -> tuple[list[SetPoint], frozenset[str]]:
+        """Return what is told within the bound, and which cars must wait: they are told what they do now.
 
-def held(
-    wanted: SetPoint, standing: SetPoint, most: timedelta, may_go_on: Callable[[SetPoint], bool]
-) -> SetPoint:
-    """Return what a car that must wait is told: its present set-point again, or to stop.
+        Args:
+            points: Wanted, in order of precedence.
+            present: What each car does now; none where nothing stands.
+            place_of: Each car's zone and home.
+            now: Domain instant.
+            again: How a car that must wait is told again.
+        """
+        watts = {name: point.export_w for name, point in present.items()}
+        waiting = self.hold(points, watts, place_of, now)
+        kept = [
+            held_point(point, present[point.car_id], again)
+            for point in points
+            if point.car_id in waiting and point.car_id in present
+        ]
+        self.hold(kept, watts, place_of, now)  # who is let go instead moves, too
+        return [point for point in points if point.car_id not in waiting] + kept, waiting
 
-    Args:
-        wanted: What it will be told once the bound allows.
-        standing: What it does now.
-        most: For how long it is told again at most.
-        may_go_on: Whether floor, site and driver allow that.
-    """
+
+def held_point(wanted: SetPoint, standing: SetPoint, again: Again) -> SetPoint:
+    """Return what a car that must wait is told: its present set-point again, or to stop."""
     serves_no_more = wanted.purpose is Purpose.PLAN and wanted.export_w <= 0
     if standing.opportunity_id is not None and serves_no_more:
         return standing if standing.expires_at > wanted.issued_at else let_go(wanted.car_id, wanted.issued_at)
-    again = replace(
+    same = replace(
         wanted,
         export_w=standing.export_w,
-        expires_at=min(wanted.issued_at + most, wanted.expires_at),
+        expires_at=min(wanted.issued_at + again.most, wanted.expires_at),
         opportunity_id=wanted.opportunity_id if standing.export_w > 0 else None,
     )
-    return again if may_go_on(again) else let_go(wanted.car_id, wanted.issued_at)
+    return same if again.may_go_on(same) else let_go(wanted.car_id, wanted.issued_at)
 
 
 def let_go(car_id: str, now: datetime) -> SetPoint:
