@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from aggregator.model.market import Direction
+from aggregator.model.metering import Purpose
 from aggregator.model.time import HOUR, Interval
 from aggregator.ports import ZoneTarget
-from tests.builders import ZONE, a_car_report, a_fleet
+from dispatch.ramp import Again, held_point
+from tests.builders import ZONE, a_car_report, a_fleet, a_set_point
 from tests.unit.test_controller import SETTINGS, Loop, flat_prices
 
 HALF_PAST = datetime(2025, 1, 15, 17, 30, tzinfo=UTC)
@@ -153,3 +155,20 @@ async def test_a_gateway_that_starts_again_holds_what_cars_do():
     levels = np.concatenate((before[-60:], await again.run(6)))
     assert most_moved_kw(levels) <= BOUND_KW + 0.01
     assert levels[-1] == pytest.approx(3.0, abs=0.51)
+
+
+@pytest.mark.parametrize(
+    ("now_s", "order", "allowed", "told_w"),
+    [(0, None, True, 6000), (0, None, False, 0), (0, "order", True, 6000), (120, "order", True, 0)],
+    ids=["as it does", "floor or site forbid it", "its order was cancelled", "its order is over"],
+)
+def test_a_held_car_goes_on_only_where_it_may(now_s, order, allowed, told_w):
+    now = HALF_PAST + now_s * SECOND
+    standing = a_set_point(issued_at=HALF_PAST, expires_at=HALF_PAST + 2 * MINUTE, opportunity_id=order)
+    wanted = a_set_point(
+        export_w=0, issued_at=now, expires_at=now + HOUR, purpose=Purpose.PLAN, opportunity_id=None
+    )
+    told = held_point(wanted, standing, Again(2 * MINUTE, lambda _: allowed))
+    assert told.export_w == told_w
+    assert told.purpose is (Purpose.RELEASE if told_w == 0 else standing.purpose if order else Purpose.PLAN)
+    assert told.expires_at <= now + 2 * MINUTE
