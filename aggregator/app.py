@@ -22,7 +22,7 @@ from aggregator.market_file import MarketFile
 from aggregator.metrics import Watched
 from aggregator.model.fleet import Fleet
 from aggregator.ports import Clock, VenMemory
-from aggregator.recall import recent_reports
+from aggregator.recall import recent_reports, set_points_in_force
 from aggregator.serving import listener_of, serving, tls_of
 from aggregator.store import BY_PROCESS, Alarm, Hold, Store
 from aggregator.web.site import Site
@@ -79,7 +79,8 @@ async def serve(
             gateway.said.words,
             await asyncio.to_thread(store.car_history.charger_words, gateway.said.words().keys()),
         )
-        controller.recall(await asyncio.to_thread(recent_reports, store, gateway.fleet, clock.now()))
+        reports = await asyncio.to_thread(recent_reports, store, gateway.fleet, clock.now())
+        controller.recall(reports, set_points_in_force(store, clock.now()))
         vens = {
             market.vtn.vtn_id: await stack.enter_async_context(
                 ven_of(settings, market, gateway.patience, clock)

@@ -27,9 +27,10 @@ from dispatch.interlock import NOBODY, Interlock
 from dispatch.left_alone import LeftAlone
 from dispatch.notices import News, ShortOrders, capacity_notice, fault_notice, interlock_notice
 from dispatch.plan_run import PlanStep, Prices, plan_zone
-from dispatch.ramp import RampLimit
+from dispatch.ramp import FOLLOWS, Again, RampLimit, let_go
 from dispatch.rebound import waits, within_peak
 from dispatch.records import CycleRecord, LoopSettings, Notice, Sent
+from dispatch.refused import Refused
 from dispatch.shortfalls import Shortfalls
 from dispatch.unserved import Unserved
 from dispatch.window_run import Limits, held_watts, less, window_step
@@ -40,11 +41,12 @@ log = structlog.get_logger()
 W_PER_KW = 1000.0
 LEAST_GUARD_SOC = 0.02
 HYSTERESIS_SOC = 0.01
-RELEASE_HOLDS = timedelta(seconds=60)
-"""Longer than a message takes and clocks differ: a set-point that is over when it arrives is refused."""
+SHORTEST = timedelta(seconds=5)
+"""A set-point that ends sooner is not sent: it may be over when it arrives, and would be refused."""
 
 OVERLAP = timedelta(minutes=5)
-"""Charging runs on for so long past its half-hour, so that a late cycle leaves no gap."""
+"""Charging runs on for so long past its half-hour, so that a late cycle leaves no gap; so does giving, for as
+long as it holds."""
 
 RELEASE_TIMEOUT_S = 5.0
 WORKER = "dispatch"
@@ -95,8 +97,10 @@ class Controller:
         self._said = said
         self.view = FleetView(fleet, self.guard_soc, HYSTERESIS_SOC, settings.soc_resolution, charger_words)
         self.interlock = Interlock(fleet, settings.reporting_interval, charger_words)
+        self._refused = Refused(self.view, self.interlock)
         self._ramp = RampLimit(settings.zone_ramp_kw_per_minute, settings.total_ramp_kw_per_minute)
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
+        self._place_of = {car.car_id: (car.site.zone, car.site.site_id) for car in fleet.cars}
         self._cars = fleet.by_id
         self._alone = LeftAlone(fleet, settings.set_point)
         self._rooms = HomeRooms(fleet, self._stale_after, settings.set_point)
@@ -106,6 +110,7 @@ class Controller:
         self._replan = True
         self._planned_for: datetime | None = None
         self._first_at: dict[str, datetime] = {}
+        self._left: Mapping[str, SetPoint] = {}
         self.shortfalls = Shortfalls()
         self.cycles, self.cycle_s = 0, 0.0
         self._news, self._short_orders = News(), ShortOrders()
@@ -118,10 +123,16 @@ class Controller:
         """Run a cycle at once: an instruction came, changed or was cancelled, or a driver said something."""
         self._wake.set()
 
-    def recall(self, reports: Sequence[CarReport]) -> None:
-        """Take in what was told before this began: it says what cars store, and nothing of what they do."""
+    def recall(self, reports: Sequence[CarReport], points: Iterable[SetPoint] = ()) -> None:
+        """Take in what was told before this began.
+
+        Args:
+            reports: They say what cars store, and nothing of what they do.
+            points: In force: what moves from there moves within the bound, and is told anew all the same.
+        """
         self.interlock.observe(reports)
         self.view.recall(reports)
+        self._left = {point.car_id: point for point in points}
 
     async def listen(self) -> None:
         """Take reports in until cancelled; a change of a car or its driver's will wakes the loop."""
@@ -161,6 +172,7 @@ class Controller:
         now, began_s = self._clock.now(), asyncio.get_running_loop().time()
         self.cycles += 1
         self._heed(now)
+        self._refused.allow(now)
         stopped = self.orders.stopped()
         targets = {one.zone: one for one in self.orders.targets(now) if one.zone not in stopped}
         ends = [target.slots[0].end for target in targets.values()]
@@ -270,10 +282,8 @@ class Controller:
         self, by_zone: dict[str, list[CarView]], stopped: Collection[str], now: datetime
     ) -> list[SetPoint]:
         """Take the cars of stopped zones out, and release those that still do as they were told."""
-        held = [view for zone in stopped for view in by_zone.pop(zone, []) if view.moving_kw(now)]
-        return [
-            SetPoint(view.car.car_id, NOTHING_W, now, now + RELEASE_HOLDS, Purpose.RELEASE) for view in held
-        ]
+        moving = [view for zone in stopped for view in by_zone.pop(zone, []) if view.moving_kw(now)]
+        return [let_go(view.car.car_id, now) for view in moving]
 
     def _stop_giving(self, by_zone: dict[str, list[CarView]], now: datetime) -> list[SetPoint]:
         """Stop the cars whose drivers have just forbidden what they do; the next cycle plans for them.
@@ -285,10 +295,7 @@ class Controller:
             by_zone[zone] = [view for view in views if view not in stopping]
         if stopping:
             self._wake.set()
-        return [
-            SetPoint(view.car.car_id, NOTHING_W, now, now + RELEASE_HOLDS, Purpose.RELEASE)
-            for view in stopping
-        ]
+        return [let_go(view.car.car_id, now) for view in stopping]
 
     def _stale_at(self, fresh: Iterable[CarView], now: datetime) -> list[datetime]:
         """Return when cars that give energy will be stale, so that others step in at once."""
@@ -326,24 +333,22 @@ class Controller:
             ):
                 watts = NOTHING_W
             ends_at = half_hour + HALF_HOUR
-            expires = min(now + self._settings.set_point, ends_at) if watts > 0 else ends_at + OVERLAP
+            expires = now + self._settings.set_point if watts > 0 else ends_at + OVERLAP
             purpose = Purpose.MUST_CHARGE if watts < 0 and step.must_charge else Purpose.PLAN
             points.append(SetPoint(view.car.car_id, watts, now, expires, purpose))
         return points
 
     async def _send(self, points: Sequence[SetPoint], now: datetime, notices: list[Notice]) -> list[Sent]:
-        due = [point for point in points if self._is_due(point, now)]
-        standing = {point.car_id: point.export_w for point in self._standing(now)}
-        held = self._ramp.hold(due, standing, self._zone_of, now)
-        if new := self._news.of("ramp_held", held, due):
-            text = f"{len(held)} cars hold: the power moved in a minute is bounded"
-            notices.append(Notice(now, "ramp_held", ", ".join(new), text))
-        due = [point for point in due if point.car_id not in held]
+        due = self._within_bound([point for point in points if self._is_due(point, now)], now, notices)
         refusals = self.interlock.check(due)
         refused = {refusal.point.car_id: refusal for refusal in refusals}
         stopped = self._news.of("interlock", refused, due)
         notices += [interlock_notice(refused[name], now) for name in stopped]
-        self._serve_without(stopped)
+        discharges = [refusal for refusal in refusals if refusal.point.export_w > 0]
+        self._refused.note(discharges)
+        self._serve_without([name for name in stopped if refused[name] not in discharges])
+        if discharges:
+            self._wake.set()
         passed = [point for point in due if point.car_id not in refused]
         outcomes = await self._link.apply(passed) if passed else ()
         sent = [Sent(point, outcome) for point, outcome in zip(passed, outcomes, strict=True)]
@@ -355,6 +360,24 @@ class Controller:
             Sent(refusal.point, Outcome.INTERLOCKED, f"{refusal.promise}: {refusal.reason}")
             for refusal in refusals
         ]
+
+    def _within_bound(
+        self, due: Sequence[SetPoint], now: datetime, notices: list[Notice]
+    ) -> Sequence[SetPoint]:
+        """Return what is sent: to cars that must wait what they do now, where it is to be told again."""
+        present = {name: point for name, point in self._left.items() if point.expires_at > now - FOLLOWS}
+        present |= {point.car_id: point for point in self._standing(now - FOLLOWS)}
+        again = Again(self._settings.set_point, self._may_go_on)
+        told, waiting = self._ramp.within(due, present, self._place_of, now, again)
+        if new := self._news.of("ramp_held", waiting, due):
+            text = f"{len(waiting)} cars hold: the power moved in a minute is bounded"
+            notices.append(Notice(now, "ramp_held", ", ".join(new), text))
+        return [point for point in told if self._is_due(point, now)]
+
+    def _may_go_on(self, point: SetPoint) -> bool:
+        """Whether a car may go on as it does: the interlock would refuse no more than what goes too low."""
+        resting = point.export_w > 0 and self.view.of(point.car_id).resting
+        return not resting and self.interlock.allows(point)
 
     def _not_taken(self, sent: Sequence[Sent], now: datetime) -> list[Notice]:
         """Tell which cars did not take theirs, and share their part out at once.
@@ -380,10 +403,14 @@ class Controller:
             self._wake.set()
 
     def _is_due(self, point: SetPoint, now: datetime) -> bool:
-        """Whether it changes anything, or the one in force is past half its life."""
+        """Whether it changes anything, or the one in force is past half its life and would end sooner."""
+        if point.expires_at - now < SHORTEST:
+            return False
         standing = self.view.of(point.car_id).standing
         if standing is None or standing.expires_at <= now or standing.export_w != point.export_w:
             return True
+        if standing.expires_at >= point.expires_at:
+            return False
         return now - standing.issued_at >= (standing.expires_at - standing.issued_at) / 2
 
     async def _until(self, due: datetime) -> None:
@@ -394,10 +421,7 @@ class Controller:
     async def _release(self) -> None:
         """Let go of every car: each falls back to its charger's own safe default."""
         now = self._clock.now()
-        points = [
-            SetPoint(point.car_id, NOTHING_W, now, now + RELEASE_HOLDS, Purpose.RELEASE)
-            for point in self._standing(now)
-        ]
+        points = [let_go(point.car_id, now) for point in self._standing(now)]
         if not points:
             return
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import inf
 
 from aggregator.energy import Tapers
 from aggregator.model.drivers import SILENT, ChargerWord, Wish, Words, as_wished, wish_of
@@ -25,7 +26,9 @@ class CarView:
             to (``battery``), at the instant of the registers.
         standing: The set-point in force; None where there is none.
         resting: Whether it has come down to its guard and may not discharge again until it has risen
-            well above it, so that noise does not toggle it.
+            well above it, so that noise does not toggle it; or the interlock has refused its discharge.
+        barred_below_soc: The charge below which it rests all the same, as the interlock has refused its
+            discharge; None where it has not.
         doubt_soc: How far its state of charge may be off either way.
         taken_kwh: What it has stored since it came, by its registers: all that is known of a silent car.
         wish: What its driver wants by the latest words of door and charger; None where only its charger
@@ -36,6 +39,7 @@ class CarView:
     report: CarReport | None = None
     standing: SetPoint | None = None
     resting: bool = False
+    barred_below_soc: float | None = None
     doubt_soc: float = 0.0
     taken_kwh: float = 0.0
     wish: Wish | None = None
@@ -185,8 +189,23 @@ class FleetView:
                 doubt_soc=battery.doubt,
                 taken_kwh=battery.taken_kwh,
             )
+            if not report.plugged or (battery.least_soc or 0.0) >= (view.barred_below_soc or 0.0):
+                view = replace(view, barred_below_soc=None)
             self._views[report.car_id] = replace(view, resting=self._must_rest(view, battery.least_soc))
         return changed
+
+    def bar(self, car_id: str, *, until_risen: bool) -> None:
+        """Let a car rest that the interlock refused: until its charge has risen, or it is allowed again."""
+        view = self._views[car_id]
+        soc = view.report.soc if view.report is not None else None
+        below = soc + self._hysteresis_soc if until_risen and soc is not None else inf
+        self._views[car_id] = replace(view, barred_below_soc=below, resting=True)
+
+    def allow(self, car_id: str) -> None:
+        """Count on a car again whose discharge the interlock would no longer refuse."""
+        view = replace(self._views[car_id], barred_below_soc=None)
+        soc = view.report.soc if view.report is not None else None
+        self._views[car_id] = replace(view, resting=self._must_rest(view, soc))
 
     def heed(self, words: Mapping[str, Words], now: datetime) -> frozenset[str]:
         """Take what drivers want by now; return the cars whose driver wants something else than before."""
@@ -239,7 +258,7 @@ class FleetView:
         return self._views[car_id]
 
     def _must_rest(self, view: CarView, soc: float | None) -> bool:
-        if soc is None:
+        if soc is None or (view.barred_below_soc is not None and soc < view.barred_below_soc):
             return True
         lowest = view.car.floor_soc + max(self._guard_soc, view.doubt_soc)
         return soc < lowest + (self._hysteresis_soc if view.resting else 0.0)

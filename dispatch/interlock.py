@@ -29,11 +29,16 @@ NOBODY: Mapping[str, ChargerWord] = {}
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A set-point that must not leave, and why, with the figures."""
+    """A set-point that must not leave, and why, with the figures.
+
+    Attributes:
+        at_floor: Its car has too little for it: what is measured may toggle about that.
+    """
 
     point: SetPoint
     promise: str
     reason: str
+    at_floor: bool = False
 
 
 class Interlock:
@@ -73,6 +78,10 @@ class Interlock:
     def hear(self, words: Mapping[str, Words]) -> None:
         """Take the drivers' latest words, as they were told at the door."""
         self._drivers.hear(words)
+
+    def allows(self, point: SetPoint) -> bool:
+        """Whether a set-point would pass, as things stand; nothing is taken as standing for it."""
+        return self._refusal(point) is None
 
     def check(self, points: Sequence[SetPoint]) -> tuple[Refusal, ...]:
         """Return the refusals among ``points``; those not refused are taken as standing from now on.
@@ -126,7 +135,8 @@ class Interlock:
         left_kwh = _energy_left_kwh(point, car, report)
         floor_kwh = self._drivers.floor_kwh(car)
         if not left_kwh >= floor_kwh - TOLERANCE_KWH:  # so that a figure that is no number is refused, too
-            return Refusal(point, "P1", f"would leave {left_kwh:.3f} kWh, floor {floor_kwh:.3f} kWh")
+            told = f"would leave {left_kwh:.3f} kWh, floor {floor_kwh:.3f} kWh"
+            return Refusal(point, "P1", told, at_floor=True)
         needed = self._drivers.needed(car, report, point.issued_at)
         need_kwh = _need_kwh(point.expires_at, car, *needed)
         if not left_kwh >= need_kwh - TOLERANCE_KWH:

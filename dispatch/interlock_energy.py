@@ -76,7 +76,7 @@ class Reckoning:
         if before is not None:
             self._count(car, before, report)
         past.append(report)
-        while past[0].measured_at < report.measured_at - LATEST:
+        while len(past) > 1 and past[1].measured_at <= report.measured_at - LATEST:
             past.popleft()
         if report.soc is not None and not 0 <= report.soc <= 1:
             return report

@@ -87,7 +87,9 @@ def window_step(
     same = itertools.takewhile(
         lambda one: one[1] == serving, zip(target.slots, target.opportunity_ids, strict=True)
     )
-    expires = min(now + limits.most, max(slot.end for slot, _ in same))
+    expires = now + limits.most
+    if serving is not None:  # what is only nominated runs on until the next cycle says otherwise
+        expires = min(expires, max(slot.end for slot, _ in same))
     cars = {view.car.car_id: view.car for view in (*following, *others)}
     points = []
     for car_id, kw in (served.export_kw | probed.export_kw).items():

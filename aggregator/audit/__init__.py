@@ -7,7 +7,7 @@ as kept. Where a simulation's true energies are stored, energy promises are judg
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from aggregator.audit import cars, homes, messages, money, plans
+from aggregator.audit import cars, homes, messages, money, plans, ramp
 from aggregator.audit.evidence import Evidence, Finding
 
 Check = Callable[[Evidence], Finding]
@@ -26,7 +26,7 @@ CHECKS: Mapping[str, Check] = {
     "P11": plans.p11_split,
     "P12": cars.p12_stale,
     "P13": plans.p13_nomination,
-    "P14": cars.p14_ramp,
+    "P14": ramp.p14_ramp,
 }
 """The check of each promise, by its number."""
 

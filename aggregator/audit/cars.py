@@ -1,4 +1,4 @@
-"""The promises to drivers: floor, departure, boost, expiry, interlock, stale cars, ramp."""
+"""The promises to drivers: floor, departure, boost, expiry, interlock, stale cars."""
 
 import itertools
 from bisect import bisect_right
@@ -12,9 +12,9 @@ from aggregator.audit.drivers import boosts, lowest_floor_kwh, promised, without
 from aggregator.audit.evidence import Evidence, Finding
 from aggregator.energy import Tapers
 from aggregator.model.fleet import Car, Fleet
-from aggregator.model.metering import Outcome, Purpose, SetPoint
+from aggregator.model.metering import Outcome, SetPoint
 from aggregator.model.time import HOUR, Interval, utc_text
-from aggregator.store import CarState, Halt, SentPoint
+from aggregator.store import CarState
 
 LONGEST_DISCHARGE = timedelta(seconds=120)
 MINUTE = timedelta(minutes=1)
@@ -299,54 +299,3 @@ def p12_stale(evidence: Evidence) -> Finding:
         if known is None or issued_at - known > longest:
             breaches.append(f"{one.point.car_id} at {utc_text(one.point.issued_at)} was stale")
     return Finding("P12 stale cars", "accepted discharge set-points", checked, tuple(breaches))
-
-
-def p14_ramp(evidence: Evidence) -> Finding:
-    """The power moved per minute stays within its bounds, per zone and in all; one stops, two restart."""
-    limits = evidence.settings.dispatch
-    moves = list(_moves(evidence))
-    breaches = []
-    start = 0
-    for n, (at, zone, _) in enumerate(moves):
-        while moves[start][0] <= at - MINUTE:
-            start += 1
-        window = moves[start : n + 1]
-        in_zone = sum(kw for _, name, kw in window if name == zone)
-        total = sum(kw for _, _, kw in window)
-        if in_zone > limits.zone_ramp_kw_per_minute or total > limits.total_ramp_kw_per_minute:
-            breaches.append(
-                f"{zone} at {utc_text(at)}: {in_zone:.0f} kW moved in a minute, {total:.0f} in all"
-            )
-    halts = evidence.store.halts.all()
-    breaches += [breach for halt in halts for breach in _stop_breaches(halt, evidence)]
-    what = f"changes of power, and {len(halts)} emergency stops"
-    return Finding("P14 ramp", what, len(moves), tuple(breaches), "each charger its own credential")
-
-
-def _stop_breaches(halt: Halt, evidence: Evidence) -> Iterator[str]:
-    """Yield who gave energy in a stopped zone, a cycle after the stop or later, and who restarted alone."""
-    if halt.restarted_by is not None and halt.restarted_by == halt.first_restart_by:
-        yield f"stop {halt.halt_id} was ended by {halt.restarted_by} alone"
-    noticed_at = halt.at + timedelta(seconds=evidence.settings.dispatch.cycle_s)
-    for one in evidence.accepted:
-        point = one.point
-        over = halt.restarted_at is not None and point.issued_at >= halt.restarted_at
-        if point.export_w <= 0 or point.issued_at <= noticed_at or over:
-            continue
-        car = evidence.fleets.car(point.car_id, point.issued_at)
-        if halt.zone is None or (car is not None and car.site.zone == halt.zone):
-            at = utc_text(point.issued_at)
-            yield f"{point.car_id} was told {point.export_w} W at {at}, in stop {halt.halt_id}"
-
-
-def _moves(evidence: Evidence) -> Iterator[tuple[datetime, str, float]]:
-    """Yield each change of power that the bound applies to: a driver's right outranks it."""
-    exempt = (Purpose.BOOST, Purpose.MUST_CHARGE, Purpose.RELEASE)
-    last: dict[str, SentPoint] = {}
-    for one in evidence.accepted:
-        point, car = one.point, evidence.fleets.car(one.point.car_id, one.point.issued_at)
-        before = last.get(point.car_id)
-        last[point.car_id] = one
-        stood = before.point.export_w if before and before.point.expires_at > point.issued_at else 0
-        if car is not None and point.purpose not in exempt and point.export_w != stood:
-            yield point.issued_at, car.site.zone, abs(point.export_w - stood) / W_PER_KW

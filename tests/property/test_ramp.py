@@ -10,6 +10,7 @@ from dispatch.ramp import EXEMPT, MINUTE, RampLimit
 from tests.builders import EVENING, a_set_point
 
 ZONE_OF = {f"car-{n}": "east" if n % 2 else "west" for n in range(8)}
+PLACE_OF = {car: (zone, f"home of {car}") for car, zone in ZONE_OF.items()}
 ZONE_KW, TOTAL_KW = 20.0, 30.0
 BOUND_BY_IT = sorted(set(Purpose) - EXEMPT)
 
@@ -38,7 +39,7 @@ def run(limit, cycles):
             a_set_point(car_id=car, export_w=watts, purpose=purpose)
             for car, (watts, purpose) in wanted.items()
         ]
-        waiting = limit.hold(points, standing, ZONE_OF, now)
+        waiting = limit.hold(points, standing, PLACE_OF, now)
         assert waiting <= set(wanted)
         for point in points:
             kw = abs(point.export_w - standing.get(point.car_id, 0)) / 1000
@@ -88,14 +89,32 @@ def test_nothing_is_held_without_need(cycles):
 def test_what_was_held_passes_a_minute_later():
     limit, now = a_limit(), EVENING.start
     points = [a_set_point(car_id="car-1", export_w=15_000), a_set_point(car_id="car-3", export_w=6_000)]
-    assert limit.hold(points, {}, ZONE_OF, now) == {"car-3"}
+    assert limit.hold(points, {}, PLACE_OF, now) == {"car-3"}
     soon = now + timedelta(seconds=59)
-    assert limit.hold(points[1:], {}, ZONE_OF, soon) == {"car-3"}
-    assert limit.hold(points[1:], {}, ZONE_OF, now + MINUTE) == frozenset()
+    assert limit.hold(points[1:], {}, PLACE_OF, soon) == {"car-3"}
+    assert limit.hold(points[1:], {}, PLACE_OF, now + MINUTE) == frozenset()
 
 
 def test_what_must_pass_uses_the_bound_up():
     limit = a_limit()
     boost = a_set_point(car_id="car-1", export_w=-20_000, purpose=Purpose.BOOST)
     plan = a_set_point(car_id="car-3", export_w=-1, purpose=Purpose.PLAN)
-    assert limit.hold([boost, plan], {}, ZONE_OF, EVENING.start) == {"car-3"}
+    assert limit.hold([boost, plan], {}, PLACE_OF, EVENING.start) == {"car-3"}
+
+
+SHARED = {"car-1": ("east", "home"), "car-3": ("east", "home"), "car-5": ("east", "another")}
+
+
+def test_the_cars_of_a_home_wait_together():
+    """Half of a swap between them would be more than their home may give."""
+    swap = [a_set_point(car_id="car-1", export_w=0), a_set_point(car_id="car-3", export_w=7000)]
+    first = a_set_point(car_id="car-5", export_w=8000)
+    limit, standing = a_limit(), {"car-1": 7000}
+    assert limit.hold([first, *swap], standing, SHARED, EVENING.start) == {"car-1", "car-3"}
+    assert limit.hold(swap, standing, SHARED, EVENING.start + MINUTE) == frozenset()
+
+
+def test_who_makes_room_for_a_driver_s_right_does_not_wait():
+    boost = a_set_point(car_id="car-1", export_w=-15_000, purpose=Purpose.BOOST)
+    less = a_set_point(car_id="car-3", export_w=0)
+    assert a_limit().hold([boost, less], {"car-3": -7000}, SHARED, EVENING.start) == frozenset()

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from aggregator.audit import run_audit
-from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p12_stale, p14_ramp
+from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p12_stale
 from aggregator.audit.evidence import Evidence
 from aggregator.audit.homes import p4_sites
 from aggregator.audit.money import p9_registers
+from aggregator.audit.ramp import p14_ramp
 from aggregator.audit.truth import read_simulated, read_true_states
 from aggregator.config import read_settings
 from aggregator.model.errors import BadMessage
@@ -220,6 +221,34 @@ def test_a_boost_whose_answer_was_lost_is_judged_by_the_meter(store, outcome, dr
     )
     finding = p3_boost(Evidence(store, SETTINGS))
     assert (finding.checked, len(finding.breaches)) == (1, 0 if kept else 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "breaches"),
+    [
+        ({}, 1),
+        ({"next_at": 2 * MINUTE + SECOND}, 0),
+        ({"next_at": 3 * MINUTE}, 2),
+        ({"plugged": False}, 0),
+        ({"heard": 5 * MINUTE}, 0),
+        ({"refused": True}, 0),
+    ],
+    ids=["lapsed", "renewed", "renewed a minute later", "the car left", "silent", "its next was refused"],
+)
+def test_a_set_point_that_ends_without_another_is_a_move_to_nothing(store, told, breaches):
+    """Two minutes of 6 kW, of which no more than 5 may move in a minute; the first of it in small steps."""
+    tight = SETTINGS.dispatch.model_copy(update={"zone_ramp_kw_per_minute": 5.0})
+    settings = SETTINGS.model_copy(update={"dispatch": tight})
+    report(store, BEGIN + MINUTE, export_w=6000)
+    report(store, BEGIN + told.get("heard", 2 * MINUTE), export_w=6000, plugged=told.get("plugged", True))
+    send(store, BEGIN - MINUTE, 3000)
+    send(store, BEGIN, 6000)
+    if told.get("refused"):
+        point = a_set_point(issued_at=BEGIN + MINUTE, expires_at=BEGIN + 3 * MINUTE, opportunity_id=None)
+        store.set_points.add([SentPoint(point, Outcome.INTERLOCKED)])
+    if "next_at" in told:
+        send(store, BEGIN + told["next_at"], 6000)
+    assert len(p14_ramp(Evidence(store, settings)).breaches) == breaches
 
 
 def test_a_register_runs_backwards_only_where_an_event_says_so(store):

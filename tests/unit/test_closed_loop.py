@@ -325,6 +325,50 @@ async def test_what_the_interlock_refuses_is_made_up_for_by_the_others_at_once_a
     assert [notice.where for notice in world.notices("interlock")] == [world.names[0]]
 
 
+def seen_by_the_interlock(world, **change):
+    """Let the interlock see another car 1 than the loop does: what it must refuse, the loop would ask for."""
+    own_path, name = world.controller.interlock.observe, world.names[0]
+
+    def sees(reports):
+        own_path([replace(report, **change) if report.car_id == name else report for report in reports])
+
+    world.controller.interlock.observe = sees
+
+
+def refused(world):
+    return [
+        one.point
+        for record in world.records
+        for one in record.sent
+        if one.outcome is Outcome.INTERLOCKED and one.point.car_id == world.names[0]
+    ]
+
+
+async def test_a_car_that_the_interlock_refuses_at_its_floor_is_asked_for_nothing_until_it_has_risen():
+    world = World([Charger() for _ in range(4)], 12.0)
+    seen_by_the_interlock(world, soc=0.301)
+    await world.minutes(20)
+    assert len(refused(world)) == 1
+    assert len(world.notices("interlock")) == 1
+    assert world.chargers[world.names[0]].told_w == 0
+    world.says = {world.names[0]: {"soc": 0.9}}
+    await world.minutes(20)
+    assert len(refused(world)) == 2
+
+
+async def test_a_car_whose_state_the_interlock_does_not_know_is_asked_for_nothing_until_it_does():
+    world = World([Charger() for _ in range(4)], 12.0)
+    own_path = world.controller.interlock.observe
+    seen_by_the_interlock(world, soc=None)
+    await world.minutes(20)
+    assert len(refused(world)) == 1
+    assert world.chargers[world.names[0]].told_w == 0
+    world.controller.interlock.observe = own_path
+    await world.minutes(5)
+    assert len(refused(world)) == 1
+    assert world.chargers[world.names[0]].told_w > 2000
+
+
 async def test_a_car_that_must_charge_and_does_not_is_reckoned_with_once():
     world = World([Charger(deaf=n == 0) for n in range(6)], 12.0)
     world.says = {world.names[0]: {"soc": 0.25, "target_soc": 0.9}}

@@ -78,6 +78,15 @@ def test_p1_a_late_state_of_charge_is_taken_for_what_it_was_when_it_was_measured
     assert passes(an_interlock(*run_of_reports(20, 0.0, **late)))
 
 
+def test_p1_a_late_state_of_charge_of_an_instant_at_which_nothing_was_reported_counts():
+    """A gateway was out for half an hour; what the car tells now was so in the middle of that."""
+    before = a_report_now(measured_at=START - timedelta(minutes=33), soc=None)
+    now = a_report_now(soc=0.8, soc_at=START - timedelta(minutes=30))
+    assert passes(an_interlock(before, now))
+    between = a_report_now(measured_at=START - timedelta(minutes=16), soc=None)
+    assert passes(an_interlock(before, between, now))
+
+
 def test_p1_what_was_told_before_a_car_left_says_nothing_of_the_next():
     away = a_report_now(measured_at=START - timedelta(seconds=90), plugged=False, soc=None)
     before = a_report_now(measured_at=START - timedelta(minutes=3))
