@@ -26,14 +26,14 @@ from dispatch.home_rooms import HomeRooms, Room, within_rooms
 from dispatch.interlock import NOBODY, Interlock
 from dispatch.left_alone import LeftAlone
 from dispatch.notices import News, ShortOrders, capacity_notice, fault_notice, interlock_notice
-from dispatch.plan_run import PlanStep, Prices, plan_zone
+from dispatch.plan_run import Prices
+from dispatch.planned_cars import PlannedCars
 from dispatch.ramp import FOLLOWS, Again, RampLimit, let_go
-from dispatch.rebound import waits, within_peak
 from dispatch.records import CycleRecord, LoopSettings, Notice, Sent
 from dispatch.refused import Refused
 from dispatch.shortfalls import Shortfalls
 from dispatch.unserved import Unserved
-from dispatch.window_run import Limits, held_watts, less, window_step
+from dispatch.window_run import Limits, less, window_step
 from dispatch.zone_meter import ZoneMeters
 
 log = structlog.get_logger()
@@ -44,15 +44,10 @@ HYSTERESIS_SOC = 0.01
 SHORTEST = timedelta(seconds=5)
 """A set-point that ends sooner is not sent: it may be over when it arrives, and would be refused."""
 
-OVERLAP = timedelta(minutes=5)
-"""Charging runs on for so long past its half-hour, so that a late cycle leaves no gap; so does giving, for as
-long as it holds."""
-
 RELEASE_TIMEOUT_S = 5.0
 WORKER = "dispatch"
 """The name by which the loop holds a simulation's clock."""
 
-NOTHING_W = 0
 AFTER = timedelta(seconds=1)
 
 
@@ -89,7 +84,6 @@ class Controller:
     ) -> None:
         self._link, self._clock = link, clock
         self.orders = orders
-        self._prices = prices
         self._record = record
         self._settings = settings
         self._stale_after = 2 * settings.reporting_interval
@@ -106,9 +100,7 @@ class Controller:
         self._rooms = HomeRooms(fleet, self._stale_after, settings.set_point)
         self._boundary, self._wake = clock.now(), asyncio.Event()
         self._reports: list[CarReport] = []
-        self._plan: dict[str, PlanStep] = {}
-        self._replan = True
-        self._planned_for: datetime | None = None
+        self._planned = PlannedCars(prices, self.guard_soc, settings.set_point)
         self._first_at: dict[str, datetime] = {}
         self._left: Mapping[str, SetPoint] = {}
         self.shortfalls = Shortfalls()
@@ -147,7 +139,7 @@ class Controller:
         self._reports.extend(reports)
         measured, now = self._rooms.observe(reports), self._clock.now()
         if self.view.observe(reports):
-            self._replan = True
+            self._planned.anew()
             self._wake.set()
         if measured and self._rooms.exceeded(measured, self._standing(now), now):
             self._wake.set()
@@ -195,15 +187,13 @@ class Controller:
         self._meters.keep(targets.keys())
         for zone, target in targets.items():
             here = [view for view in fresh if self._zone_of[view.car.car_id] == zone]
-            aside = [view for view in here if view in first]
-            drawn_kw = sum(self.following.drawn_kw(view, self._first_at[view.car.car_id]) for view in aside)
-            made_up_kw = self._meters.made_up_kw(target, now, self.following.moving_kw(here, now))
-            now_kw = target.export_kw[0] + made_up_kw - self.following.undrawn_kw(by_zone[zone], now)
-            owed = replace(target, export_kw=(now_kw, *target.export_kw[1:]))
+            owed = self._owed(target, here, [view for view in here if view in first], by_zone[zone], now)
             views = by_zone.pop(zone, [])
-            points += await self._window_points(less(owed, drawn_kw), views, rooms, now, notices)
+            points += await self._window_points(owed, views, rooms, now, notices)
         urgent = [view for view in first if not view.is_boosted()]  # who take their part of a home's fuse
-        points += self._plan_points(by_zone, urgent, rooms, now, notices)
+        points += self._planned.points(by_zone, urgent, rooms, self.orders.rebound, now)
+        planned = [view.car.car_id for views in by_zone.values() for view in views]
+        notices += [one for car in planned for one in self._missed(car, self._planned.short_kwh(car), now)]
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
         told = {point.car_id for point in points}
         standing = [point for point in self._standing(now) if point.car_id not in told]
@@ -228,7 +218,8 @@ class Controller:
         words = self._said()
         self.interlock.hear(words)
         changed = self.view.heed(words, now)
-        self._replan |= bool(changed)
+        if changed:
+            self._planned.anew()
         self.shortfalls.begin(changed)
 
     def _standing(self, now: datetime) -> list[SetPoint]:
@@ -258,6 +249,20 @@ class Controller:
         """Tell by how much a car will miss its target, and what its meter shows where it does not follow."""
         follows = self.following.follows(car_id)
         return self.shortfalls.note(car_id, kwh, None if follows else self.following.measured_kw(car_id), now)
+
+    def _owed(
+        self,
+        target: ZoneTarget,
+        here: Sequence[CarView],
+        aside: Sequence[CarView],
+        free: Sequence[CarView],
+        now: datetime,
+    ) -> ZoneTarget:
+        """Return what a zone's free cars have to do, given what its others draw and what was off before."""
+        drawn_kw = sum(self.following.drawn_kw(view, self._first_at[view.car.car_id]) for view in aside)
+        made_up_kw = self._meters.made_up_kw(target, now, self.following.moving_kw(here, now))
+        now_kw = target.export_kw[0] + made_up_kw - self.following.undrawn_kw(free, now)
+        return less(replace(target, export_kw=(now_kw, *target.export_kw[1:])), drawn_kw)
 
     async def _window_points(
         self,
@@ -304,39 +309,6 @@ class Controller:
             for view in fresh
             if view.report is not None and view.moving_kw(now) > 0
         ]
-
-    def _plan_points(
-        self,
-        zones: dict[str, list[CarView]],
-        urgent: Sequence[CarView],
-        rooms: Mapping[str, Room],
-        now: datetime,
-        notices: list[Notice],
-    ) -> list[SetPoint]:
-        half_hour = floor_half_hour(now)
-        if self._replan or self._planned_for != half_hour:
-            self._plan = {}
-            self._replan, self._planned_for = False, half_hour
-        rebounds = {zone: self.orders.rebound(zone, now) for zone in zones}
-        for zone, views in zones.items():
-            here = [*views, *(view for view in urgent if self._zone_of[view.car.car_id] == zone)]
-            new = [view for view in here if view.car.car_id not in self._plan]
-            steps = plan_zone(zone, new, now, self._prices, self.guard_soc, rooms)
-            self._plan |= within_peak(steps, new, rebounds[zone], now)
-        points = []
-        for zone, view in ((zone, view) for zone, views in zones.items() for view in views):
-            step = self._plan[view.car.car_id]
-            notices += self._missed(view.car.car_id, step.short_kwh, now)
-            watts = held_watts(step.export_kw, view.car)
-            if (view.resting and watts > 0) or (
-                watts < 0 and not step.must_charge and waits(view, rebounds[zone], now)
-            ):
-                watts = NOTHING_W
-            ends_at = half_hour + HALF_HOUR
-            expires = now + self._settings.set_point if watts > 0 else ends_at + OVERLAP
-            purpose = Purpose.MUST_CHARGE if watts < 0 and step.must_charge else Purpose.PLAN
-            points.append(SetPoint(view.car.car_id, watts, now, expires, purpose))
-        return points
 
     async def _send(self, points: Sequence[SetPoint], now: datetime, notices: list[Notice]) -> list[Sent]:
         due = self._within_bound([point for point in points if self._is_due(point, now)], now, notices)

@@ -49,7 +49,7 @@ class Loop:
     async def cycle(self, *reports):
         """Run one cycle on these reports and return what each car was told last."""
         self.controller.observe(reports)
-        self.controller._replan = True
+        self.controller._planned.anew()
         self.link.told.clear()
         await self.controller.cycle()
         return {point.car_id: point for point in self.link.told}

@@ -1,0 +1,82 @@
+"""The cars that no window holds: the base plan of the running half-hour, and what each is told of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from aggregator.model.metering import Purpose, SetPoint
+from aggregator.model.time import HALF_HOUR, floor_half_hour
+from aggregator.ports import Rebound
+from dispatch.fleet_view import CarView
+from dispatch.home_rooms import Room
+from dispatch.plan_run import PlanStep, Prices, plan_zone
+from dispatch.rebound import waits, within_peak
+from dispatch.window_run import held_watts
+
+NOTHING_W = 0
+OVERLAP = timedelta(minutes=5)
+"""Charging runs on for so long past its half-hour, so that a late cycle leaves no gap; so does giving, for as
+long as it holds."""
+
+
+class PlannedCars:
+    """Holds the half-hour's plan, which is made anew when it ends or anything that it is made of changes.
+
+    Args:
+        prices: Tariff of a zone for given slots.
+        guard_soc: Planned for above drivers' targets. [fraction of capacity]
+        set_point: How long a discharge holds.
+    """
+
+    def __init__(self, prices: Prices, guard_soc: float, set_point: timedelta) -> None:
+        self._prices, self._guard_soc, self._set_point = prices, guard_soc, set_point
+        self._steps: dict[str, PlanStep] = {}
+        self._for: datetime | None = None
+
+    def anew(self) -> None:
+        """Let all be planned again: a car came, left, or its driver wants something else."""
+        self._for = None
+
+    def short_kwh(self, car_id: str) -> float:
+        """Return by how much a planned car will miss its target. [kWh]"""
+        return self._steps[car_id].short_kwh
+
+    def points(
+        self,
+        zones: Mapping[str, Sequence[CarView]],
+        urgent: Sequence[CarView],
+        rooms: Mapping[str, Room],
+        rebound: Callable[[str, datetime], Rebound | None],
+        now: datetime,
+    ) -> list[SetPoint]:
+        """Return what the cars are told.
+
+        Args:
+            zones: The cars by their zones.
+            urgent: Those that take their part of a home's fuse, and are told elsewhere.
+            rooms: What homes leave to their cars, by site.
+            rebound: What a zone keeps to after an event, at an instant.
+            now: Domain instant.
+        """
+        half_hour = floor_half_hour(now)
+        if self._for != half_hour:
+            self._steps, self._for = {}, half_hour
+        points = []
+        for zone, views in zones.items():
+            here = [*views, *(view for view in urgent if view.car.site.zone == zone)]
+            new = [view for view in here if view.car.car_id not in self._steps]
+            steps = plan_zone(zone, new, now, self._prices, self._guard_soc, rooms)
+            keeps_to = rebound(zone, now)
+            self._steps |= within_peak(steps, new, keeps_to, now)
+            points += [self._point(view, keeps_to, now) for view in views]
+        return points
+
+    def _point(self, view: CarView, rebound: Rebound | None, now: datetime) -> SetPoint:
+        step = self._steps[view.car.car_id]
+        watts = held_watts(step.export_kw, view.car)
+        may_not_give = watts > 0 and view.resting
+        if may_not_give or (watts < 0 and not step.must_charge and waits(view, rebound, now)):
+            watts = NOTHING_W
+        charges_until = floor_half_hour(now) + HALF_HOUR + OVERLAP
+        expires = now + self._set_point if watts > 0 else charges_until
+        purpose = Purpose.MUST_CHARGE if watts < 0 and step.must_charge else Purpose.PLAN
+        return SetPoint(view.car.car_id, watts, now, expires, purpose)
