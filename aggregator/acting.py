@@ -29,6 +29,7 @@ DONE, REFUSED = 200, 409
 
 def check(flow: Workflow, one: Opportunity, seen: str, user: str) -> str:
     """Be the first of two people to find exactly this draft right."""
+    must_be_as_seen(one, seen)
     after = flow.check(one, full_digest(one, seen), user)
     done = f"checked by {user}" if after != one else f"{user} has checked this draft already"
     alone = "somebody else must approve it" if flow.needs_two(after) else "one person's approval will do"
@@ -37,6 +38,7 @@ def check(flow: Workflow, one: Opportunity, seen: str, user: str) -> str:
 
 def approve(flow: Workflow, one: Opportunity, seen: str, user: str) -> str:
     """Approve exactly this draft: it leaves for the platform."""
+    must_be_as_seen(one, seen)
     flow.approve(one, full_digest(one, seen), user)
     return f"approved by {user}; the bid leaves now"
 

@@ -39,6 +39,7 @@ def must_allow_check(asked: Asked) -> None:
     asked.desk.must_be(asked.user, "approver")
     must_be_possible(asked.one, Checked, "checked", asked.gate_closes_at)
     _gate_must_be_open(asked)
+    _somebody_must_be_left(asked)
 
 
 def must_allow_approval(asked: Asked) -> None:
@@ -97,6 +98,17 @@ def why_not(rule: Callable[[Asked], None], asked: Asked) -> str | None:
     except (RuleViolation, BadMessage) as refused:
         return str(refused)
     return None
+
+
+def _somebody_must_be_left(asked: Asked) -> None:
+    """Fail where after this check nobody could approve: who writes or checks a draft does not approve it."""
+    one, user = asked.one, asked.user
+    if one.draft is None or not asked.desk.needs_two(one.requirement, one.draft):
+        return
+    if not asked.desk.approvers - {user, one.draft.by}:
+        author = one.draft.by
+        way = f"let {author} check it, then approve it" if author in asked.desk.approvers else "name another"
+        raise RuleViolation(f"with a check by {user} no approver is left for a draft by {author}: {way}")
 
 
 def _gate_must_be_open(asked: Asked) -> None:

@@ -43,6 +43,16 @@ async def test_four_eyes_from_draft_to_approval(tmp_path):
         assert {one.draft for one in desk.store.desk_trail.about("bid-1")} == {seen["draft"]}
 
 
+async def test_a_stale_draft_is_refused_as_such_whatever_else_is_missing(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna, ben = await desk.sign_in("anna"), await desk.sign_in("ben")
+        seen = {"draft": digest(desk, "bid-1")}
+        assert (await anna.post("/v1/bids/bid-1/check", seen))[0] == 200
+        assert (await anna.post("/v1/bids/bid-1/amend", {**seen, "kw": 20}))[0] == 200
+        status, refused = await ben.post("/v1/bids/bid-1/approve", seen)
+        assert (status, refused["detail"]) == (409, "the draft changed after it was shown")
+
+
 async def test_a_small_bid_needs_one_person_and_nobody_approves_an_own_draft(tmp_path):
     async with a_desk(tmp_path) as desk:
         anna = await desk.sign_in("anna")

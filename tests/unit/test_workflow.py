@@ -84,12 +84,25 @@ def test_one_person_approves_where_the_desk_says_so(flow):
 
 
 def test_nobody_approves_a_draft_of_their_own(flow):
-    both = Workflow(flow.store, flow._clock, flow.products, replace(DESK, traders=frozenset({"bob"})))
+    three = replace(DESK, traders=frozenset({"bob"}), approvers=frozenset({"ann", "bob", "cyd"}))
+    both = Workflow(flow.store, flow._clock, flow.products, three)
     one = in_review(both)
     one = both.amend(one, one.draft.digest, "bob", 20.0, None)
     one = both.check(one, one.draft.digest, "ann")
     with refused(both, "bob wrote this draft"):
         both.approve(one, one.draft.digest, "bob")
+    assert both.approve(one, one.draft.digest, "cyd").stage is Stage.APPROVED
+
+
+def test_no_check_leaves_a_draft_without_anybody_who_may_approve_it(flow):
+    """Two approvers, one of whom wrote it: the author checks, the other approves."""
+    both = Workflow(flow.store, flow._clock, flow.products, replace(DESK, traders=frozenset({"bob"})))
+    one = in_review(both)
+    one = both.amend(one, one.draft.digest, "bob", 20.0, None)
+    with refused(both, "let bob check it, then approve it"):
+        both.check(one, one.draft.digest, "ann")
+    one = both.check(one, one.draft.digest, "bob")
+    assert both.approve(one, one.draft.digest, "ann").stage is Stage.APPROVED
 
 
 def test_only_approvers_check_and_approve(flow):
