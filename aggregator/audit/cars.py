@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from aggregator.audit.drivers import boosts, lowest_floor_kwh, promised, without_v2g
 from aggregator.audit.evidence import Evidence, Finding
@@ -154,8 +154,8 @@ def promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[Promise
             continue
         due_at, target = key
         before = [state for state in said if state.measured_at <= due_at]
-        after = next((state for state in usable if state.measured_at > said[-1].measured_at), None)
-        stayed = said[-1].measured_at >= due_at or (after is not None and after.measured_at >= due_at)
+        then = bisect_right(usable, said[-1].measured_at, key=attrgetter("measured_at"))
+        stayed = any(state.measured_at >= due_at for state in (said[-1], *usable[then : then + 1]))
         if not before or not stayed:
             continue
         first, last = before[0], before[-1]

@@ -1,5 +1,6 @@
 """What each driver wanted and when, by door and charger: what the promises to drivers are judged by."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -66,6 +67,7 @@ def boosts(evidence: Evidence, car_id: str, states: Sequence[CarState]) -> Itera
     cycle = timedelta(seconds=evidence.settings.dispatch.cycle_s)
     fresh = 2 * timedelta(seconds=evidence.settings.dispatch.reporting_interval_s)
     left_at = [state.measured_at for state in states if not state.plugged]
+    received_at = sorted(state.received_at for state in states)
     heard: list[tuple[datetime, CarState | Word]] = [(state.measured_at, state) for state in states]
     heard += [(word.told_at, word) for word in evidence.told.about(car_id, Topic.BOOST)]
     charger, last = SILENT, None
@@ -77,8 +79,8 @@ def boosts(evidence: Evidence, car_id: str, states: Sequence[CarState]) -> Itera
         at_door = isinstance(what, Word)
         known_at = what.told_at if isinstance(what, Word) else what.received_at
         wish = wish_of(evidence.told.of(car_id, instant), charger, ANYTIME, instant)
-        stays = not any(instant < at <= known_at + cycle for at in left_at)
-        in_touch = any(known_at < state.received_at <= known_at + fresh for state in states)
+        stays = not _any_within(left_at, instant, known_at + cycle)
+        in_touch = _any_within(received_at, known_at, known_at + fresh)
         judged = stays and instant - last.measured_at <= fresh and (in_touch or not at_door)
         yield Boosted(known_at, last.plugged and wish.boost, judged, at_door)
 
@@ -95,6 +97,11 @@ def without_v2g(evidence: Evidence, car_id: str) -> Iterator[tuple[datetime, dat
             off_at = word.told_at
     if off_at is not None:
         yield off_at, None
+
+
+def _any_within(instants: Sequence[datetime], after: datetime, until: datetime) -> bool:
+    """Whether one of some ascending instants lies after one, and not after another."""
+    return bisect_right(instants, after) < bisect_right(instants, until)
 
 
 def _floor_soc(word: Word) -> float:

@@ -39,12 +39,12 @@ def as_taken(scene: Scene, planned: Callable[[Scene], Trades]) -> Trades:
     rows = np.flatnonzero(high & ~crowded & trades.drawn_kwh.any(axis=1))
     slowest = replace(scene, cars=cars.on_the_way(target_kwh - SAME_KWH, target_kwh))
     unsold = replace(even, cars=replace(even.cars, discharge_kw=np.zeros(cars.count)))
-    rows = _put_taken(cars, even, rows, trades, trades.at(rows))
+    rows = _put_taken(cars, even, rows, trades, lambda _: trades.at(rows))
     alone = (np.bincount(cars.site[stay.present], minlength=len(cars.import_room_kw)) <= 1)[cars.site]
     lone = rows[alone[rows]]  # who sells beside a neighbour would sell in the neighbour's room, too
-    left = _put_taken(cars, slowest, lone, trades, planned(slowest.at(lone)))
+    left = _put_taken(cars, slowest, lone, trades, planned)
     rows = np.concatenate([left, rows[~alone[rows]]])
-    _put_taken(cars, unsold, rows, trades, planned(unsold.at(rows)))
+    _put_taken(cars, unsold, rows, trades, planned)
     return trades
 
 
@@ -69,9 +69,14 @@ def _both(scene: Scene, even: Scene, crowded: BoolArray, planned: Callable[[Scen
     return trades
 
 
-def _put_taken(cars: CarArrays, way: Scene, rows: IntArray, trades: Trades, own: Trades) -> IntArray:
-    """Put in what some cars' own trades come to; return those that end below what they planned."""
-    taken, missing_kwh = _taken(cars.at(rows), way.at(rows), own)
+def _put_taken(
+    cars: CarArrays, way: Scene, rows: IntArray, trades: Trades, planned: Callable[[Scene], Trades]
+) -> IntArray:
+    """Put in what some cars' trades, as planned, come to; return those that end below what they planned."""
+    if not rows.size:
+        return rows
+    part = way.at(rows)
+    taken, missing_kwh = _taken(cars.at(rows), part, planned(part))
     trades.put(rows, taken)
     return rows[missing_kwh > SAME_KWH]
 

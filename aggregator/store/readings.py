@@ -11,16 +11,17 @@ from sqlalchemy import Connection, Engine, Select, Table, Text, column, func, se
 
 from aggregator.model.metering import CarReport, Reading
 from aggregator.model.time import Interval
-from aggregator.store.columns import UtcMicros
+from aggregator.store.columns import UtcMicros, micros
 from aggregator.store.engine import chunks, reading, writing
 from aggregator.store.rolled import Pair, Rolled, Sides, instant_of, plain, versions_of
 from aggregator.store.rolled_files import Row
 from aggregator.store.tables import CAR_STATES, READINGS
-from aggregator.store.versions import add_versions, every, known_by, newest
+from aggregator.store.versions import add_versions, every, known_by, newest, rows_at
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 _CHARGERS = 500
 _INSTANTS = 1000
+_KEYS = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +206,10 @@ def _around(
     wanted: dict[str, set[datetime]] = {}
     for (charger_id, _), found in sides.items():
         wanted.setdefault(charger_id, set()).update(at for at in found if at is not None)
-    versions = [
-        plain(row)
-        for charger_id, measured in wanted.items()
-        for row in _at(connection, table, charger_id, measured, as_known_at)
-    ]
+    keys = [(charger_id, micros(at)) for charger_id, measured in wanted.items() for at in measured]
+    learnt_by = micros(as_known_at or END_OF_TIME)
+    rows = (row for some in chunks(keys, _KEYS) for row in rows_at(connection, table, some))
+    versions = [tuple(row) for row in rows if row[2] <= learnt_by]
     versions += rolled.at(wanted)
     there: dict[tuple[str, datetime | None], Reading] = {
         (one.charger_id, one.measured_at): one for one in _newest(sorted(versions))
@@ -260,16 +260,3 @@ def _sides(
     after = select(func.min(measured_at)).where(*theirs, measured_at >= when.c.instant)
     pairs = select(who.c.charger_id, when.c.instant, before.scalar_subquery(), after.scalar_subquery())
     return pairs.select_from(who.join(when, true()))
-
-
-def _at(
-    connection: Connection,
-    table: Table,
-    charger_id: str,
-    instants: Iterable[datetime],
-    as_known_at: datetime | None,
-) -> Iterable[Any]:
-    """Return the rows at given instants, every version."""
-    whose, measured_at, received_at = table.primary_key.columns
-    mine = (whose == charger_id, measured_at.in_(list(instants)))
-    return connection.execute(select(table).where(*mine, *known_by(received_at, as_known_at)))

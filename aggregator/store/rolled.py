@@ -27,7 +27,7 @@ from sqlalchemy import BigInteger, Column, Connection, Engine, Table, Text, func
 
 from aggregator.model.time import LONDON, Interval
 from aggregator.store import rolled_files
-from aggregator.store.columns import EPOCH, MICROSECOND, LocalDate, UtcMicros
+from aggregator.store.columns import EPOCH, MICROSECOND, LocalDate, UtcMicros, micros
 from aggregator.store.engine import POSTGRESQL
 from aggregator.store.rolled_files import Day, Row
 from aggregator.store.tables import METADATA
@@ -222,11 +222,6 @@ def path_of(engine: Engine, file: str) -> Path:
 def plain(row: Any) -> Row:  # noqa: ANN401 - a database's row
     """Return a reading's row with its instants in microseconds."""
     return row[0], micros(row[1]), micros(row[2]), row[3], row[4]
-
-
-def micros(instant: datetime) -> int:
-    """Return an instant as whole microseconds since 1970."""
-    return (instant - EPOCH) // MICROSECOND
 
 
 def instant_of(at: int) -> datetime:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, Table, delete, func, insert, select
 from aggregator.model.errors import MISSING, BadMessage, Fault, Unavailable
 from aggregator.model.time import LONDON, Interval, local_day
 from aggregator.store import rolled_files
+from aggregator.store.columns import micros
 from aggregator.store.engine import chunks, insert_all_new, insert_if_new, reading, writing
 from aggregator.store.rolled import (
     EVER,
@@ -25,7 +26,6 @@ from aggregator.store.rolled import (
     RolledDay,
     file_of,
     instant_of,
-    micros,
     path_of,
     plain,
     versions_of,

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, Table, select
 
 from aggregator.model.time import Interval
-from aggregator.store.columns import EPOCH, MICROSECOND
+from aggregator.store.columns import micros
 from aggregator.store.engine import POSTGRESQL, chunks
 
 Row = Mapping[str, Any]
@@ -99,27 +99,31 @@ def known_by(received_at: Column[Any], as_known_at: datetime | None) -> tuple[An
 
 def _plain(value: object) -> object:
     """Return a value as both databases store it."""
-    if not isinstance(value, datetime):
-        return value
-    if value.tzinfo is None:
-        raise ValueError(f"{value} has no time zone")
-    return (value - EPOCH) // MICROSECOND
+    return micros(value) if isinstance(value, datetime) else value
 
 
 def _known(connection: Connection, table: Table, rows: Sequence[_Plain]) -> _Known:
     """Return what is known of the things and instants of some rows, in the order learnt."""
     keys = list(dict.fromkeys(row[:2] for row in rows))
     known: _Known = {}
-    for thing, measured_at, received_at, *said in _select_known(connection, table, keys):
+    for thing, measured_at, received_at, *said in rows_at(connection, table, keys):
         known.setdefault((thing, measured_at), []).append((received_at, tuple(said)))
     for versions in known.values():
         versions.sort(key=itemgetter(0))
     return known
 
 
-def _select_known(
-    connection: Connection, table: Table, keys: Sequence[tuple[str, int]]
-) -> Iterator[Sequence[Any]]:
+def rows_at(connection: Connection, table: Table, keys: Sequence[tuple[str, int]]) -> Iterator[Sequence[Any]]:
+    """Yield every version of some things' rows at given instants, in no order.
+
+    Args:
+        connection: Within a transaction.
+        table: As in ``add_versions``.
+        keys: Thing and whole microseconds since 1970, some thousands at most: they go as one text.
+
+    Yields:
+        The columns as stored, instants in whole microseconds.
+    """
     thing, names = table.columns[0].name, ", ".join(f"found.{column.name}" for column in table.columns)
     theirs = f"found.{thing} = wanted.thing AND found.measured_at = wanted.at"
     if connection.dialect.name == POSTGRESQL:

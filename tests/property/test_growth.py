@@ -2,6 +2,8 @@
 
 import math
 import stat
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from time import process_time
 
@@ -10,12 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aggregator.audit.cars import p2_departure, p3_boost
+from aggregator.audit.evidence import Evidence, Finding
+from aggregator.config import read_settings
+from aggregator.model.fleet import Fleet as HomeFleet
 from aggregator.solver import SolverChoice, find_glpsol
+from aggregator.store import open_store
 from dispatch.split import Cars, Sites, SplitCar, SplitProblem, SplitSite, split
+from tests.builders import NOON, a_car, a_car_report
 from tests.property.bid_fleets import Fleet, a_fleet, a_problem, proposed
 
 TIMES_OVER = (1, 10, 1000)
 FEW_CARS, MANY_CARS = 1_000, 16_000
+FEW_REPORTS, MANY_REPORTS = 1_500, 24_000
 MOST_EXPONENT = 1.5
 RUNS = 5
 
@@ -100,3 +109,31 @@ def least_seconds(problem: SplitProblem) -> float:
 def test_a_large_split_takes_time_in_step_with_the_fleet() -> None:
     few, many = (least_seconds(a_levelled_problem(count)) for count in (FEW_CARS, MANY_CARS))
     assert math.log(many / few) / math.log(MANY_CARS / FEW_CARS) <= MOST_EXPONENT
+
+
+def a_car_reports(folder: Path, count: int) -> Evidence:
+    """Return what a car told once a minute, boosted each second hour."""
+    with open_store(f"sqlite:///{folder / f'{count}.db'}", create=True) as store:
+        store.fleet.replace(HomeFleet((a_car(),), "growth"), NOON, "fleet.toml")
+        minutes = [timedelta(minutes=n) for n in range(count)]
+        store.states.add(
+            [a_car_report(measured_at=NOON + at, boost=at.seconds // 3600 % 2 == 1) for at in minutes], NOON
+        )
+        evidence = Evidence(store, read_settings(Path(__file__).parents[2] / "config" / "gateway.toml"))
+        assert len(evidence.states["car-1"]) == count
+        assert not evidence.points
+        assert not evidence.told.words
+    return evidence
+
+
+@pytest.mark.parametrize("promise", [p2_departure, p3_boost])
+def test_an_audit_takes_time_in_step_with_what_cars_told(
+    promise: Callable[[Evidence], Finding], tmp_path: Path
+) -> None:
+    spent = []
+    for count in (FEW_REPORTS, MANY_REPORTS):
+        evidence = a_car_reports(tmp_path, count)
+        start = process_time()
+        promise(evidence)
+        spent.append(process_time() - start)
+    assert math.log(spent[1] / spent[0]) / math.log(MANY_REPORTS / FEW_REPORTS) <= MOST_EXPONENT
