@@ -16,7 +16,7 @@ import structlog
 
 from aggregator.model.drivers import ChargerWord, Words
 from aggregator.model.fleet import Fleet
-from aggregator.model.metering import CarReport, Outcome, Purpose, SetPoint
+from aggregator.model.metering import CarReport, Purpose, SetPoint
 from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import ChargerLink, Clock, Orders, ZoneTarget
 from dispatch.fleet_view import CarView, FleetView
@@ -25,12 +25,12 @@ from dispatch.haste import haste
 from dispatch.home_rooms import HomeRooms, Room, within_rooms
 from dispatch.interlock import NOBODY, Interlock
 from dispatch.left_alone import LeftAlone
-from dispatch.notices import News, ShortOrders, capacity_notice, fault_notice, interlock_notice
+from dispatch.notices import ShortOrders, capacity_notice, fault_notice
 from dispatch.plan_run import Prices
 from dispatch.planned_cars import PlannedCars
-from dispatch.ramp import FOLLOWS, Again, RampLimit, let_go
-from dispatch.records import CycleRecord, LoopSettings, Notice, Sent
-from dispatch.refused import Refused
+from dispatch.ramp import let_go
+from dispatch.records import CycleRecord, LoopSettings, Notice
+from dispatch.sending import RELEASE_TIMEOUT_S, Sending
 from dispatch.shortfalls import Shortfalls
 from dispatch.unserved import Unserved
 from dispatch.window_run import Limits, less, window_step
@@ -41,15 +41,10 @@ log = structlog.get_logger()
 W_PER_KW = 1000.0
 LEAST_GUARD_SOC = 0.02
 HYSTERESIS_SOC = 0.01
-SHORTEST = timedelta(seconds=5)
-"""A set-point that ends sooner is not sent: it may be over when it arrives, and would be refused."""
-
-RELEASE_TIMEOUT_S = 5.0
 WORKER = "dispatch"
 """The name by which the loop holds a simulation's clock."""
 
 AFTER = timedelta(seconds=1)
-
 
 Recorder = Callable[[CycleRecord], Awaitable[None]]
 Said = Callable[[], Mapping[str, Words]]
@@ -91,22 +86,19 @@ class Controller:
         self._said = said
         self.view = FleetView(fleet, self.guard_soc, HYSTERESIS_SOC, settings.soc_resolution, charger_words)
         self.interlock = Interlock(fleet, settings.reporting_interval, charger_words)
-        self._refused = Refused(self.view, self.interlock)
-        self._ramp = RampLimit(settings.zone_ramp_kw_per_minute, settings.total_ramp_kw_per_minute)
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
-        self._place_of = {car.car_id: (car.site.zone, car.site.site_id) for car in fleet.cars}
         self._cars = fleet.by_id
         self._alone = LeftAlone(fleet, settings.set_point)
         self._rooms = HomeRooms(fleet, self._stale_after, settings.set_point)
         self._boundary, self._wake = clock.now(), asyncio.Event()
         self._reports: list[CarReport] = []
-        self._planned = PlannedCars(prices, self.guard_soc, settings.set_point)
+        self._planned = PlannedCars(fleet, prices, self.guard_soc, settings.set_point)
         self._first_at: dict[str, datetime] = {}
-        self._left: Mapping[str, SetPoint] = {}
         self.shortfalls = Shortfalls()
         self.cycles, self.cycle_s = 0, 0.0
-        self._news, self._short_orders = News(), ShortOrders()
+        self._short_orders = ShortOrders()
         self.following = Following(self._cars)
+        self._sending = Sending(fleet, link, settings, self.view, self.interlock, self.following, self._wake)
         self._meters = ZoneMeters(self._cars)
         self.unserved = Unserved(self._zone_of)
         self.cycled_at: datetime | None = None
@@ -124,7 +116,7 @@ class Controller:
         """
         self.interlock.observe(reports)
         self.view.recall(reports)
-        self._left = {point.car_id: point for point in points}
+        self._sending.recall(points)
 
     async def listen(self) -> None:
         """Take reports in until cancelled; a change of a car or its driver's will wakes the loop."""
@@ -138,10 +130,10 @@ class Controller:
         self._meters.observe(reports)
         self._reports.extend(reports)
         measured, now = self._rooms.observe(reports), self._clock.now()
-        if self.view.observe(reports):
-            self._planned.anew()
+        if changed := self.view.observe(reports):
+            self._planned.anew(changed)
             self._wake.set()
-        if measured and self._rooms.exceeded(measured, self._standing(now), now):
+        if measured and self._rooms.exceeded(measured, self.view.standing(now), now):
             self._wake.set()
 
     async def run(self) -> None:
@@ -164,30 +156,31 @@ class Controller:
         now, began_s = self._clock.now(), asyncio.get_running_loop().time()
         self.cycles += 1
         self._heed(now)
-        self._refused.allow(now)
+        self._sending.allow(now)
         stopped = self.orders.stopped()
         targets = {one.zone: one for one in self.orders.targets(now) if one.zone not in stopped}
         ends = [target.slots[0].end for target in targets.values()]
         views = [view for view in self.view.all() if view.is_plugged()]
-        fresh = [view for view in views if not view.is_stale(now, self._stale_after)]
+        fresh, silent = _parted(views, lambda view: not view.is_stale(now, self._stale_after))
         stale_at = [*self._stale_at(fresh, now), *self._rooms.stale_at(now)]
         self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends, *stale_at])
         rooms = {view.car.site.site_id: self._rooms.room(view.car.site, now) for view in fresh}
         self._alone.share(rooms)
-        first = [view for view in fresh if view.is_boosted() or view.is_urgent(now)]
+        first, free = _parted(fresh, lambda view: view.is_boosted() or view.is_urgent(now))
         self._first_at = {(name := view.car.car_id): self._first_at.get(name, now) for view in first}
         notices = [fault_notice(fault, now) for fault in self.following.new_faults()]
         notices += [capacity_notice(car, self._cars[car.car_id], now) for car in self.view.new_capacities()]
         points = [self._full_power(view, now, notices) for view in first]
         by_zone: dict[str, list[CarView]] = defaultdict(list)
-        for view in (view for view in fresh if view not in first):
+        for view in free:
             by_zone[self._zone_of[view.car.car_id]].append(view)
         points += self._let_go(by_zone, stopped, now)
         points += self._stop_giving(by_zone, now)
         self._meters.keep(targets.keys())
         for zone, target in targets.items():
             here = [view for view in fresh if self._zone_of[view.car.car_id] == zone]
-            owed = self._owed(target, here, [view for view in here if view in first], by_zone[zone], now)
+            aside = [view for view in first if self._zone_of[view.car.car_id] == zone]
+            owed = self._owed(target, here, aside, by_zone[zone], now)
             views = by_zone.pop(zone, [])
             points += await self._window_points(owed, views, rooms, now, notices)
         urgent = [view for view in first if not view.is_boosted()]  # who take their part of a home's fuse
@@ -196,20 +189,20 @@ class Controller:
         notices += [one for car in planned for one in self._missed(car, self._planned.short_kwh(car), now)]
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
         told = {point.car_id for point in points}
-        standing = [point for point in self._standing(now) if point.car_id not in told]
-        standing += self._alone.reserved([view for view in views if view not in fresh], now)
+        standing = [point for point in self.view.standing(now) if point.car_id not in told]
+        standing += self._alone.reserved(silent, now)
         hastes = {
             point.car_id: haste(self.view.of(point.car_id), now)
             for point in points
             if point.purpose is Purpose.MUST_CHARGE
         }
         points = self._alone.shortened(within_rooms(points, standing, self._cars, rooms, hastes), now)
-        defaults = self._alone.changed(fresh, [*self._standing(now), *points], now)
+        defaults = self._alone.changed(fresh, [*self.view.standing(now), *points], now)
         if defaults:
             await self._link.set_fallback(defaults)
-        sent = await self._send(points, now, notices)
+        sent, told_of_them = await self._sending.send(points, now)
         reports, self._reports = tuple(self._reports), []
-        await self._record(CycleRecord(now, reports, tuple(sent), tuple(notices)))
+        await self._record(CycleRecord(now, reports, tuple(sent), (*notices, *told_of_them)))
         self.shortfalls.finish()
         self.cycled_at, self.cycle_s = now, asyncio.get_running_loop().time() - began_s
 
@@ -218,14 +211,8 @@ class Controller:
         words = self._said()
         self.interlock.hear(words)
         changed = self.view.heed(words, now)
-        if changed:
-            self._planned.anew()
+        self._planned.anew(changed)
         self.shortfalls.begin(changed)
-
-    def _standing(self, now: datetime) -> list[SetPoint]:
-        """Return the set-points in force."""
-        points = [view.standing for view in self.view.all() if view.standing is not None]
-        return [point for point in points if point.expires_at > now]
 
     def _silent_zones(self, now: datetime) -> set[str]:
         """Return the zones with a car not heard of yet, or plugged in and not heard for too long."""
@@ -272,8 +259,7 @@ class Controller:
         now: datetime,
         notices: list[Notice],
     ) -> Sequence[SetPoint]:
-        follows = [view for view in views if self.following.follows(view.car.car_id)]
-        others = [view for view in views if view not in follows]
+        follows, others = _parted(views, lambda view: self.following.follows(view.car.car_id))
         others_kw = sum(self.following.measured_kw(view.car.car_id) for view in others)
         limits = Limits(rooms, self.guard_soc, self._settings.set_point)
         # a search with least powers may take seconds; drivers, platforms and reports are heard meanwhile
@@ -295,9 +281,10 @@ class Controller:
 
         Letting go is not held by the bound on power moved, as a plan of 0 W would be.
         """
-        stopping = [view for views in by_zone.values() for view in views if view.must_stop(now)]
+        stopping: list[CarView] = []
         for zone, views in by_zone.items():
-            by_zone[zone] = [view for view in views if view not in stopping]
+            stops, by_zone[zone] = _parted(views, lambda view: view.must_stop(now))
+            stopping += stops
         if stopping:
             self._wake.set()
         return [let_go(view.car.car_id, now) for view in stopping]
@@ -310,102 +297,30 @@ class Controller:
             if view.report is not None and view.moving_kw(now) > 0
         ]
 
-    async def _send(self, points: Sequence[SetPoint], now: datetime, notices: list[Notice]) -> list[Sent]:
-        due = self._within_bound([point for point in points if self._is_due(point, now)], now, notices)
-        refusals = self.interlock.check(due)
-        refused = {refusal.point.car_id: refusal for refusal in refusals}
-        stopped = self._news.of("interlock", refused, due)
-        notices += [interlock_notice(refused[name], now) for name in stopped]
-        discharges = [refusal for refusal in refusals if refusal.point.export_w > 0]
-        self._refused.note(discharges)
-        self._serve_without([name for name in stopped if refused[name] not in discharges])
-        if discharges:
-            self._wake.set()
-        passed = [point for point in due if point.car_id not in refused]
-        outcomes = await self._link.apply(passed) if passed else ()
-        sent = [Sent(point, outcome) for point, outcome in zip(passed, outcomes, strict=True)]
-        taken = [one.point for one in sent if one.outcome is Outcome.ACCEPTED]
-        self.view.sent(taken)
-        self.following.told(taken)
-        notices += self._not_taken(sent, now)
-        return sent + [
-            Sent(refusal.point, Outcome.INTERLOCKED, f"{refusal.promise}: {refusal.reason}")
-            for refusal in refusals
-        ]
-
-    def _within_bound(
-        self, due: Sequence[SetPoint], now: datetime, notices: list[Notice]
-    ) -> Sequence[SetPoint]:
-        """Return what is sent: to cars that must wait what they do now, where it is to be told again."""
-        present = {name: point for name, point in self._left.items() if point.expires_at > now - FOLLOWS}
-        present |= {point.car_id: point for point in self._standing(now - FOLLOWS)}
-        again = Again(self._settings.set_point, self._may_go_on)
-        told, waiting = self._ramp.within(due, present, self._place_of, now, again)
-        if new := self._news.of("ramp_held", waiting, due):
-            text = f"{len(waiting)} cars hold: the power moved in a minute is bounded"
-            notices.append(Notice(now, "ramp_held", ", ".join(new), text))
-        return [point for point in told if self._is_due(point, now)]
-
-    def _may_go_on(self, point: SetPoint) -> bool:
-        """Whether a car may go on as it does: the interlock would refuse no more than what goes too low."""
-        resting = point.export_w > 0 and self.view.of(point.car_id).resting
-        return not resting and self.interlock.allows(point)
-
-    def _not_taken(self, sent: Sequence[Sent], now: datetime) -> list[Notice]:
-        """Tell which cars did not take theirs, and share their part out at once.
-
-        Those that left on the way to it are no fault.
-        """
-        lost = [
-            one.point.car_id
-            for one in sent
-            if one.outcome is not Outcome.ACCEPTED and self.view.of(one.point.car_id).is_plugged()
-        ]
-        new = self._news.of("not_taken", lost, [one.point for one in sent])
-        if not new:
-            return []
-        self._serve_without(new)
-        text = "a set-point was not taken" if len(new) == 1 else f"{len(new)} set-points were not taken"
-        return [Notice(now, "not_taken", ", ".join(new), text)]
-
-    def _serve_without(self, cars: Collection[str]) -> None:
-        """Share the part of cars that were not told theirs out among the others, at once."""
-        self.following.not_taken(cars)
-        if cars:
-            self._wake.set()
-
-    def _is_due(self, point: SetPoint, now: datetime) -> bool:
-        """Whether it changes anything, or the one in force is past half its life and would end sooner."""
-        if point.expires_at - now < SHORTEST:
-            return False
-        standing = self.view.of(point.car_id).standing
-        if standing is None or standing.expires_at <= now or standing.export_w != point.export_w:
-            return True
-        if standing.expires_at >= point.expires_at:
-            return False
-        return now - standing.issued_at >= (standing.expires_at - standing.issued_at) / 2
-
     async def _until(self, due: datetime) -> None:
         while (seconds := self._clock.wall_seconds_until(due)) > 0 and not self._wake.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), seconds)
 
     async def _release(self) -> None:
-        """Let go of every car: each falls back to its charger's own safe default."""
+        """Let go of every car, and record it, for a few seconds at most."""
         now = self._clock.now()
-        points = [let_go(point.car_id, now) for point in self._standing(now)]
-        if not points:
+        sent = await self._sending.release(now)
+        if not sent:
             return
-        try:
-            async with asyncio.timeout(RELEASE_TIMEOUT_S):
-                outcomes = await self._link.apply(points)
-        except TimeoutError:
-            log.warning("release_timed_out", cars=len(points))
-            outcomes = [Outcome.UNREACHABLE] * len(points)
-        sent = [Sent(point, outcome) for point, outcome in zip(points, outcomes, strict=True)]
         reports, self._reports = tuple(self._reports), []
         try:
             async with asyncio.timeout(RELEASE_TIMEOUT_S):
-                await self._record(CycleRecord(now, reports, tuple(sent), ()))
+                await self._record(CycleRecord(now, reports, sent, ()))
         except TimeoutError:
-            log.warning("release_not_recorded", cars=len(points))
+            log.warning("release_not_recorded", cars=len(sent))
+
+
+def _parted(
+    views: Iterable[CarView], holds: Callable[[CarView], bool]
+) -> tuple[list[CarView], list[CarView]]:
+    """Return the cars of which something holds, and the others."""
+    both: tuple[list[CarView], list[CarView]] = [], []
+    for view in views:
+        both[not holds(view)].append(view)
+    return both

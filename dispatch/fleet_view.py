@@ -168,14 +168,15 @@ class FleetView:
         self._guard_soc = guard_soc
         self._hysteresis_soc = hysteresis_soc
 
-    def observe(self, reports: Iterable[CarReport]) -> bool:
-        """Take reports in; return whether a car came, left, or changed its driver's will."""
-        changed = False
+    def observe(self, reports: Iterable[CarReport]) -> frozenset[str]:
+        """Take reports in; return the cars that came, left, or changed their driver's will."""
+        changed = set()
         for report in reports:
             view = self._views.get(report.car_id)
             if view is None or (view.report is not None and view.report.measured_at > report.measured_at):
                 continue
-            changed |= _will(view.report) != _will(report)
+            if _will(view.report) != _will(report):
+                changed.add(report.car_id)
             self._charger_words[report.car_id] = self.charger_word(report.car_id).after(report)
             battery = self._batteries[report.car_id]
             battery.observe(report)
@@ -192,7 +193,7 @@ class FleetView:
             if not report.plugged or (battery.least_soc or 0.0) >= (view.barred_below_soc or 0.0):
                 view = replace(view, barred_below_soc=None)
             self._views[report.car_id] = replace(view, resting=self._must_rest(view, battery.least_soc))
-        return changed
+        return frozenset(changed)
 
     def bar(self, car_id: str, *, until_risen: bool) -> None:
         """Let a car rest that the interlock refused: until its charge has risen, or it is allowed again."""
@@ -256,6 +257,11 @@ class FleetView:
     def of(self, car_id: str) -> CarView:
         """Return one car's view."""
         return self._views[car_id]
+
+    def standing(self, now: datetime) -> list[SetPoint]:
+        """Return the set-points in force."""
+        points = [view.standing for view in self._views.values() if view.standing is not None]
+        return [point for point in points if point.expires_at > now]
 
     def _must_rest(self, view: CarView, soc: float | None) -> bool:
         if soc is None or (view.barred_below_soc is not None and soc < view.barred_below_soc):

@@ -1,8 +1,10 @@
 """The cars that no window holds: the base plan of the running half-hour, and what each is told of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from aggregator.model.fleet import Fleet
 from aggregator.model.metering import Purpose, SetPoint
 from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import Rebound
@@ -19,22 +21,29 @@ long as it holds."""
 
 
 class PlannedCars:
-    """Holds the half-hour's plan, which is made anew when it ends or anything that it is made of changes.
+    """Holds the half-hour's plan, made anew when it ends, and for a home where what it is made of changes.
 
     Args:
+        fleet: The cars and their homes.
         prices: Tariff of a zone for given slots.
         guard_soc: Planned for above drivers' targets. [fraction of capacity]
         set_point: How long a discharge holds.
     """
 
-    def __init__(self, prices: Prices, guard_soc: float, set_point: timedelta) -> None:
+    def __init__(self, fleet: Fleet, prices: Prices, guard_soc: float, set_point: timedelta) -> None:
         self._prices, self._guard_soc, self._set_point = prices, guard_soc, set_point
+        self._home_of = {car.car_id: car.site.site_id for car in fleet.cars}
+        self._homes: dict[str, list[str]] = defaultdict(list)
+        for car_id, site_id in self._home_of.items():
+            self._homes[site_id].append(car_id)
         self._steps: dict[str, PlanStep] = {}
         self._for: datetime | None = None
 
-    def anew(self) -> None:
-        """Let all be planned again: a car came, left, or its driver wants something else."""
-        self._for = None
+    def anew(self, cars: Iterable[str]) -> None:
+        """Let the homes of cars be planned again that came, left, or whose drivers want something else."""
+        for car_id in cars:
+            for together in self._homes[self._home_of[car_id]]:
+                self._steps.pop(together, None)
 
     def short_kwh(self, car_id: str) -> float:
         """Return by how much a planned car will miss its target. [kWh]"""
@@ -64,8 +73,10 @@ class PlannedCars:
         for zone, views in zones.items():
             here = [*views, *(view for view in urgent if view.car.site.zone == zone)]
             new = [view for view in here if view.car.car_id not in self._steps]
-            steps = plan_zone(zone, new, now, self._prices, self._guard_soc, rooms)
             keeps_to = rebound(zone, now)
+            if new and keeps_to is not None:  # what one draws, another must not
+                new = here
+            steps = plan_zone(zone, new, now, self._prices, self._guard_soc, rooms)
             self._steps |= within_peak(steps, new, keeps_to, now)
             points += [self._point(view, keeps_to, now) for view in views]
         return points

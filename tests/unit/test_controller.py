@@ -29,6 +29,7 @@ class Loop:
 
     def __init__(self, fleet, *targets, settings=SETTINGS, prices=None):
         self.clock, self.link, self.records = FakeClock(NOW), ObedientLink(), []
+        self.cars = fleet.by_id.keys()
         self.now_targets, self.now_stopped, self.now_rebound = targets, (), None
         self.controller = Controller(
             fleet, self.link, self.clock, self, prices or flat_prices, self.record, settings
@@ -49,7 +50,7 @@ class Loop:
     async def cycle(self, *reports):
         """Run one cycle on these reports and return what each car was told last."""
         self.controller.observe(reports)
-        self.controller._planned.anew()
+        self.controller._planned.anew(self.cars)
         self.link.told.clear()
         await self.controller.cycle()
         return {point.car_id: point for point in self.link.told}

@@ -8,6 +8,7 @@ import pytest
 
 from aggregator.energy import Tariff
 from aggregator.model.fleet import Approval, ExportSource, Fleet
+from aggregator.model.market import Direction
 from aggregator.model.metering import Boundary
 from aggregator.model.time import HALF_HOUR, Interval
 from tests.builders import a_car, a_charger, a_site
@@ -126,6 +127,14 @@ async def test_a_silent_neighbour_s_set_point_keeps_its_part_of_the_room():
     assert "car-2" not in told
     assert told["car-1"].export_w + kept_w <= 3680
     assert refusals(loop) == []
+
+
+async def test_what_a_silent_neighbour_may_draw_by_itself_is_kept_free_in_a_window():
+    turn_up = replace(wanted(-15.0), direction=Direction.DOWN)
+    loop = Loop(a_home(cars=2, import_limit_kw=9.0), turn_up)
+    told = await loop.cycle(seen("car-1", soc=0.5), later(seen("car-2", soc=0.5), by=-5 * MINUTE))
+    assert "car-2" not in told
+    assert told["car-1"].export_w == -4500
 
 
 def dear_evening(zone, slots):
