@@ -20,6 +20,7 @@ from tests.bench import (
     days,
     demo,
     desk,
+    looping,
     messages,
     planning,
     platform,
@@ -41,6 +42,7 @@ ON_STORE: dict[str, Callable[[Store], Iterator[Row]]] = {
 }
 SUBJECTS: dict[str, Callable[[], Iterator[Row]]] = {
     "split": splitting.rows,
+    "loop": looping.rows,
     "surprises": days.surprise_rows,
     "day": days.rows,
     "forecast": planning.draw_rows,

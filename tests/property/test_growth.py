@@ -19,14 +19,16 @@ from aggregator.model.fleet import Fleet as HomeFleet
 from aggregator.solver import SolverChoice, find_glpsol
 from aggregator.store import open_store
 from dispatch.split import Cars, Sites, SplitCar, SplitProblem, SplitSite, split
+from tests.bench.looping import Zone
 from tests.builders import NOON, a_car, a_car_report
 from tests.property.bid_fleets import Fleet, a_fleet, a_problem, proposed
 
 TIMES_OVER = (1, 10, 1000)
 FEW_CARS, MANY_CARS = 1_000, 16_000
+FEW_LOOPED, MANY_LOOPED = 100, 1_600
 FEW_REPORTS, MANY_REPORTS = 1_500, 24_000
 MOST_EXPONENT = 1.5
-RUNS = 5
+RUNS = 4
 
 
 @pytest.fixture(scope="module")
@@ -95,20 +97,32 @@ def a_levelled_problem(count: int) -> SplitProblem:
     return SplitProblem("growth", (0.5,) * 6, 0.92, 0.91, Cars.of(cars, sites), sites, (3.0 * count,) * 6)
 
 
-def least_seconds(problem: SplitProblem) -> float:
+def least_seconds(work: Callable[[], object]) -> float:
     """Return the processor time of the fastest of some runs: what others do on the machine only adds."""
     found = []
     for _ in range(RUNS):
         start = process_time()
-        answer = split(problem)
+        work()
         found.append(process_time() - start)
-        assert answer.method == "thresholds"
     return min(found)
 
 
+def exponent(few: Callable[[], object], many: Callable[[], object], times: float) -> float:
+    """Return by which power of its size a work's time grows, from a small one to one so many times larger."""
+    return math.log(least_seconds(many) / least_seconds(few)) / math.log(times)
+
+
 def test_a_large_split_takes_time_in_step_with_the_fleet() -> None:
-    few, many = (least_seconds(a_levelled_problem(count)) for count in (FEW_CARS, MANY_CARS))
-    assert math.log(many / few) / math.log(MANY_CARS / FEW_CARS) <= MOST_EXPONENT
+    few, many = (a_levelled_problem(count) for count in (FEW_CARS, MANY_CARS))
+    assert {split(problem).method for problem in (few, many)} == {"thresholds"}
+    assert exponent(lambda: split(few), lambda: split(many), MANY_CARS / FEW_CARS) <= MOST_EXPONENT
+
+
+@pytest.mark.parametrize("ordered", [False, True], ids=["planned", "ordered"])
+def test_a_cycle_of_the_loop_takes_time_in_step_with_the_fleet(ordered: bool) -> None:
+    few, many = (Zone(count, per_home=2) for count in (FEW_LOOPED, MANY_LOOPED))
+    few.ordered = many.ordered = ordered
+    assert exponent(few.cycle, many.cycle, MANY_LOOPED / FEW_LOOPED) <= MOST_EXPONENT
 
 
 def a_car_reports(folder: Path, count: int) -> Evidence:
@@ -130,10 +144,5 @@ def a_car_reports(folder: Path, count: int) -> Evidence:
 def test_an_audit_takes_time_in_step_with_what_cars_told(
     promise: Callable[[Evidence], Finding], tmp_path: Path
 ) -> None:
-    spent = []
-    for count in (FEW_REPORTS, MANY_REPORTS):
-        evidence = a_car_reports(tmp_path, count)
-        start = process_time()
-        promise(evidence)
-        spent.append(process_time() - start)
-    assert math.log(spent[1] / spent[0]) / math.log(MANY_REPORTS / FEW_REPORTS) <= MOST_EXPONENT
+    few, many = (a_car_reports(tmp_path, count) for count in (FEW_REPORTS, MANY_REPORTS))
+    assert exponent(lambda: promise(few), lambda: promise(many), MANY_REPORTS / FEW_REPORTS) <= MOST_EXPONENT
