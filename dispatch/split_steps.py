@@ -3,18 +3,27 @@
 Slot by slot, the present one first, those with the longest time-to-go go up to their least power, from
 energy to spare or from their own other slots, as far as the request goes; equals by what they gave
 before, the least worn first. The rest gives nothing. What then is missing comes from cars that run anyhow.
-Who has energy over, but too little for one more slot, runs in it with some of what it gives in its others.
+Who has energy over, but too little for one more slot, runs in it with some of what it gives in its others;
+in a home whose room is taken others make room for it, or it takes over from them, where that gives more.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from dispatch.split_cars import FloatArray, IntArray, summed
+from dispatch.split_cars import BoolArray, FloatArray, IntArray, summed
 from dispatch.split_flows import Flows
 from dispatch.split_repair import repair
 
 _SAME_KWH = 1e-9
+_ROUNDS = 4
+"""In each, one car of a home may begin to run in a slot, and one take over a slot from the others."""
+
+_WORTH = 1e-4
+"""A share of what is wanted in a slot below which nothing is changed for one car's sake."""
+
+Begin = Callable[[Flows, FloatArray, int, float], bool]
 
 
 def hold_least(flows: Flows, least_kwh: FloatArray, worn_kwh: FloatArray, wanted_kwh: FloatArray) -> None:
@@ -35,8 +44,15 @@ def hold_least(flows: Flows, least_kwh: FloatArray, worn_kwh: FloatArray, wanted
         flows.left[down] += moved[down]
         moved[down] = 0.0
     _fill(flows, least_kwh, wanted_kwh)
-    if _started(flows, least_kwh, wanted_kwh):
-        _fill(flows, least_kwh, wanted_kwh)
+    for _ in range(_ROUNDS):
+        begun = False
+        for begin in (_started_in, _relieved_in):
+            if _begun(begin, flows, least_kwh, wanted_kwh):
+                _fill(flows, least_kwh, wanted_kwh)
+                begun = True
+        if not begun:
+            break
+    _top_up(flows, least_kwh, wanted_kwh)
 
 
 def _fill(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None:
@@ -52,38 +68,120 @@ def _fill(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None:
     flows.moved[:], flows.left[:] = beyond.moved + held, beyond.left
 
 
-def _started(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> bool:
-    """Let cars with energy over run in one slot more, where one is short, with some of what they give else.
+def _begun(begin: Begin, flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> bool:
+    """Let cars with energy over begin to run in slots that lack some, one after the other.
 
-    Only cars that share no room; those with most energy over first. Returns whether any did.
+    Homes whose cars must move some together, as they generate more than they may export, stay as they are.
+    Returns whether any did.
     """
     missing = wanted_kwh - flows.moved.sum(axis=1)
     idle = ((flows.moved == 0) & (flows.most >= least_kwh) & (least_kwh > 0)).any(axis=0)
-    rows = np.flatnonzero(idle & (flows.left > _SAME_KWH) & (flows.site == 0))
-    if not rows.size or missing.max() < least_kwh[:, rows].min():
+    idle &= flows.left > _SAME_KWH
+    homes = np.zeros(flows.room.shape[1], bool)
+    homes[flows.site[idle]] = True
+    homes[0] = False
+    chosen = idle | homes[flows.site]
+    if flows.least is not None:
+        stays = np.zeros(homes.size, bool)
+        stays[flows.site[flows.least.rows]] = True
+        stays[0] = False
+        chosen &= ~stays[flows.site]
+        chosen[flows.least.rows] = False
+    if not chosen.any():
         return False
-    rows = rows[np.argsort(-flows.left[rows], kind="stable")]
-    moved, left, least, most = (
-        flows.moved[:, rows],
-        flows.left[rows],
-        least_kwh[:, rows],
-        flows.most[:, rows],
-    )
-    begun = False
-    for slot in np.flatnonzero(missing > 0).tolist():
-        beyond = np.where(moved > 0, np.maximum(0.0, moved - least), 0.0)
-        own = beyond.sum(axis=0)
-        can = (moved[slot] == 0) & (most[slot] >= least[slot]) & (left > _SAME_KWH)
-        cars = np.flatnonzero(can & (left + own >= least[slot]))
-        cars = cars[np.cumsum(least[slot, cars]) <= missing[slot]]
-        from_left = np.minimum(left[cars], least[slot, cars])
-        left[cars] -= from_left
-        share = (least[slot, cars] - from_left) / np.maximum(own[cars], _SAME_KWH)
-        moved[:, cars] -= beyond[:, cars] * share
-        moved[slot, cars] = least[slot, cars]
-        begun |= cars.size > 0
-    flows.moved[:, rows], flows.left[rows] = moved, left
-    return begun
+    part, least = flows.of(chosen), least_kwh[:, chosen]
+    short = np.flatnonzero(missing > _SAME_KWH).tolist()
+    begun = [begin(part, least, slot, missing[slot]) for slot in short]
+    flows.put(chosen, part)
+    return any(begun)
+
+
+def _started_in(flows: Flows, least_kwh: FloatArray, slot: int, missing_kwh: float) -> bool:
+    """Let cars begin to run in a slot that lacks some energy, with some of what they give in others.
+
+    Where a home's room is taken, those that run in it make room, down to their own least, as far as that
+    gains anything. Who gains most comes first, one of a home. Returns whether any did.
+    """
+    moved, left, least = flows.moved, flows.left, least_kwh[slot]
+    beyond = np.where(moved > 0, np.maximum(0.0, moved - least_kwh), 0.0)
+    own, count = beyond.sum(axis=0), flows.room.shape[1]
+    makes_room = summed(flows.site, beyond[slot], count)
+    free = flows.room[slot] - summed(flows.site, moved[slot], count)
+    lacks = np.where(flows.site == 0, 0.0, np.maximum(0.0, least - free[flows.site]))
+    gain = np.minimum(left, least) - lacks
+    can = (moved[slot] == 0) & (flows.most[slot] >= least) & (least > 0) & (left + own >= least)
+    cars = np.flatnonzero(can & (lacks <= makes_room[flows.site]) & (gain > _SAME_KWH))
+    cars = cars[np.argsort(-gain[cars], kind="stable")]
+    cars = cars[_first_of_each(flows.site[cars])]
+    cars = cars[np.cumsum(least[cars] - lacks[cars]) <= missing_kwh + _SAME_KWH]
+    if not cars.size:
+        return False
+    share = np.zeros(count)
+    share[flows.site[cars]] = lacks[cars] / np.maximum(makes_room[flows.site[cars]], _SAME_KWH)
+    share[0] = 0.0
+    yielded = beyond[slot] * share[flows.site]
+    moved[slot] -= yielded
+    left += yielded
+    from_left = np.minimum(left[cars], least[cars])
+    left[cars] -= from_left
+    moved[:, cars] -= beyond[:, cars] * ((least[cars] - from_left) / np.maximum(own[cars], _SAME_KWH))
+    moved[slot, cars] = least[cars]
+    return True
+
+
+def _relieved_in(flows: Flows, least_kwh: FloatArray, slot: int, missing_kwh: float) -> bool:
+    """Let cars take over a slot that lacks some energy from all others of their home, where that gives more.
+
+    Only out of energy to spare; those relieved have theirs back. Returns whether any did.
+    """
+    moved, left, site, room = flows.moved, flows.left, flows.site, flows.room[slot]
+    amount = np.minimum(np.minimum(left, flows.most[slot]), room[site])
+    used = summed(site, moved[slot], room.size)
+    gain = amount - used[site]
+    can = (site > 0) & (moved[slot] == 0) & (amount >= least_kwh[slot]) & (gain > _SAME_KWH)
+    cars = np.flatnonzero(can)
+    cars = cars[np.argsort(-gain[cars], kind="stable")]
+    cars = cars[_first_of_each(site[cars])]
+    cars = cars[np.cumsum(gain[cars]) <= missing_kwh + _SAME_KWH]
+    if not cars.size:
+        return False
+    relieved = np.isin(site, site[cars])
+    left[relieved] += moved[slot, relieved]
+    moved[slot, relieved] = 0.0
+    left[cars] -= amount[cars]
+    moved[slot, cars] = amount[cars]
+    return True
+
+
+def _top_up(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None:
+    """Where a slot lacks less than a least power, let one car begin and those beyond theirs yield."""
+    stays = np.zeros(flows.left.size, bool)
+    if flows.least is not None:
+        stays[flows.least.rows] = True
+    missing = wanted_kwh - flows.moved.sum(axis=1)
+    for slot in np.flatnonzero(missing > _WORTH * wanted_kwh).tolist():
+        moved, least, site = flows.moved[slot], least_kwh[slot], flows.site
+        free = flows.room[slot] - summed(site, moved, flows.room.shape[1])
+        can = (moved == 0) & (least > 0) & (np.minimum(flows.most[slot], flows.left) >= least) & ~stays
+        cars = np.flatnonzero(can & ((site == 0) | (least <= free[site])))
+        if not cars.size:
+            continue
+        first = cars[least[cars].argmin()]
+        beyond = np.where((moved > 0) & ~stays, np.maximum(0.0, moved - least), 0.0)
+        yields = max(0.0, least[first] - missing[slot]) / max(float(beyond.sum()), _SAME_KWH)
+        if yields > 1.0:
+            continue
+        flows.left += beyond * yields
+        moved -= beyond * yields
+        moved[first] = least[first]
+        flows.left[first] -= least[first]
+
+
+def _first_of_each(site: IntArray) -> BoolArray:
+    """Return which of some cars is the first of its home; of those that share no room all are."""
+    first = site == 0
+    first[np.unique(site, return_index=True)[1]] = True
+    return np.asarray(first)
 
 
 def _in_order(flows: Flows, worn_kwh: FloatArray, slot: int, cars: IntArray) -> IntArray:
@@ -96,25 +194,32 @@ def _in_order(flows: Flows, worn_kwh: FloatArray, slot: int, cars: IntArray) -> 
 
 
 def _raised(flows: Flows, least_kwh: FloatArray, slot: int, cars: IntArray, spare_kwh: float) -> IntArray:
-    """Raise cars to their least power in their order while it is wanted; return those raised."""
+    """Raise cars to their least power in their order while it is wanted; return those raised.
+
+    What they lack comes from energy to spare, then from other slots in which they are below their least and
+    would give nothing, then from slots in which they run beyond it.
+    """
     lacks = least_kwh[slot, cars] - flows.moved[slot, cars]
-    beyond = flows.moved[:, cars] - least_kwh[:, cars]
-    beyond[slot] = 0.0
-    giver = beyond.argmax(axis=0)
-    own = np.maximum(0.0, beyond[giver, np.arange(cars.size)])
-    can = (flows.left[cars] + own >= lacks) & (flows.most[slot, cars] >= least_kwh[slot, cars])
+    others = flows.moved[:, cars]
+    others[slot] = 0.0
+    low = np.where(others < least_kwh[:, cars], others, 0.0)
+    beyond = np.maximum(0.0, others - low - least_kwh[:, cars])
+    can = flows.left[cars] + low.sum(axis=0) + beyond.sum(axis=0) >= lacks
+    can &= flows.most[slot, cars] >= least_kwh[slot, cars]
     running = flows.moved[slot].copy()
     running[cars] = 0.0
     room = flows.room[slot] - summed(flows.site, running, flows.room.shape[1])
     site = flows.site[cars]
-    first = np.zeros(cars.size, bool)
-    first[np.unique(site, return_index=True)[1]] = True
-    can &= (first & (least_kwh[slot, cars] <= room[site])) | np.isinf(room[site])
+    can &= (_first_of_each(site) & (least_kwh[slot, cars] <= room[site])) | np.isinf(room[site])
     can &= np.cumsum(np.where(can, least_kwh[slot, cars], 0.0)) <= spare_kwh + _SAME_KWH
     up: IntArray = cars[can]
-    lacks = lacks[can]
+    lacks, low, beyond = lacks[can], low[:, can], beyond[:, can]
     from_left = np.minimum(flows.left[up], lacks)
     flows.left[up] -= from_left
-    flows.moved[giver[can], up] -= lacks - from_left
+    for source in (low, beyond):
+        lacks = lacks - from_left
+        there = source.sum(axis=0)
+        from_left = np.minimum(there, lacks)
+        flows.moved[:, up] -= source * (from_left / np.maximum(there, _SAME_KWH))
     flows.moved[slot, up] = least_kwh[slot, up]
     return up

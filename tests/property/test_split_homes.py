@@ -8,6 +8,7 @@ import pytest
 
 from dispatch.split import split
 from dispatch.split_exact import split_exactly
+from dispatch.split_large import split_by_thresholds
 from tests.property.split_fleets import a_large_fleet, broken_promises, served_share
 from tests.property.test_split_large import with_any_power
 
@@ -68,3 +69,18 @@ def test_least_powers_cost_homes_of_several_cars_a_hundredth_at_most(kind, seed)
     answer, best = split(problem), split_exactly(with_any_power(problem))
     assert broken_promises(problem, answer.export_kw) == {}
     assert served_share(problem, answer.delivered_kwh, best.delivered_kwh) >= 0.99
+
+
+@pytest.mark.parametrize("kind", ["share least", "must share load least", "arrive share load least"])
+def test_least_powers_of_any_size_cost_small_fleets_little_against_the_search_that_proves_the_best(kind):
+    """With 24 cars one car's least power is some percent of a slot; of larger fleets it is nothing."""
+    shares = []
+    for seed in range(10 * len(SEEDS)):
+        problem, draw = a_large_fleet(seed, 24, 4, kind), np.random.default_rng(seed)
+        least_kw = draw.choice([0.0, 1.0, 1.4, 2.0, 3.0], 24)
+        problem = replace(problem, cars=replace(problem.cars, min_kw=least_kw))
+        answer, best = split_by_thresholds(problem), split_exactly(problem)
+        assert broken_promises(problem, answer.export_kw) == {}
+        shares.append(served_share(problem, answer.delivered_kwh, best.delivered_kwh))
+    assert min(shares) >= 0.93
+    assert np.mean(shares) >= 0.994
