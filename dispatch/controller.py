@@ -6,7 +6,7 @@ passes the interlock, and is recorded with what became of it. Shutting down rele
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -88,13 +88,15 @@ class Controller:
         self.interlock = Interlock(fleet, settings.reporting_interval, charger_words)
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
         self._cars = fleet.by_id
+        homes = Counter(car.site.site_id for car in fleet.cars)
+        self._mates = {car.car_id for car in fleet.cars if homes[car.site.site_id] > 1}
         self._alone = LeftAlone(fleet, settings.set_point)
         self._rooms = HomeRooms(fleet, self._stale_after, settings.set_point)
         self._boundary, self._wake = clock.now(), asyncio.Event()
         self._reports: list[CarReport] = []
         self._planned = PlannedCars(fleet, prices, self.guard_soc, settings.set_point)
         self._first_at: dict[str, datetime] = {}
-        self.shortfalls = Shortfalls()
+        self.shortfalls = Shortfalls(settings.soc_resolution)
         self.cycles, self.cycle_s = 0, 0.0
         self._short_orders = ShortOrders()
         self.following = Following(self._cars)
@@ -226,16 +228,19 @@ class Controller:
 
     def _full_power(self, view: CarView, now: datetime, notices: list[Notice]) -> SetPoint:
         """Return full power for a boosted or urgent car; the charger itself stops when it is full."""
+        name = view.car.car_id
+        if view.is_boosted():
+            kw = self.following.asked_kw(view, self._first_at[name]) if name in self._mates else view.full_kw
+            return SetPoint(name, -round(kw * W_PER_KW), now, now + HALF_HOUR, Purpose.BOOST)
+        notices += self._missed(name, view.short_kwh(now), now)
         watts = round(view.full_kw * W_PER_KW)
-        if not view.is_boosted():
-            notices += self._missed(view.car.car_id, view.short_kwh(now), now)
-        purpose = Purpose.BOOST if view.is_boosted() else Purpose.MUST_CHARGE
-        return SetPoint(view.car.car_id, -watts, now, now + HALF_HOUR, purpose)
+        return SetPoint(name, -watts, now, now + HALF_HOUR, Purpose.MUST_CHARGE)
 
     def _missed(self, car_id: str, kwh: float, now: datetime) -> list[Notice]:
         """Tell by how much a car will miss its target, and what its meter shows where it does not follow."""
         follows = self.following.follows(car_id)
-        return self.shortfalls.note(car_id, kwh, None if follows else self.following.measured_kw(car_id), now)
+        shows_kw = None if follows else self.following.measured_kw(car_id)
+        return self.shortfalls.note(self._cars[car_id], kwh, shows_kw, now)
 
     def _owed(
         self,

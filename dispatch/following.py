@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 
 from aggregator.model.fleet import Car
 from aggregator.model.metering import CarReport, SetPoint
@@ -39,6 +40,9 @@ DIFFERS_KW = 1.0
 TOLERANCE_KW = 0.3
 TOLERANCE = 0.1
 TAPERS_ABOVE_SOC = 0.8
+MORE_KW = 0.5
+"""By how much what is kept for a nearly full car exceeds what it draws."""
+
 REMEMBERED = 32
 """Set-points kept per car: those of the longest span between two reports of a car that is not stale."""
 
@@ -149,6 +153,22 @@ class Following:
         if record.measured_from is None or record.measured_from < since + SETTLES:
             return view.full_kw
         return -record.measured_kw
+
+    def asked_kw(self, view: CarView, since: datetime) -> float:
+        """Return the power to keep for a boosted car: full, until its battery slows down. [kW]
+
+        A nearly full one is asked for what its meter shows and some more, so that neighbours behind the same
+        fuse have the rest, and it can always draw more than it did.
+
+        Args:
+            view: The car.
+            since: When it was first to be at full power.
+        """
+        soc = view.report.soc if view.report is not None else None
+        if soc is None or soc < TAPERS_ABOVE_SOC:
+            return view.full_kw
+        steps = ceil((self.drawn_kw(view, since) + MORE_KW) / MORE_KW)
+        return min(view.full_kw, max(steps * MORE_KW, view.car.charger.min_kw))
 
     def undrawn_kw(self, views: Iterable[CarView], now: datetime) -> float:
         """Return how much less the cars that follow draw than told: the others must give less for it. [kW]"""

@@ -1,12 +1,14 @@
-"""By how much drivers' targets will be missed, and when that is news (P2)."""
+"""By how much drivers' targets will be missed, and when that is news (P2).
+
+Less than a step in which cars report their charge is no news: neither driver nor car could tell, and what is
+reckoned of a charge is off by as much.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from aggregator.model.fleet import Car
 from dispatch.records import Notice
-
-NOTHING_KWH = 0.01
-"""Ten watt-hours are nothing to a driver."""
 
 TOLD_AGAIN_KWH = 1.0
 
@@ -14,11 +16,15 @@ TOLD_AGAIN_KWH = 1.0
 class Shortfalls:
     """What each cycle finds out.
 
+    Args:
+        soc_step: In which cars report their state of charge. [fraction of capacity]
+
     Attributes:
         kwh: Per car that misses its target even at full power, by the last whole cycle: by how much. [kWh]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, soc_step: float) -> None:
+        self._soc_step = soc_step
         self.kwh: Mapping[str, float] = {}
         self._now: dict[str, float] = {}
         self._told: dict[str, float] = {}
@@ -29,20 +35,25 @@ class Shortfalls:
         for car_id in anew:
             self._told.pop(car_id, None)
 
-    def note(self, car_id: str, kwh: float, metered_kw: float | None, now: datetime) -> list[Notice]:
+    def counts(self, car: Car, kwh: float) -> bool:
+        """Whether so much is missing of a car's target that anybody could tell."""
+        return kwh > self._soc_step * car.capacity_kwh
+
+    def note(self, car: Car, kwh: float, metered_kw: float | None, now: datetime) -> list[Notice]:
         """Return the notice for driver and desk: once, and again when it grows by a kWh.
 
         That it has grown is an alarm only where nobody has the first one before him any more.
 
         Args:
-            car_id: Which car.
+            car: Which car.
             kwh: By how much it will miss its target. [kWh]
             metered_kw: What its meter shows where it does not do what it is told; None where it does. [kW,
                 export positive]
             now: Domain instant.
         """
+        car_id = car.car_id
         told = self._told.get(car_id, 0.0)
-        if kwh <= NOTHING_KWH:
+        if not self.counts(car, kwh):
             self._told.pop(car_id, None)
             return []
         self._now[car_id] = kwh

@@ -100,7 +100,8 @@ class OwnCars:
         name = view.car.car_id
         is_taken = self._loop.view.of(name).wish == view.wish
         by_loop_kwh = self._loop.shortfalls.kwh.get(name, 0.0) if is_taken else 0.0
-        return max(by_loop_kwh, view.short_kwh(now))
+        short_kwh = max(by_loop_kwh, view.short_kwh(now))
+        return short_kwh if self._loop.shortfalls.counts(view.car, short_kwh) else 0.0
 
     def counted_nights(self, car_id: str, month: date, now: datetime) -> tuple[date, ...]:
         """Return the evenings of a month that count, by when a car was plugged in; in a thread.

@@ -107,6 +107,19 @@ async def test_a_boosted_car_is_out_at_once_and_the_others_make_up_for_it():
     assert told["car-2"].export_w + told["car-3"].export_w == pytest.approx(10_400, abs=3)
 
 
+async def test_a_boosted_car_that_is_nearly_full_leaves_its_neighbour_what_it_does_not_draw():
+    loop = Loop(neighbours(import_limit_kw=9.0), replace(wanted(-15.0), direction=Direction.DOWN))
+    boosted, other = seen("car-1", soc=0.95, boost=True), seen("car-2", soc=0.5)
+    told = await loop.cycle(boosted, other)
+    assert (told["car-1"].export_w, told["car-2"].export_w) == (-7400, -1600)
+    for minute in (1, 2):
+        at = NOW + minute * timedelta(minutes=1)
+        loop.clock.set(at)
+        drawn_wh = {"import_wh": boosted.import_wh + 17 * minute}
+        told = await loop.cycle(replace(boosted, measured_at=at, **drawn_wh), replace(other, measured_at=at))
+    assert (told["car-1"].export_w, told["car-2"].export_w) == (-2000, -7000)
+
+
 async def test_a_boosted_car_gets_the_fuse_before_its_neighbour():
     loop = Loop(neighbours(import_limit_kw=9.0))
     alone = await loop.cycle(seen("car-1", soc=0.2), seen("car-2", soc=0.2))
