@@ -16,11 +16,12 @@ import structlog
 
 from aggregator.model.drivers import ChargerWord, Words
 from aggregator.model.fleet import Fleet
-from aggregator.model.metering import CarReport, Purpose, SetPoint
+from aggregator.model.metering import CarReport, Outcome, Purpose, SetPoint
 from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import ChargerLink, Clock, Orders, ZoneTarget
 from dispatch.fleet_view import CarView, FleetView
 from dispatch.following import Following
+from dispatch.handing_over import HandingOver
 from dispatch.haste import haste
 from dispatch.home_rooms import HomeRooms, Room, within_rooms
 from dispatch.interlock import NOBODY, Interlock
@@ -91,6 +92,7 @@ class Controller:
         homes = Counter(car.site.site_id for car in fleet.cars)
         self._mates = {car.car_id for car in fleet.cars if homes[car.site.site_id] > 1}
         self._alone = LeftAlone(fleet, settings.set_point)
+        self._handing_over = HandingOver(fleet)
         self._rooms = HomeRooms(fleet, self._stale_after, settings.set_point)
         self._boundary, self._wake = clock.now(), asyncio.Event()
         self._reports: list[CarReport] = []
@@ -118,7 +120,9 @@ class Controller:
         """
         self.interlock.observe(reports)
         self.view.recall(reports)
-        self._sending.recall(points)
+        left = list(points)
+        self._sending.recall(left)
+        self._handing_over.told(left, self._clock.now())
 
     async def listen(self) -> None:
         """Take reports in until cancelled; a change of a car or its driver's will wakes the loop."""
@@ -190,23 +194,30 @@ class Controller:
         planned = [view.car.car_id for views in by_zone.values() for view in views]
         notices += [one for car in planned for one in self._missed(car, self._planned.short_kwh(car), now)]
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
-        told = {point.car_id for point in points}
-        standing = [point for point in self.view.standing(now) if point.car_id not in told]
-        standing += self._alone.reserved(silent, now)
-        hastes = {
-            point.car_id: haste(self.view.of(point.car_id), now)
-            for point in points
-            if point.purpose is Purpose.MUST_CHARGE
-        }
-        points = self._alone.shortened(within_rooms(points, standing, self._cars, rooms, hastes), now)
+        points = self._within_homes(points, silent, rooms, now)
         defaults = self._alone.changed(fresh, [*self.view.standing(now), *points], now)
         if defaults:
             await self._link.set_fallback(defaults)
         sent, told_of_them = await self._sending.send(points, now)
+        self._handing_over.told((one.point for one in sent if one.outcome is Outcome.ACCEPTED), now)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), (*notices, *told_of_them)))
         self.shortfalls.finish()
         self.cycled_at, self.cycle_s = now, asyncio.get_running_loop().time() - began_s
+
+    def _within_homes(
+        self, points: Sequence[SetPoint], silent: Sequence[CarView], rooms: Mapping[str, Room], now: datetime
+    ) -> list[SetPoint]:
+        """Return the set-points that all homes have room for, whatever their chargers still do."""
+        told = {point.car_id for point in points}
+        standing = [point for point in self.view.standing(now) if point.car_id not in told]
+        standing += self._alone.reserved(silent, now)
+        pressing = [point.car_id for point in points if point.purpose is Purpose.MUST_CHARGE]
+        hastes = {car_id: haste(self.view.of(car_id), now) for car_id in pressing}
+        fitting = within_rooms(points, standing, self._cars, rooms, hastes)
+        fitting = self._handing_over.held(fitting, rooms, now)
+        self._boundary = min([self._boundary, *self._handing_over.due_at()])
+        return self._alone.shortened(fitting, now)
 
     def _heed(self, now: datetime) -> None:
         """Take what drivers said since: who said something new is planned for, and told of, anew."""

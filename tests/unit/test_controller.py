@@ -112,21 +112,28 @@ async def test_a_boosted_car_that_is_nearly_full_leaves_its_neighbour_what_it_do
     boosted, other = seen("car-1", soc=0.95, boost=True), seen("car-2", soc=0.5)
     told = await loop.cycle(boosted, other)
     assert (told["car-1"].export_w, told["car-2"].export_w) == (-7400, -1600)
-    for minute in (1, 2):
+    for minute in (1, 2, 3):
         at = NOW + minute * timedelta(minutes=1)
         loop.clock.set(at)
-        drawn_wh = {"import_wh": boosted.import_wh + 17 * minute}
-        told = await loop.cycle(replace(boosted, measured_at=at, **drawn_wh), replace(other, measured_at=at))
-    assert (told["car-1"].export_w, told["car-2"].export_w) == (-2000, -7000)
+        both = ((boosted, 17), (other, 27))
+        told = await loop.cycle(
+            *(replace(one, measured_at=at, import_wh=one.import_wh + minute * wh) for one, wh in both)
+        )
+    assert loop.controller.view.of("car-1").standing.export_w == -2000
+    assert told["car-2"].export_w == -7000
 
 
 async def test_a_boosted_car_gets_the_fuse_before_its_neighbour():
     loop = Loop(neighbours(import_limit_kw=9.0))
     alone = await loop.cycle(seen("car-1", soc=0.2), seen("car-2", soc=0.2))
     assert -sum(point.export_w for point in alone.values()) <= 9000
-    told = await loop.cycle(seen("car-1", soc=0.2, boost=True), seen("car-2", soc=0.2))
-    assert told["car-1"].export_w == -7400
-    assert told["car-2"].export_w >= -1600
+    for seconds in (60, 90):  # its neighbour is stopped first
+        at = NOW + timedelta(seconds=seconds)
+        loop.clock.set(at)
+        first = replace(seen("car-1", soc=0.2, boost=True), measured_at=at)
+        await loop.cycle(first, replace(seen("car-2", soc=0.2), measured_at=at))
+    assert loop.controller.view.of("car-1").standing.export_w == -7400
+    assert loop.controller.view.of("car-2").standing.export_w >= -1600
     assert not [one for one in loop.records[-1].sent if one.outcome is Outcome.INTERLOCKED]
 
 

@@ -1,0 +1,102 @@
+"""Cars of a home hand its room over one after the other.
+
+A charger may follow a set-point half a minute late, and another of its home at once: told in the same cycle,
+both would be at the first one's power (P4). So a car is counted with the most it was told in the last half
+minute, and one that is to move more gets what the home's room leaves beside all that; the rest of it follows
+as soon as the others must have moved.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from aggregator.model.fleet import Fleet
+from aggregator.model.metering import SetPoint
+from dispatch.home_rooms import Room
+
+W_PER_KW = 1000.0
+LATE = timedelta(seconds=30)
+"""How long a charger may take to follow."""
+
+
+class HandingOver:
+    """Knows what cars of shared homes were told lately.
+
+    Args:
+        fleet: The cars and their homes.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        homes: dict[str, list[str]] = defaultdict(list)
+        for car in fleet.cars:
+            homes[car.site.site_id].append(car.car_id)
+        self._homes = {site_id: cars for site_id, cars in homes.items() if len(cars) > 1}
+        self._home_of = {car_id: site_id for site_id, cars in self._homes.items() for car_id in cars}
+        self._least_w = {car.car_id: car.charger.min_w for car in fleet.cars}
+        self._lately: dict[str, list[SetPoint]] = defaultdict(list)
+        self._over_at: list[datetime] = []
+
+    def told(self, points: Iterable[SetPoint], now: datetime) -> None:
+        """Note what chargers have taken."""
+        for point in points:
+            if point.car_id in self._home_of:
+                still = [one for one, until in self._counted(point.car_id) if until > now]
+                self._lately[point.car_id] = [*still, point]
+
+    def due_at(self) -> list[datetime]:
+        """Return when what had to wait in the last cycle has to wait no longer."""
+        return self._over_at
+
+    def held(self, points: Sequence[SetPoint], rooms: Mapping[str, Room], now: datetime) -> list[SetPoint]:
+        """Return set-points of which none takes room that another may still be using.
+
+        Args:
+            points: What cars are to be told, at most one each.
+            rooms: Of their homes, by id.
+            now: Domain instant.
+        """
+        self._over_at = []
+        by_home: dict[str, list[SetPoint]] = defaultdict(list)
+        for point in points:
+            if point.car_id in self._home_of:
+                by_home[self._home_of[point.car_id]].append(point)
+        changed: dict[str, SetPoint] = {}
+        for site_id, together in by_home.items():
+            room = rooms[site_id]
+            for sign, room_kw in ((1, room.export_kw), (-1, room.import_kw)):
+                changed |= self._held(site_id, sign, together, room_kw * W_PER_KW, now)
+        return [changed.get(point.car_id, point) for point in points]
+
+    def _held(
+        self, site_id: str, sign: int, points: Sequence[SetPoint], room_w: float, now: datetime
+    ) -> dict[str, SetPoint]:
+        present_w = {car_id: self._most_w(car_id, sign, now) for car_id in self._homes[site_id]}
+        rises_w = {one.car_id: max(0, sign * one.export_w - present_w[one.car_id]) for one in points}
+        free_w = max(0.0, room_w - sum(present_w.values()))
+        asked_w = sum(rises_w.values())
+        if asked_w <= free_w:
+            return {}
+        earlier = [at for car_id in self._homes[site_id] for at in self._ends(car_id, now)]
+        self._over_at += [now + LATE, *earlier]
+        held = {}
+        for point in points:
+            if rise_w := rises_w[point.car_id]:
+                watts = present_w[point.car_id] + int(rise_w * free_w / asked_w)
+                watts = watts if watts >= self._least_w[point.car_id] else 0
+                held[point.car_id] = replace(point, export_w=sign * watts)
+        return held
+
+    def _most_w(self, car_id: str, sign: int, now: datetime) -> int:
+        """Return the most that a car may be moving in a direction, by what it was told. [W, at least 0]"""
+        return max([0, *(sign * one.export_w for one, until in self._counted(car_id) if until > now)])
+
+    def _ends(self, car_id: str, now: datetime) -> list[datetime]:
+        """Return when what a car was told before no longer counts."""
+        return [until for _, until in self._counted(car_id)[:-1] if until > now]
+
+    def _counted(self, car_id: str) -> list[tuple[SetPoint, datetime]]:
+        """Return what a car was told lately, each with when it must have ended."""
+        told = self._lately[car_id]
+        ends = [*(later.issued_at for later in told[1:]), *(one.expires_at for one in told[-1:])]
+        return [(one, end + LATE) for one, end in zip(told, ends, strict=True)]

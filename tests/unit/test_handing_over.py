@@ -1,0 +1,59 @@
+"""Cars of one home hand its room over one after the other: chargers may follow late."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.unit.test_controller import NOW, Loop, seen, wanted
+from tests.unit.test_home_rooms import a_home, later, refusals
+
+SECOND = timedelta(seconds=1)
+
+
+async def at_once(loop, *reports, after_s=0):
+    """Run a cycle so long after the last one's instant; return what each car stands at then. [W]"""
+    loop.clock.pass_by(after_s * SECOND)
+    by = loop.clock.now() - NOW
+    await loop.cycle(*(later(report, by=by) for report in reports))
+    views = {view.car.car_id: view for view in loop.controller.view.all()}
+    return {name: view.standing.export_w for name, view in views.items() if view.standing}
+
+
+@pytest.mark.parametrize("follows_after_s", [1, 29])
+async def test_who_takes_over_from_a_neighbour_waits_until_that_one_must_have_followed(follows_after_s):
+    loop = Loop(a_home(cars=2), wanted(9.0))
+    told = await at_once(loop, seen("car-1"), seen("car-2", plugged=False))
+    assert told["car-1"] == 3680
+    boosted, came = seen("car-1", boost=True), seen("car-2")
+    told = await at_once(loop, boosted, came, after_s=60)
+    assert told["car-1"] == -7400
+    assert told["car-2"] == 0
+    assert loop.controller._boundary == loop.clock.now() + 30 * SECOND
+    told = await at_once(loop, boosted, came, after_s=follows_after_s)
+    assert told["car-2"] == 0
+    told = await at_once(loop, boosted, came, after_s=31 - follows_after_s)
+    assert told["car-2"] == 3680
+    assert refusals(loop) == []
+
+
+async def test_a_boosted_car_has_the_whole_fuse_half_a_minute_after_its_neighbour_was_stopped():
+    loop = Loop(a_home(cars=2, import_limit_kw=9.0))
+    low = [seen("car-1", soc=0.2), seen("car-2", soc=0.2)]
+    before = await at_once(loop, *low)
+    boosted = [replace(low[0], boost=True), low[1]]
+    told = await at_once(loop, *boosted, after_s=60)
+    assert told["car-1"] == before["car-1"]
+    assert told["car-2"] >= -1600
+    told = await at_once(loop, *boosted, after_s=30)
+    assert told["car-1"] == -7400
+    assert refusals(loop) == []
+
+
+async def test_what_was_told_before_a_gateway_began_counts_as_well():
+    first = Loop(a_home(cars=2), wanted(9.0))
+    told = await first.cycle(seen("car-1"), seen("car-2", plugged=False))
+    loop = Loop(a_home(cars=2), wanted(9.0))
+    loop.controller.recall((), told.values())
+    told = await at_once(loop, seen("car-1", plugged=False), seen("car-2"), after_s=1)
+    assert told["car-2"] == 0
