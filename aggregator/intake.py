@@ -244,6 +244,8 @@ def _opportunity_for(workflow: Workflow, call: MarketCall) -> Opportunity:
         overlapping=call.interval,
         stages=[stage for stage in Stage if stage is not Stage.CLOSED],
     )
+    if call.kind is CallKind.DISPATCH:  # what began as an order without a bid is that order's own
+        found = [one for one in found if one.requirement is not None or one.award is not None]
     if len(found) == 1:
         return found[0]
     if not found and call.kind is CallKind.DISPATCH:

@@ -254,6 +254,15 @@ def test_an_operational_call_under_a_standing_contract_enters_at_awarded(flow):
     assert (one.stage, one.product_id, one.requirement) == (Stage.AWARDED, CALL_PRODUCT, None)
 
 
+def test_a_call_that_overlaps_another_one_stands_by_itself(flow):
+    """Each is settled on its own; which is served first is a matter of priority."""
+    take(flow, an_order_call(product_id=CALL_PRODUCT))
+    assert take(flow, an_order_call(event_id="dispatch-2", product_id=CALL_PRODUCT, at=LATER)).opt is Opt.IN
+    for event_id in ("dispatch-1", "dispatch-2"):
+        one = named(flow, f"{VTN}:{event_id}:{ZONE}")
+        assert [order.key.event_id for order in one.in_force] == [event_id]
+
+
 @pytest.mark.parametrize("product_id", [PRODUCT, "moonlight"])
 def test_a_call_without_a_standing_contract_is_refused(flow, product_id):
     assert take(flow, an_order_call(product_id=product_id)).opt is Opt.OUT
