@@ -184,6 +184,31 @@ async def test_live_stops_with_one_key_and_two_people_restart(tmp_path):
         await expect(page.locator(".flash.good")).to_contain_text("1 acknowledged by ben")
 
 
+async def test_what_came_of_an_action_stays_until_one_goes_on(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        ben = await people.signed_in("ben", "/bids")
+        for key in ("j", "j", "x", "a", "Enter"):
+            await ben.keyboard.press(key)
+        flash = ben.locator(".flash.good")
+        await expect(flash).to_be_focused()
+        await expect(flash).to_have_attribute("role", "status")
+        anna = await desk.sign_in("anna")
+        seen = {"draft": desk.bid("bid-3").draft.digest, "gbp_per_mwh": 250}
+        assert (await anna.post("/v1/bids/bid-3/amend", seen))[0] == 200
+        await expect(ben.locator("#row-bid-3")).to_contain_text("£250.00")  # made anew by itself
+        await expect(flash).to_contain_text("approved by ben")
+        await expect(flash).to_be_focused()
+        await ben.keyboard.press("Tab")
+        await expect(ben.locator("#f-shown")).to_be_focused()
+        await ben.locator("#f-zone").press("Tab")
+        await ben.locator("#tick-bid-3").click()
+        await ben.locator("#approve-ticked").click()
+        await expect(flash).to_have_count(1)  # what is said of the next action takes its place
+        await expect(flash).to_contain_text("approved by ben")
+        await people.go(ben, "/bids")
+        await expect(flash).to_have_count(0)
+
+
 async def test_many_are_ticked_by_key_and_approved(tmp_path):
     async with a_desk(tmp_path) as desk, browsing(desk) as people:
         ben = await people.signed_in("ben", "/bids")

@@ -78,7 +78,7 @@
   let kept = [];
   const keep = () => { kept = typed().filter((one) => one.id).map((one) => ({id: one.id, value: one.value, checked: one.checked})); };
   const bringBack = () => {
-    for (const {id, value, checked} of document.querySelector("main .flash.good") ? [] : kept) {
+    for (const {id, value, checked} of kept) {
       const field = document.getElementById(id);
       if (field?.type !== "checkbox") { if (field) field.value = value; }
       else if (field.value === value) field.checked = checked;
@@ -122,9 +122,10 @@
   document.addEventListener("htmx:before:request", () => { if (!refreshing) keep(); });
   document.addEventListener("htmx:after:settle", () => {
     if (refreshing) return;
+    const told = document.querySelector("#told .flash");  // stays until the next action or page; a refresh leaves it
+    if (told?.matches(".good")) kept = [];
     bringBack();
-    const flash = document.querySelector("main .flash");
-    if (flash && document.activeElement === document.body) { flash.tabIndex = -1; flash.focus(); }
+    if (told) { told.tabIndex = -1; told.focus(); }
     after();
   });
 
