@@ -1,6 +1,6 @@
 """The page of one bid as data: need, draft, why, what it may become, and what happened to it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -8,6 +8,7 @@ from decimal import Decimal
 from lxml import etree
 
 from aggregator.allowed import (
+    COMMITTED,
     Asked,
     must_allow_amendment,
     must_allow_approval,
@@ -68,6 +69,15 @@ class SlotRow:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order as last amended; when it was taken back, None where it stands; and whether we did that."""
+
+    order: Instruction
+    cancelled_at: datetime | None
+    by_us: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Happened:
     """One line of a bid's history."""
 
@@ -122,7 +132,9 @@ class BidView:
         received_at: When that came.
         history: What happened, newest first.
         trail: What people did or were refused, newest first.
-        orders: In force.
+        orders: All that were given, each as last amended.
+        is_live: Whether it is awarded or delivered now: Live tells of it.
+        next_step: Who may check or approve it next, in words; empty where nobody can.
     """
 
     row: BidRow
@@ -138,7 +150,9 @@ class BidView:
     received_at: datetime | None
     history: tuple[Happened, ...]
     trail: tuple[DeskAction, ...]
-    orders: tuple[Instruction, ...]
+    orders: tuple[OrderRow, ...]
+    is_live: bool
+    next_step: str
 
 
 WORDS = {
@@ -186,8 +200,37 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         received_at=entry.received_at if entry is not None else None,
         history=tuple(_happened(row) for row in reversed(rows)),
         trail=tuple(reversed(store.desk_trail.about(one.opportunity_id))),
-        orders=one.in_force,
+        orders=tuple(_orders(one)),
+        is_live=one.stage in COMMITTED,
+        next_step=next_step(flow, one),
     )
+
+
+def _orders(one: Opportunity) -> Iterator[OrderRow]:
+    """Yield each order that was given, as last amended, and when it was taken back."""
+    for event_id in dict.fromkeys(change.key.event_id for change in one.orders):
+        changes = [change for change in one.orders if change.key.event_id == event_id]
+        given = [change.instruction for change in changes if change.instruction is not None]
+        last = changes[-1]
+        if given:
+            is_over = last.instruction is None
+            yield OrderRow(given[-1], last.at if is_over else None, by_us=is_over and last.at == one.opted_out_at)
+
+
+def next_step(flow: Workflow, one: Opportunity) -> str:
+    """Return who may check or approve a draft next, by name."""
+    checks, approves = (
+        sorted(name for name in flow.desk.approvers if why_not(rule, flow.asked(one, name)) is None)
+        for rule in (must_allow_check, must_allow_approval)
+    )
+    if flow.needs_two(one) and one.checked_by is None:
+        return f"{_one_of(checks)} checks next (role approver), then another approver approves." if checks else ""
+    said = f"{one.checked_by} has checked it. " if one.checked_by is not None else ""
+    return f"{said}{_one_of(approves)} may approve it (role approver)." if approves else ""
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"One of {', '.join(names)}"
 
 
 def _must_be_reviewable(asked: Asked) -> None:

@@ -56,6 +56,7 @@ class Pages:
             "few": words.few,
             "at": words.at,
             "span": words.span,
+            "half_hour": words.half_hour_text,
             "left": words.left,
             "age": words.age,
             "path": words.path_of,

@@ -26,6 +26,7 @@ class EventRow:
         awarded_kw: What was cleared, none for an order without an award. [kW]
         runs: Whether it runs now.
         ordered: How many orders are in force.
+        cancelled_at: When the DNO took the last of them back; None where it did not.
     """
 
     bid: str
@@ -34,6 +35,7 @@ class EventRow:
     awarded_kw: tuple[float, ...]
     runs: bool
     ordered: int
+    cancelled_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +123,5 @@ def _event(one: Opportunity, now: datetime) -> EventRow:
         awarded_kw=one.award.awarded_kw if one.award is not None else (),
         runs=any(order.value_at(now) is not None for order in orders),
         ordered=len(orders),
+        cancelled_at=one.cancelled_at,
     )

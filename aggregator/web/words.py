@@ -104,6 +104,12 @@ def span(window: Interval) -> Markup:
     return Markup('<span class="span">{}–{}</span>').format(at(window.start), last)
 
 
+def half_hour_text(window: Interval) -> str:
+    """Return a half-hour of today by London's clocks: ``17:30–18:00``."""
+    start, end = window.start.astimezone(LONDON), window.end.astimezone(LONDON)
+    return f"{start:%H:%M}–{end:%H:%M}"
+
+
 def left(until: datetime, now: datetime) -> str:
     """Return how long it is until an instant, in two units at most; ``closed`` once it has come."""
     if now >= until:
@@ -158,6 +164,8 @@ STATES = {
 
 def state_of(one: Opportunity, *, needs_two: bool) -> tuple[str, str]:
     """Return a bid's kind and the word for where it stands."""
+    if one.stage in (Stage.AWARDED, Stage.DELIVERING) and one.cancelled_at is not None:
+        return "wait", f"order cancelled {one.cancelled_at.astimezone(LONDON):%H:%M}"
     if one.stage is not Stage.IN_REVIEW:
         return STATES.get(one.stage, ("wait", one.stage.value.lower()))
     if one.checked_by is not None:

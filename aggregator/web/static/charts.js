@@ -77,7 +77,7 @@
       width: box.clientWidth, height: 150, tzDate: london, legend: {show: false}, cursor: {show: false},
       axes: [axis({values: clocks, space: 80, size: 28}), axis({values: whole, size: 64, space: 28})],
       scales: {x: {time: true, range: span}, y: {range: (_, low, high) => [Math.min(low ?? 0, 0) - 1, Math.max(high ?? 0, 0) + 1]}},
-      series: [{}, line("Target", "--bid", {dash: [8, 4], paths: steps()}), line("Nominated", "--nominated", {dash: [2, 4], paths: steps()}), line("Delivered", "--p50", {width: 3})],
+      series: [{}, line("Target", "--bid", {dash: [8, 4], paths: steps()}), line("Nominated", "--nominated", {dash: [2, 4], paths: steps()}), line("Metered", "--p50", {width: 3})],
     }, data, box);
   };
   const add = (zone, at, figures) => {
@@ -92,8 +92,8 @@
     if (known.box !== box) { known.plot?.destroy(); known.plot = plotOf(box, known.data); known.box = box; }
     if (known.plot.width !== box.clientWidth) known.plot.setSize({width: box.clientWidth, height: 150});
     known.plot.setData(known.data);
-    const [, target, , delivered] = known.data.map((values) => values.at(-1) ?? "");
-    Object.assign(box.dataset, {points: known.data[0].length, target, delivered});
+    const [, target, , metered] = known.data.map((values) => values.at(-1) ?? "");
+    Object.assign(box.dataset, {points: known.data[0].length, target, metered});
   };
   // What was missed, or was before the page; a gap is one, and is not drawn across.
   const past = (found, gap) => {
@@ -102,7 +102,7 @@
   };
   const live = (picture) => {
     for (const one of picture.zones) {
-      add(one.zone, Date.parse(picture.now) / 1e3, [one.target_kw, one.nominated_kw, one.delivered_kw]);
+      add(one.zone, Date.parse(picture.now) / 1e3, [one.target_kw, one.nominated_kw, one.metered_kw]);
       draw(one.zone);
     }
   };

@@ -65,9 +65,12 @@
     for (const element of document.querySelectorAll("[data-live=fleet_kw]")) kw(element, picture.fleet_kw);
     for (const element of document.querySelectorAll("[data-live=cycle]")) put(element, picture.cycle_age_s == null ? "no cycle yet" : age(picture.cycle_age_s));
     for (const element of document.querySelectorAll("[data-live-state]")) put(element, String(picture.states[element.dataset.liveState]));
+    for (const element of document.querySelectorAll("[data-live-cars]")) put(element, picture.states[element.dataset.liveCars] === 1 ? "car" : "cars");
+    for (const element of document.querySelectorAll("[data-live=half-hour]")) put(element, picture.half_hour);
     for (const zone of picture.zones) {
       const card = document.querySelector(`[data-zone="${CSS.escape(zone.zone)}"]`);
       for (const element of card?.querySelectorAll("[data-of]") ?? []) kw(element, zone[element.dataset.of]);
+      for (const element of card?.querySelectorAll("[data-if]") ?? []) element.hidden = zone[element.dataset.if] == null;
     }
     window.deskCharts.live(picture);
     return count(now);
