@@ -17,7 +17,7 @@ from aggregator.allowed import (
     must_allow_withdrawal,
     why_not,
 )
-from aggregator.bid_text import fact_rows
+from aggregator.bid_text import by_whom, fact_rows
 from aggregator.desk import must_be_possible
 from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.explanation import Explanation
@@ -123,6 +123,7 @@ class BidView:
         one: The bid.
         draft: The draft there is.
         why: Its explanation.
+        note: What of a person's draft is still the model's; empty of the model's own.
         product: Its rules.
         needs_two: Whether two people must agree to the draft.
         slots: The window, slot by slot.
@@ -141,6 +142,7 @@ class BidView:
     one: Opportunity
     draft: Draft | None
     why: Explanation | None
+    note: str
     product: Product
     needs_two: bool
     slots: tuple[SlotRow, ...]
@@ -191,6 +193,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         one=one,
         draft=draft,
         why=draft.why if draft else None,
+        note=by_whom(draft) if draft else "",
         product=flow.products[one.product_id],
         needs_two=flow.needs_two(one),
         slots=tuple(slot_rows(store, one)),

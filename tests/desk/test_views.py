@@ -120,19 +120,21 @@ async def test_the_effect_is_shown_before_it_is_done(tmp_path):
         assert "ben is no trader" in effect_of(flow, one, "ben", 20.0, None).refused
 
 
-async def test_today_sorts_by_gate_and_adds_the_days_money_up(tmp_path):
+async def test_today_sorts_by_gate_and_tells_todays_money_from_tomorrows(tmp_path):
     async with a_desk(tmp_path) as desk:
         flow = desk.parts.gateway.workflow
         view = today_view(flow, "anna")
         assert [row.bid for row in view.todo] == ["bid-1", "bid-2", "bid-3"]
         assert [(event.bid, event.runs) for event in view.events] == [("bid-5", True)]
-        assert (view.money.settled, view.money.expected) == (0, 1)
-        assert view.money.expected_gbp == pytest.approx(4.25)
+        told = [(str(money.day), money.decided, money.waiting, money.settled) for money in view.money]
+        assert told == [("2025-01-14", 1, 0, 0), ("2025-01-15", 0, 1, 0), ("None", 1, 2, 0)]
+        assert [money.decided_gbp for money in view.money] == pytest.approx([4.25, 0.0, 4.25])
+        assert [money.waiting_gbp for money in view.money] == pytest.approx([0.0, 4.25, 8.5])
         over = [DeliveryEnded(NOW), Settled(NOW, 1, "d" * 64, "12.43"), Settled(NOW, 2, "e" * 64, "12.40")]
         version = desk.bid("bid-5").version
         flow.store.journal.append_many("bid-5", over, expected_version=version, by="test", recorded_at=NOW)
-        money = today_view(flow, "anna").money
-        assert (money.settled, money.settled_gbp, money.expected) == (1, Decimal("12.40"), 0)
+        money = today_view(flow, "anna").money[0]
+        assert (money.settled, money.paid_gbp, money.decided, money.decided_gbp) == (1, Decimal("12.40"), 0, 0.0)
 
 
 async def test_live_counts_each_car_once_and_a_silent_one_gives_nothing(tmp_path):
