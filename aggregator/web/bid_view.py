@@ -227,7 +227,10 @@ def next_step(flow: Workflow, one: Opportunity) -> str:
         for rule in (must_allow_check, must_allow_approval)
     )
     if flow.needs_two(one) and one.checked_by is None:
-        return f"{_one_of(checks)} checks next (role approver), then another approver approves." if checks else ""
+        author = one.draft.by if one.draft is not None else ""
+        others = ", ".join(sorted(flow.desk.approvers - {author}))
+        then = f"then somebody else of {others} approves"
+        return f"{_one_of(checks)} checks next (role approver); {then}." if checks else ""
     said = f"{one.checked_by} has checked it. " if one.checked_by is not None else ""
     return f"{said}{_one_of(approves)} may approve it (role approver)." if approves else ""
 

@@ -4,7 +4,7 @@ A page carries the stamp of what it showed; the stream tells the newest one, and
 is made anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from aiohttp import web
@@ -19,7 +19,7 @@ from aggregator.web.making import Making
 from aggregator.web.pages import Pages
 from aggregator.web.people import Person
 from aggregator.web.stream import stamp
-from aggregator.web.words import half_hour_text
+from aggregator.web.words import half_hour_text, plain_span
 from aggregator.web.workshop import Workshop
 from dispatch.controller import Controller
 
@@ -47,12 +47,13 @@ class Frame:
         self, name: str, person: Person | None = None, request: web.Request | None = None, **values: object
     ) -> web.Response:
         """Return a page; what came of the forms that led to it is told above."""
-        flashes = self._flashes(request, person) if request is not None and person is not None else ()
+        flashes = self._flashes(request, person) if request is not None and person is not None else []
         text = self._pages.render(
             name,
             **{
                 "person": person,
                 "flashes": flashes,
+                "called": self._called(flashes),
                 "page": name,
                 "now": self.gateway.clock.now(),
                 **values,
@@ -94,6 +95,13 @@ class Frame:
             [(zone.zone, zone.stopped, zone.serving, zone.until, zone.bids) for zone in view.zones],
             [car.car_id for car in view.silent],
         )
+
+    def _called(self, deeds: Sequence[DeskAction]) -> dict[str, str]:
+        """Return what people call the bids that deeds are about, by their ids."""
+        found = (self.ground.store.journal.opportunity(one.subject) for one in deeds)
+        return {
+            one.opportunity_id: f"{one.zone}, {plain_span(one.window)}" for one in found if one.version > 0
+        }
 
     def _flashes(self, request: web.Request, person: Person) -> list[DeskAction]:
         """Return what came of the forms that led here: the person's own, by their numbers."""

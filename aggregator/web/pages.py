@@ -51,6 +51,7 @@ class Pages:
             "night_picture_small": partial(night_picture, size=NARROW),
             "pounds": words.pounds,
             "price": words.price,
+            "sterling": words.sterling,
             "percent": words.percent,
             "change": words.change,
             "few": words.few,
@@ -76,7 +77,7 @@ class Pages:
 
     def render(self, name: str, **values: object) -> str:
         """Return a page."""
-        usual = {"person": None, "page": "", "flashes": (), "stamp": "", "every_s": 0}
+        usual = {"person": None, "page": "", "flashes": (), "called": {}, "stamp": "", "every_s": 0}
         return self._environment.get_template(f"{name}.html").render({**usual, **values})
 
 

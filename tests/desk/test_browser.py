@@ -105,10 +105,16 @@ async def test_an_amendment_shows_its_effect_first(tmp_path):
         effect = anna.locator("#effect")
         await expect(effect).to_contain_text("the check by anna is lost")
         await expect(effect).to_contain_text("40.0 kWh")
+        await expect(effect).to_be_focused()
         assert desk.bid("bid-2").last_draft_version == 1
         await anna.locator("#do-amend").click()
-        await expect(anna.locator(".flash")).to_contain_text("20 kW at GBP 300.00/MWh) is up for review")
+        await expect(anna.locator(".flash")).to_contain_text("20 kW at £300.00/MWh) is up for review")
         assert desk.bid("bid-2").draft.offered_kw == (20.0,) * 4
+        await expect(anna.locator("main")).to_contain_text("From draft 1: −30 kW, +£0.00 /MWh, by anna")
+        await expect(anna.locator("main")).not_to_contain_text("This is the first draft")
+        await expect(anna.locator("#next-step")).to_have_text(
+            "One of anna, ben, cleo checks next (role approver); then somebody else of ben, cleo approves."
+        )
 
 
 async def test_every_action_on_a_bid_goes_by_keyboard(tmp_path):
@@ -192,6 +198,7 @@ async def test_what_came_of_an_action_stays_until_one_goes_on(tmp_path):
         flash = ben.locator(".flash.good")
         await expect(flash).to_be_focused()
         await expect(flash).to_have_attribute("role", "status")
+        await expect(flash).to_contain_text("approve · Hendon Way, Thu 16 Jan 17:00–19:00")
         anna = await desk.sign_in("anna")
         seen = {"draft": desk.bid("bid-3").draft.digest, "gbp_per_mwh": 250}
         assert (await anna.post("/v1/bids/bid-3/amend", seen))[0] == 200

@@ -55,6 +55,17 @@ def test_figures_have_their_unit_and_no_sign_of_nothing(value):
     assert "£" in words.pounds(value)
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("asks GBP 300.00/MWh; GBP -1.20 less", "asks £300.00/MWh; £-1.20 less"),
+        ("in GBP, as agreed", "in GBP, as agreed"),
+    ],
+)
+def test_the_screen_shows_pounds_in_one_way(told, shown):
+    assert words.sterling(told) == shown
+
+
 async def test_rows_are_filtered_sorted_and_say_who_must_act(tmp_path):
     async with a_desk(tmp_path) as desk:
         flow = desk.parts.gateway.workflow
