@@ -274,8 +274,14 @@ def test_the_words_name_slots_in_local_time_and_past_days():
         fleet, reach=TableReach(table), probability=np.array([0.95, 0.05]), bid_shape=BidShape.FLAT
     )
     bid = the_offer(problem)
-    assert bid.binding[0] == "16:00-17:00 on 2024-11-01"
-    assert [str(bad) for bad in bid.bad_scenarios] == ["2024-11-02: 2.0 kWh"]
+    assert bid.binding == (
+        "the price: 0.1 kW more would cost as much as it earns, or more",
+        "energy above floors and departures: on Fri 01 Nov 2024 no more than 3.0 kWh could be given in 16:00-17:00,"
+        " nomination included",
+        "energy above floors and departures: on Sat 02 Nov 2024 no more than 1.0 kWh could be given in 16:00-17:00,"
+        " nomination included",
+    )
+    assert [str(bad) for bad in bid.bad_scenarios] == ["Sat 02 Nov 2024: 2.0 kWh missing"]
     assert bid.margin_p10_gbp > bid.expected_margin_gbp
 
 
