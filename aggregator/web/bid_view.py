@@ -217,7 +217,9 @@ def _orders(one: Opportunity) -> Iterator[OrderRow]:
         last = changes[-1]
         if given:
             is_over = last.instruction is None
-            yield OrderRow(given[-1], last.at if is_over else None, by_us=is_over and last.at == one.opted_out_at)
+            yield OrderRow(
+                given[-1], last.at if is_over else None, by_us=is_over and last.at == one.opted_out_at
+            )
 
 
 def next_step(flow: Workflow, one: Opportunity) -> str:

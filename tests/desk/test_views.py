@@ -145,7 +145,12 @@ async def test_today_sorts_by_gate_and_tells_todays_money_from_tomorrows(tmp_pat
         version = desk.bid("bid-5").version
         flow.store.journal.append_many("bid-5", over, expected_version=version, by="test", recorded_at=NOW)
         money = today_view(flow, "anna").money[0]
-        assert (money.settled, money.paid_gbp, money.decided, money.decided_gbp) == (1, Decimal("12.40"), 0, 0.0)
+        assert (money.settled, money.paid_gbp, money.decided, money.decided_gbp) == (
+            1,
+            Decimal("12.40"),
+            0,
+            0.0,
+        )
 
 
 async def test_live_counts_each_car_once_and_a_silent_one_gives_nothing(tmp_path):
