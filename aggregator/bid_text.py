@@ -185,7 +185,8 @@ def by_whom(draft: Draft) -> str:
 
 def _changed(by: str, change: Change) -> str:
     if by != MODEL:
-        return f"  since draft {change.from_version}: {change.kw:+g} kW, GBP {change.gbp_per_mwh:+.2f}/MWh, by {by}"
+        figures = f"{change.kw:+g} kW, GBP {change.gbp_per_mwh:+.2f}/MWh"
+        return f"  since draft {change.from_version}: {figures}, by {by}"
     inputs = ", ".join(change.inputs) or "nothing but the time"
     return (
         f"  since draft {change.from_version}: {change.kw:+g} kW, GBP {change.gbp_per_mwh:+.2f}/MWh, "

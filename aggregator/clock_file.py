@@ -1,9 +1,10 @@
 """Clock files: the JSON that every program of a simulation is given with ``--clock``.
 
 ``{"wall_epoch_s": 1.0, "starts_at": ..., "steps": [{"from": ..., "factor": 60}]}`` is a clock that goes on
-whatever happens: programs look at the file again every ``LOOKED_AT_EVERY_S``, so that a step added to it, which
-begins ``CHANGED_AHEAD_S`` later, changes the pace for all of them at once, without a jump. With ``"hands": "clock.hands", "holders": [...]`` instead of ``wall_epoch_s`` its hands are
-in a file beside it, and a timekeeper moves them.
+whatever happens. Programs look at its file again every ``LOOKED_AT_EVERY_S``: a step that is added, to hold
+``CHANGED_AHEAD_S`` later, changes the pace for all of them at once and without a jump. With
+``"hands": "clock.hands", "holders": [...]`` instead of ``wall_epoch_s`` its hands are in a file beside it,
+and a timekeeper moves them.
 """
 
 import json

@@ -88,7 +88,7 @@ def clock_file(
 ) -> None:
     """Write a clock file for --clock: programs that share it share a faster, shifted time.
 
-    With --clock FILE and --factor alone the clock of that file, while programs run by it, goes on at that pace.
+    With --clock FILE and --factor alone that clock goes on at another pace, under programs that run by it.
     """
     shared: Context = context.obj
     pace = USUAL_FACTOR if factor is None else factor

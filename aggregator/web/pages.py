@@ -77,7 +77,14 @@ class Pages:
 
     def render(self, name: str, **values: object) -> str:
         """Return a page."""
-        usual = {"person": None, "page": "", "flashes": (), "called": {}, "stamp": "", "every_s": 0}
+        usual: dict[str, object] = {
+            "person": None,
+            "page": "",
+            "flashes": (),
+            "called": {},
+            "stamp": "",
+            "every_s": 0,
+        }
         return self._environment.get_template(f"{name}.html").render({**usual, **values})
 
 

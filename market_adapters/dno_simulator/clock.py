@@ -96,7 +96,7 @@ class DomainClock:
 
 
 class FileClock:
-    """The domain clock of a file, whose later steps may be changed while it runs; looked at again each second.
+    """The domain clock of a file that is looked at again: its later steps may be changed while it runs.
 
     Args:
         path: The file.

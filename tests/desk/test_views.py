@@ -202,6 +202,7 @@ async def test_a_cancelled_order_is_said_wherever_its_bid_stands(tmp_path):
         assert [(one.bid, one.cancelled_at) for one in zone.bids] == [("bid-5", at)]
         view = bid_view(flow, desk.bid("bid-5"), "anna")
         assert view.row.state == "order cancelled 12:01"
+        assert "its order cancelled 12:01 on 14 Jan" in view.over
         assert [(row.order.key.event_id, row.cancelled_at) for row in view.orders] == [("order-5", at)]
         event = next(one for one in today_view(flow, "anna").events if one.bid == "bid-5")
         assert (event.runs, event.cancelled_at) == (False, at)

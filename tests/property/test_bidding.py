@@ -267,6 +267,9 @@ def test_a_nomination_out_of_reach_is_said_and_does_not_count_against_the_bid():
     assert bid.expected_margin_gbp == 0.0
 
 
+BY_ENERGY, WITH_IT = "energy above floors and departures", "nomination included"
+
+
 def test_the_words_name_slots_in_local_time_and_past_days():
     fleet = a_fleet(2, cars=1, slots=2, scenarios=2)
     table = np.array([[0.0, 3.0, 3.0, 3.0], [0.0, 1.0, 1.0, 1.0]])
@@ -276,10 +279,8 @@ def test_the_words_name_slots_in_local_time_and_past_days():
     bid = the_offer(problem)
     assert bid.binding == (
         "the price: 0.1 kW more would cost as much as it earns, or more",
-        "energy above floors and departures: on Fri 01 Nov 2024 no more than 3.0 kWh could be given in 16:00-17:00,"
-        " nomination included",
-        "energy above floors and departures: on Sat 02 Nov 2024 no more than 1.0 kWh could be given in 16:00-17:00,"
-        " nomination included",
+        f"{BY_ENERGY}: on Fri 01 Nov 2024 no more than 3.0 kWh could be given in 16:00-17:00, {WITH_IT}",
+        f"{BY_ENERGY}: on Sat 02 Nov 2024 no more than 1.0 kWh could be given in 16:00-17:00, {WITH_IT}",
     )
     assert [str(bad) for bad in bid.bad_scenarios] == ["Sat 02 Nov 2024: 2.0 kWh missing"]
     assert bid.margin_p10_gbp > bid.expected_margin_gbp

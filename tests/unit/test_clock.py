@@ -131,7 +131,7 @@ def test_every_program_follows_a_new_pace_at_once_and_without_a_jump(tmp_path, m
     [
         (["--factor", "5"], 1, "has no pace to change yet: it begins in 50 s"),
         (["--factor", "-1"], 2, "--factor: '-1' is not allowed"),
-        (["--starts-at", "2025-01-07T13:30:00Z"], 2, "--starts-at, --out: missing"),
+        (["--starts-at", "2025-01-07T13:30:00Z"], 2, "--starts-at, --out: '(missing)'"),
     ],
 )
 def test_a_pace_that_cannot_be_changed_is_refused(tmp_path, monkeypatch, capsys, arguments, code, said):
