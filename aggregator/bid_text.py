@@ -177,9 +177,9 @@ def by_whom(draft: Draft) -> str:
     if draft.by == MODEL:
         return ""
     return (
-        f"{draft.by} wrote this draft: kW and price sent are its own; margins, share of days, what each part"
-        " costs and what stops it are those of the model's draft, and so are held back and nominated: an"
-        " amendment leaves them as they are"
+        f"written by {draft.by}: kW and prices sent are this draft's; margins, days that fall short, what each"
+        " part costs and what stops it are the model's draft's; an amendment changes neither what is held back"
+        " nor what is nominated"
     )
 
 

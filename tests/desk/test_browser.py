@@ -271,3 +271,8 @@ async def test_an_empty_desk_says_what_is_to_come_and_prints_plainly(tmp_path):
         await vera.emulate_media(media="print")
         await expect(vera.locator("nav")).to_be_hidden()
         await expect(vera.locator("h1")).to_be_visible()
+        desk.store.alarms.raise_(Alarm(NOW, "order_short", "Hendon Way", "2.0 kWh are missing"))
+        await people.go(vera, "/live")
+        await expect(vera.locator("#do-stop")).to_be_hidden()
+        alarm = await vera.locator(".alarms label").bounding_box()
+        assert alarm["height"] < 60, "its words stand side by side"

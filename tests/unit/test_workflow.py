@@ -239,8 +239,8 @@ def test_an_amended_draft_replaces_the_one_before_and_voids_its_check(flow):
     assert amended.draft.kept_kw == one.draft.kept_kw
     words = list(in_words(amended))
     assert "  since draft 1: -20 kW, GBP -9.50/MWh, by tim" in words
-    assert any("tim wrote this draft" in line for line in words)
-    assert not any("wrote this draft" in line for line in in_words(one))
+    assert any("written by tim: kW and prices" in line for line in words)
+    assert not any("written by" in line for line in in_words(one))
 
 
 def test_the_models_own_level_is_the_ceiling_also_after_amending_down(flow):

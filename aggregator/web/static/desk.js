@@ -70,6 +70,7 @@
     for (const zone of picture.zones) {
       const card = document.querySelector(`[data-zone="${CSS.escape(zone.zone)}"]`);
       for (const element of card?.querySelectorAll("[data-of]") ?? []) kw(element, zone[element.dataset.of]);
+      for (const element of card?.querySelectorAll("[data-heard]") ?? []) put(element, `${zone.cars} ${zone.cars === 1 ? "car" : "cars"} heard of`);
       for (const element of card?.querySelectorAll("[data-if]") ?? []) element.hidden = zone[element.dataset.if] == null;
     }
     window.deskCharts.live(picture);
