@@ -177,9 +177,9 @@ def by_whom(draft: Draft) -> str:
     if draft.by == MODEL:
         return ""
     return (
-        f"written by {draft.by}: kW and prices sent are this draft's; margins, days that fall short, what each"
-        " part costs and what stops it are the model's draft's; an amendment changes neither what is held back"
-        " nor what is nominated"
+        f"written by {draft.by}: kW and prices sent are this draft's; margins, days that fall short, what"
+        " each part costs and what stops it are the model's draft's; an amendment changes neither what is"
+        " held back nor what is nominated"
     )
 
 
