@@ -80,22 +80,26 @@ class FastClock(RealClock):
         pace = self._paces[pace_at]
         return self._wall_starts[pace_at] + (at - pace.since).total_seconds() / pace.factor
 
-    def from_then_on(self, factor: float, in_s: float) -> "FastClock":
+    def from_then_on(self, factor: float, in_s: float, until: datetime | None = None) -> "FastClock":
         """Return the clock that runs on at another pace, without a jump.
 
         Args:
-            factor: Domain seconds per wall second from then on, for good.
+            factor: Domain seconds per wall second from then on.
             in_s: When, in wall seconds from now. [s]
+            until: From this domain instant on the pace is again the one before; None for good.
 
         Raises:
-            ValueError: If this clock has not begun by then.
+            ValueError: If this clock has not begun by then, or shows ``until`` before.
         """
         wall = time.time() + in_s
         if wall <= self._wall_starts[0]:
             raise ValueError(f"it begins in {self._wall_starts[0] - wall + in_s:.0f} s")
         at = self._at(wall)
         kept = [pace for pace in self._paces if pace.since < at]
-        return FastClock(self._wall_starts[0], [*kept, Pace(at, factor)])
+        if until is not None and until <= at:
+            raise ValueError(f"it shows {utc_text(until)} before that")
+        after = [] if until is None else [Pace(until, kept[-1].factor)]
+        return FastClock(self._wall_starts[0], [*kept, Pace(at, factor), *after])
 
     def to_json(self) -> str:
         """Return the clock file that says the same."""

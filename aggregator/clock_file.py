@@ -61,18 +61,18 @@ class FileClock(RealClock):
                     self._clock, self._text = _fast(self._path), text
         return self._clock
 
-    def change(self, factor: float) -> datetime:
-        """Write a new pace into the file, for good; return the domain instant from which it holds.
+    def change(self, factor: float, until: datetime | None = None) -> FastClock:
+        """Write a new pace into the file, until a domain instant or for good; return the clock it then is.
 
         Raises:
-            ValueError: If the clock has not begun.
+            ValueError: If the clock has not begun, or shows ``until`` too soon.
             OSError: If the file cannot be written.
         """
-        changed = self.latest().from_then_on(factor, CHANGED_AHEAD_S)
+        changed = self.latest().from_then_on(factor, CHANGED_AHEAD_S, until)
         beside = self._path.with_name(self._path.name + ".new")
         beside.write_text(changed.to_json(), encoding="utf-8")
         beside.replace(self._path)  # nobody reads half of it
-        return changed.paces[-1].since
+        return changed
 
 
 def read_clock(path: Path | None) -> RealClock:

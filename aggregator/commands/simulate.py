@@ -85,6 +85,9 @@ def clock_file(
     out: Annotated[Path | None, typer.Option(help="The clock file to write.")] = None,
     factor: Annotated[float | None, typer.Option(help="Domain seconds per wall second; 60 without.")] = None,
     delay_s: Annotated[float, typer.Option(help="Wall seconds until it begins.")] = 10.0,
+    until: Annotated[
+        str | None, typer.Option(help="Domain instant from which the old pace holds again.")
+    ] = None,
 ) -> None:
     """Write a clock file for --clock: programs that share it share a faster, shifted time.
 
@@ -94,7 +97,7 @@ def clock_file(
     pace = USUAL_FACTOR if factor is None else factor
     _must_be_within("--factor", pace, 0.001, FASTEST)
     if starts_at is None and out is None and factor is not None and shared.clock_file is not None:
-        _change_pace(shared, factor)
+        _change_pace(shared, factor, None if until is None else _instant(until, "--until"))
         return
     if starts_at is None or out is None:
         allowed = "both, for a new clock file; or --clock FILE and --factor, for another pace"
@@ -112,25 +115,24 @@ def clock_file(
     shared.answer({"clock": str(out)}, f"{out}: {starts_at} in {delay_s:g} s, then {pace:g} times real time")
 
 
-def _change_pace(shared: Context, factor: float) -> None:
-    """Let the clock of a file go on at another pace."""
+def _change_pace(shared: Context, factor: float, until: datetime | None) -> None:
+    """Let the clock of a file go on at another pace, until an instant or for good."""
     clock, file = shared.clock(), str(shared.clock_file)
     if not isinstance(clock, FileClock):
         raise RuleViolation(
             f"{file} waits for its programs: its timekeeper sets its pace", "a clock without hands"
         )
     try:
-        since = clock.change(factor)
+        clock.change(factor, until)
     except ValueError as early:
         raise RuleViolation(
             f"{file} has no pace to change yet: {early}", "change it once it has begun"
         ) from None
     except OSError as error:
         raise BadMessage(Fault("--clock", file, f"a file to write: {error.strerror}")) from None
-    shared.answer(
-        {"clock": file, "from": utc_text(since), "factor": factor},
-        f"{file}: {factor:g} times real time from {utc_text(since)}, in {CHANGED_AHEAD_S:g} s",
-    )
+    text = utc_text(until) if until is not None else None
+    said = f"{file}: {factor:g} times real time in {CHANGED_AHEAD_S:g} s"
+    shared.answer({"clock": file, "factor": factor, "until": text}, f"{said}, until {text}" if text else said)
 
 
 def _must_be_within(option: str, value: float, least: float, most: float) -> None:
