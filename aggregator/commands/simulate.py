@@ -125,9 +125,7 @@ def _change_pace(shared: Context, factor: float, until: datetime | None) -> None
     try:
         clock.change(factor, until)
     except ValueError as early:
-        raise RuleViolation(
-            f"{file} has no pace to change yet: {early}", "change it once it has begun"
-        ) from None
+        raise RuleViolation(f"{file} keeps its pace: {early}", "a clock that runs, a later --until") from None
     except OSError as error:
         raise BadMessage(Fault("--clock", file, f"a file to write: {error.strerror}")) from None
     text = utc_text(until) if until is not None else None
