@@ -9,7 +9,7 @@ from aggregator.model.opportunity import Declined, Opportunity, Stage, Submissio
 from aggregator.model.steps import PriceStep
 from aggregator.model.time import LONDON, utc_text
 from aggregator.store import Recorded
-from aggregator.workflow import Workflow
+from aggregator.workflow import MODEL, Workflow
 
 NOTHING_KW = 1e-6
 WITH_REASON = (Declined, Withdrawn, SubmissionFailed)
@@ -134,11 +134,13 @@ def in_words(one: Opportunity) -> Iterator[str]:
             f"  holds {why.held_back_kwh:.1f} kWh of base discharge back, which would have earned "
             f"GBP {why.held_back_gbp:.2f}"
         )
+    if note := by_whom(draft):
+        yield f"  {note}"
     yield from _parts(why)
     yield from _list("what stops it", why.binding)
     yield from _list("days on which it falls short", why.bad_scenarios)
     if why.change is not None:
-        yield _changed(why.change)
+        yield _changed(draft.by, why.change)
     yield f"  inputs {why.inputs_digest[:12]}"
 
 
@@ -170,7 +172,21 @@ def _list(title: str, lines: Sequence[str]) -> Iterator[str]:
         yield from (f"    {line}" for line in lines)
 
 
-def _changed(change: Change) -> str:
+def by_whom(draft: Draft) -> str:
+    """Return what of a person's draft is still the model's, in words; nothing of the model's own."""
+    if draft.by == MODEL:
+        return ""
+    return (
+        f"written by {draft.by}: kW and prices sent are this draft's; margins, days that fall short, what"
+        " each part costs and what stops it are the model's draft's; an amendment changes neither what is"
+        " held back nor what is nominated"
+    )
+
+
+def _changed(by: str, change: Change) -> str:
+    if by != MODEL:
+        figures = f"{change.kw:+g} kW, GBP {change.gbp_per_mwh:+.2f}/MWh"
+        return f"  since draft {change.from_version}: {figures}, by {by}"
     inputs = ", ".join(change.inputs) or "nothing but the time"
     return (
         f"  since draft {change.from_version}: {change.kw:+g} kW, GBP {change.gbp_per_mwh:+.2f}/MWh, "

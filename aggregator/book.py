@@ -79,9 +79,13 @@ class Book:
         """Return a zone's standing signals."""
         return self._pages[zone].peaks
 
+    def awarded(self, zone: str) -> Sequence[Opportunity]:
+        """Return a zone's bids that are awarded or being delivered, their orders cancelled or not."""
+        return self._pages[zone].opportunities
+
     def windows(self, zone: str) -> Sequence[Interval]:
         """Return the windows of a zone's awarded bids."""
-        return tuple(one.window for one in self._pages[zone].opportunities)
+        return tuple(one.window for one in self.awarded(zone))
 
     def targets(self, now: datetime) -> list[ZoneTarget]:
         """Return the target of every zone that is in a window at ``now``."""

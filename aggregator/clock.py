@@ -4,7 +4,7 @@ A clock file (``aggregator/clock_file.py``) says from which domain instant on ho
 wall second. Every process reads the same file, so that they agree without talking, and a process that is
 killed and started again finds the time where the others have it. A ``FastClock`` goes on whatever happens;
 a ``KeptClock`` (``aggregator/kept_clock.py``) waits for those who cannot keep up.
-This is the only module of the gateway that reads a clock.
+Only this module and that of clock files read one.
 """
 
 import asyncio
@@ -56,9 +56,16 @@ class FastClock(RealClock):
             starts.append(starts[-1] + (following.since - pace.since).total_seconds() / pace.factor)
         self._wall_starts = tuple(starts)
 
+    @property
+    def paces(self) -> tuple[Pace, ...]:
+        """Its paces, the first one first."""
+        return self._paces
+
     def now(self) -> datetime:
         """Return the domain instant, aware, in UTC."""
-        wall = time.time()
+        return self._at(time.time())
+
+    def _at(self, wall: float) -> datetime:
         at = max((n for n, start in enumerate(self._wall_starts) if start <= wall), default=0)
         pace = self._paces[at]
         return pace.since + timedelta(seconds=(wall - self._wall_starts[at]) * pace.factor)
@@ -72,6 +79,27 @@ class FastClock(RealClock):
         pace_at = max((n for n, pace in enumerate(self._paces) if pace.since <= at), default=0)
         pace = self._paces[pace_at]
         return self._wall_starts[pace_at] + (at - pace.since).total_seconds() / pace.factor
+
+    def from_then_on(self, factor: float, in_s: float, until: datetime | None = None) -> "FastClock":
+        """Return the clock that runs on at another pace, without a jump.
+
+        Args:
+            factor: Domain seconds per wall second from then on.
+            in_s: When, in wall seconds from now. [s]
+            until: From this domain instant on the pace is again the one before; None for good.
+
+        Raises:
+            ValueError: If this clock has not begun by then, or shows ``until`` before.
+        """
+        wall = time.time() + in_s
+        if wall <= self._wall_starts[0]:
+            raise ValueError(f"it begins in {self._wall_starts[0] - wall + in_s:.0f} s")
+        at = self._at(wall)
+        kept = [pace for pace in self._paces if pace.since < at]
+        if until is not None and until <= at:
+            raise ValueError(f"it shows {utc_text(until)} before that")
+        after = [] if until is None else [Pace(until, kept[-1].factor)]
+        return FastClock(self._wall_starts[0], [*kept, Pace(at, factor), *after])
 
     def to_json(self) -> str:
         """Return the clock file that says the same."""

@@ -183,6 +183,11 @@ def must_be_possible(opportunity: Opportunity, fact: type[Fact], done: str, gate
             raise RuleViolation(f"{bid} is approved and leaves now; it can only be withdrawn, not {done}")
         case Stage.SUBMITTED:
             raise RuleViolation(f"{bid} is with the DNO; it can be amended or withdrawn, not {done}")
+        case Stage.AWARDED | Stage.DELIVERING if opportunity.cancelled_at is not None:
+            at = f"{opportunity.cancelled_at.astimezone(LONDON):%H:%M on %d %b}"
+            raise RuleViolation(
+                f"{bid} was awarded, its order cancelled {at}; nothing can be {done} any more"
+            )
         case stage:
             raise RuleViolation(f"{bid} is {stage.value.lower()}; nothing can be {done} any more")
 

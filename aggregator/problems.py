@@ -172,6 +172,7 @@ def _prepared(
         cars=day.most_cars,
         inputs_digest=_digest(f"{name} {digest}" for name, digest in sorted(inputs.items())),
         tiers=costs.recharge.tiers if costs.recharge is not None else (),
+        plugged=np.array([one.plugged.sum(axis=0) for one in windows]),
         cvar=None if by_record or said.cvar_limit >= 1.0 else Cvar(said.cvar_level, said.cvar_limit),
         solver=solver_choice(terms.bidding),
     )

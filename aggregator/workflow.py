@@ -23,6 +23,7 @@ from aggregator.allowed import (
 )
 from aggregator.desk import Desk, amended_steps, must_be_offerable
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
+from aggregator.model.explanation import Change
 from aggregator.model.fleet import Fleet, Fleets
 from aggregator.model.market import Draft, Instruction, Plan, Product
 from aggregator.model.opportunity import (
@@ -186,12 +187,21 @@ class Workflow:
         ):
             raise RuleViolation(f"GBP {price}/MWh is outside 0 to the ceiling of {ceiling}")
         offered = draft.offered_kw if kw is None else tuple(min(kw, level) for level in most.offered_kw)
+        asked = draft.utilisation_gbp_per_mwh if price is None else price
+        change = Change(
+            from_version=draft.version,
+            kw=max(offered) - max(draft.offered_kw),
+            gbp_per_mwh=float(asked - draft.utilisation_gbp_per_mwh),
+            margin_gbp=0.0,  # nobody has worked it out anew
+            inputs=(),
+        )
         new = replace(
             draft,
             version=opportunity.last_draft_version + 1,
             offered_kw=offered,
-            utilisation_gbp_per_mwh=draft.utilisation_gbp_per_mwh if price is None else price,
+            utilisation_gbp_per_mwh=asked,
             steps=amended_steps(draft, most, offered) if price is None else (),
+            why=replace(draft.why, change=change),
             by=user,
         )
         return new.sealed()

@@ -1,6 +1,7 @@
 """The words of a bid's making: what the optimiser answers."""
 
 from dataclasses import dataclass
+from datetime import date
 
 from aggregator.bidding.problem import FloatArray
 from aggregator.solver import SolverRun
@@ -19,7 +20,15 @@ class BadScenario:
     missing_kwh: float
 
     def __str__(self) -> str:
-        return f"{self.label}: {self.missing_kwh:.1f} kWh"
+        return f"{day_words(self.label)}: {self.missing_kwh:.1f} kWh missing"
+
+
+def day_words(label: str) -> str:
+    """Return what people call a scenario: ``Wed 18 Dec 2024`` where it is a day."""
+    try:
+        return f"{date.fromisoformat(label):%a %d %b %Y}"
+    except ValueError:
+        return label
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,23 @@
 """Why bids are what they are: what stops them, where they fall short, what each part of them costs."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from aggregator.bidding.answer import BadScenario, Offer, Tranche
-from aggregator.bidding.problem import KW_PER_MW, FloatArray, Problem
-from aggregator.bidding.value import Bids, expected, margin_gbp, margins_gbp, missed, missing_kw, percentile
+from aggregator.bidding.answer import BadScenario, Offer, Tranche, day_words
+from aggregator.bidding.problem import KW_PER_MW, BoolArray, FloatArray, Problem
+from aggregator.bidding.value import (
+    Bids,
+    expected,
+    margin_gbp,
+    margins_gbp,
+    missed,
+    missing_kw,
+    percentile,
+    unmet_kw,
+)
+from aggregator.model.market import Direction
+from aggregator.plan_value import cvar as cvar_of
 
 TRANCHES = 4
 
@@ -84,14 +97,46 @@ def _mwh(problem: Problem, bids: Bids, q: int) -> float:
 
 
 def _binding(problem: Problem, relaxed: Bids, q: int) -> tuple[str, ...]:
-    """Say what stops the programme's bid: the need itself, and sets of slots, the likeliest days first."""
+    """Say what stops the programme's bid: need, risk limit or price, and the days that are short, why."""
     line, bid_kw = problem.lines[q], relaxed.bid_kw[q]
     if not bid_kw.any():
         return ()
-    words = []
     met = line.bid_slots & (bid_kw >= line.most_kw / line.factor - _TIGHT)
-    if met.any():
-        words.append(f"the whole need in {problem.words(met)}")
+    words = [f"the need: all of it is offered in {problem.words(met)}"] if met.any() else []
+    if not met[line.bid_slots].all():
+        words += [*_limits(problem, relaxed, q), *_short_days(problem, relaxed, q)]
+    return tuple(words[:_MAX_WORDS])
+
+
+def _limits(problem: Problem, relaxed: Bids, q: int) -> Iterator[str]:
+    """Say which limit a bid of a tick more would break; where it breaks none, it does not pay."""
+    line, cvar = problem.lines[q], problem.cvar
+    more = Bids(relaxed.bid_kw.copy(), relaxed.held_kw)
+    more.bid_kw[q] += np.where(line.bid_slots, line.tick_kw, 0.0)
+    unmet, in_all_kw = unmet_kw(problem, more), float(more.bid_kw[q].sum())
+    tick, broken = f"{line.tick_kw:g} kW more", False
+    share = float(missed(problem, more, unmet)[q])
+    if share > line.most_missed + _TIGHT:
+        broken = True
+        yield (
+            f"P(deliver): with {tick} {share:.0%} of the past days would miss a twentieth of the bid or more,"
+            f" {line.most_missed:.0%} may, by the record of past bids"
+        )
+    if cvar is not None:
+        worst = float(cvar_of(unmet[:, q], problem.probability, cvar.level)) / in_all_kw
+        if worst > cvar.limit + _TIGHT:
+            broken = True
+            yield (
+                f"the CVaR limit: with {tick} the worst {1 - cvar.level:.0%} of the past days would miss"
+                f" {worst:.1%} of the bid, {cvar.limit:.0%} may be missed"
+            )
+    if not broken:
+        yield f"the price: {tick} would cost as much as it earns, or more"
+
+
+def _short_days(problem: Problem, relaxed: Bids, q: int) -> Iterator[str]:
+    """Say on which days the cars cannot do a tick more, the likeliest first, and what they lack."""
+    line = problem.lines[q]
     held_kw = relaxed.held_kw.sum(axis=0)
     more = relaxed.bid_kw.sum(axis=0) + np.where(line.bid_slots, line.tick_kw, 0.0)
     demand_kw = problem.standing_kw(held_kw) + more
@@ -100,8 +145,27 @@ def _binding(problem: Problem, relaxed: Bids, q: int) -> tuple[str, ...]:
     short = missing_kw(problem, demand_kw) > missing_kw(problem, demand_kw - more) + _TIGHT
     for w in np.argsort(-problem.probability, kind="stable").tolist():
         if short[w] and members[w].any():
-            words.append(f"{problem.words(members[w])} on {problem.scenario_labels[w]}")
-    return tuple(words[:_MAX_WORDS])
+            yield _short_day(problem, w, members[w])
+
+
+def _short_day(problem: Problem, w: int, members: BoolArray) -> str:
+    """Say what the cars of a day could do in some slots, and whether power or energy ends there."""
+    gives = problem.direction is Direction.UP
+    most_kwh = float(problem.reach.energy_kwh(members[None])[w, 0])
+    slots = np.flatnonzero(members)
+    alone_kwh = problem.reach.energy_kwh(np.eye(len(members), dtype=np.bool_)[slots])[w].sum()
+    if most_kwh < alone_kwh - _MISSING_KWH:
+        by = "energy above floors and departures" if gives else "room in their batteries"
+    else:
+        by = "power of chargers and site limits"
+    there = ""
+    if problem.plugged is not None:
+        low, high = problem.plugged[w, slots].min(), problem.plugged[w, slots].max()
+        there = f", with {low if low == high else f'{low} to {high}'} cars plugged in,"
+    return (
+        f"{by}: on {day_words(problem.scenario_labels[w])}{there} no more than {most_kwh:.1f} kWh could be"
+        f" {'given' if gives else 'taken'} in {problem.words(members)}, nomination included"
+    )
 
 
 def _bad_scenarios(problem: Problem, missing_kwh: FloatArray) -> tuple[BadScenario, ...]:

@@ -17,6 +17,7 @@ from aggregator.solver import SolverChoice
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
 
 KW_PER_MW = 1000.0
 MAX_SLOTS = 48
@@ -129,6 +130,8 @@ class Problem:
         tiers: Cheaper energy, the widest tier first, each within the one before.
         cars: Cars behind the bid.
         inputs_digest: SHA-256 of all inputs.
+        plugged: How many cars are plugged in for all of a slot, shape (scenarios, slots); None where that is
+            not told.
         cvar: Limit on unmet energy, None without one.
         solver: Which solver, how long.
     """
@@ -147,6 +150,7 @@ class Problem:
     cars: int
     inputs_digest: str
     tiers: tuple[Tier, ...] = ()
+    plugged: IntArray | None = None
     cvar: Cvar | None = field(default_factory=Cvar)
     solver: SolverChoice = field(default_factory=SolverChoice)
 

@@ -7,17 +7,18 @@ from typing import Annotated
 import typer
 
 from aggregator.clock import Pace, start_fast_clock
+from aggregator.clock_file import CHANGED_AHEAD_S, FileClock
 from aggregator.commands.context import Context
 from aggregator.files.fleet import read_fleet
 from aggregator.files.secrets import read_secrets
-from aggregator.model.errors import BadMessage, Fault
-from aggregator.model.time import parse_instant
+from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
+from aggregator.model.time import parse_instant, utc_text
 from dispatch.fleet_simulator.program import run as run_fleet
 from market_adapters.dno_simulator.edge import BadFile
 from market_adapters.dno_simulator.main import play
 
 YEARS = (1970, 2999)
-FASTEST = 1e6
+FASTEST, USUAL_FACTOR = 1e6, 60.0
 LONGEST_DELAY_S = 86_400.0
 
 group = typer.Typer(help="Simulators, each a program of its own.")
@@ -80,33 +81,61 @@ def fleet(
 @group.command("clock")
 def clock_file(
     context: typer.Context,
-    starts_at: Annotated[str, typer.Option(help="Domain instant to begin at.")],
-    out: Annotated[Path, typer.Option(help="The clock file to write.")],
-    factor: Annotated[float, typer.Option(help="Domain seconds per wall second.")] = 60.0,
+    starts_at: Annotated[str | None, typer.Option(help="Domain instant to begin at.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The clock file to write.")] = None,
+    factor: Annotated[float | None, typer.Option(help="Domain seconds per wall second; 60 without.")] = None,
     delay_s: Annotated[float, typer.Option(help="Wall seconds until it begins.")] = 10.0,
+    until: Annotated[
+        str | None, typer.Option(help="Domain instant from which the old pace holds again.")
+    ] = None,
 ) -> None:
-    """Write a clock file for --clock: programs that share it share a faster, shifted time."""
+    """Write a clock file for --clock: programs that share it share a faster, shifted time.
+
+    With --clock FILE and --factor alone that clock goes on at another pace, under programs that run by it.
+    """
     shared: Context = context.obj
+    pace = USUAL_FACTOR if factor is None else factor
+    _must_be_within("--factor", pace, 0.001, FASTEST)
+    if starts_at is None and out is None and factor is not None and shared.clock_file is not None:
+        _change_pace(shared, factor, None if until is None else _instant(until, "--until"))
+        return
+    if starts_at is None or out is None:
+        allowed = "both, for a new clock file; or --clock FILE and --factor, for another pace"
+        raise BadMessage(Fault("simulate: --starts-at, --out", MISSING, allowed))
     instant = _instant(starts_at, "--starts-at")
     if not YEARS[0] <= instant.year <= YEARS[1]:
         allowed = f"an instant of the years {YEARS[0]} to {YEARS[1]}"
         raise BadMessage(Fault("simulate: --starts-at", starts_at, allowed))
-    for option, value, least, most in (
-        ("--factor", factor, 0.001, FASTEST),
-        ("--delay-s", delay_s, 0.0, LONGEST_DELAY_S),
-    ):
-        if not least <= value <= most:
-            raise BadMessage(
-                Fault(f"simulate: {option}", f"{value:g}", f"a number from {least:g} to {most:g}")
-            )
-    clock = start_fast_clock([Pace(instant, factor)], delay_s)
+    _must_be_within("--delay-s", delay_s, 0.0, LONGEST_DELAY_S)
+    clock = start_fast_clock([Pace(instant, pace)], delay_s)
     try:
         out.write_text(clock.to_json(), encoding="utf-8")
     except OSError as error:
         raise BadMessage(Fault("simulate: --out", str(out), f"a file to write: {error.strerror}")) from None
-    shared.answer(
-        {"clock": str(out)}, f"{out}: {starts_at} in {delay_s:g} s, then {factor:g} times real time"
-    )
+    shared.answer({"clock": str(out)}, f"{out}: {starts_at} in {delay_s:g} s, then {pace:g} times real time")
+
+
+def _change_pace(shared: Context, factor: float, until: datetime | None) -> None:
+    """Let the clock of a file go on at another pace, until an instant or for good."""
+    clock, file = shared.clock(), str(shared.clock_file)
+    if not isinstance(clock, FileClock):
+        raise RuleViolation(
+            f"{file} waits for its programs: its timekeeper sets its pace", "a clock without hands"
+        )
+    try:
+        clock.change(factor, until)
+    except ValueError as early:
+        raise RuleViolation(f"{file} keeps its pace: {early}", "a clock that runs, a later --until") from None
+    except OSError as error:
+        raise BadMessage(Fault("--clock", file, f"a file to write: {error.strerror}")) from None
+    text = utc_text(until) if until is not None else None
+    said = f"{file}: {factor:g} times real time in {CHANGED_AHEAD_S:g} s"
+    shared.answer({"clock": file, "factor": factor, "until": text}, f"{said}, until {text}" if text else said)
+
+
+def _must_be_within(option: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise BadMessage(Fault(f"simulate: {option}", f"{value:g}", f"a number from {least:g} to {most:g}"))
 
 
 def _instant(text: str, option: str) -> datetime:

@@ -214,6 +214,11 @@ class Opportunity:
         return self.in_force[-1] if self.in_force else None
 
     @property
+    def cancelled_at(self) -> datetime | None:
+        """When the last of its orders was taken back; None where one is in force, or none was given."""
+        return self.orders[-1].at if self.orders and not self.in_force else None
+
+    @property
     def zone(self) -> str:
         """Where it is."""
         return self._terms.zone

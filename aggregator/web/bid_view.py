@@ -1,6 +1,6 @@
 """The page of one bid as data: need, draft, why, what it may become, and what happened to it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -8,6 +8,7 @@ from decimal import Decimal
 from lxml import etree
 
 from aggregator.allowed import (
+    COMMITTED,
     Asked,
     must_allow_amendment,
     must_allow_approval,
@@ -16,7 +17,7 @@ from aggregator.allowed import (
     must_allow_withdrawal,
     why_not,
 )
-from aggregator.bid_text import fact_rows
+from aggregator.bid_text import by_whom, fact_rows
 from aggregator.desk import must_be_possible
 from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.explanation import Explanation
@@ -68,6 +69,15 @@ class SlotRow:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order as last amended; when it was taken back, None where it stands; and whether we did that."""
+
+    order: Instruction
+    cancelled_at: datetime | None
+    by_us: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Happened:
     """One line of a bid's history."""
 
@@ -113,6 +123,7 @@ class BidView:
         one: The bid.
         draft: The draft there is.
         why: Its explanation.
+        note: What of a person's draft is still the model's; empty of the model's own.
         product: Its rules.
         needs_two: Whether two people must agree to the draft.
         slots: The window, slot by slot.
@@ -122,13 +133,16 @@ class BidView:
         received_at: When that came.
         history: What happened, newest first.
         trail: What people did or were refused, newest first.
-        orders: In force.
+        orders: All that were given, each as last amended.
+        is_live: Whether it is awarded or delivered now: Live tells of it.
+        next_step: Who may check or approve it next, in words; empty where nobody can.
     """
 
     row: BidRow
     one: Opportunity
     draft: Draft | None
     why: Explanation | None
+    note: str
     product: Product
     needs_two: bool
     slots: tuple[SlotRow, ...]
@@ -138,7 +152,9 @@ class BidView:
     received_at: datetime | None
     history: tuple[Happened, ...]
     trail: tuple[DeskAction, ...]
-    orders: tuple[Instruction, ...]
+    orders: tuple[OrderRow, ...]
+    is_live: bool
+    next_step: str
 
 
 WORDS = {
@@ -177,6 +193,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         one=one,
         draft=draft,
         why=draft.why if draft else None,
+        note=by_whom(draft) if draft else "",
         product=flow.products[one.product_id],
         needs_two=flow.needs_two(one),
         slots=tuple(slot_rows(store, one)),
@@ -186,8 +203,42 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         received_at=entry.received_at if entry is not None else None,
         history=tuple(_happened(row) for row in reversed(rows)),
         trail=tuple(reversed(store.desk_trail.about(one.opportunity_id))),
-        orders=one.in_force,
+        orders=tuple(_orders(one)),
+        is_live=one.stage in COMMITTED,
+        next_step=next_step(flow, one),
     )
+
+
+def _orders(one: Opportunity) -> Iterator[OrderRow]:
+    """Yield each order that was given, as last amended, and when it was taken back."""
+    for event_id in dict.fromkeys(change.key.event_id for change in one.orders):
+        changes = [change for change in one.orders if change.key.event_id == event_id]
+        given = [change.instruction for change in changes if change.instruction is not None]
+        last = changes[-1]
+        if given:
+            is_over = last.instruction is None
+            yield OrderRow(
+                given[-1], last.at if is_over else None, by_us=is_over and last.at == one.opted_out_at
+            )
+
+
+def next_step(flow: Workflow, one: Opportunity) -> str:
+    """Return who may check or approve a draft next, by name."""
+    checks, approves = (
+        sorted(name for name in flow.desk.approvers if why_not(rule, flow.asked(one, name)) is None)
+        for rule in (must_allow_check, must_allow_approval)
+    )
+    if flow.needs_two(one) and one.checked_by is None:
+        author = one.draft.by if one.draft is not None else ""
+        others = ", ".join(sorted(flow.desk.approvers - {author}))
+        then = f"then somebody else of {others} approves"
+        return f"{_one_of(checks)} checks next (role approver); {then}." if checks else ""
+    said = f"{one.checked_by} has checked it. " if one.checked_by is not None else ""
+    return f"{said}{_one_of(approves)} may approve it (role approver)." if approves else ""
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"One of {', '.join(names)}"
 
 
 def _must_be_reviewable(asked: Asked) -> None:

@@ -4,7 +4,7 @@ A page carries the stamp of what it showed; the stream tells the newest one, and
 is made anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from aiohttp import web
@@ -14,11 +14,12 @@ from aggregator.model.time import utc_text
 from aggregator.store import DeskAction
 from aggregator.web.actions import Ground
 from aggregator.web.assets import Assets
-from aggregator.web.live_view import LiveView, live_view
+from aggregator.web.live_view import LiveView, ZoneNow, live_view
 from aggregator.web.making import Making
 from aggregator.web.pages import Pages
 from aggregator.web.people import Person
 from aggregator.web.stream import stamp
+from aggregator.web.words import half_hour_text, plain_span
 from aggregator.web.workshop import Workshop
 from dispatch.controller import Controller
 
@@ -46,12 +47,13 @@ class Frame:
         self, name: str, person: Person | None = None, request: web.Request | None = None, **values: object
     ) -> web.Response:
         """Return a page; what came of the forms that led to it is told above."""
-        flashes = self._flashes(request, person) if request is not None and person is not None else ()
+        flashes = self._flashes(request, person) if request is not None and person is not None else []
         text = self._pages.render(
             name,
             **{
                 "person": person,
                 "flashes": flashes,
+                "called": self._called(flashes),
                 "page": name,
                 "now": self.gateway.clock.now(),
                 **values,
@@ -76,9 +78,8 @@ class Frame:
             "cycle_age_s": view.cycle_age_s,
             "alarms": len(view.alarms),
             "silent": [asdict(car) for car in view.silent],
-            "zones": [
-                {**asdict(zone), "until": utc_text(zone.until) if zone.until else None} for zone in view.zones
-            ],
+            "half_hour": half_hour_text(view.half_hour),
+            "zones": [_zone_row(zone) for zone in view.zones],
         }
 
     def stamp(self) -> str:
@@ -91,12 +92,34 @@ class Frame:
             self.gateway.store.journal.length(),
             [alarm.alarm_id for alarm in view.alarms],
             view.halts,
-            [(zone.zone, zone.stopped, zone.serving, zone.until) for zone in view.zones],
+            [(zone.zone, zone.stopped, zone.serving, zone.until, zone.bids) for zone in view.zones],
             [car.car_id for car in view.silent],
         )
+
+    def _called(self, deeds: Sequence[DeskAction]) -> dict[str, str]:
+        """Return what people call the bids that deeds are about, by their ids."""
+        found = (self.ground.store.journal.opportunity(one.subject) for one in deeds)
+        return {
+            one.opportunity_id: f"{one.zone}, {plain_span(one.window)}" for one in found if one.version > 0
+        }
 
     def _flashes(self, request: web.Request, person: Person) -> list[DeskAction]:
         """Return what came of the forms that led here: the person's own, by their numbers."""
         numbers = [int(text) for text in request.query.get("did", "").split("-") if text.isdecimal()]
         found = self.ground.store.desk_trail.of_user(person.name, numbers[:MANY_KEPT])
         return [one for one in found if one.action != "sign-in"]
+
+
+def _zone_row(zone: ZoneNow) -> dict[str, object]:
+    return {
+        "zone": zone.zone,
+        "target_kw": zone.target_kw,
+        "nominated_kw": zone.nominated_kw,
+        "metered_kw": zone.metered_kw,
+        "ordered_kw": zone.ordered_kw,
+        "beyond_kw": zone.beyond_kw,
+        "serving": zone.serving,
+        "until": utc_text(zone.until) if zone.until else None,
+        "stopped": zone.stopped,
+        "cars": zone.cars,
+    }

@@ -1,7 +1,8 @@
 """What happens now as data: zones, cars, alarms and stops, from the running loop and the store.
 
-Target and nomination are what the loop follows at this instant; delivered is what the plugged cars that
-have been heard of lately say they move (P12: a silent one counts as nothing).
+Target and nomination are what the loop follows at this instant; metered is what the plugged cars that have
+been heard of lately say they move (P12: a silent one counts as nothing). What settlement calls delivered is
+what lies beyond the nomination, so that is told beside it.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ from datetime import datetime, timedelta
 
 from aggregator.gateway import Gateway
 from aggregator.model.market import mean_kw
+from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import HALF_HOUR, Interval, floor_half_hour
 from aggregator.store import Alarm, Halt
 from dispatch.controller import Controller
@@ -23,28 +25,52 @@ STATES = ("giving", "charging", "idle", "not following", "silent", "away")
 
 
 @dataclass(frozen=True, slots=True)
+class AwardedBid:
+    """An awarded bid of a zone, whose order may run, be to come or be cancelled."""
+
+    bid: str
+    product: str
+    window: Interval
+    cancelled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class ZoneNow:
     """One zone. [kW, export positive]
 
     Attributes:
         zone: Which.
-        target_kw: What it must export now; None outside any window.
+        target_kw: What it must export now; None where nothing is followed.
         nominated_kw: What was nominated for the running half-hour; None where nothing was.
-        delivered_kw: What its cars give, less what they draw.
-        serving: The bid that is served; None where only the nomination is, or nothing.
-        until: When the window ends.
+        metered_kw: What its cars give, less what they draw.
+        serving: The bid whose order is followed; None where only the nomination is, or nothing.
+        until: When what is followed ends.
         stopped: Whether somebody stopped it.
         cars: Plugged in and heard of.
+        bids: Its awarded bids whose window is not over, the next first.
     """
 
     zone: str
     target_kw: float | None
     nominated_kw: float | None
-    delivered_kw: float
+    metered_kw: float
     serving: str | None
     until: datetime | None
     stopped: bool
     cars: int
+    bids: tuple[AwardedBid, ...]
+
+    @property
+    def ordered_kw(self) -> float | None:
+        """What the order adds to the nomination; None where none is followed."""
+        if self.serving is None or self.target_kw is None:
+            return None
+        return self.target_kw - (self.nominated_kw or 0.0)
+
+    @property
+    def beyond_kw(self) -> float | None:
+        """What is metered beyond the nomination, as settlement counts; None where no order is followed."""
+        return None if self.ordered_kw is None else self.metered_kw - (self.nominated_kw or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +88,7 @@ class LiveView:
 
     Attributes:
         now: Domain instant.
+        half_hour: The running one: nominations are of it.
         zones: Every zone.
         states: How many cars are in each of ``STATES``.
         silent: Plugged cars that are silent, the longest first.
@@ -73,6 +100,7 @@ class LiveView:
     """
 
     now: datetime
+    half_hour: Interval
     zones: tuple[ZoneNow, ...]
     states: Mapping[str, int]
     silent: tuple[SilentCar, ...]
@@ -96,13 +124,16 @@ def live_view(gateway: Gateway, controller: Controller) -> LiveView:
     views = controller.view.all()
     states = [state_of(view, controller, now, stale_after) for view in views]
     cycled_at = controller.cycled_at
-    zones = tuple(_zones(gateway, views, states, now))
+    start = floor_half_hour(now)
+    half_hour = Interval(start, start + HALF_HOUR)
+    zones = tuple(_zones(gateway, views, states, now, half_hour))
     return LiveView(
         now=now,
+        half_hour=half_hour,
         zones=zones,
         states={name: Counter(states)[name] for name in STATES},
         silent=tuple(_silent(views, states, now)),
-        fleet_kw=sum(zone.delivered_kw for zone in zones),
+        fleet_kw=sum(zone.metered_kw for zone in zones),
         cycle_age_s=(now - cycled_at).total_seconds() if cycled_at is not None else None,
         cycle_s=said.cycle_s,
         alarms=tuple(reversed(gateway.store.alarms.open())),
@@ -125,15 +156,13 @@ def state_of(view: CarView, controller: Controller, now: datetime, stale_after: 
 
 
 def _zones(
-    gateway: Gateway, views: Sequence[CarView], states: Sequence[str], now: datetime
+    gateway: Gateway, views: Sequence[CarView], states: Sequence[str], now: datetime, half_hour: Interval
 ) -> Iterator[ZoneNow]:
     stopped = gateway.book.stopped()
     targets = {target.zone: target for target in gateway.book.targets(now)}
-    start = floor_half_hour(now)
-    running = Interval(start, start + HALF_HOUR)
     for zone in gateway.settings.fleet.zones:
         target = targets.get(zone)
-        nominated = gateway.store.nominations.between(zone, running)
+        nominated = gateway.store.nominations.between(zone, half_hour)
         heard = [
             view.report
             for view, state in zip(views, states, strict=True)
@@ -143,12 +172,22 @@ def _zones(
             zone=zone,
             target_kw=target.export_kw[0] if target is not None else None,
             nominated_kw=mean_kw(nominated[0]) if nominated else None,
-            delivered_kw=sum(report.export_w for report in heard) / W_PER_KW,
+            metered_kw=sum(report.export_w for report in heard) / W_PER_KW,
             serving=target.opportunity_ids[0] if target is not None else None,
             until=target.slots[-1].end if target is not None else None,
             stopped=zone in stopped,
             cars=len(heard),
+            bids=tuple(_awarded(gateway.book.awarded(zone), now)),
         )
+
+
+def _awarded(found: Sequence[Opportunity], now: datetime) -> list[AwardedBid]:
+    bids = [
+        AwardedBid(one.opportunity_id, one.product_id, one.window, one.cancelled_at)
+        for one in found
+        if one.window.end > now
+    ]
+    return sorted(bids, key=lambda one: (one.window.start, one.bid))
 
 
 def _silent(views: Sequence[CarView], states: Sequence[str], now: datetime) -> list[SilentCar]:

@@ -51,11 +51,13 @@ class Pages:
             "night_picture_small": partial(night_picture, size=NARROW),
             "pounds": words.pounds,
             "price": words.price,
+            "sterling": words.sterling,
             "percent": words.percent,
             "change": words.change,
             "few": words.few,
             "at": words.at,
             "span": words.span,
+            "half_hour": words.half_hour_text,
             "left": words.left,
             "age": words.age,
             "path": words.path_of,
@@ -75,7 +77,14 @@ class Pages:
 
     def render(self, name: str, **values: object) -> str:
         """Return a page."""
-        usual = {"person": None, "page": "", "flashes": (), "stamp": "", "every_s": 0}
+        usual: dict[str, object] = {
+            "person": None,
+            "page": "",
+            "flashes": (),
+            "called": {},
+            "stamp": "",
+            "every_s": 0,
+        }
         return self._environment.get_template(f"{name}.html").render({**usual, **values})
 
 

@@ -37,7 +37,7 @@ SESSION_CHECKED_EVERY = 10
 """Pictures between looks whether who sees them is still signed in."""
 
 HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-FIGURES = ("target_kw", "nominated_kw", "delivered_kw")
+FIGURES = ("target_kw", "nominated_kw", "metered_kw")
 """What is kept of each zone, in this order. [kW, export positive]"""
 
 Picture = Callable[[], Mapping[str, Any]]

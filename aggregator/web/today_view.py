@@ -1,8 +1,9 @@
 """The first page as data: what needs me now, what runs, what is wrong, and the day's money."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from aggregator.model.opportunity import Opportunity, Settled, Stage
@@ -13,6 +14,7 @@ from aggregator.workflow import Workflow
 
 RUNNING = (Stage.AWARDED, Stage.DELIVERING)
 STANDING = (Stage.APPROVED, Stage.SUBMITTED, *RUNNING)
+FURTHEST_AHEAD = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class EventRow:
         awarded_kw: What was cleared, none for an order without an award. [kW]
         runs: Whether it runs now.
         ordered: How many orders are in force.
+        cancelled_at: When the DNO took the last of them back; None where it did not.
     """
 
     bid: str
@@ -34,27 +37,35 @@ class EventRow:
     awarded_kw: tuple[float, ...]
     runs: bool
     ordered: int
+    cancelled_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """The London day's money, by windows that begin in it. [GBP]
+    """Money of the windows that begin on some days. Margin, expected, and payment are never added up. [GBP]
 
     Attributes:
-        settled_gbp: What its statements come to.
+        day: The London day; None for all days after those told apart.
+        paid_gbp: What statements come to.
         settled: How many there are.
-        expected_gbp: Expected margin of bids that stand or are delivered, and not settled yet.
-        expected: How many there are.
+        decided_gbp: Expected margin of bids that stand or are delivered, and not settled yet.
+        decided: How many there are.
         waiting_gbp: Expected margin of drafts that wait for somebody.
         waiting: How many there are.
     """
 
-    settled_gbp: Decimal
+    day: date | None
+    paid_gbp: Decimal
     settled: int
-    expected_gbp: float
-    expected: int
+    decided_gbp: float
+    decided: int
     waiting_gbp: float
     waiting: int
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there is nothing to tell."""
+        return not (self.settled or self.decided or self.waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,39 +76,59 @@ class TodayView:
         now: Domain instant.
         todo: Bids that wait for a person, the next gate first.
         events: What runs, then what is to run.
-        money: The day's.
+        money: Of today's windows, of tomorrow's, and of all later ones where there are any.
     """
 
     now: datetime
     todo: tuple[BidRow, ...]
     events: tuple[EventRow, ...]
-    money: Money
+    money: tuple[Money, ...]
 
 
 def today_view(flow: Workflow, user: str) -> TodayView:
     """Return what ``user`` is shown first."""
     now = flow.now()
-    day = local_day(now.astimezone(LONDON).date())
+    today = now.astimezone(LONDON).date()
     found = flow.open()
     rows = [bid_row(one, flow, user) for one in found if one.stage is Stage.IN_REVIEW]
     todo = sorted((row for row in rows if row.gate_open), key=lambda row: (row.gate_closes_at, row.bid))
     events = [_event(one, now) for one in found if one.stage in RUNNING]
     events.sort(key=lambda row: (not row.runs, row.window.start, row.bid))
-    of_day = [one for one in flow.store.journal.find(overlapping=day) if one.window.start in day]
-    return TodayView(now, tuple(todo), tuple(events), money_of(flow.store, of_day))
+    return TodayView(now, tuple(todo), tuple(events), tuple(_money(flow.store, today)))
 
 
-def money_of(store: Store, of_day: Sequence[Opportunity]) -> Money:
+def _money(store: Store, today: date) -> Iterator[Money]:
+    """Yield the money of today's windows, of tomorrow's, and of later ones, if any."""
+    ahead = Interval(local_day(today).start, local_day(today).end + FURTHEST_AHEAD)
+    found = store.journal.find(overlapping=ahead)
+    by_day = _by_day(found)
+    tomorrow = today + timedelta(days=1)
+    for day in (today, tomorrow):
+        yield money_of(store, day, by_day.get(day, ()))
+    later = money_of(store, None, [one for day, some in by_day.items() if day > tomorrow for one in some])
+    if not later.is_nothing:
+        yield later
+
+
+def _by_day(found: Iterable[Opportunity]) -> dict[date, list[Opportunity]]:
+    """Return opportunities by the London day on which their window begins."""
+    by_day = defaultdict(list)
+    for one in found:
+        by_day[one.window.start.astimezone(LONDON).date()].append(one)
+    return by_day
+
+
+def money_of(store: Store, day: date | None, some: Sequence[Opportunity]) -> Money:
     """Return what some opportunities have earned, and are expected to."""
-    settled = [one for one in of_day if one.statement_version > 0]
-    amounts = [_settled_gbp(store, one) for one in settled]
-    expected = [one for one in of_day if one.stage in (*STANDING, Stage.DELIVERED)]
-    waiting = [one for one in of_day if one.stage is Stage.IN_REVIEW]
+    settled = [one for one in some if one.statement_version > 0]
+    decided = [one for one in some if one.stage in (*STANDING, Stage.DELIVERED)]
+    waiting = [one for one in some if one.stage is Stage.IN_REVIEW]
     return Money(
-        sum(amounts, Decimal(0)),
+        day,
+        sum((_settled_gbp(store, one) for one in settled), Decimal(0)),
         len(settled),
-        _margin_gbp(expected),
-        len(expected),
+        _margin_gbp(decided),
+        len(decided),
         _margin_gbp(waiting),
         len(waiting),
     )
@@ -121,4 +152,5 @@ def _event(one: Opportunity, now: datetime) -> EventRow:
         awarded_kw=one.award.awarded_kw if one.award is not None else (),
         runs=any(order.value_at(now) is not None for order in orders),
         ordered=len(orders),
+        cancelled_at=one.cancelled_at,
     )

@@ -1,5 +1,6 @@
 """How figures and times are written on the desk's pages: London's time with UTC on hover, units always."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from aggregator.model.time import LONDON, Interval, utc_text
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 MINUS = "\N{MINUS SIGN}"
 FEW = 4
+GBP = re.compile(r"GBP (?=[-\N{MINUS SIGN}+]?\d)")
 WH_PER_KWH = 1000
 
 
@@ -54,6 +56,11 @@ def pounds(value: float | Decimal | None) -> Markup:
     text = signed(float(value), 2)
     sign, text = (MINUS, text[1:]) if text.startswith(MINUS) else ("", text)
     return Markup("{}£{}").format(sign, text)
+
+
+def sterling(text: str) -> str:
+    """Return words with amounts as screens show them: commands write GBP, the desk £."""
+    return GBP.sub("£", text)
 
 
 def price(value: float | Decimal | None) -> Markup:
@@ -102,6 +109,19 @@ def span(window: Interval) -> Markup:
     start, end = window.start.astimezone(LONDON), window.end.astimezone(LONDON)
     last = clock_time(window.end) if start.date() == end.date() else at(window.end)
     return Markup('<span class="span">{}–{}</span>').format(at(window.start), last)
+
+
+def plain_span(window: Interval) -> str:
+    """Return a window by London's clocks, without markup: ``Wed 15 Jan 17:00–19:00``."""
+    start, end = window.start.astimezone(LONDON), window.end.astimezone(LONDON)
+    last = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%a %d %b %H:%M}"
+    return f"{start:%a %d %b %H:%M}–{last}"
+
+
+def half_hour_text(window: Interval) -> str:
+    """Return a half-hour of today by London's clocks: ``17:30–18:00``."""
+    start, end = window.start.astimezone(LONDON), window.end.astimezone(LONDON)
+    return f"{start:%H:%M}–{end:%H:%M}"
 
 
 def left(until: datetime, now: datetime) -> str:
@@ -158,6 +178,8 @@ STATES = {
 
 def state_of(one: Opportunity, *, needs_two: bool) -> tuple[str, str]:
     """Return a bid's kind and the word for where it stands."""
+    if one.stage in (Stage.AWARDED, Stage.DELIVERING) and one.cancelled_at is not None:
+        return "wait", f"order cancelled {one.cancelled_at.astimezone(LONDON):%H:%M}"
     if one.stage is not Stage.IN_REVIEW:
         return STATES.get(one.stage, ("wait", one.stage.value.lower()))
     if one.checked_by is not None:

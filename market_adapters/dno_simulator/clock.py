@@ -11,6 +11,7 @@ import json
 import mmap
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,6 +95,39 @@ class DomainClock:
             yield wall_s, step
 
 
+class FileClock:
+    """The domain clock of a file that is looked at again: its later steps may be changed while it runs.
+
+    Args:
+        path: The file.
+        clock: What it said.
+    """
+
+    def __init__(self, path: Path, clock: DomainClock) -> None:
+        self._path, self._clock, self._looked_s = path, clock, time.time()
+
+    def now(self) -> datetime:
+        """Domain time now, in UTC."""
+        return self.latest().now()
+
+    def latest(self) -> DomainClock:
+        """The clock as the file says now; one that cannot be read leaves it as it is."""
+        wall_s = time.time()
+        if abs(wall_s - self._looked_s) > _LOOK_AGAIN_S:
+            self._looked_s = wall_s
+            with suppress(BadFile):
+                self._clock = _fast(self._path)
+        return self._clock
+
+    def started(self) -> None:
+        """Do nothing: this clock waits for nobody."""
+
+    async def sleep_until(self, at: datetime) -> None:
+        """Sleep until the domain time ``at``."""
+        while self.now() < at:  # noqa: ASYNC110 - a clock, not an event
+            await asyncio.sleep(min(_LOOK_AGAIN_S, max(0.0, self.latest().wall_s(at) - time.time()) + 1e-3))
+
+
 class KeptClock:
     """Domain time as somebody else's hands show it.
 
@@ -123,6 +157,7 @@ HOLDER = "dno"
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _NEVER = 2**63 - 1
 _LOOK_S = 0.05
+_LOOK_AGAIN_S = 0.5
 
 WALL_CLOCK = DomainClock(wall_epoch_s=0.0, steps=(Step(datetime.fromtimestamp(0, UTC), 1.0),))
 
@@ -156,7 +191,7 @@ class _ClockTable(Table):
         return self
 
 
-def read_clock(path: Path | None) -> DomainClock | KeptClock:
+def read_clock(path: Path | None) -> Clock:
     """Read a clock file; without one, the wall clock.
 
     Raises:
@@ -164,16 +199,26 @@ def read_clock(path: Path | None) -> DomainClock | KeptClock:
     """
     if path is None:
         return WALL_CLOCK
+    table = _table(path)
+    if table.hands is not None:
+        return _kept(path, table.hands, table.holders)
+    return FileClock(path, _fast(path))
+
+
+def _fast(path: Path) -> DomainClock:
+    table = _table(path)
+    return DomainClock(
+        table.wall_epoch_s or 0.0, tuple(Step(step.from_, step.factor) for step in table.steps)
+    )
+
+
+def _table(path: Path) -> _ClockTable:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadFile(Refusal(path.name or str(path), reason, "a file that can be read as JSON")) from None
-    table = checked(_ClockTable, data, path.name)
-    if table.hands is not None:
-        return _kept(path, table.hands, table.holders)
-    steps = tuple(Step(step.from_, step.factor) for step in table.steps)
-    return DomainClock(table.wall_epoch_s or 0.0, steps)
+    return checked(_ClockTable, data, path.name)
 
 
 def _kept(path: Path, hands: str, holders: tuple[str, ...]) -> KeptClock:

@@ -105,10 +105,16 @@ async def test_an_amendment_shows_its_effect_first(tmp_path):
         effect = anna.locator("#effect")
         await expect(effect).to_contain_text("the check by anna is lost")
         await expect(effect).to_contain_text("40.0 kWh")
+        await expect(effect).to_be_focused()
         assert desk.bid("bid-2").last_draft_version == 1
         await anna.locator("#do-amend").click()
-        await expect(anna.locator(".flash")).to_contain_text("20 kW at GBP 300.00/MWh) is up for review")
+        await expect(anna.locator(".flash")).to_contain_text("20 kW at £300.00/MWh) is up for review")
         assert desk.bid("bid-2").draft.offered_kw == (20.0,) * 4
+        await expect(anna.locator("main")).to_contain_text("From draft 1: −30 kW, +£0.00 /MWh, by anna")
+        await expect(anna.locator("main")).not_to_contain_text("This is the first draft")
+        await expect(anna.locator("#next-step")).to_have_text(
+            "One of anna, ben, cleo checks next (role approver); then somebody else of ben, cleo approves."
+        )
 
 
 async def test_every_action_on_a_bid_goes_by_keyboard(tmp_path):
@@ -160,10 +166,10 @@ async def test_live_stops_with_one_key_and_two_people_restart(tmp_path):
     async with a_desk(tmp_path) as desk, browsing(desk) as people:
         vera = await people.signed_in("vera", "/live")
         zone = vera.locator("[data-zone='Hendon Way']")
-        await expect(zone.locator("[data-of=delivered_kw]")).to_have_text("6 kW")
+        await expect(zone.locator("[data-of=metered_kw]")).to_have_text("6 kW")
         await expect(zone.locator("[data-of=target_kw]")).to_have_text("4 kW")
         desk.parts.clock.pass_by(timedelta(minutes=4))
-        await expect(zone.locator("[data-of=delivered_kw]")).to_have_text("0 kW")
+        await expect(zone.locator("[data-of=metered_kw]")).to_have_text("0 kW")
         await expect(vera.locator("[data-live-state=silent]")).to_have_text("2")
         await expect(vera.locator("text=car-2").first).to_be_visible()  # made anew by itself
         await vera.keyboard.press("Shift+S")
@@ -182,6 +188,32 @@ async def test_live_stops_with_one_key_and_two_people_restart(tmp_path):
         await box.check()
         await page.locator("text=Acknowledge ticked").click()
         await expect(page.locator(".flash.good")).to_contain_text("1 acknowledged by ben")
+
+
+async def test_what_came_of_an_action_stays_until_one_goes_on(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        ben = await people.signed_in("ben", "/bids")
+        for key in ("j", "j", "x", "a", "Enter"):
+            await ben.keyboard.press(key)
+        flash = ben.locator(".flash.good")
+        await expect(flash).to_be_focused()
+        await expect(flash).to_have_attribute("role", "status")
+        await expect(flash).to_contain_text("approve · Hendon Way, Thu 16 Jan 17:00–19:00")
+        anna = await desk.sign_in("anna")
+        seen = {"draft": desk.bid("bid-3").draft.digest, "gbp_per_mwh": 250}
+        assert (await anna.post("/v1/bids/bid-3/amend", seen))[0] == 200
+        await expect(ben.locator("#row-bid-3")).to_contain_text("£250.00")  # made anew by itself
+        await expect(flash).to_contain_text("approved by ben")
+        await expect(flash).to_be_focused()
+        await ben.keyboard.press("Tab")
+        await expect(ben.locator("#f-shown")).to_be_focused()
+        await ben.locator("#f-zone").press("Tab")
+        await ben.locator("#tick-bid-3").click()
+        await ben.locator("#approve-ticked").click()
+        await expect(flash).to_have_count(1)  # what is said of the next action takes its place
+        await expect(flash).to_contain_text("approved by ben")
+        await people.go(ben, "/bids")
+        await expect(flash).to_have_count(0)
 
 
 async def test_many_are_ticked_by_key_and_approved(tmp_path):
@@ -239,3 +271,8 @@ async def test_an_empty_desk_says_what_is_to_come_and_prints_plainly(tmp_path):
         await vera.emulate_media(media="print")
         await expect(vera.locator("nav")).to_be_hidden()
         await expect(vera.locator("h1")).to_be_visible()
+        desk.store.alarms.raise_(Alarm(NOW, "order_short", "Hendon Way", "2.0 kWh are missing"))
+        await people.go(vera, "/live")
+        await expect(vera.locator("#do-stop")).to_be_hidden()
+        alarm = await vera.locator(".alarms label").bounding_box()
+        assert alarm["height"] < 60, "its words stand side by side"

@@ -146,20 +146,20 @@ async def test_the_chart_moves_and_what_is_delivered_follows_the_target(tmp_path
     async with a_desk(tmp_path) as desk, browsing(desk) as people:
         vera = await people.signed_in("vera", "/live")
         chart = vera.locator(f"[data-chart='{ZONE}']")
-        await expect(chart).to_have_attribute("data-delivered", "6")
+        await expect(chart).to_have_attribute("data-metered", "6")
         await expect(chart).to_have_attribute("data-target", "4")
         before = int(await chart.get_attribute("data-points"))
         await desk.parts.minute(obedient=True)
-        await expect(chart).to_have_attribute("data-delivered", FOUR)
+        await expect(chart).to_have_attribute("data-metered", FOUR)
         for _ in range(3):
             points = int(await chart.get_attribute("data-points"))
             await desk.parts.minute(obedient=True)
             await expect(chart).to_have_attribute("data-points", str(points + 1))
-            await expect(chart).to_have_attribute("data-delivered", FOUR)
+            await expect(chart).to_have_attribute("data-metered", FOUR)
         assert int(await chart.get_attribute("data-points")) >= before + 4
         canvas = chart.locator("canvas")
         assert await canvas.evaluate(DRAWN) > 0
-        await expect(vera.locator(f"[data-zone='{ZONE}'] [data-of=delivered_kw]")).to_have_text("4 kW")
+        await expect(vera.locator(f"[data-zone='{ZONE}'] [data-of=metered_kw]")).to_have_text("4 kW")
 
 
 async def test_a_gate_that_closes_takes_its_buttons_away_and_nothing_that_was_typed(tmp_path):

@@ -7,14 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.model.opportunity import DeliveryEnded, Settled
-from aggregator.model.time import Interval
+from aggregator.model.market import Nomination
+from aggregator.model.opportunity import (
+    DeliveryEnded,
+    DeliveryStarted,
+    InstructionCancelled,
+    Settled,
+)
+from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.web import words
 from aggregator.web.bid_view import bid_view, effect_of
 from aggregator.web.bids_view import SORTS, Choice, bid_rows
 from aggregator.web.live_view import STATES, live_view
 from aggregator.web.today_view import today_view
-from tests.desk.world import EVENING, NOW, a_desk
+from tests.desk.world import EVENING, NOW, a_desk, a_key
 
 
 def test_times_are_londons_and_say_utc_on_hover():
@@ -47,6 +53,17 @@ def test_figures_have_their_unit_and_no_sign_of_nothing(value):
         assert text not in (f"{words.MINUS}0.0", f"{words.MINUS}£0.00")
     assert "kW" in words.kw(value)
     assert "£" in words.pounds(value)
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("asks GBP 300.00/MWh; GBP -1.20 less", "asks £300.00/MWh; £-1.20 less"),
+        ("in GBP, as agreed", "in GBP, as agreed"),
+    ],
+)
+def test_the_screen_shows_pounds_in_one_way(told, shown):
+    assert words.sterling(told) == shown
 
 
 async def test_rows_are_filtered_sorted_and_say_who_must_act(tmp_path):
@@ -114,19 +131,26 @@ async def test_the_effect_is_shown_before_it_is_done(tmp_path):
         assert "ben is no trader" in effect_of(flow, one, "ben", 20.0, None).refused
 
 
-async def test_today_sorts_by_gate_and_adds_the_days_money_up(tmp_path):
+async def test_today_sorts_by_gate_and_tells_todays_money_from_tomorrows(tmp_path):
     async with a_desk(tmp_path) as desk:
         flow = desk.parts.gateway.workflow
         view = today_view(flow, "anna")
         assert [row.bid for row in view.todo] == ["bid-1", "bid-2", "bid-3"]
         assert [(event.bid, event.runs) for event in view.events] == [("bid-5", True)]
-        assert (view.money.settled, view.money.expected) == (0, 1)
-        assert view.money.expected_gbp == pytest.approx(4.25)
+        told = [(str(money.day), money.decided, money.waiting, money.settled) for money in view.money]
+        assert told == [("2025-01-14", 1, 0, 0), ("2025-01-15", 0, 1, 0), ("None", 1, 2, 0)]
+        assert [money.decided_gbp for money in view.money] == pytest.approx([4.25, 0.0, 4.25])
+        assert [money.waiting_gbp for money in view.money] == pytest.approx([0.0, 4.25, 8.5])
         over = [DeliveryEnded(NOW), Settled(NOW, 1, "d" * 64, "12.43"), Settled(NOW, 2, "e" * 64, "12.40")]
         version = desk.bid("bid-5").version
         flow.store.journal.append_many("bid-5", over, expected_version=version, by="test", recorded_at=NOW)
-        money = today_view(flow, "anna").money
-        assert (money.settled, money.settled_gbp, money.expected) == (1, Decimal("12.40"), 0)
+        money = today_view(flow, "anna").money[0]
+        assert (money.settled, money.paid_gbp, money.decided, money.decided_gbp) == (
+            1,
+            Decimal("12.40"),
+            0,
+            0.0,
+        )
 
 
 async def test_live_counts_each_car_once_and_a_silent_one_gives_nothing(tmp_path):
@@ -139,9 +163,46 @@ async def test_live_counts_each_car_once_and_a_silent_one_gives_nothing(tmp_path
         assert view.fleet_kw == pytest.approx(6.0)
         zone = next(zone for zone in view.zones if zone.zone == "Hendon Way")
         assert (zone.target_kw, zone.nominated_kw, zone.serving) == (4.0, 1.0, "bid-5")
+        assert (zone.metered_kw, zone.ordered_kw, zone.beyond_kw) == (6.0, 3.0, 5.0)
         assert not view.loop_is_late
         parts.clock.pass_by(timedelta(minutes=4))
         view = live_view(parts.gateway, parts.controller)
         assert (view.states["silent"], view.fleet_kw) == (2, 0.0)
         assert [car.car_id for car in view.silent] == ["car-1", "car-2"]
         assert view.loop_is_late
+
+
+def zone_now(parts, name="Hendon Way"):
+    return next(zone for zone in live_view(parts.gateway, parts.controller).zones if zone.zone == name)
+
+
+async def test_live_tells_the_nomination_of_the_running_half_hour_and_none_where_there_is_none(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        parts, over = desk.parts, NOW + timedelta(minutes=90)
+        later = [Nomination("Hendon Way", Interval(over, over + HALF_HOUR), -700, 0, 0, NOW)]
+        desk.store.nominations.freeze(later)
+        told = {}
+        for minutes in (1, 89, 91, 121):
+            parts.clock.set(NOW + timedelta(minutes=minutes))
+            told[minutes] = zone_now(parts).nominated_kw, zone_now(parts, "Wrotham").nominated_kw
+        assert told == {1: (1.0, None), 89: (1.0, None), 91: (-1.4, None), 121: (None, None)}
+        assert words.half_hour_text(live_view(parts.gateway, parts.controller).half_hour) == "14:00–14:30"
+
+
+async def test_a_cancelled_order_is_said_wherever_its_bid_stands(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        parts, flow, at = desk.parts, desk.parts.gateway.workflow, NOW + timedelta(minutes=1)
+        assert [one.bid for one in zone_now(parts).bids] == ["bid-5"]
+        gone = [DeliveryStarted(NOW), InstructionCancelled(at, a_key("order-5", 1))]
+        version = desk.bid("bid-5").version
+        flow.store.journal.append_many("bid-5", gone, expected_version=version, by="test", recorded_at=at)
+        parts.gateway.book.refresh(at)
+        zone = zone_now(parts)
+        assert (zone.serving, zone.ordered_kw, zone.beyond_kw) == (None, None, None)
+        assert [(one.bid, one.cancelled_at) for one in zone.bids] == [("bid-5", at)]
+        view = bid_view(flow, desk.bid("bid-5"), "anna")
+        assert view.row.state == "order cancelled 12:01"
+        assert "its order cancelled 12:01 on 14 Jan" in view.over
+        assert [(row.order.key.event_id, row.cancelled_at) for row in view.orders] == [("order-5", at)]
+        event = next(one for one in today_view(flow, "anna").events if one.bid == "bid-5")
+        assert (event.runs, event.cancelled_at) == (False, at)

@@ -267,6 +267,9 @@ def test_a_nomination_out_of_reach_is_said_and_does_not_count_against_the_bid():
     assert bid.expected_margin_gbp == 0.0
 
 
+BY_ENERGY, WITH_IT = "energy above floors and departures", "nomination included"
+
+
 def test_the_words_name_slots_in_local_time_and_past_days():
     fleet = a_fleet(2, cars=1, slots=2, scenarios=2)
     table = np.array([[0.0, 3.0, 3.0, 3.0], [0.0, 1.0, 1.0, 1.0]])
@@ -274,9 +277,33 @@ def test_the_words_name_slots_in_local_time_and_past_days():
         fleet, reach=TableReach(table), probability=np.array([0.95, 0.05]), bid_shape=BidShape.FLAT
     )
     bid = the_offer(problem)
-    assert bid.binding[0] == "16:00-17:00 on 2024-11-01"
-    assert [str(bad) for bad in bid.bad_scenarios] == ["2024-11-02: 2.0 kWh"]
+    assert bid.binding == (
+        "the price: 0.1 kW more would cost as much as it earns, or more",
+        f"{BY_ENERGY}: on Fri 01 Nov 2024 no more than 3.0 kWh could be given in 16:00-17:00, {WITH_IT}",
+        f"{BY_ENERGY}: on Sat 02 Nov 2024 no more than 1.0 kWh could be given in 16:00-17:00, {WITH_IT}",
+    )
+    assert [str(bad) for bad in bid.bad_scenarios] == ["Sat 02 Nov 2024: 2.0 kWh missing"]
     assert bid.margin_p10_gbp > bid.expected_margin_gbp
+
+
+def test_the_need_the_limit_and_the_price_are_told_apart():
+    fleet = a_fleet(2, cars=1, slots=2, scenarios=2)
+    table = np.array([[0.0, 3.0, 3.0, 6.0], [0.0, 1.0, 1.0, 2.0]])  # as much in both slots as in each: power
+    common = {"reach": TableReach(table), "bid_shape": BidShape.FLAT, "plugged": np.array([[3, 3], [1, 2]])}
+    needed = the_offer(a_problem(fleet, **common, needed_kw=np.full(2, 1.0)))
+    assert needed.binding == ("the need: all of it is offered in 16:00-17:00",)
+    limited = the_offer(a_problem(fleet, **common, penalty_gbp_per_mwh=0.0, cvar=Cvar(0.9, 0.05)))
+    assert limited.binding == (
+        "the CVaR limit: with 0.1 kW more the worst 10% of the past days would miss 9.3% of the bid,"
+        " 5% may be missed",
+        "power of chargers and site limits: on Sat 02 Nov 2024, with 1 to 2 cars plugged in, no more than"
+        " 2.0 kWh could be given in 16:00-17:00, nomination included",
+    )
+    record = the_offer(a_problem(fleet, **common, most_missed=0.1, tick_kw=1.0))
+    assert record.binding[0].startswith("P(deliver): with 1 kW more 50% of the past days would miss")
+    paid = the_offer(a_problem(fleet, **common, probability=np.array([0.95, 0.05])))
+    assert paid.binding[0].startswith("the price: 0.1 kW more would cost")
+    assert paid.binding[1].startswith("power of chargers and site limits: on Fri 01 Nov 2024, with 3 cars")
 
 
 def test_the_factor_makes_the_bid_smaller():

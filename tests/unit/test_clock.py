@@ -1,12 +1,15 @@
 import json
 import time
+from datetime import timedelta
 
 import pytest
 
+from aggregator.cli import run
 from aggregator.clock import FastClock, Pace, RealClock
 from aggregator.clock_file import read_clock
 from aggregator.model.errors import BadMessage
-from aggregator.model.time import parse_instant
+from aggregator.model.time import parse_instant, utc_text
+from market_adapters.dno_simulator.clock import read_clock as dno_clock
 from tests.builders import EVENING, NOON
 
 PACES = (Pace(NOON, 600.0), Pace(EVENING.start, 60.0))
@@ -96,3 +99,70 @@ def test_the_paces_are_read_as_written(tmp_path):
     path = tmp_path / "clock.json"
     path.write_text(json.dumps(GOOD))
     assert parse_instant(json.loads(read_clock(path).to_json())["starts_at"]) == NOON
+
+
+class Wall:
+    """The machine's clock, set by hand."""
+
+    def __init__(self, monkeypatch):
+        self.shown = 1_000_000.0
+        monkeypatch.setattr(time, "time", lambda: self.shown)
+
+
+@pytest.mark.parametrize("factor", [0.5, 10.0, 600.0])
+def test_every_program_follows_a_new_pace_at_once_and_without_a_jump(tmp_path, monkeypatch, capsys, factor):
+    wall, path = Wall(monkeypatch), tmp_path / "clock.json"
+    path.write_text(FastClock(wall.shown, [Pace(NOON, 60.0)]).to_json())
+    wall.shown += 100.0
+    gateway, dno = read_clock(path), dno_clock(path)
+    assert run(["--clock", str(path), "simulate", "clock", "--factor", str(factor)]) == 0
+    assert f"{factor:g} times real time" in capsys.readouterr().out
+    for seconds in (0.0, 1.0, 1.999, 2.001, 3.0, 3600.0):
+        wall.shown = 1_000_100.0 + seconds
+        shown = 60.0 * min(102.0, 100.0 + seconds) + factor * max(0.0, seconds - 2.0)
+        for clock in (gateway, dno):
+            assert (clock.now() - NOON).total_seconds() == pytest.approx(shown, abs=1e-3)
+    assert run(["--clock", str(path), "simulate", "clock", "--factor", "60"]) == 0
+    assert len(json.loads(path.read_text())["steps"]) == 3
+    assert gateway.wall_seconds_until(EVENING.end) <= 0.5  # then it looks again
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--factor", "5"], 1, "keeps its pace: it begins in 50 s"),
+        (["--factor", "-1"], 2, "--factor: '-1' is not allowed"),
+        (["--starts-at", "2025-01-07T13:30:00Z"], 2, "--starts-at, --out: '(missing)'"),
+    ],
+)
+def test_a_pace_that_cannot_be_changed_is_refused(tmp_path, monkeypatch, capsys, arguments, code, said):
+    wall, path = Wall(monkeypatch), tmp_path / "clock.json"
+    text = FastClock(wall.shown + 50.0, [Pace(NOON, 60.0)]).to_json()
+    path.write_text(text)
+    assert run(["--clock", str(path), "simulate", "clock", *arguments]) == code
+    assert said in capsys.readouterr().err
+    assert path.read_text() == text
+
+
+def test_a_new_pace_may_hold_until_an_instant(tmp_path, monkeypatch, capsys):
+    wall, path = Wall(monkeypatch), tmp_path / "clock.json"
+    path.write_text(FastClock(wall.shown, [Pace(NOON, 60.0)]).to_json())
+    wall.shown += 100.0
+    clocks = read_clock(path), dno_clock(path)
+    faster = ["--clock", str(path), "simulate", "clock", "--factor", "600", "--until"]
+    assert run([*faster, utc_text(NOON)]) == 1
+    assert "shows 2025-01-15T12:00:00Z before that" in capsys.readouterr().err
+    assert run([*faster, utc_text(NOON + timedelta(seconds=60 * 102 + 6000))]) == 0
+    for seconds, shown in ((2.0, 6120.0), (12.0, 12120.0), (22.0, 12720.0)):
+        wall.shown = 1_000_100.0 + seconds
+        for clock in clocks:
+            assert (clock.now() - NOON).total_seconds() == pytest.approx(shown, abs=1e-3)
+
+
+def test_a_clock_file_that_breaks_meanwhile_leaves_the_pace_as_it_is(tmp_path, monkeypatch):
+    wall, path = Wall(monkeypatch), tmp_path / "clock.json"
+    path.write_text(FastClock(wall.shown, [Pace(NOON, 60.0)]).to_json())
+    clocks = read_clock(path), dno_clock(path)
+    path.write_text("{")
+    wall.shown += 10.0
+    assert {(clock.now() - NOON).total_seconds() for clock in clocks} == {600.0}

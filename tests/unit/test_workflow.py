@@ -5,7 +5,9 @@ from decimal import Decimal
 
 import pytest
 
+from aggregator.bid_text import in_words
 from aggregator.model.errors import BadMessage, RuleViolation
+from aggregator.model.explanation import Change
 from aggregator.model.opportunity import Received, Stage
 from aggregator.model.steps import PriceStep
 from aggregator.outgoing import bid_report
@@ -233,6 +235,12 @@ def test_an_amended_draft_replaces_the_one_before_and_voids_its_check(flow):
     assert amended.draft.utilisation_gbp_per_mwh == Decimal("290.5")
     assert (amended.draft.version, amended.draft.by, amended.checked_by) == (2, "tim", None)
     assert amended.draft.digest == amended.draft.sealed().digest != one.draft.digest
+    assert amended.draft.why.change == Change(1, kw=-20.0, gbp_per_mwh=-9.5, margin_gbp=0.0, inputs=())
+    assert amended.draft.kept_kw == one.draft.kept_kw
+    words = list(in_words(amended))
+    assert "  since draft 1: -20 kW, GBP -9.50/MWh, by tim" in words
+    assert any("written by tim: kW and prices" in line for line in words)
+    assert not any("written by" in line for line in in_words(one))
 
 
 def test_the_models_own_level_is_the_ceiling_also_after_amending_down(flow):

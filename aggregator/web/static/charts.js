@@ -10,6 +10,7 @@
   const whole = (_, values) => values.map((value) => `${String(value).replace("-", "\u2212")} kW`);
   const times = (form) => (_, values) => values.map((value) => form.format(new Date(value * 1e3)));
 
+  const MARKS = [["solid", 0], ["dotted", 2], ["solid", 2], ["dashed", 2], ["dashed", 3], ["dotted", 3], ["solid", 4]];  // as the lines: London, P10 to P90, need, nominated, bid
   const fanOf = (box, found) => {
     const at = [], columns = {p10_kw: [], p50_kw: [], p90_kw: [], need_kw: [], nominated_kw: [], bid_kw: []};
     for (const slot of found.slots) {
@@ -29,9 +30,10 @@
     const line = (label, colour, more) => ({label, stroke: css(colour), width: 2, paths: step, points: {show: false}, value: (_, value, _n, at) => at == null ? "" : kw(value), ...more});
     return new uPlot({
       width: box.clientWidth, height: 270, tzDate: london, cursor: {y: false}, scales: {x: {time: true}},
+      legend: {markers: {dash: (_, n) => MARKS[n][0], width: (_, n) => MARKS[n][1]}},
       axes: [axis({values: times(clock), space: 55}), axis({values: whole, size: 64})],
       series: [{label: "London", value: (_, value) => value == null ? "" : clock.format(new Date(value * 1e3))},
-        line("P10", "--p50", {width: 1}), line("P50", "--p50"), line("P90", "--p50", {width: 1}),
+        line("P10", "--p50", {width: 1, dash: [2, 3]}), line("P50", "--p50"), line("P90", "--p50", {width: 1, dash: [7, 3]}),
         line("Need", "--need", {dash: [8, 4]}), line("Nominated", "--nominated", {dash: [2, 4], width: 3}), line("Bid", "--bid", {width: 3})],
       bands: [{series: [3, 1], fill: css("--band")}],
     }, [at, ...Object.values(columns)], box);
@@ -77,7 +79,7 @@
       width: box.clientWidth, height: 150, tzDate: london, legend: {show: false}, cursor: {show: false},
       axes: [axis({values: clocks, space: 80, size: 28}), axis({values: whole, size: 64, space: 28})],
       scales: {x: {time: true, range: span}, y: {range: (_, low, high) => [Math.min(low ?? 0, 0) - 1, Math.max(high ?? 0, 0) + 1]}},
-      series: [{}, line("Target", "--bid", {dash: [8, 4], paths: steps()}), line("Nominated", "--nominated", {dash: [2, 4], paths: steps()}), line("Delivered", "--p50", {width: 3})],
+      series: [{}, line("Target", "--bid", {dash: [8, 4], paths: steps()}), line("Nominated", "--nominated", {dash: [2, 4], paths: steps()}), line("Metered", "--p50", {width: 3})],
     }, data, box);
   };
   const add = (zone, at, figures) => {
@@ -92,8 +94,8 @@
     if (known.box !== box) { known.plot?.destroy(); known.plot = plotOf(box, known.data); known.box = box; }
     if (known.plot.width !== box.clientWidth) known.plot.setSize({width: box.clientWidth, height: 150});
     known.plot.setData(known.data);
-    const [, target, , delivered] = known.data.map((values) => values.at(-1) ?? "");
-    Object.assign(box.dataset, {points: known.data[0].length, target, delivered});
+    const [, target, , metered] = known.data.map((values) => values.at(-1) ?? "");
+    Object.assign(box.dataset, {points: known.data[0].length, target, metered});
   };
   // What was missed, or was before the page; a gap is one, and is not drawn across.
   const past = (found, gap) => {
@@ -102,7 +104,7 @@
   };
   const live = (picture) => {
     for (const one of picture.zones) {
-      add(one.zone, Date.parse(picture.now) / 1e3, [one.target_kw, one.nominated_kw, one.delivered_kw]);
+      add(one.zone, Date.parse(picture.now) / 1e3, [one.target_kw, one.nominated_kw, one.metered_kw]);
       draw(one.zone);
     }
   };

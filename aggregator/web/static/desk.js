@@ -65,9 +65,13 @@
     for (const element of document.querySelectorAll("[data-live=fleet_kw]")) kw(element, picture.fleet_kw);
     for (const element of document.querySelectorAll("[data-live=cycle]")) put(element, picture.cycle_age_s == null ? "no cycle yet" : age(picture.cycle_age_s));
     for (const element of document.querySelectorAll("[data-live-state]")) put(element, String(picture.states[element.dataset.liveState]));
+    for (const element of document.querySelectorAll("[data-live-cars]")) put(element, picture.states[element.dataset.liveCars] === 1 ? "car" : "cars");
+    for (const element of document.querySelectorAll("[data-live=half-hour]")) put(element, picture.half_hour);
     for (const zone of picture.zones) {
       const card = document.querySelector(`[data-zone="${CSS.escape(zone.zone)}"]`);
       for (const element of card?.querySelectorAll("[data-of]") ?? []) kw(element, zone[element.dataset.of]);
+      for (const element of card?.querySelectorAll("[data-heard]") ?? []) put(element, `${zone.cars} ${zone.cars === 1 ? "car" : "cars"} heard of`);
+      for (const element of card?.querySelectorAll("[data-if]") ?? []) element.hidden = zone[element.dataset.if] == null;
     }
     window.deskCharts.live(picture);
     return count(now);
@@ -78,7 +82,7 @@
   let kept = [];
   const keep = () => { kept = typed().filter((one) => one.id).map((one) => ({id: one.id, value: one.value, checked: one.checked})); };
   const bringBack = () => {
-    for (const {id, value, checked} of document.querySelector("main .flash.good") ? [] : kept) {
+    for (const {id, value, checked} of kept) {
       const field = document.getElementById(id);
       if (field?.type !== "checkbox") { if (field) field.value = value; }
       else if (field.value === value) field.checked = checked;
@@ -122,9 +126,10 @@
   document.addEventListener("htmx:before:request", () => { if (!refreshing) keep(); });
   document.addEventListener("htmx:after:settle", () => {
     if (refreshing) return;
+    const told = document.querySelector("#told .flash");  // stays until the next action or page; a refresh leaves it
+    if (told?.matches(".good")) kept = [];
     bringBack();
-    const flash = document.querySelector("main .flash");
-    if (flash && document.activeElement === document.body) { flash.tabIndex = -1; flash.focus(); }
+    if (told) { told.tabIndex = -1; told.focus(); }
     after();
   });
 
