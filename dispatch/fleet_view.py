@@ -13,6 +13,10 @@ from aggregator.model.time import HALF_HOUR, HOUR, next_local
 from dispatch.battery import Battery
 
 W_PER_KW = 1000.0
+IDLE_W = 50
+"""Less than this is no charging and no giving: a charger's own needs, a meter's noise."""
+
+NEARLY_FULL_SOC, FULL_SOC = 0.9, 0.995
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,30 @@ class CarView:
         above_kwh = max(0.0, self.energy_kwh(now) - float(tapers.from_kwh))
         most_kw = self.car.charger.charge_kw * max(0.0, 1.0 - float(tapers.slope_per_kwh) * above_kwh)
         return min(most_kw, self.full_kw)
+
+    def is_full(self, now: datetime) -> bool:
+        """Whether it takes no more: told to charge it draws nothing, or next to nothing is missing.
+
+        What is reckoned with is the least that it may store: a full car is seldom known to be quite full.
+        """
+        soc, point, report = self.energy_kwh(now) / self.car.capacity_kwh, self.standing, self.report
+        is_told = point is not None and point.expires_at > now and point.export_w < 0
+        if is_told and point is not None and report is not None and report.measured_at > point.issued_at:
+            return soc >= NEARLY_FULL_SOC and report.export_w > -IDLE_W
+        return soc >= FULL_SOC
+
+    def moved_kwh(self, energy_kwh: float, moves: Iterable[tuple[float, float]]) -> float:
+        """Return what is stored once it has moved some powers for some hours each. [kWh]
+
+        Args:
+            energy_kwh: Stored before. [kWh]
+            moves: Each power and how long. [kW AC, export positive; h]
+        """
+        charger = self.car.charger
+        for kw, hours in moves:
+            inside_kw = kw / charger.eta_discharge if kw > 0 else kw * charger.eta_charge
+            energy_kwh = min(self.car.capacity_kwh, max(0.0, energy_kwh - inside_kw * hours))
+        return energy_kwh
 
     def charging_hours(self, now: datetime) -> float:
         """Return how long it has to charge at full power to reach its target, 0 where it is there. [h]"""

@@ -1,6 +1,7 @@
 """The fleet's page and a car's, over HTTP: rows, filters, paging, one night, and the same as JSON."""
 
-from datetime import timedelta
+from collections import Counter
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -187,3 +188,26 @@ async def test_a_past_night_has_the_floor_of_its_time(tmp_path, at):
         _, body = await (await desk.sign_in("vera")).get("/v1/fleet/car-1")
         assert [one["soc"] for one in body["night"]["floors"]] == [0.3, 0.6]
         assert body["night"]["floors"][1]["from"] == f"2025-01-{14 + (at == 12)}T{(12 + at) % 24:02}:00:00Z"
+
+
+async def test_a_plan_in_a_window_is_what_the_zone_must_do_and_not_what_each_car_would(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        vera, driver = await desk.sign_in("vera"), await a_driver(desk)
+        wanted = {
+            slot.start: kw
+            for target in desk.parts.gateway.book.targets_ahead(ZONE, desk.parts.clock.now())
+            for slot, kw in zip(target.slots[1:], target.export_kw[1:], strict=True)
+        }
+        assert wanted
+        planned = Counter()
+        for car in ("car-1", "car-2"):
+            _, body = await vera.get(f"/v1/fleet/{car}")
+            for row in body["plan"]:
+                at = datetime.fromisoformat(row["from"]["utc"])
+                planned[at] += row["export_kw"]
+                if at in wanted:
+                    assert row["why"] == "its probable share of the network operator's order to your zone"
+        for at, kw in wanted.items():
+            assert planned[at] == pytest.approx(kw, abs=0.01)
+        _, page = await driver.get("/my-car")
+        assert "its probable share of the network operator" in page
