@@ -123,8 +123,11 @@ class _Drawing:
     def _backs(self) -> Iterator[str]:
         night = self._night
         if night.span.start < night.now:
-            for gap in _gaps(night.stays, Interval(night.span.start, min(night.now, night.span.end))):
+            gone = Interval(night.span.start, min(night.now, night.span.end))
+            for gap in _gaps(sorted([*night.stays, *night.unknown]), gone):
                 yield self._column(gap, "n-away", f"not plugged in, {_clock(gap)}")
+            for gap in night.unknown:
+                yield self._column(gap, "n-unknown", f"not known: nothing was heard of it, {_clock(gap)}")
         for event in night.events:
             window = event.window.overlap(night.span)
             if window is not None:

@@ -61,6 +61,7 @@ class Pages:
             "path": words.path_of,
             "utc": utc_text,
             "plain": _plain_time,
+            "local_minute": _local_minute,
             "next_day": _next_day,
             "thousands": "{:,}".format,
             "few_digits": "{:.4g}".format,
@@ -98,6 +99,11 @@ def _new_key() -> str:
 
 def _plain_time(instant: datetime) -> str:
     return instant.astimezone(LONDON).strftime("%a %d %b %H:%M")
+
+
+def _local_minute(instant: datetime) -> str:
+    """Return an instant as a field for date and time takes it, by London's clocks."""
+    return instant.astimezone(LONDON).strftime("%Y-%m-%dT%H:%M")
 
 
 def _next_day(day: date) -> date:
