@@ -166,7 +166,7 @@ WRONG = [
     ("/departure", {"depart_at": "2025-02-30T07:30", "target_soc": 0.9}, "depart_at", "a date and time"),
     ("/departure", {"depart_at": 1737000000, "target_soc": 0.9}, "depart_at", "in quotes"),
     ("/departure", {"depart_at": "2025-01-15T17:00", "target_soc": 0.9}, "depart_at", "(now)"),
-    ("/departure", {"depart_at": "2025-03-15T17:00", "target_soc": 0.9}, "depart_at", "within 14 days"),
+    ("/departure", {"depart_at": "2025-03-15T17:00", "target_soc": 0.9}, "depart_at", "until Wed 29 Jan"),
     ("/departure", {"depart_at": "0001-01-01T00:00+14:00", "target_soc": 0.9}, "depart_at", "years"),
     ("/departure", {"depart_at": "2025-01-16T07:30", "target_percent": -1}, "target_percent", "0"),
     (
