@@ -37,6 +37,8 @@ class CarView:
         taken_kwh: What it has stored since it came, by its registers: all that is known of a silent car.
         wish: What its driver wants by the latest words of door and charger; None where only its charger
             says anything.
+        since: When it was plugged in, or went, by the first report that says so; None where it was so in
+            the first one that was heard.
     """
 
     car: Car
@@ -47,6 +49,7 @@ class CarView:
     doubt_soc: float = 0.0
     taken_kwh: float = 0.0
     wish: Wish | None = None
+    since: datetime | None = None
 
     def is_plugged(self) -> bool:
         """Whether it is connected, by its last word."""
@@ -216,6 +219,7 @@ class FleetView:
                 report=replace(report, soc=battery.least_soc, soc_at=None),
                 doubt_soc=battery.doubt,
                 taken_kwh=battery.taken_kwh,
+                since=view.since if _says_no_other(view.report, report) else report.measured_at,
             )
             if not report.plugged or (battery.least_soc or 0.0) >= (view.barred_below_soc or 0.0):
                 view = replace(view, barred_below_soc=None)
@@ -290,6 +294,11 @@ class FleetView:
             return True
         lowest = view.car.floor_soc + max(self._guard_soc, view.doubt_soc)
         return soc < lowest + (self._hysteresis_soc if view.resting else 0.0)
+
+
+def _says_no_other(last: CarReport | None, report: CarReport) -> bool:
+    """Whether a report says of the plug what the last one said, or is the first."""
+    return last is None or last.plugged == report.plugged
 
 
 def _will(report: CarReport | None) -> tuple[bool, bool, datetime | None, float | None] | None:

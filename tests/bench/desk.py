@@ -1,4 +1,4 @@
-"""The desk: how late pictures reach viewers, how fast a long trail is, what pages weigh, when they are painted."""
+"""The desk: how late pictures reach viewers, how fast a long trail is, what pages weigh, and first paints."""
 
 import asyncio
 import tempfile
@@ -113,7 +113,7 @@ async def _long_trail() -> list[Row]:
                 began_s = perf_counter()
                 status, _ = await vera.get(path)
                 took_ms = 1000 * (perf_counter() - began_s)
-                if status != 200:  # noqa: PLR2004 - HTTP's
+                if status != 200:
                     raise RuntimeError(f"{path} answered {status}")
                 size = f"a trail of {TRAIL_ROWS:,} rows"
                 found.append(Row(f"desk, {name}: answered", size, took_ms, "ms", 1, TRAIL_PAGE_MS))
