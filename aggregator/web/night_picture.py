@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from aggregator.model.time import HOUR, LONDON, Interval
 from aggregator.web.night_view import CarNight, Point
-from aggregator.web.words import signed
+from aggregator.web.words import signed, sterling
 
 LEFT, RIGHT = 34.0, 10.0
 TOP = 16.0
@@ -181,7 +181,7 @@ class _Drawing:
         x, end, zero, y = self._x(slot.start), self._x(slot.end), self._y_kw(0.0), self._y_kw(export_kw)
         does = "gives" if export_kw > 0 else "takes"
         where = f'x="{x + 0.5:.1f}" y="{min(y, zero):.1f}"'
-        words = f"{_clock(slot)}: {does} {abs(export_kw):.1f} kW; {why}"
+        words = f"{_clock(slot)}: {does} {abs(export_kw):.1f} kW; {sterling(why)}"
         return (
             f'<rect class="{kind} n-{does}" {where}'
             f' width="{max(0.5, end - x - 1):.1f}" height="{abs(y - zero):.1f}">'

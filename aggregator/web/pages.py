@@ -51,6 +51,7 @@ class Pages:
             "night_picture_small": partial(night_picture, size=NARROW),
             "pounds": words.pounds,
             "price": words.price,
+            "sterling": words.sterling,
             "percent": words.percent,
             "change": words.change,
             "few": words.few,

@@ -1,5 +1,6 @@
 """How figures and times are written on the desk's pages: London's time with UTC on hover, units always."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from aggregator.model.time import LONDON, Interval, utc_text
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 MINUS = "\N{MINUS SIGN}"
 FEW = 4
+GBP = re.compile(r"GBP (?=[-\N{MINUS SIGN}+]?\d)")
 WH_PER_KWH = 1000
 
 
@@ -54,6 +56,11 @@ def pounds(value: float | Decimal | None) -> Markup:
     text = signed(float(value), 2)
     sign, text = (MINUS, text[1:]) if text.startswith(MINUS) else ("", text)
     return Markup("{}£{}").format(sign, text)
+
+
+def sterling(text: str) -> str:
+    """Return words with amounts as screens show them: commands write GBP, the desk £."""
+    return GBP.sub("£", text)
 
 
 def price(value: float | Decimal | None) -> Markup:
