@@ -46,16 +46,17 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
         "--desk",
         "127.0.0.1:0",
     ]
-    with result.open("w") as stdout:
-        demo = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+    with (
+        result.open("w") as stdout,
+        subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True) as demo,
+    ):
         for line in demo.stderr or ():
             story.append(line)
             watcher.hear(line)
-        code = demo.wait()
     watcher.end()
     text = result.read_text()
     assert text, "".join(story)
-    return Played(out, code, json.loads(text), "".join(story), watcher)
+    return Played(out, demo.returncode, json.loads(text), "".join(story), watcher)
 
 
 @pytest.fixture
