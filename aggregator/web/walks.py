@@ -10,7 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
+from aggregator.model.errors import Unavailable
 from aggregator.store import Verified
+
+log = structlog.get_logger()
 
 SHORT = 10_000
 """A trail of so many rows is walked in some tenths of a second."""
@@ -67,6 +72,8 @@ class Walks:
             try:
                 began_s = self._now_s()
                 self._last = (self._walk(), began_s)
+            except Unavailable as away:  # the page tells of the walk before
+                log.warning("trail_not_walked", error=str(away))
             finally:
                 self._walking.release()
 
