@@ -149,7 +149,8 @@ class _Drawing:
                 f'<text class="n-text" x="{LEFT - 5:g}" y="{below:.1f}" text-anchor="end">'
                 f"{signed(kw, 0 if abs(kw - round(kw)) < LEAST_KW else 1)}</text>"
             )
-        yield f'<text class="n-text" x="{LEFT:g}" y="{TOP - 5:g}">charge</text>'
+        if not LEFT - CLOSE < self._x(self._night.now) < LEFT + CLOSE:  # there "now" stands
+            yield f'<text class="n-text" x="{LEFT:g}" y="{TOP - 5:g}">charge</text>'
         yield f'<text class="n-text" x="{LEFT:g}" y="{self._kw_top - 5:g}">kW, up is to the grid</text>'
         yield from self._hours()
 
