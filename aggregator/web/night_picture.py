@@ -128,6 +128,10 @@ class _Drawing:
                 yield self._column(gap, "n-away", f"not plugged in, {_clock(gap)}")
             for gap in night.unknown:
                 yield self._column(gap, "n-unknown", f"not known: nothing was heard of it, {_clock(gap)}")
+                start, end = self._x(gap.start), self._x(gap.end)
+                if end - start > CLOSE:
+                    where = f'x="{(start + end) / 2:.1f}" y="{TOP + 14:g}" text-anchor="middle"'
+                    yield f'<text class="n-text" {where}>not known</text>'
         for event in night.events:
             window = event.window.overlap(night.span)
             if window is not None:
