@@ -33,7 +33,7 @@ from aggregator.web.routes import Answer
 from aggregator.web.workshop import Busy, Job
 
 Body = TypeVar("Body", bound=Row)
-SOON_S = 0.7
+SOON_S = 0.4
 """A page waits this long for a statement before it says that it is worked on."""
 
 TYPES = {
