@@ -14,7 +14,7 @@ from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval
 from aggregator.ports import Rebound, ZoneTarget
 from aggregator.store import Halt, InboxEntry, Store
-from aggregator.targets import rebound, zone_target
+from aggregator.targets import LONGEST_WINDOW, rebound, targets_ahead, zone_target
 
 FOLLOWED = (Stage.AWARDED, Stage.DELIVERING)
 OVER = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
@@ -94,6 +94,12 @@ class Book:
             for zone, page in self._pages.items()
         )
         return [target for target in found if target is not None]
+
+    def targets_ahead(self, zone: str, now: datetime) -> Sequence[ZoneTarget]:
+        """Return a zone's target in each window of the next day, the running one first."""
+        page = self._pages[zone]
+        span = Interval(now, now + LONGEST_WINDOW)
+        return tuple(targets_ahead(zone, span, page.opportunities, page.nominations, page.peaks))
 
     def _orders(self) -> list[EventKey]:
         pages = self._pages.values()

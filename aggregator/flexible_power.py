@@ -44,7 +44,7 @@ def flexible_power_files(rows: Iterable[StatementRow]) -> dict[str, str]:
         units.setdefault((row.line.zone, row.line.product), []).append(row)
     files = {}
     for (zone, product), of_unit in sorted(units.items()):
-        unit = f"{quote(zone, safe='')}_{quote(product, safe='')}"
+        unit = f"{quote(zone, safe=' ')}_{quote(product, safe=' ')}"
         by_end = sorted(of_unit, key=lambda row: (row.line.period.end, row.line.opportunity))
         files[f"flexible_power_readings_{unit}.csv"] = readings_csv(by_end)
         files[f"flexible_power_statement_{unit}.csv"] = statement_csv(by_end)

@@ -76,6 +76,24 @@ def zone_target(
     return ZoneTarget(zone, tuple(slots), tuple(levels), direction, tuple(serving))
 
 
+def targets_ahead(
+    zone: str,
+    span: Interval,
+    opportunities: Sequence[Opportunity],
+    nominations: Mapping[Interval, Nomination],
+    peaks: Sequence[PeakWindow],
+) -> Iterator[ZoneTarget]:
+    """Yield the zone's target in each window that runs or begins in a span, as ``zone_target``, in order."""
+    at = span.start
+    orders = [order for one in opportunities for order in one.in_force]
+    for slot in _slots_from(span.start, orders):
+        if at <= slot.start < span.end:
+            target = zone_target(zone, slot.start, opportunities, nominations, peaks)
+            if target is not None:
+                yield target
+                at = target.slots[-1].end
+
+
 def rebound(
     over: Iterable[Opportunity], nominations: Mapping[Interval, Nomination], now: datetime
 ) -> Rebound | None:

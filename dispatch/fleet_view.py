@@ -13,6 +13,10 @@ from aggregator.model.time import HALF_HOUR, HOUR, next_local
 from dispatch.battery import Battery
 
 W_PER_KW = 1000.0
+IDLE_W = 50
+"""Less than this is no charging and no giving: a charger's own needs, a meter's noise."""
+
+NEARLY_FULL_SOC, FULL_SOC = 0.9, 0.995
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class CarView:
         taken_kwh: What it has stored since it came, by its registers: all that is known of a silent car.
         wish: What its driver wants by the latest words of door and charger; None where only its charger
             says anything.
+        since: When it was plugged in, or went, by the first report that says so; None where it was so in
+            the first one that was heard.
     """
 
     car: Car
@@ -43,6 +49,7 @@ class CarView:
     doubt_soc: float = 0.0
     taken_kwh: float = 0.0
     wish: Wish | None = None
+    since: datetime | None = None
 
     def is_plugged(self) -> bool:
         """Whether it is connected, by its last word."""
@@ -123,6 +130,30 @@ class CarView:
         most_kw = self.car.charger.charge_kw * max(0.0, 1.0 - float(tapers.slope_per_kwh) * above_kwh)
         return min(most_kw, self.full_kw)
 
+    def is_full(self, now: datetime) -> bool:
+        """Whether it takes no more: told to charge it draws nothing, or next to nothing is missing.
+
+        What is reckoned with is the least that it may store: a full car is seldom known to be quite full.
+        """
+        soc, point, report = self.energy_kwh(now) / self.car.capacity_kwh, self.standing, self.report
+        is_told = point is not None and point.expires_at > now and point.export_w < 0
+        if is_told and point is not None and report is not None and report.measured_at > point.issued_at:
+            return soc >= NEARLY_FULL_SOC and report.export_w > -IDLE_W
+        return soc >= FULL_SOC
+
+    def moved_kwh(self, energy_kwh: float, moves: Iterable[tuple[float, float]]) -> float:
+        """Return what is stored once it has moved some powers for some hours each. [kWh]
+
+        Args:
+            energy_kwh: Stored before. [kWh]
+            moves: Each power and how long. [kW AC, export positive; h]
+        """
+        charger = self.car.charger
+        for kw, hours in moves:
+            inside_kw = kw / charger.eta_discharge if kw > 0 else kw * charger.eta_charge
+            energy_kwh = min(self.car.capacity_kwh, max(0.0, energy_kwh - inside_kw * hours))
+        return energy_kwh
+
     def charging_hours(self, now: datetime) -> float:
         """Return how long it has to charge at full power to reach its target, 0 where it is there. [h]"""
         tapers = Tapers.of_car(self.car)
@@ -189,6 +220,7 @@ class FleetView:
                 report=replace(report, soc=battery.least_soc, soc_at=None),
                 doubt_soc=battery.doubt,
                 taken_kwh=battery.taken_kwh,
+                since=view.since if _says_no_other(view.report, report) else report.measured_at,
             )
             if not report.plugged or (battery.least_soc or 0.0) >= (view.barred_below_soc or 0.0):
                 view = replace(view, barred_below_soc=None)
@@ -268,6 +300,11 @@ class FleetView:
             return True
         lowest = view.car.floor_soc + max(self._guard_soc, view.doubt_soc)
         return soc < lowest + (self._hysteresis_soc if view.resting else 0.0)
+
+
+def _says_no_other(last: CarReport | None, report: CarReport) -> bool:
+    """Whether a report says of the plug what the last one said, or is the first."""
+    return last is None or last.plugged == report.plugged
 
 
 def _will(report: CarReport | None) -> tuple[bool, bool, datetime | None, float | None] | None:

@@ -81,7 +81,8 @@ def window_step(
     probe_kw = {view.car.car_id: max(PROBE_KW, view.car.charger.min_kw) for view in others}
     asked_kw = target.direction.sign * sum(probe_kw.values())
     probe = replace(target, export_kw=(asked_kw,) * len(target.slots))
-    left = _left(rooms, served.export_kw, following)
+    served_kw = served.export_kw
+    left = _left(rooms, served_kw, following)
     probed = split_zone(probe, others, now, guard_soc, left, probe_kw)
     serving = target.opportunity_ids[0]
     same = itertools.takewhile(
@@ -92,7 +93,7 @@ def window_step(
         expires = min(expires, max(slot.end for slot, _ in same))
     cars = {view.car.car_id: view.car for view in (*following, *others)}
     points = []
-    for car_id, kw in (served.export_kw | probed.export_kw).items():
+    for car_id, kw in (served_kw | probed.export_kw).items():
         purpose = Purpose.MUST_CHARGE if kw < 0 else Purpose.INSTRUCTION if serving else Purpose.PLAN
         watts = held_watts(kw, cars[car_id])
         points.append(SetPoint(car_id, watts, now, expires, purpose, serving if watts > 0 else None))

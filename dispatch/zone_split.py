@@ -19,17 +19,22 @@ UNMEASURED: Mapping[str, Room] = {}
 
 @dataclass(frozen=True, slots=True)
 class ZoneSplit:
-    """The running slot's set-points and what is missing from the whole window.
+    """The running slot's set-points, those to come as it looks now, and what the whole window misses.
 
     Attributes:
-        export_kw: Per car id, positive from car to grid. [kW]
+        slots_kw: Per car id and slot, positive from car to grid; only the running one's is told. [kW]
         shortfall_kwh: Missing from the target until the window's end. [kWh]
         short_of_target_kwh: Per car that will miss its driver's target: by how much. [kWh]
     """
 
-    export_kw: dict[str, float]
+    slots_kw: Mapping[str, Sequence[float]]
     shortfall_kwh: float
     short_of_target_kwh: dict[str, float]
+
+    @property
+    def export_kw(self) -> dict[str, float]:
+        """Per car id what it is told in the running slot. [kW, positive from car to grid]"""
+        return {name: levels[0] for name, levels in self.slots_kw.items()}
 
 
 def split_zone(
@@ -106,8 +111,8 @@ def _split(
         direction=target.direction,
     )
     result = split(problem)
-    export_kw = {name: float(result.export_kw[n, 0]) for n, name in enumerate(result.car_ids)}
-    return ZoneSplit(export_kw, result.shortfall_kwh, dict(result.short_of_target_kwh))
+    slots_kw = dict(zip(result.car_ids, result.export_kw.tolist(), strict=True))
+    return ZoneSplit(slots_kw, result.shortfall_kwh, dict(result.short_of_target_kwh))
 
 
 def _split_car(

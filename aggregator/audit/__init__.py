@@ -30,6 +30,25 @@ CHECKS: Mapping[str, Check] = {
 }
 """The check of each promise, by its number."""
 
+PROMISES: Mapping[str, str] = {
+    "P1": "in V2G mode no car is discharged below 30%, or the driver's higher floor",
+    "P2": "a car that can reach its target by the promised time does; one that can't charges at full power"
+    " and its shortfall is told",
+    "P3": "the driver's button wins within a cycle: out of the dispatch, full power",
+    "P4": "no home exports above its approval or imports above its fuse; no approval in force, no discharge",
+    "P5": "every set-point ends by itself, one that discharges within 120 s",
+    "P6": "an independent check, sharing no code with the split, sees every set-point",
+    "P7": "what leaves for a market is exactly a draft that two people, or a written rule, approved",
+    "P8": "what a platform was told has one durable fact behind it, before the answer leaves",
+    "P9": "meter registers are the truth; a late reading makes a new statement, never an edit",
+    "P10": "Wh and pennies add up from car to zone to statement",
+    "P11": "what is bid can be split in each scenario it was made from",
+    "P12": "a silent car counts as 0 kW",
+    "P13": "what is nominated is the plan made before the price was read",
+    "P14": "the power moved per minute is bounded; one person stops all, two restart",
+}
+"""What each promise says, as the README tells it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Audit:

@@ -213,7 +213,9 @@ def p3_boost(evidence: Evidence) -> Finding:
         for off_at, on_at in without_v2g(evidence, car_id):
             checked += 1
             breaches += [f"{told} with V2G off" for told in _gave(points, off_at + cycle, on_at)]
-    return Finding("P3 boost", "times a driver switched V2G off", checked, tuple(breaches))
+    return Finding(
+        "P3 boost", "boosts, at the charger, the driver's page or the drivers' door", checked, tuple(breaches)
+    )
 
 
 def _metered_full(evidence: Evidence, car_id: str, at: datetime) -> bool:
@@ -298,4 +300,4 @@ def p12_stale(evidence: Evidence) -> Finding:
         )
         if known is None or issued_at - known > longest:
             breaches.append(f"{one.point.car_id} at {utc_text(one.point.issued_at)} was stale")
-    return Finding("P12 stale cars", "accepted discharge set-points", checked, tuple(breaches))
+    return Finding("P12 stale", "accepted discharge set-points", checked, tuple(breaches))

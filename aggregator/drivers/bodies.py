@@ -11,7 +11,7 @@ from aggregator.files.inputs import Name, Number, StrictRow, YesNo, shown, valid
 from aggregator.model.drivers import DAYS, Boost, Departure, Floor, Saying, Topic, V2g, Week, WeekDay
 from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car
-from aggregator.model.time import LONDON, utc_text
+from aggregator.model.time import LONDON
 
 BODY = "body"
 FARTHEST = timedelta(days=14)
@@ -176,7 +176,7 @@ def _departure(
     until = body.expires_at if body.expires_at is not None else body.depart_at + LATE
     if body.expires_at is not None and not body.depart_at <= until <= body.depart_at + LATEST:
         allowed = "from depart_at to a day after it: until then the car is kept for a driver who is late"
-        raise BadMessage(Fault("expires_at", utc_text(until), allowed))
+        raise BadMessage(Fault("expires_at", _said(until), allowed))
     return Departure(body.depart_at, _target(body, "", car, miles_per_kwh)), until
 
 
@@ -250,6 +250,10 @@ def _fraction(given: Mapping[str, float | None], car: Car, miles_per_kwh: float)
 
 def _must_lie(field: str, at: datetime, after: datetime, until: datetime) -> None:
     if not after < at <= until:
-        local = f"{after.astimezone(LONDON):%a %d %b %H:%M} in London"
-        allowed = f"after {utc_text(after)} (now), {local}, within {FARTHEST.days} days"
-        raise BadMessage(Fault(field, utc_text(at), allowed))
+        allowed = f"after {_said(after)} (now), until {_said(until)}, London time"
+        raise BadMessage(Fault(field, _said(at), allowed))
+
+
+def _said(at: datetime) -> str:
+    """Return an instant as a driver reads it: what London's clocks show, to the minute."""
+    return f"{at.astimezone(LONDON):%a %d %b %Y %H:%M}"

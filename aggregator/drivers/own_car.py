@@ -15,6 +15,7 @@ from aggregator.cycles import LONGEST_SILENCE, month_around, nights
 from aggregator.drivers.bodies import read_saying
 from aggregator.drivers.night import Row, Scene, night
 from aggregator.drivers.problems import Refused
+from aggregator.drivers.shares import ZoneShares
 from aggregator.gateway import Gateway
 from aggregator.model.drivers import NO_WORDS, Saying, Topic, V2g, Word, Words, overrules
 from aggregator.model.errors import RuleViolation
@@ -51,6 +52,7 @@ class OwnCars:
         self._gateway, self._loop = gateway, controller
         self._nights: OrderedDict[tuple[str, date], tuple[datetime, tuple[date, ...]]] = OrderedDict()
         self.stale_after = 2 * timedelta(seconds=gateway.settings.dispatch.reporting_interval_s)
+        self._shares = ZoneShares(gateway, controller, self.view, self.stale_after)
 
     @property
     def miles_per_kwh(self) -> float:
@@ -84,6 +86,7 @@ class OwnCars:
             self._beside(car, now),
             lambda slots: self._gateway.prices(zone, slots),
             self._gateway.book.windows(zone),
+            self._shares.of(zone, now),
             self._loop.guard_soc,
             zone in self._loop.orders.stopped(),
         )

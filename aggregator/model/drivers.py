@@ -103,6 +103,30 @@ class Word:
         return self.saying is not None and (self.until is None or at < self.until)
 
 
+def in_words(word: Word) -> str:
+    """Return what a driver said, in words; times are London's."""
+    match word.saying:
+        case None:
+            text = "taken back"
+        case Departure(depart_at=at, target_soc=soc):
+            text = f"needed {_local(at)} with {soc:.0%}"
+        case Week(days=days):
+            text = ", ".join(
+                f"{DAYS[row.day]} {row.depart_local:%H:%M} with {row.target_soc:.0%}" for row in days
+            )
+        case Boost():
+            text = "full power now" if word.until is None else f"full power now, until {_local(word.until)}"
+        case V2g(on=on):
+            text = f"V2G {'on' if on else 'off'}"
+        case Floor(soc=soc):
+            text = f"never below {soc:.0%}"
+    return text
+
+
+def _local(at: datetime) -> str:
+    return f"{at.astimezone(LONDON):%a %d %b %Y %H:%M}"
+
+
 Words = Mapping[Topic, Word]
 """The latest word of each topic of one car."""
 

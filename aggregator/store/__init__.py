@@ -15,12 +15,14 @@ from aggregator.store.car_history import CarHistory
 from aggregator.store.chain import Verified
 from aggregator.store.desk import (
     AT_THE_DESK,
+    BY_A_DRIVER,
     BY_COMMAND,
     DeskAction,
     DeskPeople,
     DeskTrail,
     Lasting,
     SignedIn,
+    Wanted,
 )
 from aggregator.store.drivers import DriverWords
 from aggregator.store.engine import at_once, name_of, open_engine, parse_url
@@ -44,6 +46,7 @@ from aggregator.store.truth import TrueState, Truth
 
 __all__ = [
     "AT_THE_DESK",
+    "BY_A_DRIVER",
     "BY_COMMAND",
     "BY_PROCESS",
     "END_OF_TIME",
@@ -68,6 +71,7 @@ __all__ = [
     "StoredStatement",
     "TrueState",
     "Verified",
+    "Wanted",
     "open_store",
     "upgrade",
 ]

@@ -10,12 +10,10 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import BigInteger, Connection, Engine, select, type_coerce
 
-from aggregator.store.columns import micros
-from aggregator.store.engine import AnyRow, reading
+from aggregator.store.engine import reading
 from aggregator.store.tables import DESK_ACTIONS
 
 GENESIS = "0" * 64
@@ -37,6 +35,7 @@ COVERED = (
 """The columns that a row's hash covers, in their order; the instant as microseconds since 1970."""
 
 AT_ONCE = 1000
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +47,14 @@ class Verified:
         head: The last one's hash; ``GENESIS`` where there is none.
         misfit: The number of the first row that does not fit; None where all do.
         has_head: Whether the head that was asked for is in it, before any misfit; None where none was.
+        last: The last row's number; 0 where there is none.
     """
 
     rows: int
     head: str
     misfit: int | None
     has_head: bool | None
+    last: int
 
     @property
     def holds(self) -> bool:
@@ -63,14 +64,7 @@ class Verified:
 
 def link(before: str, values: Iterable[object]) -> str:
     """Return a row's hash from that of the row before it and its own values, in the order of ``COVERED``."""
-    text = json.dumps([before, *values], separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def link_of(before: str, row: AnyRow) -> str:
-    """Return the hash that a stored row should have."""
-    values = row._mapping
-    return link(before, [_plain(values[name]) for name in COVERED])
+    return hashlib.sha256(_as_json([before, *values]).encode()).hexdigest()
 
 
 def last_of(connection: Connection) -> tuple[int, str]:
@@ -88,17 +82,15 @@ def verify(engine: Engine, head: str | None = None) -> Verified:
         engine: Whose.
         head: A head that was kept elsewhere, to look for.
     """
-    rows, before, misfit, seen = 0, GENESIS, None, head == GENESIS
-    query = select(DESK_ACTIONS).order_by(DESK_ACTIONS.c.action_id)
+    rows, number, before, misfit, seen = 0, 0, GENESIS, None, head == GENESIS
+    columns = DESK_ACTIONS.c
+    plain = [type_coerce(columns[name], BigInteger) if name == "at" else columns[name] for name in COVERED]
+    query = select(*plain, columns.digest).order_by(columns.action_id)
     with reading(engine) as connection:
-        for row in connection.execution_options(yield_per=AT_ONCE).execute(query):
+        for number, *values, digest in connection.execution_options(yield_per=AT_ONCE).execute(query):
             rows += 1
-            if misfit is None and row.digest != link_of(before, row):
-                misfit = row.action_id
-            seen = seen or (misfit is None and row.digest == head)
-            before = row.digest
-    return Verified(rows, before, misfit, None if head is None else seen)
-
-
-def _plain(value: object) -> object:
-    return micros(value) if isinstance(value, datetime) else value
+            if misfit is None and digest != link(before, [number, *values]):
+                misfit = number
+            seen = seen or (misfit is None and digest == head)
+            before = digest
+    return Verified(rows, before, misfit, None if head is None else seen, number)

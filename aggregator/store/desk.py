@@ -13,15 +13,29 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, delete, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Engine,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
+from aggregator.model.time import Interval
 from aggregator.store.chain import COVERED, Verified, last_of, link, verify
 from aggregator.store.columns import micros
 from aggregator.store.engine import AnyRow, insert_if_new, reading, writing
 from aggregator.store.tables import DESK_ACTIONS, DESK_PASSWORDS, DESK_SESSIONS, DRIVER_TOKENS
 
-AT_THE_DESK, BY_COMMAND = "desk", "command line"
-"""Where people act."""
+AT_THE_DESK, BY_COMMAND, BY_A_DRIVER = "desk", "command line", "driver"
+"""Where people act; a driver at the own page and the drivers' door."""
 
 SEEN_AGAIN = timedelta(minutes=1)
 """That a session is used is noted no more often than this."""
@@ -131,15 +145,15 @@ class DeskAction:
 
     Attributes:
         at: Domain instant.
-        user: Who.
-        action: Which, as the route table names it.
-        subject: The bid, zone or alarms it was about.
+        user: Who; a driver by the id of the token.
+        action: Which, as the route table names it; what a driver's word is about.
+        subject: The bid, zone, alarms or car it was about.
         draft: The draft that was seen, where it was about one.
         status: How it was answered, HTTP's.
         said: In words.
         key: The person's own name for it: the same key, the same action.
         asked: SHA-256 of what was asked, so that a key is not used for something else.
-        via: Where: ``desk`` or ``command line``.
+        via: Where: ``desk``, ``command line`` or ``driver``.
         action_id: Given when it is stored, the next number; 0 before.
         digest: The row's hash in the chain, given when it is stored.
     """
@@ -158,8 +172,40 @@ class DeskAction:
     digest: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which actions are wanted: by whom, which, where, about what (a part of it), when; all without."""
+
+    user: str = ""
+    action: str = ""
+    via: str = ""
+    subject: str = ""
+    during: Interval | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return them for a query."""
+        columns, found = DESK_ACTIONS.c, []
+        exact = {columns.user_name: self.user, columns.action: self.action, columns.via: self.via}
+        found += [column == text for column, text in exact.items() if text]
+        if self.subject:
+            found.append(func.lower(columns.subject).contains(self.subject.lower(), autoescape=True))
+        if self.during is not None:
+            found += [columns.at >= self.during.start, columns.at < self.during.end]
+        return found
+
+    def is_met(self, one: DeskAction) -> bool:
+        """Whether an action is one of them."""
+        return (
+            self.user in ("", one.user)
+            and self.action in ("", one.action)
+            and self.via in ("", one.via)
+            and self.subject.lower() in one.subject.lower()
+            and (self.during is None or one.at in self.during)
+        )
+
+
 class DeskTrail:
-    """Every action ever asked for at the desk."""
+    """Every action ever asked for at the desk, and every word of a driver."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -190,6 +236,11 @@ class DeskTrail:
         """Walk along the whole chain, looking for a head that was kept elsewhere where one is given."""
         return verify(self._engine, head)
 
+    def length(self) -> int:
+        """Return the number of the last row, 0 where there is none."""
+        with reading(self._engine) as connection:
+            return last_of(connection)[0]
+
     def by_key(self, user: str, key: str) -> DeskAction | None:
         """Return what a person did under a key."""
         columns = DESK_ACTIONS.c
@@ -209,6 +260,49 @@ class DeskTrail:
     def all(self) -> list[DeskAction]:
         """Return every action, oldest first."""
         return self._select(select(DESK_ACTIONS))
+
+    def count(self, wanted: Wanted) -> int:
+        """Return how many actions are wanted."""
+        query = select(func.count()).select_from(DESK_ACTIONS).where(*wanted.conditions())
+        with reading(self._engine) as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def newest(self, wanted: Wanted, skipped: int, most: int) -> list[DeskAction]:
+        """Return wanted actions, the newest first, some of these skipped."""
+        query = select(DESK_ACTIONS).where(*wanted.conditions())
+        query = query.order_by(DESK_ACTIONS.c.action_id.desc()).limit(most).offset(skipped)
+        with reading(self._engine) as connection:
+            return [_action(row) for row in connection.execute(query)]
+
+    def after(self, number: int, wanted: Wanted, most: int) -> list[DeskAction]:
+        """Return the first wanted actions after a number, oldest first."""
+        query = select(DESK_ACTIONS).where(DESK_ACTIONS.c.action_id > number, *wanted.conditions())
+        return self._select(query.limit(most))
+
+    def people(self) -> list[str]:
+        """Return everybody who did anything, but for drivers, in order."""
+        return self._distinct(DESK_ACTIONS.c.user_name, DESK_ACTIONS.c.via != BY_A_DRIVER)
+
+    def kinds(self) -> list[str]:
+        """Return every kind of action that was asked for, in order."""
+        return self._distinct(DESK_ACTIONS.c.action)
+
+    def done(self, actions: Collection[str], status: int) -> list[tuple[str, str, str, int]]:
+        """Return who did some actions, about what, which and when, oldest first. [microseconds since 1970]
+
+        Only those that were answered with a status.
+        """
+        columns = DESK_ACTIONS.c
+        at = type_coerce(columns.at, BigInteger)
+        query = select(columns.user_name, columns.subject, columns.action, at)
+        query = query.where(columns.action.in_(actions), columns.status == status)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(columns.action_id))
+            return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+    def _distinct(self, column: ColumnElement[str], *conditions: ColumnElement[bool]) -> list[str]:
+        with reading(self._engine) as connection:
+            return sorted(connection.scalars(select(column).where(*conditions).distinct()))
 
     def _select(self, query: Select[Any]) -> list[DeskAction]:
         with reading(self._engine) as connection:

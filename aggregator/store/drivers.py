@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, Text, and_, exists, insert, select
 
 from aggregator.model.drivers import Topic, Word
 from aggregator.model.errors import RuleViolation
 from aggregator.store.codec import SAYINGS, from_text, to_text
 from aggregator.store.engine import AnyRow, reading, writing
-from aggregator.store.tables import DRIVER_WORDS
+from aggregator.store.tables import DESK_ACTIONS, DRIVER_WORDS
 
 
 class DriverWords:
@@ -65,6 +65,23 @@ class DriverWords:
         query = select(DRIVER_WORDS).order_by(columns.car_id, columns.topic, columns.version)
         with reading(self._engine) as connection:
             return tuple(_word(row) for row in connection.execute(query))
+
+    def unchained(self) -> tuple[Word, ...]:
+        """Return the words that no row of the trail tells of: those from before words were chained."""
+        columns, rows = DRIVER_WORDS.c, DESK_ACTIONS.c
+        version = columns.version.cast(Text)
+        names_it = and_(
+            rows.user_name == columns.told_by,
+            rows.key == columns.car_id + " " + columns.topic + " " + version,
+        )
+        query = select(DRIVER_WORDS).where(~exists().where(names_it))
+        with reading(self._engine) as connection:
+            return tuple(_word(row) for row in connection.execute(query))
+
+
+def key_of(word: Word) -> str:
+    """Return by which key the trail's row tells of a word, which is its teller's."""
+    return f"{word.car_id} {word.topic.value} {word.version}"
 
 
 def _word(row: AnyRow) -> Word:

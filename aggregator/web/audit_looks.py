@@ -2,51 +2,39 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from aiohttp import web
 
+from aggregator.audit import PROMISES
 from aggregator.files.inputs import validate
 from aggregator.model.errors import BadMessage
 from aggregator.model.time import utc_text
-from aggregator.store import AuditRun, DeskAction, Verified
+from aggregator.store import AT_THE_DESK, BY_A_DRIVER, BY_COMMAND, AuditRun
 from aggregator.web.actions import AUDITING
 from aggregator.web.answers import as_json
 from aggregator.web.bodies import of_form
-from aggregator.web.deeds import Deeds, Sought, chain_row, deed_row, deeds, to_csv, to_json_lines
+from aggregator.web.deeds import (
+    BY_THE_JOURNAL,
+    Sought,
+    chain_row,
+    csv_parts,
+    deed_row,
+    deeds,
+    every_deed,
+    json_lines,
+)
 from aggregator.web.frame import Frame
 from aggregator.web.making import AUDIT
-from aggregator.web.money_looks import as_file, day_or_none
+from aggregator.web.money_looks import day_or_none, headers_of
 from aggregator.web.people import Person
 from aggregator.web.routes import Answer
+from aggregator.web.walks import Walks
 
-A_PAGE = 100
+PLACES = (AT_THE_DESK, BY_COMMAND, BY_A_DRIVER, BY_THE_JOURNAL)
 RUNS_SHOWN = 6
 MOST_DIGITS = 6
 """Of a page's number."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeedsPage:
-    """A page of deeds.
-
-    Attributes:
-        shown: Those on it, the newest first.
-        number: Which page, from 0.
-        all: Everything sought.
-        chain: What a walk along the trail's chain found.
-    """
-
-    shown: tuple[DeskAction, ...]
-    number: int
-    all: Deeds
-    chain: Verified
-
-    @property
-    def has_more(self) -> bool:
-        """Whether older ones follow."""
-        return (self.number + 1) * A_PAGE < len(self.all.found)
 
 
 class AuditLooks:
@@ -57,7 +45,8 @@ class AuditLooks:
     """
 
     def __init__(self, frame: Frame) -> None:
-        self._frame = frame
+        self._frame, trail = frame, frame.ground.store.desk_trail
+        self._walks = Walks(trail.verify, trail.length)
 
     def answers(self) -> Mapping[str, Answer]:
         """Return what answers each look of ``aggregator/web/routes.py``, by name."""
@@ -77,18 +66,17 @@ class AuditLooks:
 
         def made() -> web.Response:
             store = self._frame.ground.store
-            number = request.query.get("page", "")[:MOST_DIGITS]
-            found, chain = deeds(store, sought), store.desk_trail.verify()
-            at = int(number) if number.isdecimal() else 0
-            shown = found.found[at * A_PAGE : (at + 1) * A_PAGE]
-            asked = {name: request.query.get(name, "") for name in ("user", "name", "bid")}
+            asked = {name: request.query.get(name, "") for name in ("user", "name", "via", "bid")}
             asked["day"] = day_or_none(request.query.get("day", ""))
             return self._frame.page(
                 "audit",
                 person,
                 request,
                 stamp=self._frame.stamp(),
-                view=DeedsPage(shown, at, found, chain),
+                view=deeds(store, sought, _page(request)),
+                walk=self._walks.look(),
+                places=PLACES,
+                promises=PROMISES,
                 typed=asked,
                 query=urlencode({name: value for name, value in asked.items() if value}),
                 wrong=wrong,
@@ -106,9 +94,12 @@ class AuditLooks:
 
         def made() -> web.Response:
             store = self._frame.ground.store
-            runs = store.audits.last()
+            runs, page = store.audits.last(), deeds(store, sought, _page(request))
             body = {
-                "deeds": [deed_row(one) for one in deeds(store, sought).found],
+                "deeds": [deed_row(one) for one in page.shown],
+                "found": page.found,
+                "page": page.number,
+                "has_more": page.has_more,
                 "chain": chain_row(store.desk_trail.verify()),
                 "last_audit": _run_row(runs[0]) if runs else None,
             }
@@ -116,22 +107,27 @@ class AuditLooks:
 
         return await asyncio.to_thread(made)
 
-    async def _trail_csv(self, request: web.Request, _: Person) -> web.Response:
+    async def _trail_csv(self, request: web.Request, _: Person) -> web.StreamResponse:
         return await self._export(request, "trail.csv")
 
-    async def _trail_jsonl(self, request: web.Request, _: Person) -> web.Response:
+    async def _trail_jsonl(self, request: web.Request, _: Person) -> web.StreamResponse:
         return await self._export(request, "trail.jsonl")
 
-    async def _export(self, request: web.Request, name: str) -> web.Response:
-        sought = _sought(request)
-
-        def made() -> web.Response:
-            store = self._frame.ground.store
-            chain, found = store.desk_trail.verify(), reversed(deeds(store, sought).found)
-            text = (to_csv if name.endswith(".csv") else to_json_lines)(found, chain)
-            return as_file(name, text.encode())
-
-        return await asyncio.to_thread(made)
+    async def _export(self, request: web.Request, name: str) -> web.StreamResponse:
+        sought, store = _sought(request), self._frame.ground.store
+        chain = await asyncio.to_thread(store.desk_trail.verify)
+        found = every_deed(store, sought, chain.last)
+        parts = csv_parts(found, chain) if name.endswith(".csv") else json_lines(found, chain)
+        first = await asyncio.to_thread(next, parts)  # what goes wrong at once is still told as such
+        response = web.StreamResponse(headers=headers_of(name))
+        response.enable_compression()
+        await response.prepare(request)
+        part: str | None = first
+        while part is not None:
+            await response.write(part.encode())
+            part = await asyncio.to_thread(next, parts, None)
+        await response.write_eof()
+        return response
 
 
 def _sought(request: web.Request) -> Sought:
@@ -141,3 +137,9 @@ def _sought(request: web.Request) -> Sought:
 
 def _run_row(run: AuditRun) -> dict[str, object]:
     return {"audit": run.audit_id, "at": utc_text(run.at), "by": run.by, **run.body}
+
+
+def _page(request: web.Request) -> int:
+    """Return which page is asked for, from 0; what is no number is the first."""
+    number = request.query.get("page", "")[:MOST_DIGITS]
+    return int(number) if number.isdecimal() else 0

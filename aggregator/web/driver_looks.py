@@ -13,13 +13,13 @@ from datetime import datetime
 from aiohttp import web
 
 from aggregator.cycles import CREDIT_GBP, NIGHTS_PER_CREDIT
+from aggregator.drivers.bodies import FARTHEST
 from aggregator.drivers.limits import Buckets
 from aggregator.drivers.own_car import TAKEN_BACK, OwnCars
 from aggregator.drivers.problems import Refused
 from aggregator.model.drivers import DAYS, Topic, Week, Word
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.fleet import Car
-from aggregator.model.time import LONDON
 from aggregator.web.answers import as_json, see
 from aggregator.web.car_view import CarPage, ahead, car_page, stretches
 from aggregator.web.driver_forms import BOOSTS, UNITS, field_of, read_form
@@ -170,7 +170,7 @@ class DriverLooks:
             needed=NIGHTS_PER_CREDIT,
             credit_gbp=CREDIT_GBP,
             miles_per_kwh=self._cars.miles_per_kwh,
-            depart_local=f"{view.view.departs_at(now).astimezone(LONDON):%Y-%m-%dT%H:%M}",
+            farthest=FARTHEST,
         )
 
     def _ahead(self, view: CarPage) -> CarNight | None:

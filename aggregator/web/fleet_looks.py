@@ -168,6 +168,7 @@ def night_body(night: CarNight) -> dict[str, object]:
         "needed": None if night.need is None else {"at": utc_text(night.need.at), "soc": night.need.soc},
         "floors": [{"from": utc_text(at), "soc": soc} for at, soc in night.floors],
         "plugged": [{"from": utc_text(one.start), "until": utc_text(one.end)} for one in night.stays],
+        "not_known": [{"from": utc_text(one.start), "until": utc_text(one.end)} for one in night.unknown],
         "events": [
             {
                 "from": utc_text(one.window.start),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from aggregator.cycles import LONGEST_SILENCE
 from aggregator.drivers.own_car import OwnCars
 from aggregator.gateway import Gateway
 from aggregator.model.fleet import ExportSource, Site
@@ -51,8 +52,9 @@ class CarRow:
         car_id: Which.
         zone: Where its home is.
         state: As on Live, one of ``STATES``.
-        link: How well it is heard: ``connected``, ``silent``, ``not following`` or ``not heard yet``.
+        link: How its charger is heard: ``connected``, ``silent``, ``not following`` or ``not heard yet``.
         heard_s: How long ago it was heard; None where it never was. [s]
+        since: When it was plugged in or went; None where that was before anything was heard.
         soc: State of charge, a fraction; None where it is not known.
         floor_soc: Never discharged below this.
         target_soc: What its driver wants at departure.
@@ -71,6 +73,7 @@ class CarRow:
     state: str
     link: str
     heard_s: float | None
+    since: datetime | None
     soc: float | None
     floor_soc: float
     target_soc: float
@@ -220,8 +223,9 @@ def car_row(view: CarView, controller: Controller, cars: OwnCars, now: datetime)
         car_id=car.car_id,
         zone=car.site.zone,
         state=state,
-        link="not heard yet" if report is None else state if state in _BAD_LINKS else "connected",
+        link=_link(view, state, now),
         heard_s=(now - report.measured_at).total_seconds() if report is not None else None,
+        since=view.since,
         soc=report.soc if report is not None else None,
         floor_soc=car.floor_soc,
         target_soc=view.target_kwh() / car.capacity_kwh,
@@ -236,7 +240,13 @@ def car_row(view: CarView, controller: Controller, cars: OwnCars, now: datetime)
     )
 
 
-_BAD_LINKS = ("silent", "not following")
+def _link(view: CarView, state: str, now: datetime) -> str:
+    """Return how well a charger is heard; one without a car may tell so every half-hour only."""
+    if view.report is None:
+        return "not heard yet"
+    if state == "away":
+        return "silent" if now - view.report.measured_at > LONGEST_SILENCE else "connected"
+    return state if state in ("silent", "not following") else "connected"
 
 
 def site_row(site: Site, now: datetime) -> SiteRow:
@@ -262,6 +272,7 @@ def row_body(row: CarRow) -> dict[str, object]:
         "plugged": row.is_plugged,
         "link": row.link,
         "heard_s": row.heard_s,
+        "since": utc_text(row.since) if row.since is not None else None,
         "soc": row.soc,
         "floor_soc": row.floor_soc,
         "target_soc": round(row.target_soc, 4),

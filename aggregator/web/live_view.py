@@ -16,10 +16,9 @@ from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import HALF_HOUR, Interval, floor_half_hour
 from aggregator.store import Alarm, Halt
 from dispatch.controller import Controller
-from dispatch.fleet_view import CarView
+from dispatch.fleet_view import IDLE_W, CarView
 
 W_PER_KW = 1000.0
-IDLE_W = 50
 STATES = ("giving", "charging", "idle", "not following", "silent", "away")
 """What a car is counted as, the first that holds from the right."""
 

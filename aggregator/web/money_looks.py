@@ -5,6 +5,7 @@ far it is. Programs and downloads wait for it.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -32,7 +33,7 @@ from aggregator.web.routes import Answer
 from aggregator.web.workshop import Busy, Job
 
 Body = TypeVar("Body", bound=Row)
-SOON_S = 0.7
+SOON_S = 0.4
 """A page waits this long for a statement before it says that it is worked on."""
 
 TYPES = {
@@ -264,10 +265,16 @@ def _query(period: Period) -> str:
 
 def as_file(name: str, data: bytes) -> web.Response:
     """Answer with a file to be kept."""
-    headers = {
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2], safe='')}",
-        "Content-Type": TYPES.get(name.rpartition(".")[2], "application/octet-stream"),
-    }
-    response = web.Response(body=data, headers=headers)
+    response = web.Response(body=data, headers=headers_of(name))
     response.enable_compression()
     return response
+
+
+def headers_of(name: str) -> dict[str, str]:
+    """Return the headers of a file to be kept: its name as it is, and without what old programs take ill."""
+    kept = name.rpartition("/")[2]
+    plain = re.sub(r'[^ -~]|["\\\\%]', "_", kept)
+    return {
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(kept, safe='')}",
+        "Content-Type": TYPES.get(name.rpartition(".")[2], "application/octet-stream"),
+    }

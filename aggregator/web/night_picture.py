@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from aggregator.model.time import HOUR, LONDON, Interval
 from aggregator.web.night_view import CarNight, Point
-from aggregator.web.words import signed
+from aggregator.web.words import signed, sterling
 
 LEFT, RIGHT = 34.0, 10.0
 TOP = 16.0
@@ -123,8 +123,15 @@ class _Drawing:
     def _backs(self) -> Iterator[str]:
         night = self._night
         if night.span.start < night.now:
-            for gap in _gaps(night.stays, Interval(night.span.start, min(night.now, night.span.end))):
+            gone = Interval(night.span.start, min(night.now, night.span.end))
+            for gap in _gaps(sorted([*night.stays, *night.unknown]), gone):
                 yield self._column(gap, "n-away", f"not plugged in, {_clock(gap)}")
+            for gap in night.unknown:
+                yield self._column(gap, "n-unknown", f"not known: nothing was heard of it, {_clock(gap)}")
+                start, end = self._x(gap.start), self._x(gap.end)
+                if end - start > CLOSE:
+                    where = f'x="{(start + end) / 2:.1f}" y="{TOP + 14:g}" text-anchor="middle"'
+                    yield f'<text class="n-text" {where}>not known</text>'
         for event in night.events:
             window = event.window.overlap(night.span)
             if window is not None:
@@ -146,7 +153,8 @@ class _Drawing:
                 f'<text class="n-text" x="{LEFT - 5:g}" y="{below:.1f}" text-anchor="end">'
                 f"{signed(kw, 0 if abs(kw - round(kw)) < LEAST_KW else 1)}</text>"
             )
-        yield f'<text class="n-text" x="{LEFT:g}" y="{TOP - 5:g}">charge</text>'
+        if not LEFT - CLOSE < self._x(self._night.now) < LEFT + CLOSE:  # there "now" stands
+            yield f'<text class="n-text" x="{LEFT:g}" y="{TOP - 5:g}">charge</text>'
         yield f'<text class="n-text" x="{LEFT:g}" y="{self._kw_top - 5:g}">kW, up is to the grid</text>'
         yield from self._hours()
 
@@ -178,7 +186,7 @@ class _Drawing:
         x, end, zero, y = self._x(slot.start), self._x(slot.end), self._y_kw(0.0), self._y_kw(export_kw)
         does = "gives" if export_kw > 0 else "takes"
         where = f'x="{x + 0.5:.1f}" y="{min(y, zero):.1f}"'
-        words = f"{_clock(slot)}: {does} {abs(export_kw):.1f} kW; {why}"
+        words = f"{_clock(slot)}: {does} {abs(export_kw):.1f} kW; {sterling(why)}"
         return (
             f'<rect class="{kind} n-{does}" {where}'
             f' width="{max(0.5, end - x - 1):.1f}" height="{abs(y - zero):.1f}">'

@@ -27,6 +27,7 @@ NOON = time(12)
 WH_PER_KWH = 1000.0
 IDLE_KW = 0.05
 MINUTE = timedelta(minutes=1)
+NOT_KNOWN = "not known: nothing was heard of it"
 
 Point = tuple[datetime, float]
 
@@ -88,7 +89,8 @@ class CarNight:
         now: Domain instant.
         soc: What it reported, in stretches without a break, as fractions.
         floors: From when on which floor held.
-        stays: When it was plugged in, as far as has passed.
+        stays: When it was plugged in, as far as has passed and is known.
+        unknown: When nothing was heard of it for too long to say whether it was.
         past: Half-hours that have passed.
         planned: Those to come; none where nothing is planned.
         need: When it is or was needed; None where that is not in the span.
@@ -101,6 +103,7 @@ class CarNight:
     soc: Sequence[Sequence[Point]]
     floors: Sequence[Point]
     stays: Sequence[Interval]
+    unknown: Sequence[Interval]
     past: Sequence[HalfHour]
     planned: Sequence[Row]
     need: Need | None
@@ -162,7 +165,7 @@ def car_night(
     store, told = gateway.store, Told(gateway.store.drivers.of(car.car_id))
     gone = Interval(span.start, min(now, span.end)) if span.start < now else None
     states = store.states.between([car.car_id], gone) if gone is not None else ()
-    stays = _stays(store, car, gone)
+    stays, unknown = _known(store, car, gone) if gone is not None else ((), ())
     points = store.set_points.of_car(car.car_id, gone) if gone is not None else []
     return CarNight(
         car=car,
@@ -171,18 +174,34 @@ def car_night(
         soc=list(_stretches(states)),
         floors=list(_floors(car, told, span)),
         stays=stays,
-        past=list(_past(store, car, gone, points, stays)) if gone is not None else (),
+        unknown=unknown,
+        past=list(_past(store, car, gone, points, stays, unknown)) if gone is not None else (),
         planned=[row for row in rows if row.slot.start < span.end and row.slot.end > span.start],
         need=_need(cars, car, told, states, span, now),
         events=list(_events(store, car, span, points)),
     )
 
 
-def _stays(store: Store, car: Car, gone: Interval | None) -> Sequence[Interval]:
-    if gone is None:
-        return ()
-    heard = store.car_history.heard(car.car_id, gone, LONGEST_SILENCE)
-    return presence_of(heard, LONGEST_SILENCE).stays
+def _known(store: Store, car: Car, gone: Interval) -> tuple[Sequence[Interval], Sequence[Interval]]:
+    """Return when a car was plugged in, and when that is not known."""
+    around = Interval(gone.start - LONGEST_SILENCE, gone.end)
+    heard = store.car_history.heard(car.car_id, around, LONGEST_SILENCE)
+    if not heard:
+        return (), (gone,)
+    found, last = presence_of(heard, LONGEST_SILENCE), heard[-1].state
+    stays, unknown = list(found.stays), list(found.silences)
+    if (first_at := heard[0].state.measured_at) > gone.start:
+        unknown.insert(0, Interval(gone.start, first_at))
+    if gone.end - last.measured_at > LONGEST_SILENCE:
+        unknown.append(Interval(last.measured_at, gone.end))
+    elif last.plugged:  # not silent for long: it counts as what it said last
+        begun = stays.pop().start if stays and stays[-1].end == last.measured_at else last.measured_at
+        stays.append(Interval(begun, gone.end))
+    return _within(stays, gone), _within(unknown, gone)
+
+
+def _within(spans: Sequence[Interval], whole: Interval) -> list[Interval]:
+    return [part for span in spans if (part := span.overlap(whole)) is not None]
 
 
 def _stretches(states: Sequence[CarState]) -> Iterator[list[Point]]:
@@ -213,7 +232,12 @@ def _floors(car: Car, told: Told, span: Interval) -> Iterator[Point]:
 
 
 def _past(
-    store: Store, car: Car, gone: Interval, points: Sequence[SentPoint], stays: Sequence[Interval]
+    store: Store,
+    car: Car,
+    gone: Interval,
+    points: Sequence[SentPoint],
+    stays: Sequence[Interval],
+    unknown: Sequence[Interval],
 ) -> Iterator[HalfHour]:
     """Yield the half-hours that have passed, and what has passed of the running one."""
     slots = [part for slot in half_hours(gone) if (part := slot.overlap(gone)) is not None]
@@ -228,7 +252,10 @@ def _past(
             end = slot.end if last.after else max(slot.start, last.before.measured_at)
             after = last.after or last.before
             took, gave = _between((first.before, first.after), (last.before, after), slot.start, end)
-        yield HalfHour(slot, took, gave, _why(slot, points, stays, (gave or 0) - (took or 0)))
+        hours = sum(part.hours for part in _within(unknown, slot))
+        is_known = hours < slot.hours / 2
+        why = _why(slot, points, stays, (gave or 0) - (took or 0)) if is_known else NOT_KNOWN
+        yield HalfHour(slot, took, gave, why)
 
 
 def _between(
@@ -257,7 +284,7 @@ def _why(slot: Interval, points: Sequence[SentPoint], stays: Sequence[Interval],
     by_plan = "gave energy by plan" if kw > IDLE_KW else "charged by plan" if kw < -IDLE_KW else "rested"
     words = {
         Purpose.INSTRUCTION: "the network operator's order",
-        Purpose.BOOST: "boost",
+        Purpose.BOOST: "boost" if kw < -IDLE_KW else "boost was on: it took nothing",
         Purpose.MUST_CHARGE: "had to charge, for your target or your floor",
         Purpose.RELEASE: "let go",
         Purpose.PLAN: by_plan,

@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from urllib.parse import urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2.bccache import Bucket
 
 from aggregator.model.time import LONDON, utc_text
 from aggregator.web import words
@@ -27,6 +28,25 @@ PAGES = (
 """Name, path, word and key of what the navigation shows."""
 
 
+class Compiled(BytecodeCache):
+    """Templates as they were compiled once in this process."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Fill a bucket with what was compiled before, if it was."""
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what was just compiled."""
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = Compiled()
+
+
 class Pages:
     """Renders pages.
 
@@ -39,6 +59,8 @@ class Pages:
             loader=PackageLoader("aggregator.web"),
             autoescape=select_autoescape(("html",)),
             undefined=StrictUndefined,
+            auto_reload=False,
+            bytecode_cache=_COMPILED,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -63,6 +85,7 @@ class Pages:
             "path": words.path_of,
             "utc": utc_text,
             "plain": _plain_time,
+            "local_minute": _local_minute,
             "next_day": _next_day,
             "thousands": "{:,}".format,
             "few_digits": "{:.4g}".format,
@@ -74,6 +97,8 @@ class Pages:
             "pages": PAGES,
             "one_day": ONE_DAY,
         }
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)  # compiled before anybody waits for a page
 
     def render(self, name: str, **values: object) -> str:
         """Return a page."""
@@ -107,6 +132,11 @@ def _new_key() -> str:
 
 def _plain_time(instant: datetime) -> str:
     return instant.astimezone(LONDON).strftime("%a %d %b %H:%M")
+
+
+def _local_minute(instant: datetime) -> str:
+    """Return an instant as a field for date and time takes it, by London's clocks."""
+    return instant.astimezone(LONDON).strftime("%Y-%m-%dT%H:%M")
 
 
 def _next_day(day: date) -> date:

@@ -43,7 +43,7 @@ class Look:
 
 
 PERIOD = ("from", "to", "zone", "known_at")
-SOUGHT = ("user", "name", "bid", "day")
+SOUGHT = ("user", "name", "via", "bid", "day")
 LOOKS: tuple[Look, ...] = (
     Look("/", "today", "What needs a person now", is_page=True),
     Look("/bids", "bids", "Bids, filtered and sorted", is_page=True),
@@ -77,7 +77,7 @@ LOOKS: tuple[Look, ...] = (
         "An event's figures, as `flexloop settle explain --json` tells them",
         asks=("half_hour", "car", "known_at"),
     ),
-    Look("/v1/audit", "audit_json", "What people did, its chain, and the last audit", asks=SOUGHT),
+    Look("/v1/audit", "audit_json", "What people did, its chain, and the last audit", asks=(*SOUGHT, "page")),
     Look("/v1/audit/trail.csv", "trail_csv", "What people did as CSV, with the chain's head", asks=SOUGHT),
     Look("/v1/audit/trail.jsonl", "trail_jsonl", "The same, a JSON object a line", asks=SOUGHT),
     Look("/v1/rules", "rules_json", "What may be approved by rule or by one person, and what was"),

@@ -13,6 +13,7 @@ from aggregator.desk_settings import DESK_ROLES, DRIVER
 from aggregator.drivers.problems import TITLES, Refused
 from aggregator.files.inputs import validate
 from aggregator.gateway import Gateway
+from aggregator.model.errors import Unavailable
 from aggregator.ports import Clock
 from aggregator.web import routes
 from aggregator.web.actions import ACTIONS, MANY
@@ -36,6 +37,7 @@ from aggregator.web.words import path_of
 from dispatch.controller import Controller
 
 LARGEST_BODY = 64 * 1024
+AWAY = 503
 OWN_CAR = "/my-car"
 
 
@@ -153,7 +155,10 @@ class Site:
         return response
 
     async def _problem_page(self, request: web.Request, refused: Refused) -> web.StreamResponse:
-        person = await self._entrance.who(request)
+        try:
+            person = await self._entrance.who(request)
+        except Unavailable:  # a page all the same: of nobody, as nobody knows who asks
+            person = None
         home = _home(person) if person is not None else "/"
         back = urlsplit(request.headers.get("Referer", "")).path or home
         if person is not None and person.is_driver:
@@ -165,7 +170,8 @@ class Site:
             refused_title=TITLES[refused.status],
             detail=refused.detail,
             faults=refused.faults,
-            back=own_path(back),
+            back=own_path(request.path_qs if refused.status == AWAY else back),
+            again=refused.status == AWAY and request.method == "GET",
         )
         page.set_status(refused.status)
         page.headers.update(refused.headers)

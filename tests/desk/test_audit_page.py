@@ -3,19 +3,29 @@
 import csv
 import io
 import json
+import re
 from datetime import timedelta
+from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import text
 
+from aggregator.audit import CHECKS, PROMISES
 from aggregator.cli import run
 from aggregator.commands.acts import act
+from aggregator.model.drivers import Floor, Topic, Word
+from aggregator.model.errors import RuleViolation
 from aggregator.model.opportunity import Approved
-from aggregator.store import AuditRun
+from aggregator.store import AuditRun, DeskAction, Verified
 from aggregator.store.engine import open_engine, parse_url, writing
 from aggregator.web.deeds import Sought, deeds
+from aggregator.web.walks import SHORT, Walks
+from tests.desk.driver_steps import CAR, a_driver, said
 from tests.desk.money_world import found
 from tests.desk.world import NOW, a_desk
+
+ROOT = Path(__file__).parents[2]
 
 
 def change(desk, statement):
@@ -76,7 +86,7 @@ async def test_a_rules_approval_and_a_repeated_act_are_told_once(tmp_path):
             by="rule small",
             recorded_at=NOW + timedelta(minutes=2),
         )
-        found_ones = deeds(desk.store, Sought(user="rule small")).found
+        found_ones = deeds(desk.store, Sought(user="rule small")).shown
         assert [(one.action, one.draft, one.via) for one in found_ones] == [
             ("approve", one.draft.digest, "journal")
         ]
@@ -153,3 +163,108 @@ def test_audits_are_kept_newest_first(store, kept):
     assert store.audits.last()[0] == AuditRun(
         NOW + timedelta(hours=2), "sue", kept, {"promises": [], "n": 2}, 3
     )
+
+
+async def test_what_drivers_say_is_chained_filtered_and_exported(tmp_path, capfd):
+    async with a_desk(tmp_path) as desk:
+        vera, driver = await desk.sign_in("vera"), await a_driver(desk)
+        store, (token,) = desk.store, desk.store.tokens.all()
+        store.drivers.say(
+            Word("car-2", Topic.FLOOR, 0, NOW, "0ld", Floor(0.5)), 0
+        )  # as before they were chained
+        await said(driver, "boost", {"hours": "2"})
+        await said(driver, "boost/take-back")
+        await said(driver, "departure", {"depart_at": "2025-01-15T06:45", "amount": "90", "unit": "percent"})
+        await said(driver, "v2g", {"on": "off"})
+        _, body = await vera.get("/v1/audit?via=driver")
+        assert [(one["user"], one["name"], one["subject"], one["said"]) for one in body["deeds"]] == [
+            (token.token_id, "v2g", CAR, "V2G off"),
+            (token.token_id, "departure", CAR, "needed Wed 15 Jan 2025 06:45 with 90%"),
+            (token.token_id, "boost", CAR, "taken back"),
+            (token.token_id, "boost", CAR, "full power now, until Tue 14 Jan 2025 14:01"),
+            ("0ld", "floor", "car-2", "never below 50%"),
+        ]
+        assert [one["digest"] is None for one in body["deeds"]] == [False] * 4 + [True]
+        assert (body["chain"]["holds"], body["chain"]["head"]) == (True, body["deeds"][0]["digest"])
+        _, body = await vera.get("/v1/audit?bid=CAR-1&name=boost")
+        assert body["found"] == 2
+        _, page = await vera.get("/audit?via=driver")
+        assert f"token {token.token_id}" in page
+        assert 'href="/fleet/car-1"' in page
+        assert f"<option>{token.token_id}" not in page, "of many drivers no list is made"
+        data, _ = await vera.download("/v1/audit/trail.csv?via=driver")
+        assert data.decode().count(f",{token.token_id},driver,") == 4
+        change(desk, "UPDATE desk_actions SET said = 'V2G on' WHERE said = 'V2G off'")
+        _, page = await vera.get("/audit")
+        assert "The trail was tampered with" in page
+
+
+async def test_a_word_that_is_refused_leaves_no_row(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        word = Word(CAR, Topic.FLOOR, 0, NOW, "t0ken", Floor(0.5))
+        rows = desk.store.desk_trail.length()
+        with pytest.raises(RuleViolation):
+            desk.parts.gateway.said.say(word, expected_version=3)
+        assert (desk.store.drivers.all(), desk.store.desk_trail.length()) == ((), rows)
+
+
+async def test_a_long_trail_is_shown_page_by_page_and_exported_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("aggregator.web.deeds.AT_ONCE", 7)
+    async with a_desk(tmp_path) as desk:
+        for n in range(120):
+            at = NOW - timedelta(days=1) + timedelta(minutes=n)
+            desk.store.desk_trail.add(
+                DeskAction(at, "otto", "acknowledge", f"alarm {n}", "", 200, "", f"k{n}", "")
+            )
+        vera = await desk.sign_in("vera")
+        found, number, more = [], 0, True
+        while more:
+            _, body = await vera.get(f"/v1/audit?page={number}")
+            found += body["deeds"]
+            number, more = number + 1, body["has_more"]
+        assert (number, len(found)) == (2, body["found"])
+        assert [one["at"] for one in found] == sorted((one["at"] for one in found), reverse=True)
+        data, _ = await vera.download("/v1/audit/trail.jsonl")
+        *rows, _ = map(json.loads, data.decode().splitlines())
+        assert {json.dumps(one) for one in rows} == {json.dumps(one) for one in found}
+        assert [one["action"] for one in rows if one["action"]] == [*range(1, 122)]
+        journal = [n for n, one in enumerate(rows) if one["via"] == "journal"]
+        assert journal == [*range(120, 120 + len(journal))]
+        _, page = await vera.get("/audit?user=otto&page=1")
+        assert page.count("<tr data-row>") == 20
+        assert "120 found" in page
+
+
+def test_a_long_trail_is_walked_beside_the_page():
+    walked, may_end, now_s, length = Event(), Event(), [0.0], [SHORT]
+    verified = Verified(SHORT + 1, "a" * 64, None, None, SHORT + 1)
+
+    def walk():
+        walked.set()
+        assert may_end.wait(10)
+        return verified
+
+    walks = Walks(walk, lambda: length[0], lambda: now_s[0])
+    may_end.set()
+    assert walks.look().found == verified
+    length[0] += 1
+    may_end.clear()
+    walked.clear()
+    assert walks.look() is None, "the page does not wait"
+    assert walked.wait(10)
+    may_end.set()
+    while walks.look() is None:
+        pass
+    now_s[0] = 59.0
+    walked.clear()
+    assert walks.look().age_s == 59.0
+    assert not walked.is_set()
+    now_s[0] = 61.0
+    walks.look()
+    assert walked.wait(10)
+
+
+def test_promises_are_worded_as_in_the_readme():
+    rows = re.findall(r"(?m)^\| (P\d+) [^|]*\| (.+?) \|$", (ROOT / "README.md").read_text())
+    assert dict(rows) == PROMISES
+    assert [name for name, _ in rows] == list(CHECKS)

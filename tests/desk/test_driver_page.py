@@ -146,8 +146,12 @@ async def test_a_usual_week_is_kept_and_taken_back(tmp_path):
 WRONG = [
     ("departure", {"depart_at": "", "amount": ""}, ["a date and time", "a number, such as 80"]),
     ("departure", {"depart_at": "half past <b>", "amount": "80"}, ["a date and time"]),
-    ("departure", {"depart_at": "2025-01-14T11:00", "amount": "80"}, ["Tue 14 Jan 12:01 in London"]),
-    ("departure", {"depart_at": "2025-03-14T11:00", "amount": "80"}, ["within 14 days"]),
+    ("departure", {"depart_at": "2025-01-14T11:00", "amount": "80"}, ["after Tue 14 Jan 2025 12:01 (now)"]),
+    (
+        "departure",
+        {"depart_at": "2025-03-14T11:00", "amount": "80"},
+        ["until Tue 28 Jan 2025 12:01, London time", "Fri 14 Mar 2025 11:00"],
+    ),
     ("departure", {"depart_at": "2025-01-15T07:30", "amount": "101"}, ["less than or equal to 100"]),
     ("departure", {"depart_at": "2025-01-15T07:30", "amount": "nan"}, ["a finite number"]),
     ("departure", {"depart_at": "2025-01-15T07:30", "amount": "full"}, ["a number, such as 80"]),
@@ -183,6 +187,10 @@ async def test_what_is_wrong_comes_back_as_typed_with_what_is_allowed(tmp_path, 
             if value and name in ("depart_at", "amount", "level"):
                 assert f'name="{name}"' in page
                 assert f'value="{value.replace("<", "&lt;").replace(">", "&gt;")}"' in page
+        wrong = "".join(re.findall(r'<p class="fault".*?</p>', page))
+        assert wrong
+        assert not re.search(r"\d:\d\d:\d\d|\dZ", wrong), "London's clocks, to the minute"
+        assert 'type="datetime-local" name="depart_at"' in page
         assert page.count('aria-invalid="true"') == page.count("aria-describedby=")
         assert desk.store.drivers.all() == ()
 

@@ -1,6 +1,8 @@
 """The fleet's page and a car's, over HTTP: rows, filters, paging, one night, and the same as JSON."""
 
-from datetime import timedelta
+import re
+from collections import Counter
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -8,7 +10,7 @@ from aggregator.model.drivers import Floor, Topic, Word
 from aggregator.model.fleet import Approval, ExportSource, Fleet
 from aggregator.store import open_store
 from aggregator.web.fleet_view import PER_PAGE, SHOWN, SORTS, FleetChoice
-from tests.builders import a_car, a_charger, a_site
+from tests.builders import a_car, a_car_report, a_charger, a_site
 from tests.desk.driver_steps import a_driver, said
 from tests.desk.world import NOW, a_desk
 from tests.protocol.gateway import ZONE
@@ -187,3 +189,53 @@ async def test_a_past_night_has_the_floor_of_its_time(tmp_path, at):
         _, body = await (await desk.sign_in("vera")).get("/v1/fleet/car-1")
         assert [one["soc"] for one in body["night"]["floors"]] == [0.3, 0.6]
         assert body["night"]["floors"][1]["from"] == f"2025-01-{14 + (at == 12)}T{(12 + at) % 24:02}:00:00Z"
+
+
+async def test_a_plan_in_a_window_is_what_the_zone_must_do_and_not_what_each_car_would(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        vera, driver = await desk.sign_in("vera"), await a_driver(desk)
+        wanted = {
+            slot.start: kw
+            for target in desk.parts.gateway.book.targets_ahead(ZONE, desk.parts.clock.now())
+            for slot, kw in zip(target.slots[1:], target.export_kw[1:], strict=True)
+        }
+        assert wanted
+        planned = Counter()
+        for car in ("car-1", "car-2"):
+            _, body = await vera.get(f"/v1/fleet/{car}")
+            for row in body["plan"]:
+                at = datetime.fromisoformat(row["from"]["utc"])
+                planned[at] += row["export_kw"]
+                if at in wanted:
+                    assert row["why"] == "its probable share of the network operator's order to your zone"
+        for at, kw in wanted.items():
+            assert planned[at] == pytest.approx(kw, abs=0.01)
+        _, page = await driver.get("/my-car")
+        assert "its probable share of the network operator" in page
+
+
+async def test_of_a_car_that_is_away_it_is_told_since_when_and_that_its_charger_is_heard(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        vera, parts = await desk.sign_in("vera"), desk.parts
+        parts.clock.pass_by(MINUTE)
+        left_at = parts.clock.now()
+        for _ in range(3):
+            now = parts.clock.now()
+            parts.controller.observe([a_car_report(car_id="car-1", measured_at=now, plugged=False)])
+            parts.clock.pass_by(18 * MINUTE)
+        _, body = await vera.get("/v1/fleet/car-1")
+        since = left_at.isoformat().replace("+00:00", "Z")
+        assert (body["state"], body["link"], body["heard_s"], body["since"]) == (
+            "away",
+            "connected",
+            1080,
+            since,
+        )
+        words = re.compile(r"car away since <time[^>]*>Tue 12:02</time>; heard 18 min ago")
+        for path in ("/fleet", "/fleet/car-1"):
+            _, page = await vera.get(path)
+            assert "charger connected" in page
+            assert words.search(page), path
+        parts.clock.pass_by(60 * MINUTE)
+        assert (await vera.get("/v1/fleet/car-1"))[1]["link"] == "silent"
+        assert "charger silent" in (await vera.get("/fleet"))[1]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
@@ -14,6 +15,7 @@ from aggregator.statements import Period
 from aggregator.store.engine import open_engine, parse_url, writing
 from aggregator.workflow import fleets_of
 from tests.desk.money_world import DAY, a_delivered_desk, a_late_reading, found
+from tests.protocol.gateway import ZONE
 
 DELIVERED = ["0.000", "1.500", "1.500", "1.500"]
 """The order came half an hour into the window."""
@@ -78,9 +80,14 @@ async def test_files_are_byte_by_byte_those_of_the_command(tmp_path):
         _, body = await sue.get(f"/v1/settlement?{DAY}")
         assert {one["name"]: one["sha256"] for one in body["files"]} == digests
         for name, digest in digests.items():
-            data, headers = await sue.download(f"/v1/settlement/files/{name.replace('%', '%25')}?{DAY}")
+            assert "%" not in name
+            data, headers = await sue.download(f"/v1/settlement/files/{quote(name)}?{DAY}")
             assert hashlib.sha256(data).hexdigest() == digest
-            assert headers["Content-Disposition"].startswith("attachment")
+            kept = f"attachment; filename=\"{name}\"; filename*=UTF-8''{quote(name, safe='')}"
+            assert headers["Content-Disposition"] == kept
+        assert any(f"_{ZONE}_" in name for name in digests)
+        _, page = await sue.get(f"/settlement?{DAY}")
+        assert f">flexible_power_readings_{ZONE}_day-ahead.csv<" in page
         assert (await sue.get(f"/v1/settlement/files/other.csv?{DAY}"))[0] == 404
 
 

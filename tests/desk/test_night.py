@@ -58,6 +58,7 @@ def nights(draw):
         soc=draw(st.lists(stretch, max_size=2)),
         floors=[(NIGHT.start, draw(FRACTIONS)), (NIGHT.start + HOUR, draw(FRACTIONS))],
         stays=draw(st.lists(spans(), max_size=3).map(sorted)),
+        unknown=draw(st.lists(spans(), max_size=2).map(sorted)),
         past=past,
         planned=planned if draw(st.booleans()) else [],
         need=draw(st.none() | st.builds(Need, INSTANTS, FRACTIONS)),
@@ -190,3 +191,38 @@ async def test_the_need_of_a_past_night_is_what_was_said_then(tmp_path):
         assert body["night"]["needed"] == {"at": morning.strftime("%Y-%m-%dT%H:%M:%SZ"), "soc": 0.75}
         assert a_car().default_intent == Intent(time(7, 30), 0.8)
         assert [one["from"] for one in body["night"]["plugged"]]
+
+
+def utc(at):
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def test_a_time_in_which_nothing_was_heard_is_unknown_and_not_away(tmp_path):
+    async with a_desk(tmp_path, empty=True) as desk:
+        vera = await desk.sign_in("vera")
+        evening = NOW.date() - timedelta(days=3)
+        span = around_night(evening)
+        heard = [
+            *((n, False) for n in range(0, 300, 10)),  # away until 17:00
+            *((n, True) for n in range(300, 480, 10)),  # plugged in until the gateway stops, 19:50
+            *((n, True) for n in range(780, 1080, 10)),  # and from 01:00 to 06:00
+        ]
+        reports = [
+            a_car_report(car_id="car-1", measured_at=span.start + timedelta(minutes=n), plugged=plugged)
+            for n, plugged in heard
+        ]
+        desk.store.states.add(reports, NOW)
+        _, body = await vera.get(f"/v1/fleet/car-1?night={evening}")
+        night = body["night"]
+        gaps = [(one["from"], one["until"]) for one in night["not_known"]]
+        last, back = span.start + timedelta(minutes=470), span.start + timedelta(minutes=780)
+        over = span.start + timedelta(minutes=1070)
+        assert gaps == [(utc(last), utc(back)), (utc(over), utc(span.end))]
+        whys = [one["why"] for one in night["half_hours"]]
+        assert set(whys[:10]) == {"not plugged in"}
+        assert set(whys[16:26]) == set(whys[37:]) == {"not known: nothing was heard of it"}
+        assert set(whys[27:34]) == {"nothing was asked of it"}
+        _, page = await vera.get(f"/fleet/car-1?night={evening}")
+        assert "not known</span>" in page
+        wide = page.partition('<div class="wide-one">')[2].partition("</svg>")[0]
+        assert (wide.count("n-unknown"), wide.count("n-away")) == (2, 1)

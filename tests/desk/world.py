@@ -193,10 +193,11 @@ class Desk:
 
 
 @asynccontextmanager
-async def a_desk(folder, *, empty=False, **table):
+async def a_desk(folder, *, empty=False, database=None, **table):
     """Serve a desk; a minute has passed, so that its cars have been heard of."""
     quiet = {"retry_first_s": 5.0, "retry_most_s": 5.0}
-    async with running(FakeVtn().url, folder, NOW, desk=a_desk_table(**table), **quiet) as parts:
+    served = {"database": database, "desk": a_desk_table(**table)}
+    async with running(FakeVtn().url, folder, NOW, **served, **quiet) as parts:
         for name, known in HASHES.items():
             parts.store.desk_people.set_password(name, known, NOW)
         if not empty:

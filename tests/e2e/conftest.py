@@ -13,16 +13,18 @@ from typing import Any
 import pytest
 
 from .command_line import ROOT
+from .watched import Watcher
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A demo that has ended: its folder, exit code, JSON object and story."""
+    """A demo that has ended: its folder, exit code, JSON object and story, and who watched its desk."""
 
     out: Path
     code: int
     body: dict[str, Any]
     story: str
+    watcher: Watcher
 
     @property
     def database(self) -> Path:
@@ -31,11 +33,30 @@ class Played:
 
 @pytest.fixture(scope="session")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    out = tmp_path_factory.mktemp("demo") / "out"
-    command = [sys.executable, "-m", "aggregator", "demo", "--out", str(out), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.stdout, done.stderr
-    return Played(out, done.returncode, json.loads(done.stdout), done.stderr)
+    folder = tmp_path_factory.mktemp("demo")
+    out, result, watcher, story = folder / "out", folder / "result.json", Watcher(), []
+    command = [
+        sys.executable,
+        "-m",
+        "aggregator",
+        "demo",
+        "--out",
+        str(out),
+        "--json",
+        "--desk",
+        "127.0.0.1:0",
+    ]
+    with (
+        result.open("w") as stdout,
+        subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True) as demo,
+    ):
+        for line in demo.stderr or ():
+            story.append(line)
+            watcher.hear(line)
+    watcher.end()
+    text = result.read_text()
+    assert text, "".join(story)
+    return Played(out, demo.returncode, json.loads(text), "".join(story), watcher)
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ def test_a_night_in_which_clocks_change_is_settled_half_hour_by_half_hour(
     assert [int(row["settlement_period"]) for row in rows] == list(range(1, count + 1))
     assert [float(row["metered_export_kwh"]) for row in rows] == [n / 2 for n in range(1, count + 1)]
     assert [float(row["delivered_kwh"]) for row in rows] == [min(5.0, 1 + n / 2) for n in range(1, count + 1)]
-    told = (tmp_path / "out" / "flexible_power_readings_Hendon%20Way_day-ahead.csv").read_text().splitlines()
+    told = (tmp_path / "out" / "flexible_power_readings_Hendon Way_day-ahead.csv").read_text().splitlines()
     assert told[1:] == [f"{utc_text(one.end)},{n / 2:.3f}" for n, one in enumerate(periods[:count], start=1)]
 
 
@@ -195,7 +195,7 @@ def test_options_are_checked(capsys, tmp_path, url):
 def test_a_statement_is_written_in_the_flexible_power_form(capsys, tmp_path, url):
     said(capsys, url, "readings", "import", metered(tmp_path, 3.0))
     settled(capsys, tmp_path, url, "--flexible-power")
-    name = "flexible_power_readings_Hendon%20Way_day-ahead.csv"
+    name = "flexible_power_readings_Hendon Way_day-ahead.csv"
     assert (tmp_path / "out" / name).read_text() == (
         "timestamp,energy_kwh\n"
         "2025-01-15T17:30:00Z,15.000\n2025-01-15T18:00:00Z,15.000\n"

@@ -4,6 +4,7 @@ import json
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 import pytest
@@ -104,3 +105,21 @@ def test_the_folder_holds_what_the_demo_says(played: Played) -> None:
     for name in ("gateway.log", "dno/messages.jsonl", "dno/result.json", "fleet/truth.csv"):
         assert (played.out / name).stat().st_size > 0, name
     assert "Traceback" not in (played.out / "gateway.log").read_text()
+
+
+def test_its_desk_shows_each_order_as_it_runs(played: Played) -> None:
+    pictures = played.watcher.pictures
+    running: dict[str, list[tuple[float, float, str]]] = {}
+    for picture in pictures:
+        for zone in picture["zones"]:
+            if zone["serving"] is not None:
+                row = (zone["delivered_kw"], zone["target_kw"], zone["zone"])
+                running.setdefault(zone["serving"], []).append(row)
+    assert {rows[0][2] for rows in running.values()} == {event["zone"] for event in played.body["events"]}
+    assert [one["now"] for one in pictures] == sorted(one["now"] for one in pictures)
+    for bid, rows in running.items():
+        assert len({kw for kw, *_ in rows}) > 1, "it moves"
+        assert any(abs(kw - target) < 1.0 for kw, target, _ in rows), (bid, rows)
+        page = played.watcher.live_pages[bid]
+        assert "<title>Live" in page
+        assert f'href="/bids/{quote(bid, safe="")}"' in page

@@ -158,7 +158,7 @@ WRONG = [
     ("/v2g", {"on": "false"}, "on", "without quotes"),
     ("/v2g", {"on": 0}, "on", "true or false"),
     ("/boost", {"on": True}, "on", "unknown key"),
-    ("/boost", {"until": "2025-01-15T16:00"}, "until", "after 2025-01-15T17:01:00Z"),
+    ("/boost", {"until": "2025-01-15T16:00"}, "until", "after Wed 15 Jan 2025 17:01 (now)"),
     ("/departure", {"depart_at": "2025-01-16T07:30"}, "target_soc", "exactly one of"),
     ("/departure", {"target_soc": 0.9}, "depart_at", "must be stated"),
     ("/departure", {"depart_at": "07:30", "target_soc": 0.9}, "depart_at", "a date and time"),
@@ -166,7 +166,7 @@ WRONG = [
     ("/departure", {"depart_at": "2025-02-30T07:30", "target_soc": 0.9}, "depart_at", "a date and time"),
     ("/departure", {"depart_at": 1737000000, "target_soc": 0.9}, "depart_at", "in quotes"),
     ("/departure", {"depart_at": "2025-01-15T17:00", "target_soc": 0.9}, "depart_at", "(now)"),
-    ("/departure", {"depart_at": "2025-03-15T17:00", "target_soc": 0.9}, "depart_at", "within 14 days"),
+    ("/departure", {"depart_at": "2025-03-15T17:00", "target_soc": 0.9}, "depart_at", "until Wed 29 Jan"),
     ("/departure", {"depart_at": "0001-01-01T00:00+14:00", "target_soc": 0.9}, "depart_at", "years"),
     ("/departure", {"depart_at": "2025-01-16T07:30", "target_percent": -1}, "target_percent", "0"),
     (

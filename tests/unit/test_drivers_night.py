@@ -1,5 +1,6 @@
 """What is planned for a car tonight says why, and adds up."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,8 +8,12 @@ import pytest
 from aggregator.drivers.night import Scene, night
 from aggregator.model.drivers import Wish, as_wished
 from aggregator.model.fleet import ExportSource
-from aggregator.model.time import HALF_HOUR, HOUR, Interval
+from aggregator.model.market import Direction
+from aggregator.model.metering import Purpose
+from aggregator.model.time import HALF_HOUR, HOUR, Interval, floor_half_hour
+from aggregator.ports import ZoneTarget
 from dispatch.fleet_view import CarView
+from dispatch.window_ahead import shares_ahead
 from tests.builders import a_car, a_car_report, a_charger, a_set_point, a_site
 from tests.fakes.driven_fleet import dear_evening
 from tests.fakes.simulated_fleet import FIVE_PM
@@ -16,13 +21,25 @@ from tests.fakes.simulated_fleet import FIVE_PM
 NOW = FIVE_PM + timedelta(minutes=10)
 
 
+def prices(slots):
+    return dear_evening("", slots)
+
+
 def rows(
-    soc=0.8, *, site=None, wish=None, leaves_at=FIVE_PM + 14 * HOUR, target_soc=0.8, windows=(), **changes
+    soc=0.8,
+    *,
+    site=None,
+    wish=None,
+    leaves_at=FIVE_PM + 14 * HOUR,
+    target_soc=0.8,
+    windows=(),
+    export_w=0,
+    **changes,
 ):
     car = as_wished(a_car(site=site or a_site(), charger=a_charger(charge_kw=7.4)), wish or Wish())
-    report = a_car_report(measured_at=NOW, soc=soc, depart_at=leaves_at, target_soc=target_soc, boost=False)
-    view = CarView(car, report, wish=wish, **changes)
-    scene = Scene(view, (), lambda slots: dear_evening("", slots), windows, 0.02, stopped=False)
+    told = {"depart_at": leaves_at, "target_soc": target_soc, "boost": False, "export_w": export_w}
+    view = CarView(car, a_car_report(measured_at=NOW, soc=soc, **told), wish=wish, **changes)
+    scene = Scene(view, (), prices, windows, (), 0.02, stopped=False)
     return night(scene, NOW)
 
 
@@ -85,3 +102,117 @@ def test_the_running_half_hour_is_as_the_car_was_told():
     first = rows(standing=point)[0]
     assert (first.export_kw, first.why) == (5.0, "the network operator's order to your zone")
     assert rows()[0].why == "nothing is asked of it at the moment"
+
+
+def ordered_views(count, soc=0.8, **changes):
+    found = []
+    for n in range(1, count + 1):
+        car = a_car(
+            car_id=f"car-{n}",
+            charger=a_charger(charger_id=f"charger-{n}", charge_kw=7.4),
+            site=a_site(site_id=f"home-{n}"),
+        )
+        told = {"depart_at": FIVE_PM + 14 * HOUR, "target_soc": 0.8, "boost": False, **changes}
+        report = a_car_report(car_id=car.car_id, measured_at=NOW, soc=soc, **told)
+        found.append(CarView(car, report))
+    return found
+
+
+def a_target(start, *export_kw, order="order-1", direction=Direction.UP):
+    ends = [floor_half_hour(start) + (n + 1) * HALF_HOUR for n in range(len(export_kw))]
+    slots = tuple(map(Interval, [start, *ends[:-1]], ends))
+    return ZoneTarget("zone", slots, export_kw, direction, (order,) * len(slots))
+
+
+def nights(views, *targets):
+    shares = shares_ahead(targets, views, NOW, prices, 0.02)
+    return [night(Scene(view, (), prices, (), shares, 0.02, stopped=False), NOW) for view in views], shares
+
+
+def exported_kw(found, at):
+    """Return what all cars together are planned to give at an instant, and how each is told of it."""
+    rows = [row for own in found for row in own if at in row.slot]
+    return sum(row.export_kw for row in rows), {row.why for row in rows}
+
+
+@pytest.mark.parametrize("begins_after", [timedelta(0), 50 * timedelta(minutes=1)])
+def test_in_a_window_cars_are_planned_to_give_what_their_zone_must_and_not_what_each_would(begins_after):
+    begins_at = NOW + begins_after
+    found, _ = nights(ordered_views(5), a_target(begins_at, 0.5, 2.0, 1.0))
+    second, third = (floor_half_hour(begins_at) + n * HALF_HOUR for n in (1, 2))
+    for at, kw in ((second, 2.0), (third, 1.0)):
+        whole_kw, whys = exported_kw(found, at)
+        assert whole_kw == pytest.approx(kw)
+        assert whys == {"its probable share of the network operator's order to your zone"}
+    without, _ = nights(ordered_views(5))
+    assert exported_kw(without, second)[0] > 10
+    for own in found:
+        bounds = [row.slot for row in own]
+        assert [slot.end for slot in bounds[:-1]] == [slot.start for slot in bounds[1:]]
+        assert bounds[-1].end == FIVE_PM + 14 * HOUR
+        assert own[-1].energy_kwh >= 0.8 * 60
+
+
+def test_a_peak_without_an_order_follows_what_the_zone_has_nominated():
+    found, _ = nights(ordered_views(3), a_target(FIVE_PM + HOUR, 3.0, 3.0, order=None))
+    assert exported_kw(found, FIVE_PM + HOUR) == (
+        pytest.approx(3.0),
+        {"its probable share of what your zone has announced to give"},
+    )
+
+
+def test_who_may_not_give_is_told_why_and_others_do_it():
+    first, *others = ordered_views(4)
+    wish = Wish(v2g=False, depart_at=FIVE_PM + 14 * HOUR, target_soc=0.8)
+    first = replace(first, car=as_wished(first.car, wish), wish=wish)
+    low = ordered_views(5, soc=0.31)[4]
+    found, _ = nights([first, *others, low], a_target(FIVE_PM + HOUR, 9.0))
+    at = FIVE_PM + HOUR
+    assert exported_kw(found, at)[0] == pytest.approx(9.0)
+    assert exported_kw(found[:1], at) == (0.0, {"V2G is off: gives nothing"})
+    resting, whys = exported_kw(found[4:], at)
+    assert resting <= 0
+    assert not any("share" in why for why in whys)
+
+
+def test_a_boosted_car_draws_from_what_the_others_owe():
+    boosted = replace(ordered_views(1, soc=0.5, boost=True)[0])
+    _, (share,) = nights([boosted, *ordered_views(4)[1:]], a_target(NOW, 2.0, 2.0))
+    assert sum(levels[0] for levels in share.export_kw.values()) == pytest.approx(2.0 + 7.4)
+    assert "car-1" not in share.export_kw
+
+
+def test_who_leaves_before_a_window_takes_no_part_in_it():
+    leaving = ordered_views(1, depart_at=FIVE_PM + HALF_HOUR)
+    _, (share,) = nights([*leaving, *ordered_views(3)[1:]], a_target(FIVE_PM + HOUR, 2.0))
+    assert set(share.export_kw) == {"car-2", "car-3"}
+
+
+def test_a_window_that_cuts_half_hours_cuts_rows_and_energies_still_add_up():
+    start = FIVE_PM + timedelta(minutes=40)
+    window = Interval(start, start + timedelta(minutes=15))
+    target = ZoneTarget("zone", (window,), (4.0,), Direction.UP, ("order-1",))
+    ((*own,),), _ = nights(ordered_views(1), target)
+    assert window in [row.slot for row in own]
+    energy_kwh = 0.8 * 60
+    for row in own:
+        eta = 1 / 0.91 if row.export_kw > 0 else 0.92
+        assert row.energy_kwh == pytest.approx(energy_kwh - row.export_kw * row.slot.hours * eta, abs=1e-6)
+        energy_kwh = row.energy_kwh
+
+
+def test_a_boosted_car_that_is_full_is_told_so_and_drawn_at_rest():
+    wish = Wish(boost=True, depart_at=FIVE_PM + 14 * HOUR, target_soc=0.8)
+    told = a_set_point(
+        export_w=-7400,
+        issued_at=NOW - HOUR,
+        expires_at=NOW + HOUR,
+        purpose=Purpose.BOOST,
+        opportunity_id=None,
+    )
+    found = rows(soc=0.98, wish=wish, standing=told, export_w=0)
+    assert {row.why for row in found} == {"full; boost is on: out of every order"}
+    assert {row.export_kw for row in found} == {0.0}
+    charging = rows(soc=0.98, wish=wish, standing=told, export_w=-1500)
+    assert charging[0].export_kw < 0
+    assert charging[0].why.startswith("boost: full power")

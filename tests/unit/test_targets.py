@@ -5,7 +5,7 @@ import pytest
 from aggregator.model.market import Direction, OrderMode, Step
 from aggregator.model.opportunity import Instructed, InstructionCancelled, Opportunity, replay
 from aggregator.model.time import HALF_HOUR, Interval
-from aggregator.targets import zone_target
+from aggregator.targets import targets_ahead, zone_target
 from tests.builders import (
     EVENING,
     NOON,
@@ -220,3 +220,16 @@ def test_a_ramp_takes_nothing_from_an_order_that_runs():
     found = target(running, ahead, nominations={}, peaks=())
     assert {served for served in served(found) if served[0] == "running"} == {("running", 30.0)}
     assert found.export_kw[-1] == 40.0
+
+
+def test_windows_ahead_are_each_told_once_and_in_order():
+    later = Interval(EVENING.end + timedelta(hours=3), EVENING.end + timedelta(hours=4))
+    order = an_instruction(steps=some_steps(3, 3, slots=later.slots(HALF_HOUR)))
+    ordered = replay("opportunity-2", [Instructed(NOON, order)])
+    at = EVENING.start + timedelta(minutes=40)
+    for now in (at, EVENING.start - timedelta(hours=5)):
+        span = Interval(now, now + timedelta(hours=20))
+        first, second = targets_ahead(ZONE, span, [ordered], NOMINATIONS, [RED])
+        assert first == target(ordered, now=max(now, EVENING.start))
+        assert second == target(ordered, now=later.start)
+    assert list(targets_ahead(ZONE, Interval(later.end, span.end), [ordered], NOMINATIONS, [RED])) == []

@@ -1,0 +1,39 @@
+"""A desk whose database does not answer: pages that say so and come back by themselves."""
+
+import asyncio
+
+import pytest
+
+from tests.desk.driver_steps import a_driver
+from tests.desk.world import a_desk
+from tests.postgres import running
+
+
+@pytest.fixture
+def server():
+    """A server that may be stopped: no other test has it."""
+    with running() as server:
+        yield server
+
+
+async def test_pages_say_that_the_database_does_not_answer_and_try_again(tmp_path, server):
+    async with a_desk(tmp_path, database=server.create()) as desk:
+        anna, driver = await desk.sign_in("anna"), await a_driver(desk)
+        await asyncio.to_thread(server.stop, "immediate")
+        looks = [(anna, path) for path in ("/", "/fleet", "/settlement", "/audit", "/rules")]
+        for who, path in [*looks, (driver, "/my-car")]:
+            status, page = await who.get(path)
+            assert status == 503, path
+            assert "the database does not answer" in page
+            assert '<meta http-equiv="refresh" content="5">' in page
+            assert f'href="{path}"' in page
+        status, body = await anna.get("/v1/audit")
+        assert (status, body["detail"]) == (503, "the database does not answer")
+        status, _, page = await driver.form("/my-car/boost", [])
+        assert status == 503
+        assert "refresh" not in page
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(20):
+            while (await anna.get("/audit"))[0] != 200:  # noqa: ASYNC110 - a server starts
+                await asyncio.sleep(0.1)
+        assert desk.store.drivers.all() == ()
