@@ -96,6 +96,20 @@ class CarView:
             energy -= self.standing.export_w / W_PER_KW * hours / self.car.charger.eta_discharge
         return max(0.0, energy)
 
+    @property
+    def planned_car(self) -> Car:
+        """The car as it is planned for: nobody knows that one that tells no charge is below its floor.
+
+        It gives nothing, and is charged in time for its driver as if it had come empty.
+        """
+        known = self.report is not None and self.report.soc is not None
+        return self.car if known else replace(self.car, floor_soc=0.0)
+
+    @property
+    def floor_kwh(self) -> float:
+        """What it is charged to at once, whatever else is asked of it. [kWh]"""
+        return self.planned_car.floor_soc * self.car.capacity_kwh
+
     def departs_at(self, now: datetime) -> datetime:
         """Return when the driver next needs the car: as stated, else by the default intent.
 

@@ -47,7 +47,7 @@ def haste(view: CarView, now: datetime) -> Haste:
     """Return how much a car presses now."""
     needs_h = view.charging_hours(now)
     slack_h = (view.departs_at(now) - now) / HOUR - needs_h
-    if view.energy_kwh(now) < view.car.floor_soc * view.car.capacity_kwh:
+    if view.energy_kwh(now) < view.floor_kwh:
         slack_h -= FAR_H
     elif needs_h <= 0:
         slack_h += FAR_H
@@ -77,10 +77,8 @@ def missed_kwh(views: Sequence[CarView], room_kw: float, now: datetime) -> dict[
         now: Domain instant.
     """
     cars = [view.car for view in views]
-    capacity_kwh, floor_soc = (
-        _floats(car.capacity_kwh for car in cars),
-        _floats(car.floor_soc for car in cars),
-    )
+    capacity_kwh = _floats(car.capacity_kwh for car in cars)
+    floor_kwh = _floats(view.floor_kwh for view in views)
     tapers = Tapers.of(
         capacity_kwh,
         _floats(car.taper.from_soc for car in cars),
@@ -96,7 +94,7 @@ def missed_kwh(views: Sequence[CarView], room_kw: float, now: datetime) -> dict[
         step_h = min(STEP / HOUR, float(left_h[here].min()))
         effort_kwh = tapers.effort_kwh(energy_kwh)
         slack_h = left_h - (tapers.effort_kwh(target_kwh) - effort_kwh) / (eta * full_kw)
-        slack_h -= FAR_H * (energy_kwh < floor_soc * capacity_kwh)
+        slack_h -= FAR_H * (energy_kwh < floor_kwh)
         most_kwh = np.minimum(target_kwh, tapers.energy_kwh(effort_kwh + eta * full_kw * step_h)) - energy_kwh
         takes_kw = np.where(here, most_kwh / (eta * step_h), 0.0)
         energy_kwh = energy_kwh + eta * step_h * _levelled_kw(slack_h, takes_kw, room_kw)

@@ -74,7 +74,7 @@ def plan_zone(
         export_kw = float(plan.discharge_kw[n, 0] - plan.charge_kw[n, 0])
         over_kwh = _aim_kwh(view, guard_soc) - view.target_kwh()
         short_kwh = float(plan.short_of_target_kwh[n]) - over_kwh
-        below_floor = view.energy_kwh(now) < view.car.floor_soc * view.car.capacity_kwh
+        below_floor = view.energy_kwh(now) < view.floor_kwh
         steps[view.car.car_id] = PlanStep(
             export_kw=min(export_kw, 0.0) if view.resting else export_kw,
             short_kwh=min(short_kwh, view.short_kwh(now)),  # to the minute, not slot
@@ -125,7 +125,7 @@ def planned(
         np.array([min(kwh, view.car.capacity_kwh) for kwh, view in zip(energy_kwh, views, strict=True)]),
         np.array([_aim_kwh(view, guard_soc) for view in views]),
     )
-    cars = CarArrays.of([view.car for view in views], *(slot.start for slot in slots), slots[-1].end)
+    cars = CarArrays.of([view.planned_car for view in views], *(slot.start for slot in slots), slots[-1].end)
     return base_plan(cars, stay, tariff, HALF_HOUR / HOUR)
 
 

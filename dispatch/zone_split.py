@@ -137,7 +137,7 @@ def _split_car(
     stays = max(1, sum(1 for slot in target.slots if slot.end <= departs_at))
     hours_after = max(0.0, (departs_at - end) / HOUR)
     energy = min(view.energy_kwh(now), car.capacity_kwh)
-    floor = car.floor_soc * car.capacity_kwh
+    floor = view.floor_kwh
     need = max(floor, view.least_kwh(hours_after, share))
     guard = max(guard_soc, view.doubt_soc) * car.capacity_kwh
     can_export = not view.resting

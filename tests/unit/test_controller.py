@@ -100,6 +100,19 @@ async def test_a_set_point_does_not_outlive_its_order_inside_a_longer_peak():
     assert {point.expires_at for point in told.values()} == {slots[0].end}
 
 
+@pytest.mark.parametrize("targets", [(), (wanted(3.0),)], ids=["planned", "ordered"])
+async def test_a_car_that_tells_no_charge_gives_nothing_and_is_charged_when_it_is_time(targets):
+    """Nobody knows that it is below its floor: charged at once, it would undo what the others give."""
+    loop = Loop(a_fleet(2), *targets)
+    told = await loop.cycle(seen("car-1", soc=None), seen("car-2"))
+    assert told["car-1"].export_w == 0
+    assert not targets or told["car-2"].export_w == 3000
+    loop.clock.set(at := NOW + timedelta(hours=12))
+    loop.now_targets = ()
+    told = await loop.cycle(*(replace(seen(car_id, soc=None), measured_at=at) for car_id in loop.cars))
+    assert told["car-1"].export_w < 0
+
+
 async def test_a_boosted_car_is_out_at_once_and_the_others_make_up_for_it():
     loop = Loop(a_fleet(3), wanted(3.0))
     told = await loop.cycle(seen("car-1", boost=True), seen("car-2"), seen("car-3"))
