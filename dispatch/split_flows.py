@@ -108,7 +108,7 @@ class Flows:
 
     def _asked(self, slot: int, source: FloatArray) -> FloatArray:
         """Return what each car could move more in a slot out of ``source``, whatever its site's room."""
-        more = np.subtract(self.most[slot], self.moved[slot])
+        more: FloatArray = self.most[slot] - self.moved[slot]
         np.minimum(more, source, out=more)
         return np.maximum(more, 0.0, out=more)
 

@@ -39,8 +39,8 @@ must charge there, and so should do it then; where others may."""
 MOST_SHARED, MOST_IN_PROGRAM = 60_000, 1_000_000
 """The same in cars times slots: of those that share, and of all."""
 
-_WORTH = 1e-5
-"""A share of a request that can't be met below which nothing is moved between slots for its sake."""
+_WORTH = 1e-4
+"""A share of what is wanted, and can't be met, below which nothing is moved between slots for its sake."""
 _EXACT = 1e-9
 """The same for one that can: it is told as met, or not."""
 
@@ -147,8 +147,8 @@ def _by_thresholds(fleet: LargeFleet) -> Moves:
     served = serve(parts, levels, reach)
     if shared is not None:
         moves.free[:, rows] = shared.moved_kwh
-    inexact = rows.size or np.unique(fleet.hours).size > 1
-    aim = wanted if inexact else reach
+    rooms_change = bool(rows.size and charging.rows.size)
+    aim = reach if fleet.table_is_exact and not rooms_change else wanted
     worth = (_EXACT if np.array_equal(reach, wanted) else _WORTH) * float(aim.sum())
     missing = aim - served
     if float(missing.sum()) > worth:

@@ -7,12 +7,41 @@ the slot can use only slots before it, so that room is theirs first, at the rate
 The shares of a home's cars never add up to more than its room, whatever the threshold.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from aggregator.energy.sharing import cut
 from dispatch.split_cars import BoolArray, FloatArray, IntArray, summed
 from dispatch.split_table import edges_of
 
 _NOTHING_KWH = 1e-12
+_HOMES = 1 << 11
+"""Looked at at once where each has a number for every set of slots."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Left:
+    """Cars whose neighbours leave before a slot, in hours at what each may move in it.
+
+    Attributes:
+        rows: The cars.
+        beside: What the room has for each beside its neighbours at full power, in an hour before they leave.
+        rate: What the room has in such an hour.
+        own: What it and those that stay could move in such an hour by their own power.
+        h: What its neighbours can move.
+    """
+
+    rows: IntArray
+    beside: FloatArray
+    rate: FloatArray
+    own: FloatArray
+    h: FloatArray
+
+    def kept_h(self, before_h: FloatArray) -> FloatArray:
+        """Return what each should keep for so much time before its neighbours leave."""
+        kept = np.maximum(self.beside * before_h, self.rate * before_h - self.h)
+        return np.minimum(kept, self.own * before_h, out=kept)
 
 
 class Shared:
@@ -48,7 +77,9 @@ class Shared:
         self.left_kwh, self.moved_kwh = energy_kwh, np.zeros_like(most_kwh)
         self._gone_kwh = self._rates(np.flatnonzero(self._end < slots))
         self._slot, self.lowest_h = slots, 0.0
-        self._share_kw = self._key_h = self._limit_h = self._offer_h = np.zeros(0)
+        self._share_kw = self._left_h = self._limit_h = self._offer_h = np.zeros(0)
+        self._from_h = self._near_h = np.zeros(0)
+        self._left = _Left(np.zeros(0, np.intp), *np.zeros((4, 0)))
 
     def reach_kwh(self) -> FloatArray:
         """Return what each car could move in all if every slot wanted all, shape (cars,)."""
@@ -56,6 +87,28 @@ class Shared:
         return np.asarray(
             np.sum([self._shares(most, self.left_kwh * (most > 0), room) for most, room in both], axis=0)
         )
+
+    def over_sets_kwh(self) -> FloatArray:
+        """Return what the cars can move in every set of slots, exactly, shape (2**slots,)."""
+        slots, size = len(self._room), np.bincount(self._site, minlength=self._room.shape[1])
+        by_home, begin = np.argsort(self._site, kind="stable"), np.cumsum(size) - size
+        homes, total = np.argsort(-size, kind="stable"), np.zeros(1 << slots)
+        for some in (homes[first : first + _HOMES] for first in range(0, homes.size, _HOMES)):
+            able = np.zeros((1 << slots, some.size))
+            for turn in range(int(size[some[0]])):
+                here = some[size[some] > turn]
+                able[:, : here.size] += self._car_over_sets(by_home[begin[here] + turn])
+            cut(able, self._room[:, some])
+            total += able.sum(axis=1)
+        return total
+
+    def _car_over_sets(self, rows: IntArray) -> FloatArray:
+        """Return what each of some cars can move by itself in every set of slots, shape (2**slots, rows)."""
+        slots, most = len(self._most), self._most[:, rows]
+        able = np.zeros((1 << slots, rows.size))
+        for slot in range(slots):
+            np.add(able[: 1 << slot], most[slot], out=able[1 << slot : 2 << slot])
+        return np.minimum(able, self.left_kwh[rows], out=able)
 
     def beyond_kwh(self, short: BoolArray) -> float:
         """Return a bound on what the cars could move more in some slots, and less in others. [kWh]"""
@@ -76,15 +129,39 @@ class Shared:
         room = np.maximum(0.0, self._room[:slot] - np.maximum(0.0, self._gone_kwh[:slot])).sum(axis=0)
         ahead = self._shares(before * (most > 0), per_kwh * before, room)
         per_h = np.where(share > _NOTHING_KWH, self._hours[slot] / np.maximum(share, _NOTHING_KWH), 0.0)
-        self._share_kw = share / self._hours[slot]
-        self._key_h = (self.left_kwh - ahead) * per_h + self._edges[slot]
-        self._limit_h = np.minimum(self.left_kwh * per_h, self._hours[slot])
-        self.lowest_h = min(0.0, float(np.min(self._key_h, initial=0.0)) - float(self._hours[slot]))
+        self._share_kw, self._left_h = share / self._hours[slot], self.left_kwh * per_h
+        self._from_h, self._near_h = self._edges[slot] - ahead * per_h, np.full(share.size, np.inf)
+        self._left = self._who_left(slot, ahead * per_h, summed(self._site, share, self._room.shape[1]))
+        self._limit_h = np.minimum(self._left_h, self._hours[slot])
+        key_h = self._left_h + self._from_h
+        self.lowest_h = min(0.0, float(np.min(key_h, initial=0.0)) - float(self._hours[slot]))
         self._slot = slot
+
+    def _who_left(self, slot: int, ahead_h: FloatArray, share_kwh: FloatArray) -> _Left:
+        """Return the cars whose neighbours leave before the slot: those serve the time before first."""
+        gone = np.flatnonzero((self._end <= slot) & (self.left_kwh > _NOTHING_KWH))
+        site, sites = self._site[gone], self._room.shape[1]
+        until = np.zeros(sites, np.intp)
+        np.maximum.at(until, site, self._end[gone])
+        rows = np.flatnonzero(until[self._site] > 0) if gone.size else gone
+        home = self._site[rows]
+        until_h = self._edges[until[home]]
+        self._from_h[rows], self._near_h[rows] = 0.0, np.minimum(self._edges[slot] - until_h, ahead_h[rows])
+        room_kw = np.cumsum(self._room, axis=0)[until[home] - 1, home] / until_h
+        gone_kw = summed(site, self._most[0, gone] / self._hours[0], sites)[home]
+        per_kw = self._hours[slot] / np.maximum(share_kwh[home], _NOTHING_KWH)
+        left_h = summed(site, self.left_kwh[gone], sites)[home] * per_kw
+        own_kw = summed(self._site, self._most[slot], sites)[home] / self._hours[slot]
+        beside = np.maximum(0.0, room_kw - gone_kw) * per_kw
+        return _Left(rows, beside, room_kw * per_kw, own_kw * per_kw, left_h)
 
     def offer_kwh(self, z_h: float) -> float:
         """Return what the cars move in the slot at a threshold. [kWh]"""
-        self._offer_h = np.clip(self._key_h - z_h, 0.0, self._limit_h)
+        kept_h, rows = np.minimum(z_h - self._from_h, self._near_h), self._left.rows
+        if rows.size:
+            before_h = np.maximum(0.0, z_h - self._near_h[rows])
+            kept_h[rows] += self._left.kept_h(before_h)
+        self._offer_h = np.clip(self._left_h - kept_h, 0.0, self._limit_h)
         return float(np.einsum("i,i->", self._offer_h, self._share_kw))
 
     def keep(self, share: float) -> None:
