@@ -97,19 +97,24 @@ def _parted(
         asked_kw: What counts against the room, of each car.
     """
     sites, power_kw = len(beside_kw), wish.power_kw
-    tight = np.any(summed(wish.site, asked_kw, sites)[:, None] > room_kw + _SAME_KW, axis=1)
+    same = room_kw.shape[1] == 1
+    lowest_kw = room_kw[:, 0] if same else room_kw.min(axis=1)
+    tight = summed(wish.site, asked_kw, sites) > lowest_kw + _SAME_KW
     if not tight.any():
         return power_kw, np.zeros(0, np.intp)
     rows = np.flatnonzero(tight[wish.site] & (power_kw > 0))
     site, alike, one = wish.site[rows], wish.alike[rows], np.zeros(sites, np.intp)
     one[site] = alike
-    even = (beside_kw == 0) & (np.ptp(room_kw, axis=1) <= _SAME_KW)
+    even = (beside_kw == 0) & (same or room_kw.max(axis=1) <= lowest_kw + _SAME_KW)
     even[site[one[site] != alike]] = False
     power_kw = power_kw.copy()
-    has = even[site]
-    own, bound = rows[has], rows[~has]
-    power_kw[own] = _parts_kw(site[has], power_kw[own], wish.energy_kwh[own], room_kw[:, 0])
-    power_kw[bound] = 0.0
+    if not even.all():
+        has = even[site]
+        rows, site, bound = rows[has], site[has], rows[~has]
+        power_kw[bound] = 0.0
+    else:
+        bound = rows[:0]
+    power_kw[rows] = _parts_kw(site, power_kw[rows], wish.energy_kwh[rows], lowest_kw)
     return power_kw, bound
 
 
@@ -117,15 +122,15 @@ def _parts_kw(
     site: IntArray, power_kw: FloatArray, energy_kwh: FloatArray, room_kw: FloatArray
 ) -> FloatArray:
     """Return each car's part of its site's room, which is less than they all have power for. [kW]"""
-    parts, left_kw, rows = power_kw.copy(), room_kw, np.arange(site.size)
-    while rows.size:
-        here = site[rows]
-        per_kwh = left_kw / np.maximum(summed(here, energy_kwh[rows], left_kw.size), _NOTHING_KW)
-        part = energy_kwh[rows] * per_kwh[here]
-        full = part >= power_kw[rows]
-        parts[rows] = np.where(full, power_kw[rows], part)
-        left_kw = left_kw - summed(here[full], power_kw[rows[full]], left_kw.size)
-        again = np.zeros(left_kw.size, bool)
-        again[here[full]] = True
-        rows = rows[again[here] & ~full]
-    return parts
+    per_kwh = room_kw / np.maximum(summed(site, energy_kwh, room_kw.size), _NOTHING_KW)
+    part = energy_kwh * per_kwh[site]
+    full = part >= power_kw
+    if not full.any():
+        return part
+    part[full] = power_kw[full]
+    again = np.zeros(room_kw.size, np.bool_)
+    again[site[full]] = True
+    rest = np.flatnonzero(again[site] & ~full)
+    left_kw = room_kw - summed(site[full], part[full], room_kw.size)
+    part[rest] = _parts_kw(site[rest], power_kw[rest], energy_kwh[rest], left_kw)
+    return part

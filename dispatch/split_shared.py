@@ -3,7 +3,8 @@
 Seen from a slot, all cars of a home that are plugged in have the slots before it in common. What the room
 leaves each of them now, and before, follows from the energy it has: cars with one window and one room then
 have a time-to-go in common, (sum of energy) / room, and the walk is exact for them. Cars that leave before
-the slot can use only slots before it, so that room is theirs first, at the rate that uses up their energy.
+the slot can use only slots before it, so that room is theirs first: for those the others keep energy only
+for what the room has beside them, or once they are empty. That is exact, too, where one car of two leaves.
 The shares of a home's cars never add up to more than its room, whatever the threshold.
 """
 
@@ -22,26 +23,29 @@ _HOMES = 1 << 11
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Left:
-    """Cars whose neighbours leave before a slot, in hours at what each may move in it.
+    """Cars whose neighbours leave before a slot; figures in hours at what each may move in it.
 
     Attributes:
         rows: The cars.
-        beside: What the room has for each beside its neighbours at full power, in an hour before they leave.
-        rate: What the room has in such an hour.
-        own: What it and those that stay could move in such an hour by their own power.
-        h: What its neighbours can move.
+        beside: What the room has, in an hour before the others leave, beside these at full power.
+        room: What it has in all in such an hour.
+        own: What those that stay can move in such an hour by their own power.
+        theirs: What those that leave can move in all.
     """
 
     rows: IntArray
     beside: FloatArray
-    rate: FloatArray
+    room: FloatArray
     own: FloatArray
-    h: FloatArray
+    theirs: FloatArray
 
-    def kept_h(self, before_h: FloatArray) -> FloatArray:
-        """Return what each should keep for so much time before its neighbours leave."""
-        kept = np.maximum(self.beside * before_h, self.rate * before_h - self.h)
-        return np.minimum(kept, self.own * before_h, out=kept)
+    def kept(self, hours: FloatArray) -> FloatArray:
+        """Return what each keeps for so many hours before its neighbours leave."""
+        kept = np.maximum(self.beside * hours, self.room * hours - self.theirs)
+        return np.minimum(kept, self.own * hours, out=kept)
+
+
+_NOBODY = _Left(np.zeros(0, np.intp), *np.zeros((4, 0)))
 
 
 class Shared:
@@ -73,13 +77,15 @@ class Shared:
         self._most, self._site, self._room, self._hours = most_kwh, site, room_kwh, hours
         self._edges, slots = edges_of(hours), hours.size
         self._before = np.concatenate((np.zeros((1, site.size)), np.cumsum(most_kwh, axis=0)))
+        self._power_kw = (most_kwh / hours[:, None]).max(axis=0)
+        self._room_before = np.concatenate((np.zeros((1, room_kwh.shape[1])), np.cumsum(room_kwh, axis=0)))
         self._end = np.where(self._before[-1] > 0, slots - (most_kwh[::-1] > 0).argmax(axis=0), 0)
         self.left_kwh, self.moved_kwh = energy_kwh, np.zeros_like(most_kwh)
         self._gone_kwh = self._rates(np.flatnonzero(self._end < slots))
         self._slot, self.lowest_h = slots, 0.0
         self._share_kw = self._left_h = self._limit_h = self._offer_h = np.zeros(0)
         self._from_h = self._near_h = np.zeros(0)
-        self._left = _Left(np.zeros(0, np.intp), *np.zeros((4, 0)))
+        self._left = _NOBODY
 
     def reach_kwh(self) -> FloatArray:
         """Return what each car could move in all if every slot wanted all, shape (cars,)."""
@@ -130,37 +136,39 @@ class Shared:
         ahead = self._shares(before * (most > 0), per_kwh * before, room)
         per_h = np.where(share > _NOTHING_KWH, self._hours[slot] / np.maximum(share, _NOTHING_KWH), 0.0)
         self._share_kw, self._left_h = share / self._hours[slot], self.left_kwh * per_h
-        self._from_h, self._near_h = self._edges[slot] - ahead * per_h, np.full(share.size, np.inf)
-        self._left = self._who_left(slot, ahead * per_h, summed(self._site, share, self._room.shape[1]))
         self._limit_h = np.minimum(self._left_h, self._hours[slot])
-        key_h = self._left_h + self._from_h
-        self.lowest_h = min(0.0, float(np.min(key_h, initial=0.0)) - float(self._hours[slot]))
+        self._from_h, self._near_h = self._edges[slot] - ahead * per_h, np.full(share.size, np.inf)
+        self._left = self._who_left(slot, ahead * per_h, share)
+        longest_h = self._left_h + self._from_h
+        self.lowest_h = min(0.0, float(np.min(longest_h, initial=0.0)) - float(self._hours[slot]))
         self._slot = slot
 
     def _who_left(self, slot: int, ahead_h: FloatArray, share_kwh: FloatArray) -> _Left:
         """Return the cars whose neighbours leave before the slot: those serve the time before first."""
         gone = np.flatnonzero((self._end <= slot) & (self.left_kwh > _NOTHING_KWH))
+        if not gone.size:
+            return _NOBODY
         site, sites = self._site[gone], self._room.shape[1]
         until = np.zeros(sites, np.intp)
         np.maximum.at(until, site, self._end[gone])
-        rows = np.flatnonzero(until[self._site] > 0) if gone.size else gone
+        rows = np.flatnonzero((self._most[slot] > 0) & (until[self._site] > 0))
         home = self._site[rows]
         until_h = self._edges[until[home]]
         self._from_h[rows], self._near_h[rows] = 0.0, np.minimum(self._edges[slot] - until_h, ahead_h[rows])
-        room_kw = np.cumsum(self._room, axis=0)[until[home] - 1, home] / until_h
-        gone_kw = summed(site, self._most[0, gone] / self._hours[0], sites)[home]
-        per_kw = self._hours[slot] / np.maximum(share_kwh[home], _NOTHING_KWH)
-        left_h = summed(site, self.left_kwh[gone], sites)[home] * per_kw
-        own_kw = summed(self._site, self._most[slot], sites)[home] / self._hours[slot]
+        room_kw = self._room_before[until[home], home] / until_h
+        gone_kw = summed(site, self._power_kw[gone], sites)[home]
+        here_kwh = summed(home, share_kwh[rows], sites)[home]
+        per_kw = self._hours[slot] / np.maximum(here_kwh, _NOTHING_KWH)
+        theirs = summed(site, self.left_kwh[gone], sites)[home] * per_kw
+        own_kw = summed(home, self._most[slot, rows], sites)[home] / self._hours[slot]
         beside = np.maximum(0.0, room_kw - gone_kw) * per_kw
-        return _Left(rows, beside, room_kw * per_kw, own_kw * per_kw, left_h)
+        return _Left(rows, beside, room_kw * per_kw, own_kw * per_kw, theirs)
 
     def offer_kwh(self, z_h: float) -> float:
         """Return what the cars move in the slot at a threshold. [kWh]"""
         kept_h, rows = np.minimum(z_h - self._from_h, self._near_h), self._left.rows
         if rows.size:
-            before_h = np.maximum(0.0, z_h - self._near_h[rows])
-            kept_h[rows] += self._left.kept_h(before_h)
+            kept_h[rows] += self._left.kept(np.maximum(0.0, z_h - self._near_h[rows]))
         self._offer_h = np.clip(self._left_h - kept_h, 0.0, self._limit_h)
         return float(np.einsum("i,i->", self._offer_h, self._share_kw))
 
