@@ -203,7 +203,7 @@ class LargeFleet:
         movers = Movers(power, np.minimum(to_go, length), from_h, self.duty.end[rows])
         bound = table_of(movers, self.hours)
         if self.table_is_exact:
-            bound = bound.known_by_sets(shared.over_sets_kwh())
+            bound = bound.known_by_sets(shared.over_sets_kwh)
         return table.joined(bound)
 
     @property

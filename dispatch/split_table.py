@@ -10,6 +10,7 @@ brings is split linearly between the two bins around it, exact wherever slots ar
 Source: Evans, Tindemans, Angeli, IEEE TSG 2020 (arXiv 1805.09315), with departures and arrivals.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,15 +54,15 @@ class Table:
         bin_h: Width of a bin of time-to-go.
         first: First slot of each group of cars, rising, shape (groups,).
         power_kw: Shape (groups, slots, bins): by last slot, and by time-to-go in multiples of ``bin_h``.
-        beside_kwh: What the cars can move in every set of slots beyond what that says, shape (2**slots,);
-            None where that is not known.
+        beside_kwh: Finds what the cars can move in every set of slots beyond what that says, shape
+            (2**slots,); None where nothing more is known.
     """
 
     edges_h: FloatArray
     bin_h: float
     first: IntArray
     power_kw: FloatArray
-    beside_kwh: FloatArray | None = None
+    beside_kwh: Callable[[], FloatArray] | None = None
 
     def joined(self, other: "Table") -> "Table":
         """Return the table of both fleets over the same slots."""
@@ -70,11 +71,12 @@ class Table:
         for table in (self, other):
             power[np.searchsorted(first, table.first)] += table.power_kw
         beside = [table.beside_kwh for table in (self, other) if table.beside_kwh is not None]
-        return Table(self.edges_h, self.bin_h, first, power, np.sum(beside, axis=0) if beside else None)
+        found = (lambda: np.sum([find() for find in beside], axis=0)) if beside else None
+        return Table(self.edges_h, self.bin_h, first, power, found)
 
-    def known_by_sets(self, able_kwh: FloatArray) -> "Table":
-        """Return the table of cars that can move so much in every set of slots, shape (2**slots,)."""
-        return replace(self, beside_kwh=able_kwh - _over_sets(self))
+    def known_by_sets(self, able_kwh: Callable[[], FloatArray]) -> "Table":
+        """Return the table of cars of which more is known: what they can move in every set of slots."""
+        return replace(self, beside_kwh=lambda: able_kwh() - _over_sets(self))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,7 +180,7 @@ def thresholds(table: Table, wanted_kwh: FloatArray) -> Levels:
 
 def within_reach(table: Table, wanted_kwh: FloatArray) -> tuple[FloatArray, Levels]:
     """Return what can be met of a request, the present slot first, and the thresholds for it."""
-    if table.beside_kwh is None and float(wanted_kwh.sum()) <= _most_kwh(table):
+    if float(wanted_kwh.sum()) <= _most_kwh(table):
         levels = thresholds(table, wanted_kwh)
         if float(levels.served_kwh.sum()) >= float(wanted_kwh.sum()) * _MET:
             return wanted_kwh, levels
@@ -253,7 +255,7 @@ def _over_sets(table: Table) -> FloatArray:
     above = np.cumsum(table.power_kw[..., ::-1], axis=2)[..., ::-1]
     within = np.zeros_like(table.power_kw)
     within[..., 1:] = table.bin_h * np.cumsum(above[..., 1:], axis=2)
-    most = np.zeros(1 << slots) if table.beside_kwh is None else table.beside_kwh.copy()
+    most = np.zeros(1 << slots) if table.beside_kwh is None else table.beside_kwh()
     for group, first in enumerate(table.first.tolist()):
         for last in range(first, slots):
             if above[group, last, 0] > 0:
