@@ -81,7 +81,6 @@ class Shared:
         self._room_before = np.concatenate((np.zeros((1, room_kwh.shape[1])), np.cumsum(room_kwh, axis=0)))
         self._end = np.where(self._before[-1] > 0, slots - (most_kwh[::-1] > 0).argmax(axis=0), 0)
         self.left_kwh, self.moved_kwh = energy_kwh, np.zeros_like(most_kwh)
-        self._gone_kwh = self._rates(np.flatnonzero(self._end < slots))
         self._slot, self.lowest_h = slots, 0.0
         self._share_kw = self._left_h = self._limit_h = self._offer_h = np.zeros(0)
         self._from_h = self._near_h = np.zeros(0)
@@ -127,13 +126,10 @@ class Shared:
 
     def begin(self, slot: int) -> None:
         """Go to a slot."""
-        if slot + 1 < self._hours.size:
-            self._gone_kwh -= self._rates(np.flatnonzero(self._end == slot + 1))
         most, before = self._most[slot], self._before[slot]
         per_kwh = self.left_kwh * (most > 0) / np.maximum(most + before, _NOTHING_KWH)
         share = self._shares(most, per_kwh * most, self._room[slot])
-        room = np.maximum(0.0, self._room[:slot] - np.maximum(0.0, self._gone_kwh[:slot])).sum(axis=0)
-        ahead = self._shares(before * (most > 0), per_kwh * before, room)
+        ahead = self._shares(before * (most > 0), per_kwh * before, self._room_before[slot])
         per_h = np.where(share > _NOTHING_KWH, self._hours[slot] / np.maximum(share, _NOTHING_KWH), 0.0)
         self._share_kw, self._left_h = share / self._hours[slot], self.left_kwh * per_h
         self._limit_h = np.minimum(self._left_h, self._hours[slot])
@@ -180,12 +176,6 @@ class Shared:
 
     def skip(self) -> None:
         """Move nothing."""
-
-    def _rates(self, rows: IntArray) -> FloatArray:
-        """Return what some cars would use of each room to move all they can evenly, shape (slots, sites)."""
-        even = np.minimum(1.0, self.left_kwh[rows] / np.maximum(self._before[-1, rows], _NOTHING_KWH))
-        used = [summed(self._site[rows], most[rows] * even, self._room.shape[1]) for most in self._most]
-        return np.array(used)
 
     def _shares(self, most: FloatArray, weight: FloatArray, room: FloatArray) -> FloatArray:
         """Return the part of its site's room that is each car's: by weight, and what then is over. [kWh]"""
