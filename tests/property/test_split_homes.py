@@ -40,6 +40,18 @@ def test_homes_of_several_cars_deliver_what_the_program_does(kind, per_home, see
     assert served_share(problem, answer.delivered_kwh, best.delivered_kwh) >= least
 
 
+@pytest.mark.parametrize("seed", range(2, 6))
+@pytest.mark.parametrize("per_home", [2, 3, 5])
+def test_homes_whose_cars_all_stay_lose_nothing_to_fixed_parts_of_their_room(per_home, seed):
+    problem = a_large_fleet(seed, 1_500, 6, "share", per_home=per_home)
+    stays = np.full(problem.cars.count, 30)
+    problem = replace(problem, cars=replace(problem.cars, depart_slot=stays))
+    answer, best = split(problem), split_exactly(problem)
+    assert answer.method == "thresholds"
+    assert broken_promises(problem, answer.export_kw) == {}
+    assert served_share(problem, answer.delivered_kwh, best.delivered_kwh) >= 1 - 3e-5
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_present_slot_comes_first_in_homes_of_several_cars_too(kind):
     problem = a_large_fleet(3, COUNT, 6, kind)
