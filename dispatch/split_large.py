@@ -31,11 +31,11 @@ from dispatch.split_sun import soak, soak_alone
 from dispatch.split_table import Levels, Movers, thresholds, within_reach
 from dispatch.split_turns import parts_of, taken_at_bound_sites
 
+MOST_SHARING, MOST_BESIDE_SUN = 1_000, 5_000
+"""Cars that share a room that binds up to which a program pays; more where some must charge at homes that
+generate more than they may export, and so should do it then."""
 MOST_CARS = 1_000
-"""Cars of a fleet up to which a program pays where some share a room that binds."""
-MOST_BESIDE_SUN, MOST_SOAKING = 5_000, 1_000
-"""The same for homes that generate more than they may export, in cars that share or live there: where some
-must charge there, and so should do it then; where others may."""
+"""Cars of a fleet up to which it pays where thresholds alone miss next to nothing."""
 MOST_SHARED, MOST_IN_PROGRAM = 60_000, 1_000_000
 """The same in cars times slots: of those that share, and of all."""
 
@@ -112,12 +112,12 @@ def _may_soak(fleet: LargeFleet) -> bool:
 
 def _program_pays(fleet: LargeFleet) -> bool:
     """Return whether cars share a room that binds, and few enough of few enough."""
-    count, slots = fleet.problem.cars.count, fleet.hours.size
-    sharing, soaking, sunny = fleet.sharing_cars(), fleet.soaking_cars(), fleet.sunny_cars()
-    some = sharing + soaking + sunny
-    beside_sun = some if soaking + sunny else 0
-    few = beside_sun <= (MOST_BESIDE_SUN if sunny else MOST_SOAKING) if beside_sun else count <= MOST_CARS
-    return few and 0 < some * slots <= MOST_SHARED and count * slots <= MOST_IN_PROGRAM
+    count, slots, sunny = fleet.problem.cars.count, fleet.hours.size, fleet.sunny_cars()
+    beside_sun = sunny + fleet.soaking_cars()
+    some = fleet.sharing_cars() + beside_sun
+    few = 0 < some <= (MOST_BESIDE_SUN if sunny else MOST_SHARING) and some * slots <= MOST_SHARED
+    easy = not beside_sun and fleet.only_leave()
+    return few and (count <= MOST_CARS or not easy) and count * slots <= MOST_IN_PROGRAM
 
 
 def _by_program(fleet: LargeFleet) -> Moves:

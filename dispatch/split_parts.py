@@ -147,6 +147,10 @@ class LargeFleet:
             count += int(np.count_nonzero(here[cars.site[rows]] > 1))
         return count
 
+    def only_leave(self) -> bool:
+        """Return whether no car that shares a room arrives in the event, or must charge."""
+        return not (self.sharing.bound_must.size or self.duty.start[self.sharing.bound_free].any())
+
     def sunny_cars(self) -> int:
         """Return how many cars must charge at homes that generate more than they may export."""
         return self._beside_sun(self.duty.must)

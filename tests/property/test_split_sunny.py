@@ -41,7 +41,7 @@ def test_large_fleets_keep_export_limits_as_the_program_does(kind, seed, share, 
     best = split_exactly(problem)
     with pytest.MonkeyPatch.context() as patch:
         if not programmed:
-            for most in ("MOST_CARS", "MOST_BESIDE_SUN", "MOST_SOAKING"):
+            for most in ("MOST_BESIDE_SUN", "MOST_SHARING"):
                 patch.setattr(split_large, most, 0)
         answer = split(problem)
     assert not broken_promises(problem, answer.export_kw)
