@@ -155,7 +155,7 @@ def _by_thresholds(fleet: LargeFleet) -> Moves:
         short = missing > worth / missing.size
         beyond_kwh = shifting_kwh(fleet, charging, moves, short)
         if beyond_kwh + sum(part.beyond_kwh(short) for part in parts) > worth:
-            mend(fleet, charging, moves, aim)
+            mend(fleet, charging, moves, wanted if rows.size else aim)
     return moves
 
 
