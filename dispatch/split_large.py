@@ -3,11 +3,12 @@
 Cars that must charge come first: in direction up their *not* charging is worth as much as another car's
 exporting, so table and thresholds hold both at once, which finds the best time to charge. Then the free cars
 share what is wanted and what those take, by thresholds of their own.
-Where a home's room binds, its cars' shares follow from their energies (``split_shared``, and ``split_turns``
-for what must be charged); what arrivals and such homes make the thresholds miss, ``split_mend`` finds. It is
-only asked where a bound leaves anything to find: what is short of a slot can only come from cars that have
-power and room left in it, and energy left or in slots that are served in full. Down, homes that generate
-more than they may export take that first (``split_sun``).
+Where a home's room binds, cars that are there together have fixed parts of it (``split_bound``). Where some
+come or go, others must charge or the room changes, shares follow from their energies (``split_shared``, and
+``split_turns`` for what must be charged). What arrivals and such homes make the thresholds miss,
+``split_mend`` finds. It is only asked where a bound leaves anything to find: what is short of a slot can only
+come from cars that have power and room left in it, and energy left or in slots that are served in full.
+Down, homes that generate more than they may export take that first (``split_sun``).
 
 The two steps stand apart, too: ``thresholds_of`` a fleet is a few numbers that can be sent, and
 ``set_points`` from them need nothing but each home's own cars. Stale or wrong numbers cost kW.
