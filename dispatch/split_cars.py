@@ -198,3 +198,17 @@ def blocks_of(count: int) -> list[slice]:
 def summed(place: IntArray, amount: NDArray[np.float64 | np.bool_], places: int) -> FloatArray:
     """Return the sum of the amounts at each place, shape (places,)."""
     return np.bincount(place, amount, places).astype(np.float64, copy=False)
+
+
+def ranked(place: IntArray, places: int, *also: int) -> tuple[IntArray, IntArray]:
+    """Return the places that occur, in order, and each one's rank among them: ``np.unique``, unsorted.
+
+    Args:
+        place: Each at least 0 and below ``places``.
+        places: How many there may be.
+        also: Places that count as occurring.
+    """
+    occurs = np.zeros(places, np.bool_)
+    occurs[place] = True
+    occurs[list(also)] = True
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[place]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dispatch.split_cars import BoolArray, FloatArray, IntArray, summed
+from dispatch.split_cars import BoolArray, FloatArray, IntArray, ranked, summed
 
 _NOTHING_KWH = 1e-12
 
@@ -43,19 +43,23 @@ class Flows:
     site: IntArray
     room: FloatArray
     least: Least | None = None
+    _sharing: IntArray = field(init=False)
     _spare: dict[int, FloatArray] = field(default_factory=dict, init=False)
     _through: dict[tuple[int, int], float] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._sharing = np.flatnonzero(self.site)
 
     def of(self, chosen: BoolArray) -> "Flows":
         """Return the flows of some cars, of a home all that move or could; ``put`` brings them back."""
         rows = np.flatnonzero(chosen)
-        sites, site = np.unique(np.concatenate(([0], self.site[rows])), return_inverse=True)
+        sites, site = ranked(self.site[rows], self.room.shape[1], 0)
         least = self.least
         if least is not None:
             here = chosen[least.rows]
             place = np.cumsum(chosen) - 1
             least = Least(place[least.rows[here]], least.home[here], least.kwh)
-        part = (self.moved[:, rows], self.left[rows], self.most[:, rows], site.reshape(-1)[1:])
+        part = (self.moved[:, rows], self.left[rows], self.most[:, rows], site)
         return Flows(*part, self.room[:, sites], least)
 
     def put(self, chosen: BoolArray, part: "Flows") -> None:
@@ -73,10 +77,12 @@ class Flows:
 
     def raised(self, slot: int, source: FloatArray) -> FloatArray:
         """Return what each car could move more in a slot out of ``source``, within its site's room."""
-        more: FloatArray = np.maximum(0.0, np.minimum(self.most[slot] - self.moved[slot], source))
-        if self.room.shape[1] > 1:
-            asked = summed(self.site, more, self.room.shape[1])
-            more *= np.minimum(1.0, self.spare(slot) / np.maximum(asked, _NOTHING_KWH))[self.site]
+        more = self._asked(slot, source)
+        rows = self._sharing
+        if rows.size:
+            asked = summed(self.site[rows], more[rows], self.room.shape[1])
+            part = np.minimum(1.0, self.spare(slot) / np.maximum(asked, _NOTHING_KWH))
+            more[rows] *= part[self.site[rows]]
         return more
 
     def given(self, slot: int) -> FloatArray:
@@ -93,9 +99,18 @@ class Flows:
     def through(self, giver: int, taker: int) -> float:
         """Return what could go from one slot to another; from a slot to itself, of energy left. [kWh]"""
         if (giver, taker) not in self._through:
-            source = self.left if giver == taker else self.given(giver)
-            self._through[giver, taker] = float(self.raised(taker, source).sum())
+            more = self._asked(taker, self.left if giver == taker else self.given(giver))
+            rows = self._sharing
+            asked = summed(self.site[rows], more[rows], self.room.shape[1])
+            over = np.maximum(0.0, asked - self.spare(taker)).sum() if rows.size else 0.0
+            self._through[giver, taker] = float(more.sum() - over)
         return self._through[giver, taker]
+
+    def _asked(self, slot: int, source: FloatArray) -> FloatArray:
+        """Return what each car could move more in a slot out of ``source``, whatever its site's room."""
+        more: FloatArray = self.most[slot] - self.moved[slot]
+        np.minimum(more, source, out=more)
+        return np.maximum(more, 0.0, out=more)
 
     def push(self, giver: int, taker: int, kwh: float) -> None:
         """Move up to some energy from one slot to another, all cars alike; to itself, of energy left."""

@@ -3,11 +3,12 @@
 Cars that must charge come first: in direction up their *not* charging is worth as much as another car's
 exporting, so table and thresholds hold both at once, which finds the best time to charge. Then the free cars
 share what is wanted and what those take, by thresholds of their own.
-Where a home's room binds, its cars' shares follow from their energies (``split_shared``, and ``split_turns``
-for what must be charged); what arrivals and such homes make the thresholds miss, ``split_mend`` finds. It is
-only asked where a bound leaves anything to find: what is short of a slot can only come from cars that have
-power and room left in it, and energy left or in slots that are served in full. Down, homes that generate
-more than they may export take that first (``split_sun``).
+Where a home's room binds, cars that are there together have fixed parts of it (``split_bound``). Where some
+come or go, others must charge or the room changes, shares follow from their energies (``split_shared``, and
+``split_turns`` for what must be charged). What arrivals and such homes make the thresholds miss,
+``split_mend`` finds. It is only asked where a bound leaves anything to find: what is short of a slot can only
+come from cars that have power and room left in it, and energy left or in slots that are served in full.
+Down, homes that generate more than they may export take that first (``split_sun``).
 
 The two steps stand apart, too: ``thresholds_of`` a fleet is a few numbers that can be sent, and
 ``set_points`` from them need nothing but each home's own cars. Stale or wrong numbers cost kW.
@@ -34,11 +35,13 @@ from dispatch.split_turns import parts_of, taken_at_bound_sites
 MOST_SHARING, MOST_BESIDE_SUN = 1_000, 5_000
 """Cars that share a room that binds up to which a program pays; more where some must charge at homes that
 generate more than they may export, and so should do it then."""
+MOST_CARS = 1_000
+"""Cars of a fleet up to which it pays where thresholds alone miss next to nothing."""
 MOST_SHARED, MOST_IN_PROGRAM = 60_000, 1_000_000
 """The same in cars times slots: of those that share, and of all."""
 
-_WORTH = 1e-5
-"""A share of a request that can't be met below which nothing is moved between slots for its sake."""
+_WORTH = 1e-4
+"""A share of what is wanted, and can't be met, below which nothing is moved between slots for its sake."""
 _EXACT = 1e-9
 """The same for one that can: it is told as met, or not."""
 
@@ -110,10 +113,12 @@ def _may_soak(fleet: LargeFleet) -> bool:
 
 def _program_pays(fleet: LargeFleet) -> bool:
     """Return whether cars share a room that binds, and few enough of few enough."""
-    slots, sunny = fleet.hours.size, fleet.sunny_cars()
-    some = fleet.sharing_cars() + fleet.soaking_cars() + sunny
+    count, slots, sunny = fleet.problem.cars.count, fleet.hours.size, fleet.sunny_cars()
+    beside_sun = sunny + fleet.soaking_cars()
+    some = fleet.sharing_cars() + beside_sun
     few = 0 < some <= (MOST_BESIDE_SUN if sunny else MOST_SHARING) and some * slots <= MOST_SHARED
-    return few and fleet.problem.cars.count * slots <= MOST_IN_PROGRAM
+    easy = not beside_sun and fleet.only_leave()
+    return few and (count <= MOST_CARS or not easy) and count * slots <= MOST_IN_PROGRAM
 
 
 def _by_program(fleet: LargeFleet) -> Moves:
@@ -143,15 +148,15 @@ def _by_thresholds(fleet: LargeFleet) -> Moves:
     served = serve(parts, levels, reach)
     if shared is not None:
         moves.free[:, rows] = shared.moved_kwh
-    inexact = rows.size or np.unique(fleet.hours).size > 1
-    aim = wanted if inexact else reach
+    rooms_change = bool(rows.size and charging.rows.size)
+    aim = reach if fleet.table_is_exact and not rooms_change else wanted
     worth = (_EXACT if np.array_equal(reach, wanted) else _WORTH) * float(aim.sum())
     missing = aim - served
     if float(missing.sum()) > worth:
         short = missing > worth / missing.size
         beyond_kwh = shifting_kwh(fleet, charging, moves, short)
         if beyond_kwh + sum(part.beyond_kwh(short) for part in parts) > worth:
-            mend(fleet, charging, moves, aim)
+            mend(fleet, charging, moves, wanted if rows.size else aim)
     return moves
 
 

@@ -13,6 +13,9 @@ from dispatch.split_problem import SplitProblem
 from dispatch.split_shared import Shared
 from dispatch.split_table import Movers, Table, edges_of, table_of
 
+_SETS_UP_TO = 8
+"""Slots up to which homes are looked at in every set of slots."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moves:
@@ -144,6 +147,10 @@ class LargeFleet:
             count += int(np.count_nonzero(here[cars.site[rows]] > 1))
         return count
 
+    def only_leave(self) -> bool:
+        """Return whether no car that shares a room arrives in the event, or must charge."""
+        return not (self.sharing.bound_must.size or self.duty.start[self.sharing.bound_free].any())
+
     def sunny_cars(self) -> int:
         """Return how many cars must charge at homes that generate more than they may export."""
         return self._beside_sun(self.duty.must)
@@ -197,8 +204,17 @@ class LargeFleet:
         length = edges[self.duty.end[rows]] - from_h
         power = np.divide(shared.reach_kwh(), length, out=np.zeros_like(length), where=length > 0)
         to_go = np.divide(shared.left_kwh, power, out=np.zeros_like(power), where=power > 0)
-        bound = Movers(power, np.minimum(to_go, length), from_h, self.duty.end[rows])
-        return table.joined(table_of(bound, self.hours))
+        movers = Movers(power, np.minimum(to_go, length), from_h, self.duty.end[rows])
+        bound = table_of(movers, self.hours)
+        if self.table_is_exact:
+            bound = bound.known_by_sets(shared.over_sets_kwh)
+        return table.joined(bound)
+
+    @property
+    def table_is_exact(self) -> bool:
+        """Whether the table knows what the free cars can do, where none must charge."""
+        alike = bool((self.hours == self.hours[0]).all())
+        return alike and (not self.crowd.rows.size or self.hours.size <= _SETS_UP_TO)
 
     def flows(self, moves: Moves) -> Flows:
         """Return what the free cars move, and what each and each shared room could."""

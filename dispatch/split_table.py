@@ -10,7 +10,8 @@ brings is split linearly between the two bins around it, exact wherever slots ar
 Source: Evans, Tindemans, Angeli, IEEE TSG 2020 (arXiv 1805.09315), with departures and arrivals.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +23,8 @@ SETS_UP_TO = 12
 """Slots up to which the trimming of a request looks at every set of slots."""
 
 _MET = 1 - 1e-9
+_ROUNDED = 1 + 1e-11
+"""Where a curve bends, sums in another order must not choose the other side."""
 _LEAST_STEP_KWH = 1e-300
 
 
@@ -51,12 +54,15 @@ class Table:
         bin_h: Width of a bin of time-to-go.
         first: First slot of each group of cars, rising, shape (groups,).
         power_kw: Shape (groups, slots, bins): by last slot, and by time-to-go in multiples of ``bin_h``.
+        beside_kwh: Finds what the cars can move in every set of slots beyond what that says, shape
+            (2**slots,); None where nothing more is known.
     """
 
     edges_h: FloatArray
     bin_h: float
     first: IntArray
     power_kw: FloatArray
+    beside_kwh: Callable[[], FloatArray] | None = None
 
     def joined(self, other: "Table") -> "Table":
         """Return the table of both fleets over the same slots."""
@@ -64,7 +70,13 @@ class Table:
         power = np.zeros((first.size, *self.power_kw.shape[1:]))
         for table in (self, other):
             power[np.searchsorted(first, table.first)] += table.power_kw
-        return Table(self.edges_h, self.bin_h, first, power)
+        beside = [table.beside_kwh for table in (self, other) if table.beside_kwh is not None]
+        found = (lambda: np.sum([find() for find in beside], axis=0)) if beside else None
+        return Table(self.edges_h, self.bin_h, first, power, found)
+
+    def known_by_sets(self, able_kwh: Callable[[], FloatArray]) -> "Table":
+        """Return the table of cars of which more is known: what they can move in every set of slots."""
+        return replace(self, beside_kwh=lambda: able_kwh() - _over_sets(self))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,10 +180,13 @@ def thresholds(table: Table, wanted_kwh: FloatArray) -> Levels:
 
 def within_reach(table: Table, wanted_kwh: FloatArray) -> tuple[FloatArray, Levels]:
     """Return what can be met of a request, the present slot first, and the thresholds for it."""
-    levels = thresholds(table, wanted_kwh)
-    if float(levels.served_kwh.sum()) >= float(wanted_kwh.sum()) * _MET:
-        return wanted_kwh, levels
+    if float(wanted_kwh.sum()) <= _most_kwh(table):
+        levels = thresholds(table, wanted_kwh)
+        if float(levels.served_kwh.sum()) >= float(wanted_kwh.sum()) * _MET:
+            return wanted_kwh, levels
     reach = now_first_kwh(table, wanted_kwh)
+    if float(reach.sum()) >= float(wanted_kwh.sum()) * _MET:
+        reach = wanted_kwh
     return reach, thresholds(table, reach)
 
 
@@ -204,9 +219,10 @@ def _served_at(power: FloatArray, start_h: FloatArray, slot_h: float, bin_h: flo
 
 def _level(curve: FloatArray, wanted_kwh: float, bin_h: float) -> tuple[float, float, float]:
     """Return the threshold at which a falling curve is what is wanted, what it then is, and how it falls."""
-    if curve[0] <= wanted_kwh:
+    rounded = wanted_kwh * _ROUNDED
+    if curve[0] <= rounded:
         return 0.0, float(curve[0]), 0.0
-    place = min(curve.size - int(np.searchsorted(curve[::-1], wanted_kwh, side="right")), curve.size - 1)
+    place = min(curve.size - int(np.searchsorted(curve[::-1], rounded, side="right")), curve.size - 1)
     step = max(float(curve[place - 1] - curve[place]), _LEAST_STEP_KWH)
     return (place - (wanted_kwh - float(curve[place])) / step) * bin_h, wanted_kwh, step / bin_h
 
@@ -225,21 +241,39 @@ def _moved(power: FloatArray, to_h: FloatArray, bin_h: float) -> FloatArray:
 
 def _totals_by_sets(table: Table, wanted_kwh: FloatArray) -> FloatArray:
     """Return the most that the first 0, 1, 2, ... slots can have, from what every set of slots can."""
+    slots = wanted_kwh.size
+    most = _over_sets(table) - _sets_of(slots) @ wanted_kwh
+    least = np.minimum.accumulate(most)[(1 << np.arange(slots + 1)) - 1]
+    return np.asarray(least + np.concatenate(([0.0], np.cumsum(wanted_kwh))))
+
+
+def _over_sets(table: Table) -> FloatArray:
+    """Return what the cars can move in every set of slots, shape (2**slots,). [kWh]"""
     slots, bins = table.power_kw.shape[1:]
-    sets = (np.arange(1 << slots)[:, None] >> np.arange(slots)) & 1
-    inside = np.zeros((len(sets), slots + 1))
-    inside[:, 1:] = np.cumsum(sets * np.diff(table.edges_h), axis=1)
+    inside = np.zeros((1 << slots, slots + 1))
+    inside[:, 1:] = np.cumsum(_sets_of(slots) * np.diff(table.edges_h), axis=1)
     above = np.cumsum(table.power_kw[..., ::-1], axis=2)[..., ::-1]
     within = np.zeros_like(table.power_kw)
     within[..., 1:] = table.bin_h * np.cumsum(above[..., 1:], axis=2)
-    most = -(sets @ wanted_kwh)
+    most = np.zeros(1 << slots) if table.beside_kwh is None else table.beside_kwh()
     for group, first in enumerate(table.first.tolist()):
         for last in range(first, slots):
             if above[group, last, 0] > 0:
                 length = (inside[:, last + 1] - inside[:, first]) / table.bin_h
                 most += np.interp(length, np.arange(bins), within[group, last])
-    least = np.minimum.accumulate(most)[(1 << np.arange(slots + 1)) - 1]
-    return np.asarray(least + np.concatenate(([0.0], np.cumsum(wanted_kwh))))
+    return most
+
+
+def _sets_of(slots: int) -> IntArray:
+    """Return whether a slot is in a set, for every set, bit t for slot t, shape (2**slots, slots)."""
+    return np.asarray((np.arange(1 << slots)[:, None] >> np.arange(slots)) & 1)
+
+
+def _most_kwh(table: Table) -> float:
+    """Return a bound on what the cars can move in all slots together."""
+    at_h = np.arange(table.power_kw.shape[2]) * table.bin_h
+    stays_h = table.edges_h[1:] - table.edges_h[table.first][:, None]
+    return float((table.power_kw * np.minimum(at_h, np.maximum(0.0, stays_h)[..., None])).sum())
 
 
 def _total_of_first(table: Table, wanted_kwh: FloatArray, slots: int) -> float:

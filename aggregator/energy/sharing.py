@@ -61,13 +61,22 @@ def cut_to_room(per_car: FloatArray, begins: IntArray, room_kwh: FloatArray) -> 
         begins: First car of each site.
         room_kwh: Room of each site in a slot, shape (sites,) or (sites, slots). [kWh AC]
     """
-    table = np.add.reduceat(per_car, begins, axis=0)
-    slots = table.shape[1].bit_length() - 1
-    room = np.broadcast_to(by_slot(room_kwh), (len(table), slots))
-    for slot in range(slots):
-        pairs = table.reshape(len(table), -1, 2, 1 << slot)
-        np.minimum(pairs[:, :, 1], pairs[:, :, 0] + room[:, slot, None, None], out=pairs[:, :, 1])
-    return np.asarray(table.sum(axis=0))
+    table = np.ascontiguousarray(np.add.reduceat(per_car, begins, axis=0).T)
+    slots = len(table).bit_length() - 1
+    cut(table, np.broadcast_to(by_slot(room_kwh), (len(begins), slots)).T)
+    return np.asarray(table.sum(axis=1))
+
+
+def cut(table: FloatArray, room_kwh: FloatArray) -> None:
+    """Cut what sites can do to their rooms, in place.
+
+    Args:
+        table: In every set of slots, shape (2**slots, sites). [kWh AC]
+        room_kwh: Shape (slots, sites). [kWh AC]
+    """
+    for slot, room in enumerate(room_kwh):
+        pairs = table.reshape(-1, 2, 1 << slot, table.shape[1])
+        np.minimum(pairs[:, 1], pairs[:, 0] + room, out=pairs[:, 1])
 
 
 def by_shares(runs: Runs, site: IntArray, room_kwh: FloatArray, slots: int) -> Runs:

@@ -98,7 +98,13 @@ def some_prices(slots: int) -> Tariff:
 
 
 def a_split(
-    count: int, *, slots: int = 6, per_site: int = 1, must_charge: bool = False, loads: bool = False
+    count: int,
+    *,
+    slots: int = 6,
+    per_site: int = 1,
+    must_charge: bool = False,
+    loads: bool = False,
+    leave: bool = False,
 ) -> SplitProblem:
     """Return a request that two thirds of the fleet's power could meet, all cars plugged now.
 
@@ -108,11 +114,12 @@ def a_split(
         per_site: Cars of a home; where several share one its room binds.
         must_charge: Whether some cars must charge, some of them up to their floor.
         loads: Whether house loads change what each home may export.
+        leave: Whether cars that leave in the event can give energy, too.
     """
     draw = np.random.default_rng(2)
     soc = draw.uniform(0.2 if must_charge else 0.32, 0.95, count)
     depart = draw.integers(slots // 2, slots + 20, count)
-    target = np.where((depart <= slots) & (not must_charge), soc, 0.35)
+    target = np.where((depart <= slots) & (not must_charge), np.minimum(soc, 0.35) if leave else soc, 0.35)
     homes, nothing = -(-count // per_site), np.zeros(count)
     cars = Cars(
         ids=[f"car-{number}" for number in range(count)],

@@ -68,11 +68,17 @@ def _shared_homes() -> Iterator[Row]:
     what = "split, two cars share a home that binds"
     for count in SHARED:
         yield _row(what, a_split(count, per_site=2), BUDGETS_MS.get(count))
+        yield _row(f"{what}, and some leave", a_split(count, per_site=2, leave=True))
         yield _row(f"{what}, a fifth must charge", a_split(count, per_site=2, must_charge=True))
-    for must_charge, least in ((False, 99.9), (True, 99.5)):
-        problem = a_split(BESIDE_SHARED, per_site=2, must_charge=must_charge)
+    fleets = (
+        ({}, 99.9, ""),
+        ({"leave": True}, 99.9, ", some leave"),
+        ({"must_charge": True}, 99.5, ", a fifth must charge"),
+    )
+    for kinds, least, words in fleets:
+        problem = a_split(BESIDE_SHARED, per_site=2, **kinds)
         share = 100 * split(problem).delivered_kwh / split_exactly(problem).delivered_kwh
-        size = _size(problem) + (", a fifth must charge" if must_charge else "")
+        size = _size(problem) + words
         yield Row("two cars share a home: delivered", size, share, "% of optimum", 1, least, True)
 
 

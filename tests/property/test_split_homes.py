@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dispatch import split_large
 from dispatch.split import split
 from dispatch.split_exact import split_exactly
 from dispatch.split_large import split_by_thresholds
@@ -30,7 +31,8 @@ KINDS = (
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("per_home", [2, 3, 5])
 @pytest.mark.parametrize("kind", KINDS)
-def test_homes_of_several_cars_deliver_what_the_program_does(kind, per_home, seed):
+def test_homes_of_several_cars_deliver_what_the_program_does(kind, per_home, seed, monkeypatch):
+    monkeypatch.setattr(split_large, "MOST_SHARING", 0)
     problem = a_large_fleet(seed, COUNT, 6, kind, per_home=per_home)
     answer, best = split(problem), split_exactly(problem)
     assert answer.method == "thresholds"
@@ -39,6 +41,18 @@ def test_homes_of_several_cars_deliver_what_the_program_does(kind, per_home, see
     assert answer.short_of_target_kwh == short
     least = 0.995 if "must" in kind else 0.999
     assert served_share(problem, answer.delivered_kwh, best.delivered_kwh) >= least
+
+
+@pytest.mark.parametrize("seed", range(2, 6))
+@pytest.mark.parametrize("per_home", [2, 3, 5])
+def test_homes_whose_cars_all_stay_lose_nothing_to_fixed_parts_of_their_room(per_home, seed):
+    problem = a_large_fleet(seed, 1_500, 6, "share", per_home=per_home)
+    stays = np.full(problem.cars.count, 30)
+    problem = replace(problem, cars=replace(problem.cars, depart_slot=stays))
+    answer, best = split(problem), split_exactly(problem)
+    assert answer.method == "thresholds"
+    assert broken_promises(problem, answer.export_kw) == {}
+    assert served_share(problem, answer.delivered_kwh, best.delivered_kwh) >= 1 - 3e-5
 
 
 @pytest.mark.parametrize("kind", KINDS)

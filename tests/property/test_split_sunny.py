@@ -41,8 +41,8 @@ def test_large_fleets_keep_export_limits_as_the_program_does(kind, seed, share, 
     best = split_exactly(problem)
     with pytest.MonkeyPatch.context() as patch:
         if not programmed:
-            patch.setattr(split_large, "MOST_BESIDE_SUN", 0)
-            patch.setattr(split_large, "MOST_SHARING", 0)
+            for most in ("MOST_BESIDE_SUN", "MOST_SHARING"):
+                patch.setattr(split_large, most, 0)
         answer = split(problem)
     assert not broken_promises(problem, answer.export_kw)
     least_kwh, alone = over_kwh(problem, best.export_kw), not {"share", "must"} & set(kind.split())
