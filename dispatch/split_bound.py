@@ -55,7 +55,7 @@ class _Wish:
 def sharing_of(problem: SplitProblem, duty: Duty) -> Sharing:
     """Return which cars' sites bind, whatever the others do.
 
-    Cars that must charge go by departure, chargers with a least power by turns: they have no parts here.
+    Cars that must charge go by departure, fleets with least powers by turns: they have no parts here.
     """
     cars, up = problem.cars, problem.way > 0
     here = duty.end > duty.start
@@ -77,10 +77,8 @@ def sharing_of(problem: SplitProblem, duty: Duty) -> Sharing:
     room_kw = np.maximum(0.0, problem.export_room_kw()) if up else import_kw
     asked_kw = free_kw if up else free_kw + takes_kw
     window = duty.start * (len(problem.slot_hours) + 1) + duty.end
-    if up:
-        steps = np.flatnonzero(cars.min_kw)
-        window[steps] = -1 - steps
-    wish = _Wish(cars.site, free_kw, energy, window)
+    by_turns = up and bool(cars.min_kw.any())
+    wish = _Wish(cars.site, free_kw, energy, np.arange(cars.count) if by_turns else window)
     free_kw, bound_free = _parted(wish, room_kw, beside_kw, asked_kw)
     return Sharing(free_kw, must_kw, bound_free, bound_must)
 

@@ -98,3 +98,12 @@ def test_least_powers_of_any_size_cost_small_fleets_little_against_the_search_th
         shares.append(served_share(problem, answer.delivered_kwh, best.delivered_kwh))
     assert min(shares) >= 0.93
     assert np.mean(shares) >= 0.994
+
+
+@pytest.mark.parametrize("seed", range(10 * len(SEEDS)))
+@pytest.mark.parametrize("count", [300, 1_500])
+def test_few_least_powers_in_a_fleet_break_no_home_s_room(count, seed):
+    problem, draw = a_large_fleet(seed, count, 4, "share"), np.random.default_rng(seed)
+    least_kw = np.where(draw.random(count) < 0.2, 2.0, 0.0)
+    problem = replace(problem, cars=replace(problem.cars, min_kw=least_kw))
+    assert broken_promises(problem, split(problem).export_kw) == {}
