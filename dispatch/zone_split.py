@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import numpy as np
+
 from aggregator.model.fleet import Site
 from aggregator.model.market import Direction
 from aggregator.model.time import HOUR
@@ -12,6 +14,7 @@ from aggregator.ports import ZoneTarget
 from dispatch.fleet_view import CarView
 from dispatch.home_rooms import Room, cautious_room
 from dispatch.split import Cars, Sites, SplitCar, SplitProblem, SplitSite, split
+from dispatch.split_steady import steadied
 
 SETTLED_KWH = 1e-9
 UNMEASURED: Mapping[str, Room] = {}
@@ -111,7 +114,8 @@ def _split(
         direction=target.direction,
     )
     result = split(problem)
-    slots_kw = dict(zip(result.car_ids, result.export_kw.tolist(), strict=True))
+    steady_kw = steadied(problem, result.export_kw, np.array([view.moving_kw(now) for view in views]))
+    slots_kw = dict(zip(result.car_ids, steady_kw.tolist(), strict=True))
     return ZoneSplit(slots_kw, result.shortfall_kwh, dict(result.short_of_target_kwh))
 
 
