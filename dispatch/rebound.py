@@ -23,7 +23,7 @@ from dispatch.plan_run import READY_BEFORE, PlanStep, charges_from
 
 SPREAD = timedelta(seconds=600)
 TOUCH_KW = 1e-6
-MARGIN = 1.4
+MARGIN = 1.25
 SLOT_H = HALF_HOUR / HOUR
 
 
