@@ -65,8 +65,11 @@ def must_allow_amendment(asked: Asked) -> None:
 
 
 def must_allow_refusal(asked: Asked) -> None:
-    """Fail where the user may not refuse to bid; over a bid sent before, that is a withdrawal."""
-    asked.desk.must_be(asked.user, "trader", "approver")
+    """Fail where the user may not refuse a draft; over a bid sent before, that takes it back, too."""
+    sent = asked.one.submitted is not None
+    if sent and asked.one.stage not in UNDRAFTED:
+        raise RuleViolation("no draft awaits a decision: the bid has been sent; withdraw it instead")
+    asked.desk.must_be(asked.user, *(("trader",) if sent else ("trader", "approver")))
     must_allow_ending(asked)
 
 
