@@ -158,6 +158,19 @@ def why_closed(opportunity: Opportunity, gate_closes_at: datetime) -> str | None
     return ": ".join(filter(None, [ENDED.get(fact, "settled"), reason]))
 
 
+def undecided(opportunity: Opportunity, draft: Draft, gate_closes_at: datetime) -> str:
+    """Return in the desk's words that a gate closed and nobody had decided on the draft there was."""
+    start, end, gate = (
+        at.astimezone(LONDON) for at in (opportunity.window.start, opportunity.window.end, gate_closes_at)
+    )
+    last = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%a %d %b %H:%M}"
+    sent = "nothing was bid" if opportunity.submitted is None else "the bid sent before stands"
+    return (
+        f"{opportunity.zone}, {start:%a %d %b %H:%M} to {last}: the gate closed at {gate:%H:%M} with nobody"
+        f" having decided on the draft of {max(draft.offered_kw):g} kW; {sent}"
+    )
+
+
 def must_be_possible(opportunity: Opportunity, fact: type[Fact], done: str, gate_closes_at: datetime) -> None:
     """Fail where a bid is not at a stage at which ``fact`` can happen to it.
 

@@ -21,7 +21,7 @@ from aggregator.allowed import (
     must_allow_refusal,
     must_allow_withdrawal,
 )
-from aggregator.desk import Desk, amended_steps, must_be_offerable
+from aggregator.desk import Desk, amended_steps, must_be_offerable, undecided
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.explanation import Change
 from aggregator.model.fleet import Fleet, Fleets
@@ -49,7 +49,7 @@ from aggregator.model.opportunity import (
 )
 from aggregator.outgoing import BID, bid_report, opt_out_of, settlement_report_id
 from aggregator.ports import Clock, Report
-from aggregator.store import InboxEntry, Store, StoredStatement
+from aggregator.store import Alarm, InboxEntry, Store, StoredStatement
 
 T = TypeVar("T")
 
@@ -236,9 +236,7 @@ class Workflow:
         now, window = self.now(), opportunity.window
         match opportunity.stage:
             case Stage.RECEIVED | Stage.IN_REVIEW if now >= self.gate_closes_at(opportunity):
-                lapsed = opportunity.submitted is not None
-                fact = DraftLapsed(now) if lapsed else GateClosed(now)
-                return self.record(opportunity, fact, by=CLOCKWORK)
+                return self._lapse(opportunity)
             case Stage.IN_REVIEW:
                 return self._approve_by_rule(opportunity)
             case Stage.APPROVED if now >= self.gate_closes_at(opportunity):
@@ -323,6 +321,17 @@ class Workflow:
             raise RuleViolation("the draft changed after it was shown")
         report = bid_report(need, draft, self._product(opportunity), self.now())
         return self.record(opportunity, approval, by=approval.by, reports=[report])
+
+    def _lapse(self, opportunity: Opportunity) -> Opportunity:
+        """Close what nobody approved by the gate; of a draft that nobody decided on an alarm stays."""
+        now, draft = self.now(), opportunity.draft
+        fact = GateClosed(now) if opportunity.submitted is None else DraftLapsed(now)
+        with self.store.at_once():
+            after = self.record(opportunity, fact, by=CLOCKWORK)
+            if opportunity.stage is Stage.IN_REVIEW and draft is not None:
+                said = undecided(opportunity, draft, self.gate_closes_at(opportunity))
+                self.store.alarms.raise_(Alarm(now, "undecided", opportunity.opportunity_id, said))
+        return after
 
     def _give_up_sending(self, opportunity: Opportunity) -> Opportunity:
         """Close an approved bid that never reached the platform; one that may have is left to the award."""

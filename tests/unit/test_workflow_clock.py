@@ -71,6 +71,34 @@ def test_the_gate_closes_what_nobody_approved(flow, clock, reach):
     assert bids(flow) == []
 
 
+def test_a_draft_that_nobody_decided_on_leaves_an_alarm_once(flow, clock):
+    one = in_review(flow)
+    clock.set(GATE)
+    flow.advance(flow.advance(one))
+    (alarm,) = flow.store.alarms.all()
+    assert (alarm.at, alarm.code, alarm.where) == (GATE, "undecided", one.opportunity_id)
+    assert alarm.text == (
+        f"{one.zone}, Wed 15 Jan 17:00 to 19:00: the gate closed at 14:00 with nobody having decided on the"
+        f" draft of {max(one.draft.offered_kw):g} kW; nothing was bid"
+    )
+
+
+def test_of_a_new_draft_that_lapses_the_alarm_says_what_stands(flow, clock):
+    one = re_proposed(flow)
+    clock.set(GATE)
+    flow.advance(one)
+    (alarm,) = flow.store.alarms.all()
+    assert alarm.text.endswith("the bid sent before stands")
+
+
+@pytest.mark.parametrize("reach", [received, approved], ids=["no draft", "decided"])
+def test_no_alarm_is_raised_where_nobody_had_to_decide(flow, clock, reach):
+    one = reach(flow)
+    clock.set(GATE)
+    flow.advance(one)
+    assert flow.store.alarms.all() == []
+
+
 def test_after_the_gate_nothing_is_approved_or_amended(flow, clock):
     one = in_review(flow)
     one = flow.check(one, one.draft.digest, "ann")
