@@ -10,7 +10,7 @@ from aggregator.desk import why_closed
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval
 from aggregator.web.words import state_of
-from aggregator.workflow import Workflow
+from aggregator.workflow import MODEL, Workflow
 
 SHOWN = ("open", "todo", "all")
 
@@ -64,6 +64,11 @@ class BidRow:
     by: str
     may_check: bool
     may_approve: bool
+
+    @property
+    def amended(self) -> bool:
+        """Whether a person wrote the draft: its margin is still the model's draft's."""
+        return self.by not in ("", MODEL)
 
 
 def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:

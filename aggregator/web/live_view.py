@@ -39,7 +39,7 @@ class ZoneNow:
 
     Attributes:
         zone: Which.
-        target_kw: What it must export now; None where nothing is followed.
+        target_kw: What it must export now; None where nothing is followed, or it is stopped.
         nominated_kw: What was nominated for the running half-hour; None where nothing was.
         metered_kw: What its cars give, less what they draw.
         serving: The bid whose order is followed; None where only the nomination is, or nothing.
@@ -158,7 +158,7 @@ def _zones(
     gateway: Gateway, views: Sequence[CarView], states: Sequence[str], now: datetime, half_hour: Interval
 ) -> Iterator[ZoneNow]:
     stopped = gateway.book.stopped()
-    targets = {target.zone: target for target in gateway.book.targets(now)}
+    targets = {target.zone: target for target in gateway.book.targets(now) if target.zone not in stopped}
     for zone in gateway.settings.fleet.zones:
         target = targets.get(zone)
         nominated = gateway.store.nominations.between(zone, half_hour)

@@ -11,6 +11,7 @@ from jinja2.bccache import Bucket
 
 from aggregator.model.time import LONDON, utc_text
 from aggregator.web import words
+from aggregator.web.alarms_view import grouped
 from aggregator.web.assets import Assets
 from aggregator.web.bids_view import Choice
 from aggregator.web.night_picture import NARROW, night_picture
@@ -77,6 +78,7 @@ class Pages:
             "percent": words.percent,
             "change": words.change,
             "few": words.few,
+            "grouped": grouped,
             "at": words.at,
             "span": words.span,
             "half_hour": words.half_hour_text,

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from aggregator.model.opportunity import Opportunity, Settled, Stage
+from aggregator.model.market import Draft
+from aggregator.model.opportunity import GateClosed, Opportunity, Settled, Stage
 from aggregator.model.time import LONDON, Interval, local_day
 from aggregator.store import Store
 from aggregator.web.bids_view import BidRow, bid_row
-from aggregator.workflow import Workflow
+from aggregator.workflow import MODEL, Workflow
 
 RUNNING = (Stage.AWARDED, Stage.DELIVERING)
 STANDING = (Stage.APPROVED, Stage.SUBMITTED, *RUNNING)
@@ -52,6 +53,9 @@ class Money:
         decided: How many there are.
         waiting_gbp: Expected margin of drafts that wait for somebody.
         waiting: How many there are.
+        decided_amended: How many more are decided whose draft a person amended: their margin was not worked
+            out anew, so it is in no sum.
+        waiting_amended: How many more wait, the same.
     """
 
     day: date | None
@@ -61,11 +65,14 @@ class Money:
     decided: int
     waiting_gbp: float
     waiting: int
+    decided_amended: int = 0
+    waiting_amended: int = 0
 
     @property
     def is_nothing(self) -> bool:
         """Whether there is nothing to tell."""
-        return not (self.settled or self.decided or self.waiting)
+        amended = self.decided_amended or self.waiting_amended
+        return not (self.settled or self.decided or self.waiting or amended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +83,14 @@ class TodayView:
         now: Domain instant.
         todo: Bids that wait for a person, the next gate first.
         events: What runs, then what is to run.
+        lapsed: Bids whose gate closed today with nobody having approved a draft, the latest gate first.
         money: Of today's windows, of tomorrow's, and of all later ones where there are any.
     """
 
     now: datetime
     todo: tuple[BidRow, ...]
     events: tuple[EventRow, ...]
+    lapsed: tuple[BidRow, ...]
     money: tuple[Money, ...]
 
 
@@ -94,13 +103,17 @@ def today_view(flow: Workflow, user: str) -> TodayView:
     todo = sorted((row for row in rows if row.gate_open), key=lambda row: (row.gate_closes_at, row.bid))
     events = [_event(one, now) for one in found if one.stage in RUNNING]
     events.sort(key=lambda row: (not row.runs, row.window.start, row.bid))
-    return TodayView(now, tuple(todo), tuple(events), tuple(_money(flow.store, today)))
-
-
-def _money(store: Store, today: date) -> Iterator[Money]:
-    """Yield the money of today's windows, of tomorrow's, and of later ones, if any."""
     ahead = Interval(local_day(today).start, local_day(today).end + FURTHEST_AHEAD)
-    found = store.journal.find(overlapping=ahead)
+    found = flow.store.journal.find(overlapping=ahead)
+    lapsed = [bid_row(one, flow, user) for one in found if one.closed_because == GateClosed.__name__]
+    lapsed = [row for row in lapsed if row.gate_closes_at.astimezone(LONDON).date() == today]
+    lapsed.sort(key=lambda row: (row.gate_closes_at, row.bid), reverse=True)
+    money = tuple(_money(flow.store, found, today))
+    return TodayView(now, tuple(todo), tuple(events), tuple(lapsed), money)
+
+
+def _money(store: Store, found: Sequence[Opportunity], today: date) -> Iterator[Money]:
+    """Yield the money of today's windows, of tomorrow's, and of later ones, if any."""
     by_day = _by_day(found)
     tomorrow = today + timedelta(days=1)
     for day in (today, tomorrow):
@@ -123,14 +136,17 @@ def money_of(store: Store, day: date | None, some: Sequence[Opportunity]) -> Mon
     settled = [one for one in some if one.statement_version > 0]
     decided = [one for one in some if one.stage in (*STANDING, Stage.DELIVERED)]
     waiting = [one for one in some if one.stage is Stage.IN_REVIEW]
+    decided_drafts, waiting_drafts = _models(decided), _models(waiting)
     return Money(
         day,
         sum((_settled_gbp(store, one) for one in settled), Decimal(0)),
         len(settled),
-        _margin_gbp(decided),
-        len(decided),
-        _margin_gbp(waiting),
-        len(waiting),
+        sum(draft.expected_margin_gbp for draft in decided_drafts),
+        len(decided_drafts),
+        sum(draft.expected_margin_gbp for draft in waiting_drafts),
+        len(waiting_drafts),
+        _amended(decided),
+        _amended(waiting),
     )
 
 
@@ -139,8 +155,13 @@ def _settled_gbp(store: Store, one: Opportunity) -> Decimal:
     return Decimal(next(fact.amount_gbp for fact in reversed(facts) if isinstance(fact, Settled)))
 
 
-def _margin_gbp(bids: Sequence[Opportunity]) -> float:
-    return sum(one.draft.expected_margin_gbp for one in bids if one.draft is not None)
+def _models(bids: Sequence[Opportunity]) -> list[Draft]:
+    """Return the drafts that are the model's own: of a person's, nobody has worked the margin out."""
+    return [one.draft for one in bids if one.draft is not None and one.draft.by == MODEL]
+
+
+def _amended(bids: Sequence[Opportunity]) -> int:
+    return sum(one.draft is not None and one.draft.by != MODEL for one in bids)
 
 
 def _event(one: Opportunity, now: datetime) -> EventRow:

@@ -111,12 +111,12 @@
       return tell("changed", "Something has changed since this was shown; what you typed is kept.");
     }
     refreshing = true;
-    const focused = focusNow(), opened = [...document.querySelectorAll("main details")].map((one) => one.open);
+    const focused = focusNow(), opened = new Map([...document.querySelectorAll("main details")].map((one, n) => [one.id || n, one.open]));
     keep();
     try {
       await htmx.ajax("GET", location.pathname + location.search, {target: "#main", select: "#main", swap: asked ? "outerHTML" : "outerMorph"});
     } finally { refreshing = false; }
-    document.querySelectorAll("main details").forEach((one, n) => { one.open = opened[n] ?? false; });
+    document.querySelectorAll("main details").forEach((one, n) => { one.open = opened.get(one.id || n) ?? false; });
     if (banner.dataset.about === "changed") tell("");
     bringBack();
     focusOn(focused);

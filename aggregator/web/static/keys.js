@@ -12,7 +12,7 @@
     for (const one of form?.querySelectorAll("input[type=checkbox]") ?? []) one.checked = true;
   });
 
-  const rows = () => [...document.querySelectorAll("[data-row]")];
+  const rows = () => [...document.querySelectorAll("[data-row]")].filter((row) => row.checkVisibility());
   const linkOf = (row) => row.querySelector("a") ?? row.querySelector("input") ?? row;
   let last = "";  // the row one was in, where the focus has gone elsewhere since
   const move = (by) => {
@@ -22,7 +22,7 @@
     const here = found < 0 ? all.findIndex((row) => row.id && row.id === last) : found;
     const next = all[Math.min(Math.max(here < 0 ? (by > 0 ? 0 : all.length - 1) : here + by, 0), all.length - 1)];
     const link = linkOf(next);
-    if (link === next) next.tabIndex = -1;
+    if (link === next && next.tabIndex < 0) next.tabIndex = -1;
     link.focus();
     last = next.id;
     next.scrollIntoView({block: "nearest"});
@@ -36,7 +36,7 @@
   const pageOf = (key) => document.querySelector(`nav a[data-key="${CSS.escape(key)}"]`);
   const ACTS = {
     j: () => move(1), k: () => move(-1), x: tick,
-    a: () => focusOn("do-check", "do-approve", "approve-ticked", "check-ticked", "acknowledge-ticked"),
+    a: () => focusOn(document.activeElement?.closest("[data-group]")?.querySelector("button")?.id, "do-check", "do-approve", "approve-ticked", "check-ticked", "acknowledge-ticked"),
     e: () => focusOn("amend-kw"), r: () => focusOn("reject-reason"), w: () => focusOn("withdraw-reason"),
     S: () => { if (document.body.dataset.page === "live") document.getElementById("do-stop")?.click(); },
     "?": () => help.showModal(),

@@ -1,0 +1,97 @@
+"""What a trader must not miss, nor see wrongly: lapsed bids, crowds of alarms, stops, and amended margins."""
+
+from datetime import timedelta
+
+import pytest
+
+from aggregator import acting
+from aggregator.model.opportunity import Stage
+from aggregator.store import Alarm
+from aggregator.web.alarms_view import grouped
+from aggregator.web.live_view import live_view
+from aggregator.web.today_view import today_view
+from tests.desk.world import NOW, ZONE, a_desk
+
+GATE = NOW + timedelta(hours=2)
+
+
+async def test_a_bid_that_lapsed_undecided_stands_on_today_that_day_and_is_an_alarm(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        gateway = desk.parts.gateway
+        assert today_view(gateway.workflow, "anna").lapsed == ()
+        desk.parts.clock.set(GATE)
+        gateway.tick()
+        (row,) = today_view(gateway.workflow, "anna").lapsed
+        assert (row.bid, row.stage, max(row.offered_kw)) == ("bid-1", Stage.CLOSED, 50.0)
+        told = [alarm.text for alarm in desk.store.alarms.open() if alarm.code == "undecided"]
+        assert len(told) == 1
+        assert f"{ZONE}, Wed 15 Jan 17:00 to 19:00" in told[0]
+        anna = await desk.sign_in("anna")
+        _, page = await anna.get("/")
+        assert "Closed today without a decision" in page
+        assert "undecided" in page
+        desk.parts.clock.set(GATE + timedelta(days=1))
+        assert "bid-1" not in [row.bid for row in today_view(gateway.workflow, "anna").lapsed]
+
+
+async def test_alarms_of_a_kind_stand_together_and_go_with_one_press(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        for n in range(3, 45):
+            at = NOW + timedelta(seconds=n)
+            desk.store.alarms.raise_(Alarm(at, "not_following", f"car-{n}", "told 3.0 kW"))
+        desk.store.alarms.raise_(Alarm(NOW, "order_short", ZONE, "2.0 kWh are missing"))
+        groups = {group.code: group for group in grouped(desk.store.alarms.open())}
+        assert {code: len(group.alarms) for code, group in groups.items()} == {
+            "not_following": 43,
+            "order_short": 1,
+        }
+        crowd = groups["not_following"]
+        assert (crowd.first_at, crowd.last_at) == (NOW, NOW + timedelta(seconds=44))
+        assert len(crowd.places) == 43
+        anna, vera = await desk.sign_in("anna"), await desk.sign_in("vera")
+        for path in ("/", "/live"):
+            _, page = await anna.get(path)
+            assert "43 alarms" in page
+            assert "Acknowledge all 43" in page
+            assert "Acknowledge all" not in (await vera.get(path))[1]
+        numbers = [("alarms", str(one.alarm_id)) for one in crowd.at_once]
+        status, _, _ = await anna.form("/v1/alarms/acknowledge", numbers)
+        assert status == 303
+        assert [alarm.code for alarm in desk.store.alarms.open()] == ["order_short"]
+        (deed,) = [one for one in desk.store.desk_trail.all() if one.action == "acknowledge"]
+        assert deed.subject == acting.named([one.alarm_id for one in crowd.alarms])
+
+
+async def test_a_stopped_zone_has_no_target_and_no_order_that_runs(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        parts, flow = desk.parts, desk.parts.gateway.workflow
+        acting.stop(flow, parts.gateway.settings.fleet.zones, ZONE, "smoke", "vera")
+        parts.gateway.book.refresh(parts.clock.now())
+        zone = next(zone for zone in live_view(parts.gateway, parts.controller).zones if zone.zone == ZONE)
+        assert (zone.stopped, zone.target_kw, zone.serving, zone.ordered_kw) == (True, None, None, None)
+        vera = await desk.sign_in("vera")
+        _, page = await vera.get("/live")
+        assert "no order or plan is followed." in page
+        assert "stopped: not followed" in page
+        assert "its order runs" not in page
+        assert "Nominated charging is not forced" in page
+        assert "runs now" not in (await vera.get("/"))[1]
+
+
+async def test_an_amended_bids_margin_is_in_no_sum(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        flow = desk.parts.gateway.workflow
+        one = desk.bid("bid-1")
+        before = today_view(flow, "anna").money[1]
+        acting.amend(flow, one, one.draft.digest, "anna", 10.0, None)
+        after = today_view(flow, "anna").money[1]
+        assert (before.waiting, before.waiting_amended) == (1, 0)
+        assert (after.waiting, after.waiting_gbp, after.waiting_amended) == (0, pytest.approx(0.0), 1)
+        one = flow.approve(desk.bid("bid-1"), desk.bid("bid-1").draft.digest, "ben")
+        decided = today_view(flow, "anna").money[1]
+        assert (decided.decided, decided.decided_gbp, decided.decided_amended) == (0, 0, 1)
+        anna = await desk.sign_in("anna")
+        assert "1 amended, margin not known" in (await anna.get("/"))[1]
+        assert "Expected margin of the model's draft" in (await anna.get("/bids/bid-1"))[1].replace(
+            "&#39;", "'"
+        )
