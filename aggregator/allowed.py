@@ -71,6 +71,7 @@ def must_allow_refusal(asked: Asked) -> None:
         raise RuleViolation("no draft awaits a decision: the bid has been sent; withdraw it instead")
     asked.desk.must_be(asked.user, *(("trader",) if sent else ("trader", "approver")))
     must_allow_ending(asked)
+    _gate_must_be_open(asked)
 
 
 def must_allow_ending(asked: Asked) -> None:

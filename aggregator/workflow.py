@@ -163,7 +163,7 @@ class Workflow:
         """Replace the draft by one with another level or price, never above the model's own kW.
 
         Raises:
-            RuleViolation: If the draft seen is not the draft there is, or a limit is passed.
+            RuleViolation: If the draft seen is another, a limit is passed, or nothing would change.
         """
         new = self.amended(opportunity, digest, user, kw, price)
         return self.record(opportunity, Proposed(self.now(), new), by=user)
@@ -204,6 +204,8 @@ class Workflow:
             why=replace(draft.why, change=change),
             by=user,
         )
+        if (new.offered_kw, new.priced) == (draft.offered_kw, draft.priced):
+            raise RuleViolation("that changes nothing: the draft offers just this already")
         return new.sealed()
 
     def withdraw(self, opportunity: Opportunity, reason: str, user: str) -> Opportunity:

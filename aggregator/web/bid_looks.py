@@ -7,6 +7,7 @@ from aiohttp import web
 from aggregator import acting
 from aggregator.bid_text import summary, whole
 from aggregator.files.inputs import validate
+from aggregator.model.errors import BadMessage
 from aggregator.web.answers import as_json
 from aggregator.web.bid_view import Effect, bid_view, effect_of
 from aggregator.web.bids_view import Choice, bid_rows
@@ -16,6 +17,7 @@ from aggregator.web.frame import Frame
 from aggregator.web.pages import link_to
 from aggregator.web.people import Person
 from aggregator.web.routes import Answer
+from aggregator.web.stream import stamp
 from aggregator.web.today_view import today_view
 
 
@@ -81,6 +83,7 @@ class BidLooks:
                 person,
                 request,
                 stamp=stamped,
+                own=stamp(one.version),
                 page="bids",
                 view=view,
                 effect=self._effect(request, person, view.row.digest),
@@ -134,8 +137,14 @@ class BidLooks:
     def _effect(self, request: web.Request, person: Person, digest: str) -> Effect | None:
         """Return what an amendment that the page was asked with would do; None where it was not."""
         asked = {"kw": request.query.get("kw", ""), "gbp_per_mwh": request.query.get("price", "")}
-        if not any(asked.values()) or not digest:
+        if "kw" not in request.query or not digest:
             return None
-        body = validate(Amendment, of_form([("draft", digest), *asked.items()]), "amendment")
+        if not any(map(str.strip, asked.values())):
+            return Effect(None, None, "state another level or price")
+        try:
+            body = validate(Amendment, of_form([("draft", digest), *asked.items()]), "amendment")
+        except BadMessage as bad:
+            fault = bad.faults[0]
+            return Effect(None, None, f"{fault.value} is not {fault.allowed}")
         one = self._frame.ground.bid(request.match_info["bid"])
         return effect_of(self._frame.gateway.workflow, one, person.name, body.kw, body.gbp_per_mwh)

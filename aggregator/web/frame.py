@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from aiohttp import web
 
+from aggregator.acting import DONE, extent
 from aggregator.gateway import Gateway
 from aggregator.model.time import utc_text
 from aggregator.store import DeskAction
@@ -107,7 +108,19 @@ class Frame:
         """Return what came of the forms that led here: the person's own, by their numbers."""
         numbers = [int(text) for text in request.query.get("did", "").split("-") if text.isdecimal()]
         found = self.ground.store.desk_trail.of_user(person.name, numbers[:MANY_KEPT])
-        return [one for one in found if one.action != "sign-in"]
+        return [one for one in found if one.action != "sign-in" and not self._is_past(one)]
+
+    def _is_past(self, one: DeskAction) -> bool:
+        """Whether a refusal is of a thing that has changed since: it says nothing of how it stands now."""
+        if one.status == DONE:
+            return False
+        store = self.ground.store
+        if one.action in ("stop", "restart"):
+            moved = [halt for halt in store.halts.all() if extent(halt) == one.subject]
+            times = [at for halt in moved for at in (halt.at, halt.first_restart_at, halt.restarted_at) if at]
+        else:
+            times = [recorded.recorded_at for recorded in store.journal.facts(one.subject)]
+        return any(at > one.at for at in times)
 
 
 def _zone_row(zone: ZoneNow) -> dict[str, object]:

@@ -111,6 +111,7 @@ class Pages:
             "called": {},
             "stamp": "",
             "every_s": 0,
+            "own": "",
         }
         return self._environment.get_template(f"{name}.html").render({**usual, **values})
 

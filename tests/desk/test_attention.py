@@ -95,3 +95,56 @@ async def test_an_amended_bids_margin_is_in_no_sum(tmp_path):
         assert "Expected margin of the model's draft" in (await anna.get("/bids/bid-1"))[1].replace(
             "&#39;", "'"
         )
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("kw=&price=", "state another level or price"),
+        ("kw=50&price=", "that changes nothing"),
+        ("kw=&price=300.00", "that changes nothing"),
+        ("kw=abc&price=", "abc is not"),
+        ("kw=99&price=", "outside 0 to 50"),
+    ],
+)
+async def test_an_amendment_that_cannot_be_is_said_in_its_place_and_not_offered(tmp_path, asked, said):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        status, page = await anna.get(f"/bids/bid-1?{asked}")
+        assert status == 200
+        assert said in page
+        assert "do-amend" not in page
+
+
+async def test_the_effect_says_which_figures_are_the_models(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        _, page = await anna.get("/bids/bid-1?kw=20&price=")
+        assert "do-amend" in page
+        assert "they are not worked out anew. P(deliver) is 90% or more" in page
+
+
+async def test_a_refusal_goes_once_its_thing_has_changed_and_a_confirmation_stays(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        vera, otto, ben = [await desk.sign_in(name) for name in ("vera", "otto", "ben")]
+        await vera.post("/v1/stops", {"reason": "smoke"})
+        first = (await otto.post("/v1/restarts"))[1]["action"]
+        await otto.form("/v1/restarts", [])
+        refused = max(one.action_id for one in desk.store.desk_trail.all())
+        told = f"/live?did={first}-{refused}"
+        _, page = await otto.get(told)
+        assert "otto has said so already" in page
+        desk.parts.clock.pass_by(timedelta(seconds=1))
+        assert (await ben.post("/v1/restarts"))[0] == 200
+        _, page = await otto.get(told)
+        assert "otto has said so already" not in page
+        assert "a second person must" in page
+
+
+async def test_after_the_gate_no_refusal_is_offered_though_the_clock_has_not_ticked(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        desk.parts.clock.set(GATE)
+        _, page = await anna.get("/bids/bid-1")
+        assert 'id="do-' not in page.replace('id="do-effect"', "")
+        assert desk.bid("bid-1").stage is Stage.IN_REVIEW

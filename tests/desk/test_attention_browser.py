@@ -11,6 +11,9 @@ from tests.desk.world import NOW, a_desk
 
 pytestmark = [needs_chromium, pytest.mark.xdist_group("browser"), pytest.mark.slow]
 
+HEARD = """new MutationObserver((_, watch) => { watch.disconnect(); console.log("heard"); })
+    .observe(document.body, {attributes: true, attributeFilter: ["data-heard"]})"""
+
 
 async def test_a_crowd_of_alarms_is_one_row_by_keyboard(tmp_path):
     async with a_desk(tmp_path) as desk, browsing(desk) as people:
@@ -33,3 +36,58 @@ async def test_a_crowd_of_alarms_is_one_row_by_keyboard(tmp_path):
         await anna.keyboard.press("Enter")
         await expect(anna.locator(".flash.good")).to_contain_text("28 acknowledged by anna")
         assert [alarm.code for alarm in desk.store.alarms.open()] == ["order_short"]
+
+
+async def test_only_what_changed_of_this_bid_is_told_while_somebody_types(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        anna = await people.signed_in("anna", "/bids/bid-1")
+        await anna.locator("#reject-reason").fill("too lit")
+        one = desk.bid("bid-3")
+        async with anna.expect_response("**/bids/bid-1?*"):
+            desk.parts.gateway.workflow.check(one, one.draft.digest, "cleo")
+        await expect(anna.locator("#banner")).to_be_hidden()
+        one = desk.bid("bid-1")
+        desk.parts.gateway.workflow.check(one, one.draft.digest, "cleo")
+        await expect(anna.locator("#banner")).to_contain_text("Something has changed")
+        await expect(anna.locator("#reject-reason")).to_have_value("too lit")
+
+
+async def test_nothing_is_offered_once_the_gate_has_closed_under_the_page(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        anna = await people.signed_in("anna", "/bids/bid-1")
+        await anna.locator("#reject-reason").fill("too late")
+        desk.parts.clock.set(NOW + timedelta(hours=2))
+        for name in ("check", "approve", "reject"):
+            await expect(anna.locator(f"#cannot-{name}")).to_contain_text("The gate closed at 14:00")
+        await expect(anna.locator("#reject-reason")).to_be_hidden()
+        await expect(anna.locator(".actions button:visible")).to_have_count(0)
+
+
+async def test_a_reason_of_spaces_and_other_figures_are_answered_in_place(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        anna = await people.signed_in("anna", "/bids/bid-1")
+        reason = anna.locator("#reject-reason")
+        await reason.fill("   ")
+        await anna.locator("#do-reject").click()
+        assert await reason.evaluate("field => field.validationMessage") == "Say why, in words"
+        await expect(reason).to_have_value("   ")
+        await anna.locator("#amend-kw").fill("99")
+        await anna.locator("#do-effect").click()
+        await expect(anna.locator("#effect")).to_contain_text("outside 0 to 50")
+        await anna.locator("#amend-kw").fill("20")
+        await expect(anna.locator("#effect")).to_have_count(0)
+
+
+async def test_a_gateway_that_is_gone_is_said_after_three_seconds(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        anna = await people.signed_in("anna", "/live")
+        await anna.clock.set_fixed_time(NOW)
+        for _ in range(2):  # the second one came after the browser's clock was set
+            async with anna.expect_event("console", lambda line: line.text == "heard"):
+                await anna.evaluate(HEARD)
+        await desk.shut_door()
+        await anna.clock.set_fixed_time(NOW + timedelta(seconds=3))
+        await expect(anna.locator("#link")).to_have_text("not connected")
+        await expect(anna.locator("#banner")).to_contain_text("Not connected: figures are from 12:01:00")
+        people.faults.clear()  # the browser itself tells of the line that is down
+        await desk.open_door()

@@ -1,7 +1,7 @@
 // The live picture on every page: clock, countdowns, figures; and pages made anew when something changed.
 "use strict";
 (() => {
-  const QUIET_MS = 4000, DEAF_MS = 15000;
+  const QUIET_MS = 3000, LOOK_MS = 250, DEAF_MS = 15000;
   const link = document.getElementById("link"), words = document.getElementById("link-words"), banner = document.getElementById("banner");
   const london = (options) => new Intl.DateTimeFormat("en-GB", {timeZone: "Europe/London", ...options});
   const time = london({hour: "2-digit", minute: "2-digit", second: "2-digit"}), day = london({weekday: "short", day: "2-digit", month: "short"}), hour = london({hour: "2-digit", minute: "2-digit"});
@@ -34,7 +34,7 @@
     button.addEventListener("click", () => refresh(true));
     banner.append(button);
   };
-  const state = (name, text) => { link.dataset.state = name; words.textContent = text; };
+  const state = (name, text) => { link.dataset.state = name; put(words, text); };
 
   // Countdowns go on where nothing is heard, as fast as time last passed. What a gate ends, it ends here, too.
   const count = (now) => {
@@ -49,13 +49,15 @@
     return closed;
   };
   const shut = (element) => {
-    if (element.type === "checkbox") { element.checked = false; element.disabled = true; }
+    if (element.type === "checkbox") { element.checked = false; element.disabled = true; return; }
+    const text = `The gate closed at ${hour.format(Date.parse(element.dataset.gate))}: this cannot be done any more.`;
+    if (element.matches("p")) return put(element, text);
     const button = element.querySelector("button:not([hidden])");
     if (!button) return;
-    const why = Object.assign(document.createElement("p"), {id: button.id.replace(/^do-/, "cannot-"), className: "cannot", tabIndex: -1, textContent: `The gate closed at ${hour.format(Date.parse(element.dataset.gate))}: this cannot be done any more.`});
+    const why = Object.assign(document.createElement("p"), {id: button.id.replace(/^do-/, "cannot-"), className: "cannot", tabIndex: -1, textContent: text});
     button.after(why);
-    if (document.activeElement === button) why.focus();
-    button.hidden = true;
+    if (element.contains(document.activeElement)) why.focus();
+    for (const one of element.querySelectorAll("button:not([hidden]), label")) one.hidden = true;
   };
 
   const show = (picture) => {
@@ -105,16 +107,29 @@
     const itself = home?.matches("a, button, input, select, summary, [tabindex]") ? home : home?.querySelector("a, button, input, summary");
     (link || itself)?.focus();
   };
+  const path = () => {
+    const query = new URLSearchParams(location.search), did = document.getElementById("told").dataset.did;
+    if (did) query.set("did", did);
+    return `${location.pathname}?${query}`;
+  };
+  // Whether what the page is about is still as shown: a bid's page says so of its bid, others of nothing.
+  const isSame = async () => {
+    const own = document.getElementById("main").dataset.own;
+    if (!own) return false;
+    const answer = await fetch(path(), {headers: {Accept: "text/html"}}).then((found) => found.text()).catch(() => "");
+    return new DOMParser().parseFromString(answer, "text/html").getElementById("main")?.dataset.own === own;
+  };
   const refresh = async (asked) => {
     if (busy() && !asked) {
       refusedFor = shown?.stamp;
+      if (await isSame()) return;
       return tell("changed", "Something has changed since this was shown; what you typed is kept.");
     }
     refreshing = true;
     const focused = focusNow(), opened = new Map([...document.querySelectorAll("main details")].map((one, n) => [one.id || n, one.open]));
     keep();
     try {
-      await htmx.ajax("GET", location.pathname + location.search, {target: "#main", select: "#main", swap: asked ? "outerHTML" : "outerMorph"});
+      await htmx.ajax("GET", path(), {target: "#main", select: "#main", swap: asked ? "outerHTML" : "outerMorph"});
     } finally { refreshing = false; }
     document.querySelectorAll("main details").forEach((one, n) => { one.open = opened.get(one.id || n) ?? false; });
     if (banner.dataset.about === "changed") tell("");
@@ -131,6 +146,13 @@
     bringBack();
     if (told) { told.tabIndex = -1; told.focus(); }
     after();
+  });
+
+  // A field's own words, beside it; and what was said of other figures goes once others are typed.
+  document.addEventListener("invalid", ({target}) => { if (target.validity.patternMismatch) target.setCustomValidity(target.title); }, true);
+  document.addEventListener("input", ({target}) => {
+    target.setCustomValidity?.("");
+    if (target.form?.id === "amend-form") document.getElementById("effect")?.remove();
   });
 
   const heard = (event) => {
@@ -196,7 +218,7 @@
     if (shown) count(Date.parse(shown.now) + quiet / 1e3 * pace);
     if (source.readyState === EventSource.CLOSED) location.reload();
     else if (Date.now() - askedAt > DEAF_MS && quiet > DEAF_MS) listen();  // a line that is dead does not say so
-  }, 1000);
+  }, LOOK_MS);
   heardAt = Date.now();
   after();
 })();
