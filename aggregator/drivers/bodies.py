@@ -220,11 +220,9 @@ def _floor(body: FloorBody, car: Car, miles_per_kwh: float) -> float:
     least = max(LOWEST_FLOOR_SOC, car.floor_soc)
     if soc < least:
         miles = least * car.capacity_kwh * per_kwh
+        in_unit = {"soc": f"{least:g}", "percent": f"{least * PERCENT:g}%", "miles": f"{miles:.1f} miles"}
         whose = "whatever anybody asks" if least == LOWEST_FLOOR_SOC else "as was agreed for this car"
-        allowed = (
-            f"at least {least:g} ({least * PERCENT:g}%, {miles:.1f} miles):"
-            f" the car is never discharged below that, {whose}"
-        )
+        allowed = f"at least {in_unit[field]}: the car is never discharged below that, {whose}"
         raise BadMessage(Fault(field, shown(given[field]), allowed))
     return soc
 

@@ -297,7 +297,7 @@ def _need(
     cars: OwnCars, car: Car, told: Told, states: Sequence[CarState], span: Interval, now: datetime
 ) -> Need | None:
     view = cars.view(car, now)
-    at = view.departs_at(now)
+    at = view.stated_at(now)
     if view.is_plugged() and span.start <= at <= span.end:
         return Need(at, view.target_kwh() / view.car.capacity_kwh)
     morning, word, last = night_of(evening_of(span.start)).end, SILENT, None
