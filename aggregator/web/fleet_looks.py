@@ -174,6 +174,11 @@ def night_body(night: CarNight) -> dict[str, object]:
                 "from": utc_text(one.window.start),
                 "until": utc_text(one.window.end),
                 "served": one.served,
+                "ended_at": utc_text(one.ended_at) if one.ended_at is not None else None,
+                "ran": [
+                    {"from": utc_text(level.span.start), "until": utc_text(level.span.end), "kw": level.kw}
+                    for level in one.ran
+                ],
             }
             for one in night.events
         ],
