@@ -1,7 +1,8 @@
 """The fleet as rows: what is known of each car now, what its driver wants, and what its home allows.
 
 All of it comes from the running loop's memory, so that a look at 5,000 cars asks no database but for those
-shown whose drivers are late; a page holds ``PER_PAGE`` of them. A shortfall is what the loop's last cycle found; a car's own page works it out anew.
+shown whose drivers are late; a page holds ``PER_PAGE`` of them. A shortfall is what the loop's last cycle
+found; a car's own page works it out anew.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -42,12 +42,17 @@ class HalfHour:
         took_wh: By the registers; None where they do not tell. [Wh]
         gave_wh: Likewise. [Wh]
         why: In words.
+        soc: Charge at its end, a fraction, as last reported before; None where it was not plugged in, or
+            told nothing for too long.
+        is_away: Whether it was not plugged in at its end, as far as is known.
     """
 
     slot: Interval
     took_wh: int | None
     gave_wh: int | None
     why: str
+    soc: float | None = None
+    is_away: bool = False
 
     @property
     def export_kw(self) -> float | None:
@@ -192,15 +197,16 @@ def car_night(
     states = store.states.between([car.car_id], gone) if gone is not None else ()
     stays, unknown = _known(store, car, gone) if gone is not None else ((), ())
     points = store.set_points.of_car(car.car_id, gone) if gone is not None else []
+    soc = list(_stretches(states))
     return CarNight(
         car=car,
         span=span,
         now=now,
-        soc=list(_stretches(states)),
+        soc=soc,
         floors=list(_floors(car, told, span)),
         stays=stays,
         unknown=unknown,
-        past=list(_past(store, car, gone, points, stays, unknown)) if gone is not None else (),
+        past=list(_past(store, car, gone, points, stays, unknown, soc)) if gone is not None else (),
         planned=[row for row in rows if row.slot.start < span.end and row.slot.end > span.start],
         need=_need(cars, car, told, states, span, now),
         events=list(_events(gateway, car, span, points)),
@@ -263,6 +269,7 @@ def _past(
     points: Sequence[SentPoint],
     stays: Sequence[Interval],
     unknown: Sequence[Interval],
+    soc: Sequence[Sequence[Point]],
 ) -> Iterator[HalfHour]:
     """Yield the half-hours that have passed, and what has passed of the running one."""
     slots = [part for slot in half_hours(gone) if (part := slot.overlap(gone)) is not None]
@@ -280,7 +287,17 @@ def _past(
         hours = sum(part.hours for part in _within(unknown, slot))
         is_known = hours < slot.hours / 2
         why = _why(slot, points, stays, (gave or 0) - (took or 0)) if is_known else NOT_KNOWN
-        yield HalfHour(slot, took, gave, why)
+        is_away = not any(one.start < slot.end <= one.end for one in (*stays, *unknown))
+        yield HalfHour(slot, took, gave, why, _soc_at(soc, stays, slot.end), is_away)
+
+
+def _soc_at(stretches: Sequence[Sequence[Point]], stays: Sequence[Interval], until: datetime) -> float | None:
+    """Return what a car that is plugged in had stored at an instant, by its last report before."""
+    stay = next((one for one in stays if one.start < until <= one.end), None)
+    told = [(at, soc) for stretch in stretches for at, soc in stretch if at <= until]
+    if stay is None or not told or told[-1][0] < max(stay.start, until - LONGEST_SILENCE):
+        return None
+    return told[-1][1]
 
 
 def _between(

@@ -222,6 +222,8 @@ async def test_what_will_be_missed_and_by_how_much(tmp_path):
         await said(driver, "departure", {"depart_at": "2025-01-14T12:10", "amount": "100"})
         _, page = await driver.get("/my-car")
         assert re.search(r"Your target will be missed by 5\.0 kWh", page)
+        assert "It charges at full power" not in page, "it gives energy: nothing else was told to it yet"
+        assert "not told to charge" in page or "told to give energy" in page
         _, body = await driver.get("/v1/my-car")
         assert body["shortfall"]["short"]["kwh"] == pytest.approx(6 - 7.4 * 0.92 * 9 / 60, abs=0.01)
         vera = await desk.sign_in("vera")
@@ -280,3 +282,24 @@ async def test_who_is_late_is_told_the_time_that_was_stated_and_what_became_of_i
             assert row["departs_at"] == "2025-01-14T12:10:00Z"
         await said(driver, "departure", {"depart_at": "2025-01-14T18:00", "amount": "80"})
         assert (await driver.get("/v1/my-car"))[1]["departure_overdue"] is None
+
+
+async def test_a_car_that_rests_is_not_said_to_charge(tmp_path):
+    async with a_desk(tmp_path, empty=True) as desk:
+        driver, vera, parts = await a_driver(desk), await desk.sign_in("vera"), desk.parts
+        await said(driver, "v2g", {"on": "off"})
+        await parts.minute(obedient=True)
+        await said(driver, "departure", {"depart_at": "2025-01-14T12:10", "amount": "100"})
+        _, page = await driver.get("/my-car")
+        assert "It is not told to charge at the moment. At full power from now on" in page
+        assert "not told to charge yet, although your target needs it" in page
+        assert "V2G is off: gives nothing" not in page.partition('class="plan"')[2].partition("</li>")[0]
+        _, page = await vera.get("/fleet/car-1")
+        assert "it is not told to charge at the moment" in page
+        await parts.controller.cycle()
+        _, page = await driver.get("/my-car")
+        assert "It is told to charge with 7.4 kW and takes 0.0 kW" in page
+        assert "Takes" in page.partition('class="plan"')[2].partition("</li>")[0]
+        await parts.minute(obedient=True)
+        _, page = await driver.get("/my-car")
+        assert "It charges at full power" in page

@@ -251,6 +251,11 @@ async def test_the_lowest_charge_of_a_night_is_not_that_after_the_morning_s_driv
         desk.store.states.add(reports, NOW)
         _, body = await (await desk.sign_in("vera")).get(f"/v1/fleet/car-1?night={evening}")
         assert body["night"]["lowest_soc"] == 0.7
+        socs = [one["soc_at_end"] for one in body["night"]["half_hours"]]
+        assert (socs[20], socs[39], socs[45]) == (0.7, None, 0.4)
+        _, page = await (await desk.sign_in("vera")).get(f"/fleet/car-1?night={evening}")
+        assert '<span class="muted">away</span>' in page
+        assert '<span class="muted">not known</span>' in page
 
 
 async def test_an_order_is_shaded_until_it_was_cancelled_with_the_levels_that_held(tmp_path):
