@@ -110,16 +110,18 @@ class CarView:
         """What it is charged to at once, whatever else is asked of it. [kWh]"""
         return self.planned_car.floor_soc * self.car.capacity_kwh
 
+    def stated_at(self, now: datetime) -> datetime:
+        """Return when the driver said the car is needed, past for who is late; else by the default intent."""
+        said = self.wish if self.wish is not None else self.report
+        stated = said.depart_at if said is not None else None
+        return stated if stated is not None else next_local(now, self.car.default_intent.depart_local)
+
     def departs_at(self, now: datetime) -> datetime:
-        """Return when the driver next needs the car: as stated, else by the default intent.
+        """Return when the driver next needs the car, as it is planned for.
 
         A driver who is late is due now: the car is kept as it was promised until it leaves or hears more.
         """
-        said = self.wish if self.wish is not None else self.report
-        stated = said.depart_at if said is not None else None
-        if stated is not None:
-            return max(stated, now)
-        return next_local(now, self.car.default_intent.depart_local)
+        return max(self.stated_at(now), now)
 
     def is_urgent(self, now: datetime) -> bool:
         """Whether its driver comes within half an hour and it is not yet charged as promised."""

@@ -18,7 +18,7 @@ from aggregator.config import Settings, read_settings
 from aggregator.files.outputs import to_json
 from aggregator.model.errors import BadMessage, Fault, short
 from aggregator.model.opportunity import Opportunity
-from aggregator.model.time import parse_instant
+from aggregator.model.time import parse_london
 from aggregator.store import Store
 from aggregator.takeover import Timekeeping, must_keep_time
 from aggregator.wiring import workflow_of
@@ -112,15 +112,14 @@ def known_instant(command: str, text: str | None) -> datetime | None:
     """Return what ``--as-known-at`` of a command says; None where it is left out.
 
     Raises:
-        BadMessage: If it is no instant with a zone.
+        BadMessage: If it is no instant: one without a zone is what London's clocks show.
     """
     if text is None:
         return None
     try:
-        return parse_instant(text)
-    except ValueError:
-        allowed = "an instant with a zone, 2025-01-15T17:00:00Z"
-        raise BadMessage(Fault(f"{command}: --as-known-at", text, allowed)) from None
+        return parse_london(text)
+    except ValueError as wrong:
+        raise BadMessage(Fault(f"{command}: --as-known-at", text, str(wrong))) from None
 
 
 def fail(

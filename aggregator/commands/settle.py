@@ -74,7 +74,10 @@ def settle_command(
     ],
     zone: Annotated[str | None, typer.Option(help="Only this zone.")] = None,
     as_known_at: Annotated[
-        str | None, typer.Option(help="Only what was learnt by then, orders included; with a zone.")
+        str | None,
+        typer.Option(
+            help="Only what was learnt by then, orders included; London time where no zone is stated."
+        ),
     ] = None,
     flexible_power: Annotated[
         bool, typer.Option("--flexible-power", help="Readings and statement in the Flexible Power form, too.")
@@ -132,7 +135,10 @@ def explain_command(
         typer.Argument(metavar="[HALF-HOUR]", help="Settlement period, London time or instant: 35, 17:00."),
     ] = None,
     car: Annotated[str | None, typer.Argument(metavar="[CAR]", help="Whose registers to show.")] = None,
-    as_known_at: Annotated[str | None, typer.Option(help="Only what was learnt by then.")] = None,
+    as_known_at: Annotated[
+        str | None,
+        typer.Option(help="Only what was learnt by then; London time where no zone is stated."),
+    ] = None,
 ) -> None:
     """Walk a figure of the statement back to registers, baseline, orders, rule and price."""
     shared: Context = context.obj

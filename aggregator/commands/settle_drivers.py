@@ -40,7 +40,10 @@ def drivers_command(
         ),
     ] = None,
     as_known_at: Annotated[
-        str | None, typer.Option(help="Only what was learnt by then; nothing is recorded.")
+        str | None,
+        typer.Option(
+            help="Only what was learnt by then; nothing is recorded. London time where no zone is stated."
+        ),
     ] = None,
 ) -> None:
     """Write each driver's month: nights, credit, energy, who pays for exports, battery, departures.

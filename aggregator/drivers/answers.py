@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 
 from aggregator.cycles import CREDIT_GBP, NIGHTS_PER_CREDIT
 from aggregator.drivers.night import Row
+from aggregator.drivers.overdue import Overdue
 from aggregator.model.drivers import (
     DAYS,
     Boost,
@@ -37,6 +38,18 @@ def level(soc: float, car: Car, miles_per_kwh: float) -> Json:
         "percent": round(soc * PERCENT, 2),
         "kwh": round(kwh, 3),
         "miles": round(kwh * miles_per_kwh, 1),
+    }
+
+
+def overdue_body(found: Overdue | None) -> Json | None:
+    """Return what became of a word whose time is past; None where it is not."""
+    if found is None:
+        return None
+    return {
+        "soc": found.soc,
+        "met": found.met,
+        "kept_until": instant(found.until),
+        "says": found.says,
     }
 
 
@@ -81,7 +94,12 @@ def _saying(saying: Saying | None, car: Car, miles_per_kwh: float) -> Json | Non
 
 
 def state_body(
-    view: CarView, miles_per_kwh: float, now: datetime, stale_after: timedelta, faults: Sequence[str]
+    view: CarView,
+    miles_per_kwh: float,
+    now: datetime,
+    stale_after: timedelta,
+    faults: Sequence[str],
+    overdue: Overdue | None,
 ) -> Json:
     """Return what is known of a car and what holds for it.
 
@@ -91,6 +109,7 @@ def state_body(
         now: Domain instant.
         stale_after: How old a report may be.
         faults: What is wrong besides, each in words.
+        overdue: What became of its driver's word where its time is past.
     """
     report, car, wish = view.report, view.car, view.wish
     faults = [*_silence(view, now, stale_after), *faults]
@@ -110,9 +129,10 @@ def state_body(
         "boost": view.is_boosted(),
         "floor": level(car.floor_soc, car, miles_per_kwh),
         "departure": {
-            "at": instant(view.departs_at(now)),
+            "at": instant(view.stated_at(now)),
             "target": level(target_soc, car, miles_per_kwh),
             "said": source,
+            "overdue": overdue_body(overdue),
         },
         "site": _site(car, now),
         "health": {"ok": not faults, "says": faults},
@@ -145,7 +165,7 @@ def plan_body(view: CarView, rows: Sequence[Row], now: datetime) -> Json:
     return {
         "car_id": view.car.car_id,
         "now": instant(now),
-        "departs_at": instant(view.departs_at(now)),
+        "departs_at": instant(view.stated_at(now)),
         "why_nothing": why or None,
         "half_hours": [
             {
@@ -176,13 +196,15 @@ def shortfall_body(view: CarView, missing_kwh: float | None, miles_per_kwh: floa
     words = "your target will be reached"
     if not known:
         words = "not plugged in, or its charge is not known: nothing can be said"
+    elif short_kwh > 0 and view.stated_at(now) < now:
+        words = f"{short_kwh:.2f} kWh are missing: the car is kept as promised for a driver who is late"
     elif short_kwh > 0:
         words = f"{short_kwh:.2f} kWh will be missing even at full power"
     reaches = None if not known else level((target_kwh - short_kwh) / car.capacity_kwh, car, miles_per_kwh)
     return {
         "car_id": car.car_id,
         "now": instant(now),
-        "departs_at": instant(view.departs_at(now)),
+        "departs_at": instant(view.stated_at(now)),
         "target": level(target_kwh / car.capacity_kwh, car, miles_per_kwh),
         "short": level(short_kwh / car.capacity_kwh, car, miles_per_kwh) if known else None,
         "at_least": reaches if short_kwh > 0 else None,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field
@@ -11,7 +11,7 @@ from aggregator.files.inputs import Name, Number, StrictRow, YesNo, shown, valid
 from aggregator.model.drivers import DAYS, Boost, Departure, Floor, Saying, Topic, V2g, Week, WeekDay
 from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car
-from aggregator.model.time import LONDON
+from aggregator.model.time import LONDON, parse_london
 
 BODY = "body"
 FARTHEST = timedelta(days=14)
@@ -21,47 +21,15 @@ LATE = timedelta(hours=1)
 LATEST = timedelta(days=1)
 PERCENT = 100.0
 GROUPS: Mapping[str, range] = {"weekdays": range(5), "weekend": range(5, 7), "daily": range(7)}
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?")
 _LOCAL = re.compile(r"\d\d:\d\d(:\d\d)?")
 
 Row = TypeVar("Row", bound=StrictRow)
 
 
-def london(text: str) -> datetime:
-    """Read an instant; one without a zone is what London's clocks show.
-
-    Raises:
-        ValueError: If it is none, or clocks skip it or show it twice. The text says what is allowed.
-    """
-    try:
-        read = datetime.fromisoformat(text) if _INSTANT.fullmatch(text) else None
-    except ValueError:
-        read = None
-    if read is None:
-        raise ValueError("a date and time: 2025-01-09T07:30 as London's clocks show it, or with a zone")
-    try:
-        if read.tzinfo is not None:
-            return read.astimezone(UTC)
-        first, second = (read.replace(tzinfo=LONDON, fold=fold).astimezone(UTC) for fold in (0, 1))
-    except OverflowError:
-        raise ValueError("an instant within the years 1 to 9999") from None
-    if first < second:
-        raise ValueError(
-            "a time that London's clocks show once: they go back that night and show this one twice;"
-            f" say {read.isoformat()}+01:00 for the first or {read.isoformat()}+00:00 for the second"
-        )
-    if first > second:
-        raise ValueError(
-            "a time that London's clocks show: they go forward that night and skip this one;"
-            " say an hour more, or a zone"
-        )
-    return first
-
-
 def _instant(value: object) -> object:
     if not isinstance(value, str):
         raise ValueError("a date and time in quotes")  # noqa: TRY004 - pydantic wants this
-    return london(value)
+    return parse_london(value)
 
 
 def _local(value: object) -> object:
@@ -220,11 +188,9 @@ def _floor(body: FloorBody, car: Car, miles_per_kwh: float) -> float:
     least = max(LOWEST_FLOOR_SOC, car.floor_soc)
     if soc < least:
         miles = least * car.capacity_kwh * per_kwh
+        in_unit = {"soc": f"{least:g}", "percent": f"{least * PERCENT:g}%", "miles": f"{miles:.1f} miles"}
         whose = "whatever anybody asks" if least == LOWEST_FLOOR_SOC else "as was agreed for this car"
-        allowed = (
-            f"at least {least:g} ({least * PERCENT:g}%, {miles:.1f} miles):"
-            f" the car is never discharged below that, {whose}"
-        )
+        allowed = f"at least {in_unit[field]}: the car is never discharged below that, {whose}"
         raise BadMessage(Fault(field, shown(given[field]), allowed))
     return soc
 

@@ -113,8 +113,9 @@ class Door:
         _no_query(asked.request)
         now, cars = self._gateway.clock.now(), self._cars
         view = cars.view(asked.car, now)
+        overdue = await asyncio.to_thread(cars.overdue, view, now)
         return web.json_response(
-            answers.state_body(view, cars.miles_per_kwh, now, cars.stale_after, cars.faults(view))
+            answers.state_body(view, cars.miles_per_kwh, now, cars.stale_after, cars.faults(view), overdue)
         )
 
     async def _plan(self, asked: Asked) -> web.Response:

@@ -31,6 +31,7 @@ TOLD = {
     Purpose.MUST_CHARGE: "must charge now, for your target or your floor",
     Purpose.RELEASE: "let go: nothing is asked of it at the moment",
 }
+TOLD_TO_REST = "not told to charge yet, although your target needs it"
 FULL, FULL_AND_BOOSTED = "full", "full; boost is on: out of every order"
 ORDERED, NOMINATED = "the network operator's order to your zone", "what your zone has announced to give"
 
@@ -118,6 +119,8 @@ def _running(scene: Scene, slot: Interval, now: datetime) -> Row:
         return Row(slot, kw, energy_kwh, "nothing is asked of it at the moment")
     if standing.purpose in TOLD:
         return Row(slot, kw, energy_kwh, TOLD[standing.purpose])
+    if abs(kw) < LEAST_KW and view.short_kwh(now) > LEAST_KWH:
+        return Row(slot, kw, energy_kwh, TOLD_TO_REST)
     tariff = scene.prices([slot])
     return Row(slot, kw, energy_kwh, _why(scene, slot, kw, view.energy_kwh(now), tariff, 0, short=False))
 

@@ -14,12 +14,14 @@ import structlog
 from aggregator.cycles import LONGEST_SILENCE, month_around, nights
 from aggregator.drivers.bodies import read_saying
 from aggregator.drivers.night import Row, Scene, night
+from aggregator.drivers.overdue import Overdue
 from aggregator.drivers.problems import Refused
 from aggregator.drivers.shares import ZoneShares
 from aggregator.gateway import Gateway
 from aggregator.model.drivers import NO_WORDS, Saying, Topic, V2g, Word, Words, overrules
 from aggregator.model.errors import RuleViolation
 from aggregator.model.fleet import Car
+from aggregator.model.time import Interval
 from aggregator.said import UNTOLD
 from dispatch.controller import Controller
 from dispatch.fleet_view import CarView
@@ -105,6 +107,20 @@ class OwnCars:
         by_loop_kwh = self._loop.shortfalls.kwh.get(name, 0.0) if is_taken else 0.0
         short_kwh = max(by_loop_kwh, view.short_kwh(now))
         return short_kwh if self._loop.shortfalls.counts(view.car, short_kwh) else 0.0
+
+    def overdue(self, view: CarView, now: datetime) -> Overdue | None:
+        """Return what became of a driver's word whose time is past; None where it is not. Reads the store."""
+        due = view.stated_at(now)
+        if not view.is_plugged() or due >= now:
+            return None
+        before = Interval(due - LONGEST_SILENCE, due)
+        told = self._gateway.store.states.between([view.car.car_id], before)
+        soc = next((one.soc for one in reversed(told) if one.plugged and one.soc is not None), None)
+        missing_kwh = view.target_kwh() - (soc or 0.0) * view.car.capacity_kwh
+        met = None if soc is None else not self._loop.shortfalls.counts(view.car, missing_kwh)
+        word = self.word(view.car.car_id, Topic.DEPARTURE)
+        is_by_door = view.wish is not None and view.wish.source == Topic.DEPARTURE
+        return Overdue(due, word.until if word is not None and is_by_door else None, soc, met)
 
     def counted_nights(self, car_id: str, month: date, now: datetime) -> tuple[date, ...]:
         """Return the evenings of a month that count, by when a car was plugged in; in a thread.

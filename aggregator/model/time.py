@@ -1,5 +1,9 @@
-"""Instants, intervals and the settlement calendar: aware in, UTC inside, naive refused."""
+"""Instants, intervals and the settlement calendar: aware in, UTC inside.
 
+What is naive is refused, but for what people type: they mean London's clocks.
+"""
+
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,6 +13,7 @@ LONDON = ZoneInfo("Europe/London")
 MICROSECOND = timedelta(microseconds=1)
 HALF_HOUR = timedelta(minutes=30)
 HOUR = timedelta(hours=1)
+_TYPED = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,6 +78,37 @@ def parse_instant(text: str) -> datetime:
         return instant.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{text} lies outside the years 1 to 9999 in UTC") from None
+
+
+def parse_london(text: str) -> datetime:
+    """Read an instant as people type it, as UTC; one without a zone is what London's clocks show.
+
+    Raises:
+        ValueError: If it is none, or clocks skip it or show it twice. The text says what is allowed.
+    """
+    try:
+        read = datetime.fromisoformat(text) if _TYPED.fullmatch(text) else None
+    except ValueError:
+        read = None
+    if read is None:
+        raise ValueError("a date and time: 2025-01-09T07:30 as London's clocks show it, or with a zone")
+    try:
+        if read.tzinfo is not None:
+            return read.astimezone(UTC)
+        first, second = (read.replace(tzinfo=LONDON, fold=fold).astimezone(UTC) for fold in (0, 1))
+    except OverflowError:
+        raise ValueError("an instant within the years 1 to 9999") from None
+    if first < second:
+        raise ValueError(
+            "a time that London's clocks show once: they go back that night and show this one twice;"
+            f" say {read.isoformat()}+01:00 for the first or {read.isoformat()}+00:00 for the second"
+        )
+    if first > second:
+        raise ValueError(
+            "a time that London's clocks show: they go forward that night and skip this one;"
+            " say an hour more, or a zone"
+        )
+    return first
 
 
 def utc_text(instant: datetime) -> str:

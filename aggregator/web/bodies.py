@@ -1,14 +1,14 @@
 """What an action may be asked with, as JSON or as a form: the same fields, the same limits."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from aggregator.files.inputs import Clash, LocalDate, Money, Name, Number, Row, Text, Whole
 from aggregator.model.errors import MISSING
-from aggregator.model.time import LONDON
+from aggregator.model.time import parse_london
 from aggregator.statements import Period
 
 LONGEST_REASON = 500
@@ -80,11 +80,7 @@ class Stop(Extent):
 
 def _instant(value: object) -> object:
     """Return an instant: one without a zone is what London's clocks show."""
-    try:
-        found = datetime.fromisoformat(value) if isinstance(value, str) else None
-        return found and (found if found.tzinfo else found.replace(tzinfo=LONDON)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError("a time in London, 2025-01-15T17:00, or an instant with a zone") from None
+    return parse_london(value) if isinstance(value, str) else value
 
 
 class Settled(Row):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
 
@@ -22,6 +22,14 @@ BEFORE_NOW = timedelta(hours=2)
 LEAST_AHEAD = timedelta(hours=6)
 MOST_WORDS = 30
 PENCE = 100
+ALMOST = 0.9
+"""What moves so much of what it was told, or takes so much of what it can, does it."""
+
+FOR_THE_DESK = (
+    (re.compile(r"\bbefore you leave\b"), "before it leaves"),
+    (re.compile(r"\bas you need it\b"), "as its driver needs it"),
+    (re.compile(r"\byour\b"), "its"),
+)
 _PRICE = re.compile(r", (?:a kWh given earns )?GBP (-?\d+\.\d+)(?: a kWh)?")
 """As ``aggregator/drivers/night.py`` tells prices: each half-hour's is another, the reason is the same."""
 
@@ -89,6 +97,24 @@ class CarPage:
         return len(self.nights)
 
     @property
+    def does(self) -> str:
+        """What it does about its target, by what it is told and what its meter shows, in words."""
+        told_kw, metered_kw = -self.view.moving_kw(self.now), self.row.export_kw
+        if told_kw < LEAST_KW:
+            return (
+                "it is not told to charge at the moment"
+                if told_kw > -LEAST_KW
+                else "it is told to give energy"
+            )
+        if metered_kw is None:
+            return f"it is told to charge with {told_kw:.1f} kW; what it does is not known"
+        if -metered_kw < ALMOST * min(told_kw, self.view.taken_kw(self.now)):
+            does = "gives" if metered_kw > LEAST_KW else "takes"
+            return f"it is told to charge with {told_kw:.1f} kW and {does} {abs(metered_kw):.1f} kW"
+        is_full_power = told_kw >= ALMOST * self.view.taken_kw(self.now)
+        return "it charges at full power" if is_full_power else f"it charges with {-metered_kw:.1f} kW"
+
+    @property
     def is_tonight(self) -> bool:
         """Whether the night that is shown is not over."""
         return self.night.span.end > self.now
@@ -118,6 +144,27 @@ def car_page(
         nights=cars.counted_nights(car.car_id, month, now),
         alarms=alarms[::-1],
     )
+
+
+def for_the_desk(page: CarPage) -> CarPage:
+    """Return a car's page in the desk's words: reasons are told to drivers, of their own cars."""
+    night = page.night
+    return replace(
+        page,
+        faults=[_of_the_car(one) for one in page.faults],
+        plan=[replace(row, why=_of_the_car(row.why)) for row in page.plan],
+        night=replace(
+            night,
+            past=[replace(one, why=_of_the_car(one.why)) for one in night.past],
+            planned=[replace(row, why=_of_the_car(row.why)) for row in night.planned],
+        ),
+    )
+
+
+def _of_the_car(words: str) -> str:
+    for drivers, desks in FOR_THE_DESK:
+        words = drivers.sub(desks, words)
+    return words
 
 
 def ahead(now: datetime, plan: Sequence[Row]) -> Interval:

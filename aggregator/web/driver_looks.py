@@ -2,7 +2,8 @@
 
 What a form says goes the way of the drivers' door (``aggregator/drivers/own_car.py``): the same rules, stored
 before it is answered, told to the control loop at once. A wrong input comes back with what was typed and what
-is allowed beside it. Which car it is says the session's token alone: no path names one.
+is allowed beside it; what was heard is confirmed once, on the page that the form leads to. Which car it is
+says the session's token alone: no path names one.
 """
 
 import asyncio
@@ -30,6 +31,10 @@ from aggregator.web.people import CSRF_FIELD, Person, must_be_meant
 from aggregator.web.routes import Answer
 
 LONGEST_FIELD = 100
+PAGE = "/my-car"
+HEARD, HEARD_S = "heard", 60
+"""The cookie that tells the next page which topic was heard, and how long it may wait for that page."""
+
 DAY_NAMES = {
     "mon": "Monday",
     "tue": "Tuesday",
@@ -94,7 +99,10 @@ class DriverLooks:
 
     async def _my_car(self, request: web.Request, person: Person) -> web.Response:
         self._must_wait(person.name)
-        return await asyncio.to_thread(self._page, request, person, NOTHING_TYPED)
+        page = await asyncio.to_thread(self._page, request, person, NOTHING_TYPED)
+        if HEARD in request.cookies:
+            page.del_cookie(HEARD, path=PAGE)
+        return page
 
     async def _my_car_json(self, _: web.Request, person: Person) -> web.Response:
         self._must_wait(person.name)
@@ -112,14 +120,14 @@ class DriverLooks:
             page = await asyncio.to_thread(self._page, request, person, typed)
             page.set_status(422)
             return page
-        return see(f"/my-car?said={topic.value}")
+        return _heard(request, topic)
 
     async def _take_back(self, request: web.Request, person: Person) -> web.Response:
         topic, _ = await self._asked(request, person)
         if topic not in TAKEN_BACK:
             raise web.HTTPNotFound
         await self._cars.take_back(self._car(person), topic, person.token_id or "")
-        return see(f"/my-car?said={topic.value}")
+        return _heard(request, topic)
 
     async def _asked(self, request: web.Request, person: Person) -> tuple[Topic, dict[str, str]]:
         """Return what a form is about, and its fields as typed."""
@@ -153,7 +161,7 @@ class DriverLooks:
     def _page(self, request: web.Request, person: Person, typed: Typed) -> web.Response:
         now = self._gateway.clock.now()
         view = self._view(person, now)
-        said = request.query.get("said", "")
+        said = request.cookies.get(HEARD, "") if typed.topic is None else ""
         return self._frame.page(
             "my_car",
             person,
@@ -179,6 +187,21 @@ class DriverLooks:
             return None
         span = ahead(view.now, view.plan)
         return car_night(self._gateway, self._cars, view.car, span, view.now, view.plan)
+
+
+def _heard(request: web.Request, topic: Topic) -> web.Response:
+    """Send the browser to the page, which confirms it once."""
+    to = see(PAGE)
+    to.set_cookie(
+        HEARD,
+        topic.value,
+        path=PAGE,
+        max_age=HEARD_S,
+        httponly=True,
+        samesite="Lax",
+        secure=request.secure,
+    )
+    return to
 
 
 def _usual_week(word: Word | None, now: datetime) -> dict[str, tuple[str, str]]:

@@ -16,7 +16,7 @@ from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.fleet import Car
 from aggregator.model.time import LONDON, utc_text
 from aggregator.web.answers import as_json
-from aggregator.web.car_view import CarPage, car_page
+from aggregator.web.car_view import CarPage, car_page, for_the_desk
 from aggregator.web.fleet_view import SHOWN, FleetChoice, FleetPage, fleet_page, page_body, row_body
 from aggregator.web.frame import Frame
 from aggregator.web.night_view import CarNight, evening_of
@@ -102,7 +102,8 @@ class FleetLooks:
     def _one(self, request: web.Request) -> CarPage:
         car, now = self._known(request.match_info["car"]), self._frame.gateway.clock.now()
         evening = evening_asked(request, now)
-        return car_page(self._frame.gateway, self._frame.controller, self._cars, car, evening, now)
+        found = car_page(self._frame.gateway, self._frame.controller, self._cars, car, evening, now)
+        return for_the_desk(found)
 
     def _known(self, name: str) -> Car:
         car = self._frame.gateway.fleet.by_id.get(name)
@@ -174,6 +175,11 @@ def night_body(night: CarNight) -> dict[str, object]:
                 "from": utc_text(one.window.start),
                 "until": utc_text(one.window.end),
                 "served": one.served,
+                "ended_at": utc_text(one.ended_at) if one.ended_at is not None else None,
+                "ran": [
+                    {"from": utc_text(level.span.start), "until": utc_text(level.span.end), "kw": level.kw}
+                    for level in one.ran
+                ],
             }
             for one in night.events
         ],
@@ -183,6 +189,7 @@ def night_body(night: CarNight) -> dict[str, object]:
                 "until": utc_text(one.slot.end),
                 "took_wh": one.took_wh,
                 "gave_wh": one.gave_wh,
+                "soc_at_end": one.soc,
                 "why": one.why,
             }
             for one in night.past

@@ -1,15 +1,18 @@
 """The fleet as rows: what is known of each car now, what its driver wants, and what its home allows.
 
-All of it comes from the running loop's memory, so that a look at 5,000 cars asks no database; a page holds
-``PER_PAGE`` of them. A shortfall is what the loop's last cycle found; a car's own page works it out anew.
+All of it comes from the running loop's memory, so that a look at 5,000 cars asks no database but for those
+shown whose drivers are late; a page holds ``PER_PAGE`` of them. A shortfall is what the loop's last cycle
+found; a car's own page works it out anew.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from aggregator.cycles import LONGEST_SILENCE
+from aggregator.drivers import answers
+from aggregator.drivers.overdue import Overdue
 from aggregator.drivers.own_car import OwnCars
 from aggregator.gateway import Gateway
 from aggregator.model.fleet import ExportSource, Site
@@ -58,7 +61,7 @@ class CarRow:
         soc: State of charge, a fraction; None where it is not known.
         floor_soc: Never discharged below this.
         target_soc: What its driver wants at departure.
-        departs_at: When that is; None while it is not plugged in.
+        departs_at: When that is, as stated, past where the driver is late; None while it is not plugged in.
         said: Whose word that is: ``departure``, ``week``, ``charger`` or ``default``.
         boosted: Whether its driver has taken it out of all.
         v2g: Whether its driver lets it give energy.
@@ -66,6 +69,7 @@ class CarRow:
         short_kwh: What will be missing at departure. [kWh]
         capacity_kwh: Usable. [kWh]
         site: What its home allows.
+        overdue: What became of its driver's word where its time is past.
     """
 
     car_id: str
@@ -85,6 +89,7 @@ class CarRow:
     short_kwh: float
     capacity_kwh: float
     site: SiteRow
+    overdue: Overdue | None = None
 
     @property
     def is_plugged(self) -> bool:
@@ -187,7 +192,7 @@ def fleet_page(
 ) -> FleetPage:
     """Return the cars that a choice means, a page of them."""
     views = (cars.view(car, now) for car in gateway.fleet.cars)
-    every = [car_row(view, controller, cars, now) for view in views]
+    every = [_row(view, controller, cars, now) for view in views]
     meant = sorted(filter(choice.means, every), key=SORTS[choice.sort])
     pages = max(1, -(-len(meant) // PER_PAGE))
     page = min(max(1, choice.page), pages)
@@ -199,7 +204,7 @@ def fleet_page(
     ]
     return FleetPage(
         now=now,
-        rows=meant[(page - 1) * PER_PAGE : page * PER_PAGE],
+        rows=[_told(row, gateway, cars, now) for row in meant[(page - 1) * PER_PAGE : page * PER_PAGE]],
         found=len(meant),
         of=len(every),
         page=page,
@@ -214,7 +219,18 @@ def fleet_page(
 
 
 def car_row(view: CarView, controller: Controller, cars: OwnCars, now: datetime) -> CarRow:
-    """Return what is known of a car now."""
+    """Return what is known of a car now; reads the store where its driver is late."""
+    return replace(_row(view, controller, cars, now), overdue=cars.overdue(view, now))
+
+
+def _told(row: CarRow, gateway: Gateway, cars: OwnCars, now: datetime) -> CarRow:
+    """Return a row that tells what became of its driver's word where its time is past."""
+    if row.departs_at is None or row.departs_at >= now:
+        return row
+    return replace(row, overdue=cars.overdue(cars.view(gateway.fleet.by_id[row.car_id], now), now))
+
+
+def _row(view: CarView, controller: Controller, cars: OwnCars, now: datetime) -> CarRow:
     car, report, wish = view.car, view.report, view.wish
     state = state_of(view, controller, now, cars.stale_after)
     heard = report is not None and state not in ("away", "silent")
@@ -229,7 +245,7 @@ def car_row(view: CarView, controller: Controller, cars: OwnCars, now: datetime)
         soc=report.soc if report is not None else None,
         floor_soc=car.floor_soc,
         target_soc=view.target_kwh() / car.capacity_kwh,
-        departs_at=view.departs_at(now) if view.is_plugged() else None,
+        departs_at=view.stated_at(now) if view.is_plugged() else None,
         said=wish.source if wish is not None else "charger" if stated else "default",
         boosted=view.is_boosted(),
         v2g=wish.v2g if wish is not None else True,
@@ -278,6 +294,7 @@ def row_body(row: CarRow) -> dict[str, object]:
         "target_soc": round(row.target_soc, 4),
         "departs_at": utc_text(row.departs_at) if row.departs_at is not None else None,
         "departure_said": row.said,
+        "departure_overdue": answers.overdue_body(row.overdue),
         "boost": row.boosted,
         "v2g": row.v2g,
         "export_kw": row.export_kw,

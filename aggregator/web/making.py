@@ -36,8 +36,13 @@ class Making:
     def __init__(self, gateway: Gateway, workshop: Workshop) -> None:
         self._gateway, self._workshop = gateway, workshop
 
-    def look(self, period: Period, by: str) -> Job:
+    def look(self, period: Period, by: str, but: int | None = None) -> Job:
         """Have a period's statement made, or return the one that was made lately; in a thread.
+
+        Args:
+            period: Which.
+            by: Who asks.
+            but: The number of the job that made the one that is not wanted any more.
 
         Raises:
             Busy: If too much is waiting.
@@ -46,7 +51,8 @@ class Making:
         facts = sorted((one.opportunity_id, one.version) for one in settleable(store, period))
         name = f"the statement from {period.start} to {period.end}"
         asked = self._asked(period)
-        return self._workshop.begin((period, tuple(facts)), name, by, look_task, asked, good_for_s=GOOD_FOR_S)
+        key = (period, tuple(facts))
+        return self._workshop.begin(key, name, by, look_task, asked, good_for_s=GOOD_FOR_S, but=but)
 
     def month(self, first: date, known_at: datetime | None, by: str) -> Job:
         """Have a month of drivers made, as known at a time, now without one.

@@ -44,6 +44,10 @@ TYPES = {
     "parquet": "application/vnd.apache.parquet",
 }
 NOTHING: Mapping[str, str] = {}
+ANEW, LONGEST_NUMBER = "anew", 9
+"""Says in a query which working out of a statement is to be done again, and how long its number may be."""
+
+BESIDE = ("did", "at", ANEW)
 NO_SUCH_FILE = "there is no such file of that period"
 
 
@@ -86,7 +90,7 @@ class MoneyLooks:
     async def _settlement(self, request: web.Request, person: Person) -> web.Response:
         try:
             period = self._period(request)
-            worked = await self._worked_soon(period, person)
+            worked = await self._worked_soon(request, period, person)
         except BadMessage as bad:
             period, worked = None, Worked(wrong=tuple(map(str, bad.faults)))
 
@@ -115,7 +119,7 @@ class MoneyLooks:
 
     async def _settlement_json(self, request: web.Request, person: Person) -> web.Response:
         period = self._period(request)
-        job = await self._look(period, person)
+        job = await self._look(request, period, person)
         found = await _made(job)
 
         def made() -> web.Response:
@@ -134,7 +138,7 @@ class MoneyLooks:
         return await asyncio.to_thread(made)
 
     async def _file(self, request: web.Request, person: Person) -> web.Response:
-        found = await _made(await self._look(self._period(request), person))
+        found = await _made(await self._look(request, self._period(request), person))
         name = request.match_info["name"]
         if name not in found.files:
             lacking = next((why for why in found.lacking if why.startswith(f"{name}:")), NO_SUCH_FILE)
@@ -201,14 +205,16 @@ class MoneyLooks:
         must_be_zone(period.zone, self._frame.ground.zones)
         return period
 
-    async def _look(self, period: Period, person: Person) -> Job:
+    async def _look(self, request: web.Request, period: Period, person: Person) -> Job:
+        anew = request.query.get(ANEW, "")
+        but = int(anew) if anew.isdecimal() and len(anew) <= LONGEST_NUMBER else None
         try:
-            return await asyncio.to_thread(self._frame.making.look, period, person.name)
+            return await asyncio.to_thread(self._frame.making.look, period, person.name, but)
         except Busy:
             raise _busy() from None
 
-    async def _worked_soon(self, period: Period, person: Person) -> Worked:
-        job = await self._look(period, person)
+    async def _worked_soon(self, request: web.Request, period: Period, person: Person) -> Worked:
+        job = await self._look(request, period, person)
         if not await job.is_over_within(SOON_S):
             return Worked(job)
         try:
@@ -224,7 +230,7 @@ async def _made(job: Job) -> Made:
 
 def _asked_for(model: type[Body], request: web.Request, usual: Mapping[str, str] = NOTHING) -> Body:
     """Return what a query asks for; what it leaves empty is as usual."""
-    said = of_form((name, value) for name, value in request.query.items() if name not in ("did", "at"))
+    said = of_form((name, value) for name, value in request.query.items() if name not in BESIDE)
     return validate(model, {**usual, **said}, "settlement")
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from markupsafe import Markup, escape
 
 from aggregator.model.time import HOUR, LONDON, Interval
-from aggregator.web.night_view import CarNight, Point
+from aggregator.web.night_view import CarNight, Event, Level, Point
 from aggregator.web.words import signed, sterling
 
 LEFT, RIGHT = 34.0, 10.0
@@ -56,9 +56,9 @@ def said_of(night: CarNight) -> str:
     words = [f"{night.car.car_id} from {start:%a %d %b %H:%M} to {end:%a %d %b %H:%M}, London"]
     if night.soc:
         at, soc = night.soc[-1][-1]
-        words.append(
-            f"charge {soc:.0%} at {at.astimezone(LONDON):%H:%M}, {night.lowest_soc:.0%} at the lowest"
-        )
+        words.append(f"charge {soc:.0%} at {at.astimezone(LONDON):%H:%M}")
+        if night.lowest_soc is not None:
+            words.append(f"{night.lowest_soc:.0%} at the lowest")
     words.append(f"floor {night.floors[-1][1]:.0%}")
     if night.need is not None:
         words.append(f"needed {night.need.at.astimezone(LONDON):%a %H:%M} with {night.need.soc:.0%}")
@@ -133,10 +133,10 @@ class _Drawing:
                     where = f'x="{(start + end) / 2:.1f}" y="{TOP + 14:g}" text-anchor="middle"'
                     yield f'<text class="n-text" {where}>not known</text>'
         for event in night.events:
-            window = event.window.overlap(night.span)
-            if window is not None:
-                words = f"the network operator's event, {_clock(event.window)}"
-                yield self._column(window, "n-event", words)
+            for level in event.ran:
+                shown = level.span.overlap(night.span)
+                if shown is not None:
+                    yield self._column(shown, "n-event", _said_of_level(event, level))
 
     def _grid(self) -> Iterator[str]:
         size = self._size
@@ -261,6 +261,14 @@ def _thinned(points: Sequence[Point]) -> Sequence[Point]:
     """Return points as a line needs them: not all of one a minute, but each end."""
     step = max(1, len(points) // MOST_POINTS)
     return [*points[:-1:step], points[-1]]
+
+
+def _said_of_level(event: Event, level: Level) -> str:
+    words = f"the network operator's event, {_clock(level.span)}"
+    words += "" if level.kw is None else f", {level.kw:.1f} kW of the zone"
+    if event.ended_at is not None:
+        words += f"; cancelled at {event.ended_at.astimezone(LONDON):%H:%M}"
+    return words
 
 
 def _clock(span: Interval) -> str:

@@ -15,9 +15,10 @@ from aggregator.drivers.own_car import OwnCars
 from aggregator.gateway import Gateway
 from aggregator.model.drivers import SILENT, Told, Topic, wish_of
 from aggregator.model.fleet import Car
+from aggregator.model.market import OrderMode
 from aggregator.model.metering import Outcome, Purpose, Reading
-from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import LONDON, Interval, half_hours, next_local
+from aggregator.ordered import OrderedPart, ordered_parts
 from aggregator.registers import is_energy, registers_at
 from aggregator.store import CarState, SentPoint, Store
 from aggregator.store.car_history import presence_of
@@ -41,12 +42,17 @@ class HalfHour:
         took_wh: By the registers; None where they do not tell. [Wh]
         gave_wh: Likewise. [Wh]
         why: In words.
+        soc: Charge at its end, a fraction, as last reported before; None where it was not plugged in, or
+            told nothing for too long.
+        is_away: Whether it was not plugged in at its end, as far as is known.
     """
 
     slot: Interval
     took_wh: int | None
     gave_wh: int | None
     why: str
+    soc: float | None = None
+    is_away: bool = False
 
     @property
     def export_kw(self) -> float | None:
@@ -70,13 +76,32 @@ class Event:
 
     Attributes:
         bid: Its bid's id.
-        window: When.
+        window: When, as awarded or ordered.
         served: Whether the car was told to serve it.
+        ran: The parts of it that ran or are to run: what was ordered, until it was replaced or cancelled, by
+            level; the award until it was taken back where nothing was ordered.
+        ended_at: When the last order was cancelled, or the award taken back; None where it stands.
     """
 
     bid: str
     window: Interval
     served: bool
+    ran: Sequence["Level"] = ()
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A part of an event with one level.
+
+    Attributes:
+        span: When.
+        kw: What the whole zone was to change by; None for an award without an order, and for a multiple of
+            the nomination. [kW, in its product's direction]
+    """
+
+    span: Interval
+    kw: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +146,13 @@ class CarNight:
 
     @property
     def lowest_soc(self) -> float | None:
-        """The lowest that it reported; None where it reported nothing."""
-        return min((soc for stretch in self.soc for _, soc in stretch), default=None)
+        """The lowest that it reported while it was plugged in; None where it reported nothing.
+
+        A stay that begins after the night tells of the morning's drive.
+        """
+        morning = night_of(evening_of(self.span.start)).end
+        counted = [one for one in self.soc if one[0][0] < morning or self.span.start >= morning]
+        return min((soc for stretch in counted for _, soc in stretch), default=None)
 
     @property
     def served(self) -> int:
@@ -167,18 +197,19 @@ def car_night(
     states = store.states.between([car.car_id], gone) if gone is not None else ()
     stays, unknown = _known(store, car, gone) if gone is not None else ((), ())
     points = store.set_points.of_car(car.car_id, gone) if gone is not None else []
+    soc = list(_stretches(states))
     return CarNight(
         car=car,
         span=span,
         now=now,
-        soc=list(_stretches(states)),
+        soc=soc,
         floors=list(_floors(car, told, span)),
         stays=stays,
         unknown=unknown,
-        past=list(_past(store, car, gone, points, stays, unknown)) if gone is not None else (),
+        past=list(_past(store, car, gone, points, stays, unknown, soc)) if gone is not None else (),
         planned=[row for row in rows if row.slot.start < span.end and row.slot.end > span.start],
         need=_need(cars, car, told, states, span, now),
-        events=list(_events(store, car, span, points)),
+        events=list(_events(gateway, car, span, points)),
     )
 
 
@@ -238,6 +269,7 @@ def _past(
     points: Sequence[SentPoint],
     stays: Sequence[Interval],
     unknown: Sequence[Interval],
+    soc: Sequence[Sequence[Point]],
 ) -> Iterator[HalfHour]:
     """Yield the half-hours that have passed, and what has passed of the running one."""
     slots = [part for slot in half_hours(gone) if (part := slot.overlap(gone)) is not None]
@@ -255,7 +287,17 @@ def _past(
         hours = sum(part.hours for part in _within(unknown, slot))
         is_known = hours < slot.hours / 2
         why = _why(slot, points, stays, (gave or 0) - (took or 0)) if is_known else NOT_KNOWN
-        yield HalfHour(slot, took, gave, why)
+        is_away = not any(one.start < slot.end <= one.end for one in (*stays, *unknown))
+        yield HalfHour(slot, took, gave, why, _soc_at(soc, stays, slot.end), is_away)
+
+
+def _soc_at(stretches: Sequence[Sequence[Point]], stays: Sequence[Interval], until: datetime) -> float | None:
+    """Return what a car that is plugged in had stored at an instant, by its last report before."""
+    stay = next((one for one in stays if one.start < until <= one.end), None)
+    told = [(at, soc) for stretch in stretches for at, soc in stretch if at <= until]
+    if stay is None or not told or told[-1][0] < max(stay.start, until - LONGEST_SILENCE):
+        return None
+    return told[-1][1]
 
 
 def _between(
@@ -297,7 +339,7 @@ def _need(
     cars: OwnCars, car: Car, told: Told, states: Sequence[CarState], span: Interval, now: datetime
 ) -> Need | None:
     view = cars.view(car, now)
-    at = view.departs_at(now)
+    at = view.stated_at(now)
     if view.is_plugged() and span.start <= at <= span.end:
         return Need(at, view.target_kwh() / view.car.capacity_kwh)
     morning, word, last = night_of(evening_of(span.start)).end, SILENT, None
@@ -314,14 +356,32 @@ def _need(
     return Need(due, min(1.0, soc)) if span.start <= due <= span.end else None
 
 
-def _events(store: Store, car: Car, span: Interval, points: Sequence[SentPoint]) -> Iterator[Event]:
+def _events(gateway: Gateway, car: Car, span: Interval, points: Sequence[SentPoint]) -> Iterator[Event]:
     served = {one.point.opportunity_id for one in points if one.outcome is Outcome.ACCEPTED}
-    for one in store.journal.find(zone=car.site.zone, overlapping=span):
-        window = _window(one)
-        if window is not None and window.overlap(span) is not None:
-            yield Event(one.opportunity_id, window, one.opportunity_id in served)
+    for one in gateway.store.journal.find(zone=car.site.zone, overlapping=span):
+        if (one.award is None and not one.orders) or one.window.overlap(span) is None:
+            continue
+        product, name = gateway.settings.products[one.product_id], one.opportunity_id
+        ended_at = one.cancelled_at or one.held_until
+        ran = list(_levels(ordered_parts(one, product, 0, one.window)))
+        if not one.orders:
+            whole = one.window
+            ended_early = ended_at is not None and ended_at < whole.end
+            end = ended_at if ended_at is not None and ended_early else whole.end
+            ran = [Level(Interval(whole.start, end), None)] if end > whole.start else []
+        yield Event(name, one.window, name in served, ran, ended_at)
 
 
-def _window(one: Opportunity) -> Interval | None:
-    """Return when what was awarded or ordered ran or is to run; None where nothing was."""
-    return one.window if one.award is not None or one.in_force else None
+def _levels(parts: Sequence[OrderedPart]) -> Iterator[Level]:
+    """Yield parts of orders, those of one level that follow each other as one."""
+    last: Level | None = None
+    for part in parts:
+        kw = None if part.instruction.mode is OrderMode.MULTIPLIER else part.kw
+        if last is not None and (last.span.end, last.kw) == (part.span.start, kw):
+            last = Level(Interval(last.span.start, part.span.end), kw)
+            continue
+        if last is not None:
+            yield last
+        last = Level(part.span, kw)
+    if last is not None:
+        yield last

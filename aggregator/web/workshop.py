@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -50,6 +51,7 @@ class Job:
         by: Who asked first.
         begun_at: Domain instant.
         asked_at: The same of a steady clock, for how long results are good. [s]
+        number: Of all that this workshop was asked for.
         future: Its result.
         done: Steps taken.
         of: Steps in all; 0 before that is known.
@@ -60,6 +62,7 @@ class Job:
     by: str
     begun_at: datetime
     asked_at: float
+    number: int
     future: "Future[Any]" = field(default_factory=Future)
     done: int = 0
     of: int = 0
@@ -105,6 +108,7 @@ class Workshop:
         self._now = now
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="desk work")
         self._jobs: dict[Hashable, Job] = {}
+        self._numbers = count(1)
         self._changing = threading.Lock()
         self._line: Connection | None = None
         self._process: multiprocessing.process.BaseProcess | None = None
@@ -124,6 +128,7 @@ class Workshop:
         then: Callable[[Any, Job], Any] | None = None,
         *,
         good_for_s: float = 0.0,
+        but: int | None = None,
     ) -> Job:
         """Begin something, or return what was begun for the same key and is not over, or still good.
 
@@ -135,18 +140,20 @@ class Workshop:
             asked: What.
             then: What is done with the result in a thread of this process; its answer is the job's.
             good_for_s: How long a result is good.
+            but: The number of a job whose result is not good any more.
 
         Raises:
             Busy: If too much is waiting.
         """
         with self._changing:
             known, at = self._jobs.get(key), time.monotonic()
-            if known is not None and (not known.is_over or _is_good(known, at - good_for_s)):
+            is_good = known is not None and known.number != but and _is_good(known, at - good_for_s)
+            if known is not None and (not known.is_over or is_good):
                 return known
             if sum(not one.is_over for one in self._jobs.values()) > MOST_WAITING:
                 raise Busy
             self._jobs.pop(key, None)
-            job = self._jobs[key] = Job(name, by, self._now(), at)
+            job = self._jobs[key] = Job(name, by, self._now(), at, next(self._numbers))
             self._forget_old()
         self._thread.submit(self._do, job, task, asked, then)
         return job

@@ -100,13 +100,14 @@ async def test_what_is_said_goes_the_way_of_the_door(tmp_path):
         loop._wake.clear()
         fields = {"depart_at": "2025-01-15T06:45", "amount": "120", "unit": "miles"}
         status, where, _ = await said(driver, "departure", fields)
-        assert (status, where) == (303, "/my-car?said=departure")
+        assert (status, where) == (303, "/my-car")
         assert loop._wake.is_set()
         (word,) = desk.store.drivers.all()
         (token,) = desk.store.tokens.all()
         assert (word.car_id, word.topic, word.told_by) == (CAR, Topic.DEPARTURE, token.token_id)
         assert word.saying.target_soc == pytest.approx(120 / 3.33 / 60)
         _, page = await driver.get(where)
+        assert "Heard" in page
         assert "Needed <time" in page
         assert ">Wed 15 Jan 06:45<" in page
         for _ in range(2):
@@ -114,13 +115,15 @@ async def test_what_is_said_goes_the_way_of_the_door(tmp_path):
         assert (await driver.get("/v1/my-car"))[1]["boost"] is True
         await said(driver, "boost/take-back")
         await said(driver, "v2g", {"on": "off"})
+        _, page = await driver.get("/my-car")
+        assert "V2G is off: your car gives no energy" in page
+        _, again = await driver.get("/my-car")
+        assert "Heard" not in again, "once only"
         await said(driver, "floor", {"level": "45 %", "unit": "percent"})
         await said(driver, "departure/take-back")
         _, body = await driver.get("/v1/my-car")
         assert (body["boost"], body["v2g"], body["floor_soc"]) == (False, False, 0.45)
         assert body["departure_said"] == "default"
-        _, page = await driver.get("/my-car?said=v2g")
-        assert "V2G is off: your car gives no energy" in page
         await said(driver, "v2g", {"on": "on"})
         await said(driver, "floor/take-back")
         assert (await driver.get("/v1/my-car"))[1]["floor_soc"] == 0.3
@@ -136,7 +139,7 @@ async def test_a_usual_week_is_kept_and_taken_back(tmp_path):
         assert [(row.day, row.target_soc) for row in word.saying.days] == [(2, 0.95), (6, 0.6)]
         _, body = await driver.get("/v1/my-car")
         assert (body["departure_said"], body["departs_at"]) == ("week", "2025-01-15T06:15:00Z")
-        _, page = await driver.get("/my-car?said=week")
+        _, page = await driver.get("/my-car")
         assert 'value="06:15"' in page
         assert "Your usual week is kept" in page
         await said(driver, "week/take-back")
@@ -161,7 +164,8 @@ WRONG = [
         {"depart_at": "2025-01-15T07:30", "amount": "80", "unit": "kWh"},
         ["one of percent, miles"],
     ),
-    ("floor", {"level": "29"}, ["at least 0.3 (30%, 59.9 miles)"]),
+    ("floor", {"level": "29"}, ["29.0: at least 30%: the car"]),
+    ("floor", {"level": "40", "unit": "miles"}, ["40.0: at least 59.9 miles: the car"]),
     ("floor", {"level": ""}, ["a number, such as 80"]),
     ("week", {"mon_at": "07:30"}, ["a number, such as 80, or the day left empty"]),
     ("week", {"tue_amount": "80"}, ["a time, such as 07:30, or the day left empty"]),
@@ -218,6 +222,8 @@ async def test_what_will_be_missed_and_by_how_much(tmp_path):
         await said(driver, "departure", {"depart_at": "2025-01-14T12:10", "amount": "100"})
         _, page = await driver.get("/my-car")
         assert re.search(r"Your target will be missed by 5\.0 kWh", page)
+        assert "It charges at full power" not in page, "it gives energy: nothing else was told to it yet"
+        assert "not told to charge" in page or "told to give energy" in page
         _, body = await driver.get("/v1/my-car")
         assert body["shortfall"]["short"]["kwh"] == pytest.approx(6 - 7.4 * 0.92 * 9 / 60, abs=0.01)
         vera = await desk.sign_in("vera")
@@ -251,3 +257,49 @@ def test_a_driver_in_the_configuration_is_told_of_the_token(tmp_path, capsys):
     (told,) = [line for line in capsys.readouterr().err.splitlines() if "driver" in line]
     assert "gateway.toml: desk.user[" in told
     assert "flexloop drivers token CAR" in told
+
+
+async def test_who_is_late_is_told_the_time_that_was_stated_and_what_became_of_it(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        driver, vera = await a_driver(desk), await desk.sign_in("vera")
+        await said(driver, "departure", {"depart_at": "2025-01-14T12:10", "amount": "100"})
+        words = "past; 90% by then: target missed; kept as promised until it leaves or hears more"
+        words += ", at most until Tue 13:10"
+        for _ in range(2):
+            await desk.parts.minutes(12)
+            _, body = await driver.get("/v1/my-car")
+            assert (body["departs_at"], body["departure_overdue"]["met"]) == ("2025-01-14T12:10:00Z", False)
+            assert body["departure_overdue"]["says"] == words
+            assert body["shortfall"]["departs_at"]["utc"] == "2025-01-14T12:10:00Z"
+            assert "late" in body["shortfall"]["says"]
+            _, shown = await vera.get("/v1/fleet/car-1")
+            assert shown["night"]["needed"] == {"at": "2025-01-14T12:10:00Z", "soc": 1.0}
+            for person, path in ((driver, "/my-car"), (vera, "/fleet"), (vera, "/fleet/car-1")):
+                _, page = await person.get(path)
+                assert words in page, path
+                assert re.search(r"12:10</time>", page), path
+            (row,) = (await vera.get("/v1/fleet?text=car-1"))[1]["cars"]
+            assert row["departs_at"] == "2025-01-14T12:10:00Z"
+        await said(driver, "departure", {"depart_at": "2025-01-14T18:00", "amount": "80"})
+        assert (await driver.get("/v1/my-car"))[1]["departure_overdue"] is None
+
+
+async def test_a_car_that_rests_is_not_said_to_charge(tmp_path):
+    async with a_desk(tmp_path, empty=True) as desk:
+        driver, vera, parts = await a_driver(desk), await desk.sign_in("vera"), desk.parts
+        await said(driver, "v2g", {"on": "off"})
+        await parts.minute(obedient=True)
+        await said(driver, "departure", {"depart_at": "2025-01-14T12:10", "amount": "100"})
+        _, page = await driver.get("/my-car")
+        assert "It is not told to charge at the moment. At full power from now on" in page
+        assert "not told to charge yet, although your target needs it" in page
+        assert "V2G is off: gives nothing" not in page.partition('class="plan"')[2].partition("</li>")[0]
+        _, page = await vera.get("/fleet/car-1")
+        assert "it is not told to charge at the moment" in page
+        await parts.controller.cycle()
+        _, page = await driver.get("/my-car")
+        assert "It is told to charge with 7.4 kW and takes 0.0 kW" in page
+        assert "Takes" in page.partition('class="plan"')[2].partition("</li>")[0]
+        await parts.minute(obedient=True)
+        _, page = await driver.get("/my-car")
+        assert "It charges at full power" in page

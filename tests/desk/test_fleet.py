@@ -141,6 +141,7 @@ async def test_a_cars_night_says_what_it_did_and_why(tmp_path):
         assert (first["took_wh"], first["until"]) == (None, "2025-01-14T12:30:00Z"), "no reading before"
         assert (running["took_wh"], running["gave_wh"]) == (0, 550), "50 Wh each of 11 minutes"
         assert "order" in first["why"]
+        assert (first["soc_at_end"], running["soc_at_end"]) == (0.9, 0.9)
         assert night["needed"] == {"at": "2025-01-15T07:30:00Z", "soc": 0.8}
         assert ([one["served"] for one in night["events"]], body["bids"]) == ([True], ["bid-5"])
         assert night["lowest_soc"] == 0.9
@@ -151,6 +152,9 @@ async def test_a_cars_night_says_what_it_did_and_why(tmp_path):
         assert page.count('<svg class="night"') == 2
         assert "the network operator&#39;s order" in page
         assert " style=" not in page
+        table = page.partition("Half-hour by half-hour")[2].partition("</table>")[0]
+        assert table.count('<td class="num">90%</td>') >= 2
+        assert not re.search(r"\byou(r)?\b", page.partition("<main")[2]), "a driver's words"
 
 
 async def test_a_night_is_chosen_by_its_evening(tmp_path):
@@ -207,7 +211,7 @@ async def test_a_plan_in_a_window_is_what_the_zone_must_do_and_not_what_each_car
                 at = datetime.fromisoformat(row["from"]["utc"])
                 planned[at] += row["export_kw"]
                 if at in wanted:
-                    assert row["why"] == "its probable share of the network operator's order to your zone"
+                    assert row["why"] == "its probable share of the network operator's order to its zone"
         for at, kw in wanted.items():
             assert planned[at] == pytest.approx(kw, abs=0.01)
         _, page = await driver.get("/my-car")

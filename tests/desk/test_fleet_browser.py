@@ -114,7 +114,7 @@ async def test_a_driver_says_it_all_by_keyboard_on_a_phone(tmp_path):
         level = driver.locator("#level")
         await expect(level).to_have_value("20")
         await expect(level).to_be_focused()
-        await expect(driver.locator("#wrong-floor-level")).to_contain_text("at least 0.3 (30%, 59.9 miles)")
+        await expect(driver.locator("#wrong-floor-level")).to_contain_text("at least 30%: the car")
         await level.fill("50")
         await driver.keyboard.press("Enter")
         await expect(driver.locator(".flash.good")).to_contain_text("Your floor is 50%, 100 miles")

@@ -1,13 +1,16 @@
 """Settlement at the desk: the same bytes as the command, versions, figures walked back, wrong questions."""
 
 import hashlib
+import html
 import json
+import re
 from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
 
+from aggregator.commands.context import known_instant
 from aggregator.flexible_power import flexible_power_files
 from aggregator.reports import write_book
 from aggregator.settling import make_book
@@ -91,6 +94,31 @@ async def test_files_are_byte_by_byte_those_of_the_command(tmp_path):
         assert (await sue.get(f"/v1/settlement/files/other.csv?{DAY}"))[0] == 404
 
 
+async def test_files_of_a_day_that_still_runs_are_those_of_the_command_as_known_at_the_same_time(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        sue = await desk.sign_in("sue")
+        await settled(sue)
+        known_at = desk.parts.clock.now()
+        desk.parts.clock.pass_by(timedelta(minutes=1))
+        a_late_reading(desk, 1400)
+        await settled(sue, number=2)
+        day = desk.bid("bid-5").window.start.date()
+        settings, store = desk.parts.gateway.settings, desk.store
+        assert known_instant("settle", f"{known_at:%Y-%m-%dT%H:%M}") == known_at, "London's winter is UTC"
+        for n, (as_known_at, more) in enumerate(
+            [(known_at, f"&known_at={known_at:%Y-%m-%dT%H:%M}"), (None, "")]
+        ):
+            end = day + timedelta(days=1)
+            book = make_book(store, settings.products, fleets_of(store), day, end, None, as_known_at)
+            digests = write_book(book, tmp_path / f"out-{n}", flexible_power_files(book.rows))
+            assert {"statement.html", "statement.json", "statement.xlsx"} <= set(digests)
+            for name, digest in digests.items():
+                data, _ = await sue.download(f"/v1/settlement/files/{quote(name)}?{DAY}{more}")
+                assert hashlib.sha256(data).hexdigest() == digest, name
+        first, second = ((tmp_path / f"out-{n}" / "statement.json").read_bytes() for n in (0, 1))
+        assert first != second
+
+
 async def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
     (tmp_path / "without").mkdir()
@@ -148,7 +176,9 @@ async def test_a_figure_is_walked_back(tmp_path):
         ("from=2023-01-15&to=2025-01-14", "at most 366 days"),
         ("from=0001-01-01&to=0001-01-02", "a date after 2000-01-01"),
         (f"{DAY}&zone=Mars", "one of "),
-        (f"{DAY}&known_at=yesterday", "a time in London"),
+        (f"{DAY}&known_at=yesterday", "a date and time"),
+        (f"{DAY}&known_at=2025-03-30T01:30", "they go forward that night"),
+        (f"{DAY}&known_at=2024-10-27T01:30", "they go back that night"),
         (f"{DAY}&colour=red", "unknown key"),
     ],
 )
@@ -206,3 +236,21 @@ async def test_a_database_that_goes_is_said_and_the_next_try_works(tmp_path):
             connection.execute(text("ALTER TABLE gone RENAME TO nominations"))
         engine.dispose()
         assert (await sue.get(f"/v1/settlement?{DAY}"))[0] == 200
+
+
+async def test_a_statement_says_as_known_when_and_is_worked_out_anew_for_who_asks(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        vera = await desk.sign_in("vera")
+        at = desk.parts.clock.now()
+        page = await found(vera, f"/settlement?{DAY}", lambda page: "Work it out anew" in page)
+        a_late_reading(desk, 1400)
+        desk.parts.clock.pass_by(timedelta(minutes=23))
+        _, page = await vera.get(f"/settlement?{DAY}")
+        assert re.search(f"as known at <time[^>]*>{at:%a %d %b %H:%M:%S}</time>, 23 min ago", page)
+        anew = html.unescape(re.search(r'id="anew" href="([^"]*)"', page)[1])
+        for _ in range(2):
+            page = await found(vera, anew, lambda page: "Work it out anew" in page)
+            assert re.search(f"as known at <time[^>]*>{at + timedelta(minutes=23):%a %d %b %H:%M:%S}<", page)
+            assert 'id="anew"' in page
+        _, body = await vera.get(f"/v1/settlement?{DAY}")
+        assert "1.100" in [row["delivered_kwh"] for row in body["rows"]]

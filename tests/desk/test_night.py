@@ -1,6 +1,8 @@
 """One car's night as data and as a picture: energies that add up, words that hold, SVG that is whole."""
 
 import random
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -11,6 +13,7 @@ from lxml import etree
 from aggregator.drivers.night import Row
 from aggregator.model.fleet import Intent
 from aggregator.model.metering import Reading
+from aggregator.model.opportunity import Instructed, InstructionCancelled
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
 from aggregator.web.car_view import ahead, stretches
 from aggregator.web.night_picture import NARROW, WIDE, night_picture, said_of
@@ -18,12 +21,13 @@ from aggregator.web.night_view import (
     CarNight,
     Event,
     HalfHour,
+    Level,
     Need,
     around_night,
     evening_of,
     last_evening,
 )
-from tests.builders import a_car, a_car_report
+from tests.builders import a_car, a_car_report, some_steps
 from tests.desk.world import NOW, a_desk
 
 NIGHT = around_night(NOW.date())
@@ -48,6 +52,9 @@ def nights(draw):
     past = [HalfHour(slot, draw(wh), draw(wh), draw(WORDS)) for slot in slots[:cut]]
     kw = st.floats(-25, 25)
     planned = [Row(slot, draw(kw), draw(st.floats(0, 60)), '<why> & "so"') for slot in slots[cut:]]
+    levels = st.lists(st.builds(Level, spans(), st.none() | st.floats(0, 500)), max_size=2)
+    ended = st.none() | INSTANTS
+    events = st.builds(Event, st.just("bid-1"), spans(), st.booleans(), levels, ended)
     stretch = st.lists(FRACTIONS, min_size=1, max_size=400).map(
         lambda socs: [(NIGHT.start + n * timedelta(minutes=1), soc) for n, soc in enumerate(socs)]
     )
@@ -62,7 +69,7 @@ def nights(draw):
         past=past,
         planned=planned if draw(st.booleans()) else [],
         need=draw(st.none() | st.builds(Need, INSTANTS, FRACTIONS)),
-        events=draw(st.lists(st.builds(Event, st.just("bid-1"), spans(), st.booleans()), max_size=2)),
+        events=draw(st.lists(events, max_size=2)),
     )
 
 
@@ -226,3 +233,52 @@ async def test_a_time_in_which_nothing_was_heard_is_unknown_and_not_away(tmp_pat
         assert "not known</span>" in page
         wide = page.partition('<div class="wide-one">')[2].partition("</svg>")[0]
         assert (wide.count("n-unknown"), wide.count("n-away")) == (2, 1)
+
+
+async def test_the_lowest_charge_of_a_night_is_not_that_after_the_morning_s_drive(tmp_path):
+    async with a_desk(tmp_path, empty=True) as desk:
+        evening = NOW.date() - timedelta(days=3)
+        start = around_night(evening).start
+        socs = [
+            *((n, 0.7, True) for n in range(300, 1170, 10)),
+            *((n, None, False) for n in range(1170, 1230, 10)),
+        ]
+        socs += [(n, 0.4, True) for n in range(1230, 1430, 10)]
+        reports = [
+            a_car_report(car_id="car-1", measured_at=start + timedelta(minutes=n), soc=soc, plugged=plugged)
+            for n, soc, plugged in socs
+        ]
+        desk.store.states.add(reports, NOW)
+        _, body = await (await desk.sign_in("vera")).get(f"/v1/fleet/car-1?night={evening}")
+        assert body["night"]["lowest_soc"] == 0.7
+        socs = [one["soc_at_end"] for one in body["night"]["half_hours"]]
+        assert (socs[20], socs[39], socs[45]) == (0.7, None, 0.4)
+        _, page = await (await desk.sign_in("vera")).get(f"/fleet/car-1?night={evening}")
+        assert '<span class="muted">away</span>' in page
+        assert '<span class="muted">not known</span>' in page
+
+
+async def test_an_order_is_shaded_until_it_was_cancelled_with_the_levels_that_held(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        vera, one = await desk.sign_in("vera"), desk.bid("bid-5")
+        key, at = one.instruction.key, [NOW + timedelta(minutes=n) for n in (10, 20)]
+        steps = some_steps(2, 2, 2, 2, slots=one.window.slots(HALF_HOUR))
+        amended = replace(one.instruction, key=replace(key, modification=key.modification + 1), steps=steps)
+        gone = replace(key, modification=key.modification + 2)
+        facts = [Instructed(at[0], amended), InstructionCancelled(at[1], gone)]
+        desk.store.journal.append_many(
+            "bid-5", facts, expected_version=one.version, by="test", recorded_at=NOW
+        )
+        desk.parts.clock.set(NOW + timedelta(minutes=40))
+        _, body = await vera.get("/v1/fleet/car-1")
+        (event,) = body["night"]["events"]
+        assert event["ended_at"] == utc(at[1])
+        assert [(row["from"], row["until"], row["kw"]) for row in event["ran"]] == [
+            (utc(NOW), utc(at[0]), 3.0),
+            (utc(at[0]), utc(at[1]), 2.0),
+        ]
+        _, page = await vera.get("/fleet/car-1")
+        wide = page.partition('<div class="wide-one">')[2].partition("</svg>")[0]
+        assert "12:10 to 12:20, 2.0 kW of the zone; cancelled at 12:20" in wide
+        assert wide.count('class="n-event"') == 2
+        assert re.search(r"cancelled at <time[^>]*>12:20<", page)

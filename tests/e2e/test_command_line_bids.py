@@ -219,7 +219,7 @@ def test_a_store_is_not_served_by_a_clock_that_is_behind_it(capsys, desk):
         ("--from 2025-02-30 --to 2025-03-01", "settle: --from: '2025-02-30'"),
         ("--from 2025-01-01 --to soon", "settle: --to: 'soon'"),
         ("--from 2025-01-01 --to 2025-01-02 --zone Nowhere", "settle: --zone: 'Nowhere'"),
-        ("--from 2025-01-01 --to 2025-01-02 --as-known-at 2025-01-03T00:00", "settle: --as-known-at"),
+        ("--from 2025-01-01 --to 2025-01-02 --as-known-at 2025-03-30T01:30", "settle: --as-known-at"),
     ],
 )
 def test_a_wrong_question_is_not_settled(capsys, words, part):

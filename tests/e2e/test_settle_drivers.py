@@ -198,7 +198,7 @@ def test_a_file_of_generation_stands_beside_the_exports(tmp_path, capsys):
         (("--month", "October"), 2, "a calendar month, 2025-01"),
         (("--month", "2024-08"), 2, "2024-09 or later: nothing was measured before"),
         (("--month", "2024-10", "--car", "eve"), 2, "a car of October 2024: ann, bea, cat, dan"),
-        (("--month", "2024-10", "--as-known-at", "noon"), 2, "an instant with a zone"),
+        (("--month", "2024-10", "--as-known-at", "noon"), 2, "as London's clocks show it, or with a zone"),
         (("--month", "2998-01"), 1, "January 2998 is over at 01 February 2998, 05:00, London time"),
     ],
 )

@@ -140,7 +140,9 @@ async def test_a_floor_in_any_unit(tmp_path, body, soc):
 
 
 WRONG = [
-    ("/floor", {"soc": 0.2999}, "soc", "at least 0.3 (30%"),
+    ("/floor", {"soc": 0.2999}, "soc", "at least 0.3: the car"),
+    ("/floor", {"percent": 10}, "percent", "at least 30%: the car"),
+    ("/floor", {"miles": 40}, "miles", "at least 59.9 miles: the car"),
     ("/floor", {"miles": 59}, "miles", "59.9 miles"),
     ("/floor", {"miles": 300}, "miles", "at most 199.8"),
     ("/floor", {"percent": 101}, "percent", "less than or equal to 100"),
@@ -287,3 +289,17 @@ async def test_the_nights_of_the_month_are_listed_and_counted(tmp_path):
         assert body["nights"] == [f"2025-01-{day:02}" for day in range(1, 14)]
         body = await driver.get("/cycles?month=2024-12")
         assert (body["cycles"], body["missing"], body["credit_gbp"]) == (0, 12, 0)
+
+
+async def test_a_departure_that_is_past_is_told_as_it_was_stated(tmp_path):
+    async with at_the_door(tmp_path) as (parts, driver):
+        assert (await driver.get())["departure"]["overdue"] is None
+        await driver.put("/departure", {"depart_at": "2025-01-15T17:06", "target_soc": 1})
+        await parts.minutes(9)
+        for path in ("/plan", "/shortfall"):
+            assert (await driver.get(path))["departs_at"]["utc"] == "2025-01-15T17:06:00Z"
+        departure = (await driver.get())["departure"]
+        assert departure["at"]["utc"] == "2025-01-15T17:06:00Z"
+        overdue = departure["overdue"]
+        assert (overdue["soc"], overdue["met"]) == (0.9, False)
+        assert overdue["kept_until"]["utc"] == "2025-01-15T18:06:00Z"

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from aggregator.cycles import month_around, nights
 from aggregator.drivers.answers import cycles_body
-from aggregator.drivers.bodies import london
 from aggregator.drivers.limits import Buckets
 from aggregator.model.drivers import (
     SILENT,
@@ -32,7 +31,7 @@ from aggregator.model.drivers import (
 )
 from aggregator.model.errors import RuleViolation
 from aggregator.model.fleet import Intent
-from aggregator.model.time import HOUR, LONDON, Interval
+from aggregator.model.time import HOUR, LONDON, Interval, parse_london
 from aggregator.said import UNTOLD, DriversSaid
 from aggregator.store import open_store
 from tests.builders import NOON, a_car, a_car_report, an_intent
@@ -244,10 +243,10 @@ def test_a_local_time_is_read_as_london_s_or_refused_where_clocks_change(naive):
         )
     ]
     if sum(shown) == 1:
-        assert london(naive.isoformat()).astimezone(LONDON).replace(tzinfo=None) == naive
+        assert parse_london(naive.isoformat()).astimezone(LONDON).replace(tzinfo=None) == naive
     else:
         with pytest.raises(ValueError, match="clocks"):
-            london(naive.isoformat())
+            parse_london(naive.isoformat())
 
 
 # what chargers said before, and the nights
