@@ -21,6 +21,7 @@ from aggregator.listening import HttpSettings, SecuredSettings
 from aggregator.market_file import MarketFile
 from aggregator.metrics import Watched
 from aggregator.model.fleet import Fleet
+from aggregator.platform_watch import PlatformWatch
 from aggregator.ports import Clock, VenMemory
 from aggregator.recall import recent_reports, set_points_in_force
 from aggregator.serving import listener_of, serving, tls_of
@@ -87,6 +88,7 @@ async def serve(
             )
             for market in settings.market
         }
+        watch = PlatformWatch(vens, store, clock, gateway.patience)
         if listener := doors.get("http"):
             watched = Watched(settings, store, clock, controller, gateway.recorder, vens)
             app = Health(watched, stop).app()
@@ -107,6 +109,7 @@ async def serve(
                     workers.create_task(gateway.report(), name="report"),
                     workers.create_task(gateway.tell(), name="tell"),
                     workers.create_task(gateway.keep_hold(hold), name="keep hold"),
+                    workers.create_task(watch.run(), name="watch platforms"),
                 ]
                 for vtn_id, ven in vens.items():
                     market_side.append(

@@ -160,15 +160,24 @@ def why_closed(opportunity: Opportunity, gate_closes_at: datetime) -> str | None
 
 def undecided(opportunity: Opportunity, draft: Draft, gate_closes_at: datetime) -> str:
     """Return in the desk's words that a gate closed and nobody had decided on the draft there was."""
+    sent = "nothing was bid" if opportunity.submitted is None else "the bid sent before stands"
+    closed = _closed(opportunity, gate_closes_at)
+    return f"{closed} with nobody having decided on the draft of {max(draft.offered_kw):g} kW; {sent}"
+
+
+def unsent(opportunity: Opportunity, draft: Draft, gate_closes_at: datetime, tried: bool) -> str:
+    """Return in the desk's words that a gate closed and no platform had acknowledged the approved bid."""
+    held = "it was sent, and the DNO may hold it: an award will tell" if tried else "it never left"
+    closed = _closed(opportunity, gate_closes_at)
+    return f"{closed} and the platform had not acknowledged the bid of {max(draft.offered_kw):g} kW; {held}"
+
+
+def _closed(opportunity: Opportunity, gate_closes_at: datetime) -> str:
     start, end, gate = (
         at.astimezone(LONDON) for at in (opportunity.window.start, opportunity.window.end, gate_closes_at)
     )
     last = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%a %d %b %H:%M}"
-    sent = "nothing was bid" if opportunity.submitted is None else "the bid sent before stands"
-    return (
-        f"{opportunity.zone}, {start:%a %d %b %H:%M} to {last}: the gate closed at {gate:%H:%M} with nobody"
-        f" having decided on the draft of {max(draft.offered_kw):g} kW; {sent}"
-    )
+    return f"{opportunity.zone}, {start:%a %d %b %H:%M} to {last}: the gate closed at {gate:%H:%M}"
 
 
 def must_be_possible(opportunity: Opportunity, fact: type[Fact], done: str, gate_closes_at: datetime) -> None:

@@ -6,7 +6,6 @@ nothing of drivers or prices, and changes nothing but one row that shows that th
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -15,24 +14,15 @@ from aiohttp import web
 from aggregator.metrics import CONTENT_TYPE, Watched, metrics_page
 from aggregator.model.errors import Unavailable
 from aggregator.model.time import utc_text
+from aggregator.platform_watch import Check, platform_check
 from aggregator.wiring import GATEWAY
-from market_adapters.openadr.ven import Ven
 
 log = structlog.get_logger()
 
-POLLS_MISSED = 3
 CYCLES_MISSED = 3
 PROBE_TIMEOUT_S = 5.0
 PROBED_FOR_S = 1.0
 """A database is not written to more often than this, however often it is asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that must be so for work to be done, and how it stands, in words."""
-
-    ok: bool
-    says: str
 
 
 class Health:
@@ -113,15 +103,3 @@ class Health:
         except TimeoutError:
             return Check(ok=False, says=f"no answer within {PROBE_TIMEOUT_S:g} s")
         return Check(ok=True, says="can be written")
-
-
-def platform_check(ven: Ven) -> Check:
-    """Return whether a platform knows us and answers our polls."""
-    failures = f"{ven.consecutive_failures} failures in a row"
-    if not ven.registered:
-        return Check(ok=False, says=f"not registered, {failures}")
-    age_s, most_s = ven.poll_age_s, POLLS_MISSED * ven.poll_s
-    if age_s is None:
-        return Check(ok=False, says=f"no poll answered yet, {failures}")
-    says = f"last good poll {age_s:.1f} s ago, at most {most_s:.1f} s, {failures}"
-    return Check(age_s <= most_s, says)

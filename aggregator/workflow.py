@@ -21,7 +21,7 @@ from aggregator.allowed import (
     must_allow_refusal,
     must_allow_withdrawal,
 )
-from aggregator.desk import Desk, amended_steps, must_be_offerable, undecided
+from aggregator.desk import Desk, amended_steps, must_be_offerable, undecided, unsent
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.explanation import Change
 from aggregator.model.fleet import Fleet, Fleets
@@ -82,6 +82,7 @@ class Workflow:
         self.desk = desk
         self.before_order = before_order
         self._clock = clock
+        self._told_unsent: set[str] = set()
 
     def now(self) -> datetime:
         """Return the domain instant."""
@@ -337,16 +338,29 @@ class Workflow:
 
     def _give_up_sending(self, opportunity: Opportunity) -> Opportunity:
         """Close an approved bid that never reached the platform; one that may have is left to the award."""
-        draft = opportunity.draft
+        draft, now = opportunity.draft, self.now()
         waiting = self.store.outbox.get(draft.report_id) if draft is not None else None
-        if waiting is not None and waiting.attempts and self.now() < opportunity.window.start:
+        tried = waiting is not None and bool(waiting.attempts)
+        if draft is not None:
+            self._tell_unsent(opportunity, draft, tried=tried)
+        if tried and now < opportunity.window.start:
             return opportunity
         if draft is not None:
             self.store.outbox.mark_dead(draft.report_id, "the gate closed before the platform took it")
         if opportunity.submitted is not None:
-            return self.record(opportunity, DraftLapsed(self.now()), by=CLOCKWORK)
+            return self.record(opportunity, DraftLapsed(now), by=CLOCKWORK)
         reason = "the platform did not acknowledge the bid before the gate closed"
-        return self.record(opportunity, SubmissionFailed(self.now(), reason), by=CLOCKWORK)
+        return self.record(opportunity, SubmissionFailed(now, reason), by=CLOCKWORK)
+
+    def _tell_unsent(self, opportunity: Opportunity, draft: Draft, *, tried: bool) -> None:
+        """Raise an alarm, once for a draft, where its gate closed and no platform had acknowledged it."""
+        code, name = "bid_unacknowledged", draft.report_id
+        if name in self._told_unsent:
+            return
+        self._told_unsent.add(name)
+        if not any(one.code == code and one.where == name for one in self.store.alarms.all()):
+            said = unsent(opportunity, draft, self.gate_closes_at(opportunity), tried)
+            self.store.alarms.raise_(Alarm(self.now(), code, name, said))
 
     def _product(self, opportunity: Opportunity) -> Product:
         return self.products[opportunity.product_id]

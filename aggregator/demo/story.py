@@ -34,6 +34,7 @@ ALARMS = {
     "short_of_target": "short of their target at full power",
     "ramp_held": "held by the ramp limit",
     "not_taken": "without their set-point",
+    "bid_unacknowledged": "approved and not acknowledged at their gates",
     "undecided": "lapsed at its gate with nobody having decided",
     "interlock": "refused a set-point by the interlock",
 }

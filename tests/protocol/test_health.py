@@ -18,6 +18,7 @@ from aggregator.config import HttpSettings, LinkSettings
 from aggregator.health import Health
 from aggregator.metrics import Watched
 from aggregator.model.errors import BadMessage
+from aggregator.platform_watch import LOOK_S, PlatformWatch, platform_check
 from aggregator.serving import listen_on, serving
 from aggregator.store import open_store
 from tests.protocol.gateway import CONFIG, MINUTE, running, the_fleet, the_settings, until
@@ -99,6 +100,24 @@ async def test_it_is_ready_once_all_works_and_says_why_it_is_not(tmp_path):
         stop.set()
         assert (await look.ready())[1]["process"] == "it was asked to end"
         assert (await look.get("/health/live"))[0] == 200
+
+
+async def test_a_platform_that_is_away_raises_one_alarm_each_time(tmp_path):
+    vtn = FakeVtn()
+    async with running(vtn.url, tmp_path, START, poll_interval_s=0.1) as parts:
+        alarms = parts.store.alarms
+        watch = PlatformWatch({VTN_ID: parts.ven}, parts.store, parts.clock, parts.gateway.patience)
+        watching = asyncio.create_task(watch.run())
+        for times in (1, 2):
+            async with vtn:
+                await vtn.until("oadrPoll", 2)
+                await until(lambda: platform_check(parts.ven).ok)
+                await asyncio.sleep(2 * LOOK_S)
+                assert len(alarms.all()) == times - 1
+            await until(lambda: len(alarms.all()) == times)  # noqa: B023
+            await asyncio.sleep(2 * LOOK_S)
+            assert [(one.code, one.where) for one in alarms.all()] == [("platform_away", VTN_ID)] * times
+        watching.cancel()
 
 
 async def test_a_database_that_cannot_be_written_is_told(tmp_path):

@@ -96,7 +96,7 @@ def test_no_alarm_is_raised_where_nobody_had_to_decide(flow, clock, reach):
     one = reach(flow)
     clock.set(GATE)
     flow.advance(one)
-    assert flow.store.alarms.all() == []
+    assert "undecided" not in {alarm.code for alarm in flow.store.alarms.all()}
 
 
 def test_after_the_gate_nothing_is_approved_or_amended(flow, clock):
@@ -120,6 +120,9 @@ def test_a_bid_the_platform_never_took_is_given_up_at_the_gate(flow, clock):
     clock.set(GATE)
     assert flow.advance(one).stage is Stage.CLOSED
     assert flow.store.outbox.get("bid-1:1").state is SendState.DEAD
+    (alarm,) = flow.store.alarms.open()
+    assert (alarm.code, alarm.where) == ("bid_unacknowledged", "bid-1:1")
+    assert alarm.text.endswith("had not acknowledged the bid of 50 kW; it never left")
 
 
 def test_a_bid_that_may_have_arrived_waits_for_the_award(flow, clock):
@@ -127,6 +130,9 @@ def test_a_bid_that_may_have_arrived_waits_for_the_award(flow, clock):
     flow.store.outbox.mark_attempt("bid-1:1", NOON, "timeout")
     clock.set(GATE)
     assert flow.advance(one).stage is Stage.APPROVED
+    assert flow.advance(one).stage is Stage.APPROVED
+    (alarm,) = flow.store.alarms.open()
+    assert "the DNO may hold it" in alarm.text
     clock.set(EVENING.start)
     assert flow.advance(one).stage is Stage.CLOSED
 
