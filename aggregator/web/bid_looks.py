@@ -12,6 +12,7 @@ from aggregator.web.answers import as_json
 from aggregator.web.bid_view import Effect, bid_view, effect_of
 from aggregator.web.bids_view import Choice, bid_rows
 from aggregator.web.bodies import Amendment, of_form
+from aggregator.web.evening import Evenings
 from aggregator.web.fan import Fans
 from aggregator.web.frame import Frame
 from aggregator.web.pages import link_to
@@ -19,6 +20,9 @@ from aggregator.web.people import Person
 from aggregator.web.routes import Answer
 from aggregator.web.stream import stamp
 from aggregator.web.today_view import today_view
+
+WAITS_S = 2
+"""Wall seconds after which Today is made anew while the next evening is being worked out."""
 
 
 class BidLooks:
@@ -31,6 +35,7 @@ class BidLooks:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._fans = Fans(frame.gateway)
+        self._evenings = Evenings(frame.gateway, self._fans)
 
     def answers(self) -> dict[str, Answer]:
         """Return what answers each look of ``aggregator/web/routes.py``, by name."""
@@ -46,10 +51,21 @@ class BidLooks:
         }
 
     async def _today(self, request: web.Request, person: Person) -> web.Response:
+        evening = self._evenings.next()
+
         def made() -> web.Response:
             stamped = self._frame.stamp()
             view, live = today_view(self._frame.gateway.workflow, person.name), self._frame.now()
-            return self._frame.page("today", person, request, stamp=stamped, view=view, live=live)
+            return self._frame.page(
+                "today",
+                person,
+                request,
+                stamp=stamped,
+                view=view,
+                live=live,
+                evening=evening,
+                every_s=WAITS_S if evening is None else 0,
+            )
 
         return await asyncio.to_thread(made)
 

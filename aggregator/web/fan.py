@@ -36,7 +36,7 @@ class Fans:
         horizon = Horizon.over(need.window).parts[0]
         now = self._gateway.clock.now()
         known = draft.why.known_at if draft is not None and draft.why.known_at is not None else now
-        found = self._forecast(one.zone, horizon, min(known, horizon.interval.start))
+        found = self.forecast(one.zone, horizon, min(known, horizon.interval.start))
         start, end = need.window.start - AROUND, need.window.end + AROUND
         bid = {slot: n for n, slot in enumerate(need.slots)}
         nominated = nominated_kw(self._gateway.store, one)
@@ -65,7 +65,8 @@ class Fans:
             "slots": rows,
         }
 
-    def _forecast(self, zone: str, horizon: Horizon, known_at: datetime) -> ZoneForecast:
+    def forecast(self, zone: str, horizon: Horizon, known_at: datetime) -> ZoneForecast:
+        """Return a zone's forecast by what was known at an instant, made now or kept. In a thread."""
         gateway, key = self._gateway, (zone, horizon, known_at)
         with self._turn:
             found = self._kept.get(key)

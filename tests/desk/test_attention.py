@@ -1,15 +1,21 @@
 """What a trader must not miss, nor see wrongly: lapsed bids, crowds of alarms, stops, and amended margins."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from aggregator import acting
+from aggregator.forecast import Horizon
+from aggregator.forecast.outlook import Outlook
 from aggregator.model.opportunity import Stage
+from aggregator.model.time import Interval
 from aggregator.store import Alarm
 from aggregator.web.alarms_view import grouped
+from aggregator.web.evening import evening_after, through_kw
 from aggregator.web.live_view import live_view
 from aggregator.web.today_view import today_view
+from aggregator.zone_forecast import ZoneForecast
 from tests.desk.world import NOW, ZONE, a_desk
 
 GATE = NOW + timedelta(hours=2)
@@ -148,3 +154,37 @@ async def test_after_the_gate_no_refusal_is_offered_though_the_clock_has_not_tic
         _, page = await anna.get("/bids/bid-1")
         assert 'id="do-' not in page.replace('id="do-effect"', "")
         assert desk.bid("bid-1").stage is Stage.IN_REVIEW
+
+
+@pytest.mark.parametrize(
+    ("now", "start"),
+    [
+        (datetime(2025, 1, 14, 13, 40, tzinfo=UTC), datetime(2025, 1, 14, 17, tzinfo=UTC)),
+        (datetime(2025, 1, 14, 18, 59, tzinfo=UTC), datetime(2025, 1, 14, 17, tzinfo=UTC)),
+        (datetime(2025, 1, 14, 19, tzinfo=UTC), datetime(2025, 1, 15, 17, tzinfo=UTC)),
+        (datetime(2025, 7, 1, 17, 30, tzinfo=UTC), datetime(2025, 7, 1, 16, tzinfo=UTC)),
+    ],
+)
+def test_tonight_is_the_evening_peak_that_runs_or_the_next(now, start):
+    assert evening_after(now) == Interval(start, start + timedelta(hours=2))
+
+
+async def test_today_tells_what_the_fleet_could_give_tonight(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        _, page = await anna.get("/")
+        assert "being worked out" in page
+        while "being worked out" in page:
+            _, page = await anna.get("/")
+        assert "could give" in page
+        assert "Tue 14 Jan 17:00" in page
+
+
+@pytest.mark.parametrize(("held_kwh", "kw"), [(60.0, 30.0), (500.0, 100.0)])
+def test_tonight_is_what_power_and_energy_allow_all_through(held_kwh, kw):
+    horizon, window = Horizon(NOW.date()), evening_after(NOW)
+    power = np.full((3, 48), 100.0)
+    power[:, [0, 20]] = 3.0  # at other hours
+    found = Outlook(np.ones((3, 48)), power, np.full((3, 48), held_kwh))
+    zone = ZoneForecast(ZONE, 1, ("a day",), horizon.slots, found)
+    assert through_kw(zone, window, "p50") == kw
