@@ -46,6 +46,7 @@ class Book:
         self._refreshing = threading.Lock()
         self.tests: Sequence[InboxEntry] = ()
         self.halts: Sequence[Halt] = ()
+        self._at_once: dict[str | None, int | None] = {}
 
     def refresh(self, now: datetime) -> bool:
         """Read the journal again, around ``now``.
@@ -59,13 +60,26 @@ class Book:
             self._pages = {zone: self._read(zone, around) for zone in self._zones}
             self.tests = self._store.inbox.tests()
             self.halts = self._store.halts.standing()
+            left = {zone: readings and readings - 1 for zone, readings in self._at_once.items()}
+            self._at_once = {zone: readings for zone, readings in left.items() if readings != 0}
             return before != (self._orders(), self.halts)
+
+    def stop_at_once(self, zone: str | None) -> None:
+        """Stop a zone's cars, or all: before the journal knows of it, and though its database is away."""
+        self._at_once = {**self._at_once, zone: None}
+
+    def stop_is_kept(self, zone: str | None) -> None:
+        """Leave a stop to the journal, which has it now: the second reading from here on surely shows it."""
+        self._at_once = {**self._at_once, zone: 2}
+
+    def stop_is_void(self, zone: str | None) -> None:
+        """Take back a stop that was refused."""
+        self._at_once = {name: left for name, left in self._at_once.items() if name != zone}
 
     def stopped(self) -> frozenset[str]:
         """Return the zones in which the cars are stopped."""
-        if any(halt.zone is None for halt in self.halts):
-            return frozenset(self._zones)
-        return frozenset(halt.zone for halt in self.halts if halt.zone is not None)
+        zones = {halt.zone for halt in self.halts} | self._at_once.keys()
+        return frozenset(self._zones) if None in zones else frozenset(zone for zone in zones if zone)
 
     def rebound(self, zone: str, now: datetime) -> Rebound | None:
         """Return what a zone must keep to after an event; None where nothing was called lately.

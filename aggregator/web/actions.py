@@ -157,6 +157,7 @@ def _numbers(body: Alarms) -> str:
 
 CHECK = Action("check", "/v1/bids/{bid}/check", ("approver",), Seen, _check)
 APPROVE = Action("approve", "/v1/bids/{bid}/approve", ("approver",), Seen, _approve)
+STOP = Action("stop", "/v1/stops", DESK_ROLES, Stop, _stop, _zone)
 SETTLING = Action(SETTLE, "/v1/settlement", ("settlement", "operator"), Settled, _settle, _days)
 AUDITING = Action(AUDIT, "/v1/audits", ("settlement", "operator"), Nothing, _audit, lambda _: PROMISES)
 ACTIONS: tuple[Action, ...] = (
@@ -166,7 +167,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("reject", "/v1/bids/{bid}/reject", ("trader", "approver"), Refusal, _reject),
     Action("withdraw", "/v1/bids/{bid}/withdraw", ("trader",), Refusal, _withdraw),
     Action("acknowledge", "/v1/alarms/acknowledge", acting.ACKNOWLEDGE, Alarms, _acknowledge, _numbers),
-    Action("stop", "/v1/stops", DESK_ROLES, Stop, _stop, _zone),
+    STOP,
     Action("restart", "/v1/restarts", acting.RESTART, Extent, _restart, _zone),
     SETTLING,
     AUDITING,

@@ -9,10 +9,11 @@ from aggregator.files.inputs import Row, validate
 from aggregator.store import DeskAction
 from aggregator.web.actions import Action, Ground, perform
 from aggregator.web.answers import json_of, told
-from aggregator.web.bodies import Seen, SeenBids, of_form
+from aggregator.web.bodies import Seen, SeenBids, Stop, of_form
 from aggregator.web.people import CSRF_FIELD, Person, must_be_meant
 from aggregator.web.problems import is_form
 from aggregator.web.routes import Answer
+from aggregator.web.stopping import Stopping
 
 Body = TypeVar("Body", bound=Row)
 
@@ -22,10 +23,11 @@ class Doing:
 
     Args:
         ground: What they work on.
+        stopping: For the one that waits for no other.
     """
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, ground: Ground, stopping: Stopping) -> None:
+        self._ground, self._stopping = ground, stopping
         self._acting = asyncio.Lock()
 
     def one(self, action: Action) -> Answer:
@@ -52,6 +54,8 @@ class Doing:
         return act
 
     async def _perform(self, action: Action, bid: str, person: Person, body: Row, key: str) -> DeskAction:
+        if isinstance(body, Stop):
+            return await self._stopping.stop(person.name, body, key)
         async with self._acting:  # the same key twice at once is the same action
             return await asyncio.to_thread(perform, self._ground, action, bid, person.name, body, key)
 

@@ -32,6 +32,7 @@ from aggregator.web.problems import answering, wants_page, with_headers
 from aggregator.web.proxied import as_at_the_proxy
 from aggregator.web.routes import Answer
 from aggregator.web.rules_looks import RulesLooks
+from aggregator.web.stopping import Stopping
 from aggregator.web.stream import Stream
 from aggregator.web.words import path_of
 from dispatch.controller import Controller
@@ -53,7 +54,8 @@ class Site:
     def __init__(self, gateway: Gateway, controller: Controller, wall: Clock | None = None) -> None:
         self._assets = Assets()
         self._frame = Frame(gateway, controller, self._assets)
-        self._doing = Doing(self._frame.ground)
+        ground = self._frame.ground
+        self._doing = Doing(ground, Stopping(ground, gateway.book, controller.wake, gateway.patience))
         self._entrance = Entrance(gateway.settings, gateway.store, gateway.clock, wall)
         self._stream = Stream(self._frame.picture, self._entrance, self._frame.ground.zones)
 
@@ -163,6 +165,7 @@ class Site:
         back = urlsplit(request.headers.get("Referer", "")).path or home
         if person is not None and person.is_driver:
             back = home
+        looks_again = refused.status == AWAY and request.method == "GET"
         page = self._frame.page(
             "refused",
             person,
@@ -170,8 +173,8 @@ class Site:
             refused_title=TITLES[refused.status],
             detail=refused.detail,
             faults=refused.faults,
-            back=own_path(request.path_qs if refused.status == AWAY else back),
-            again=refused.status == AWAY and request.method == "GET",
+            back=own_path(request.path_qs if looks_again else back),
+            again=looks_again,
         )
         page.set_status(refused.status)
         page.headers.update(refused.headers)
