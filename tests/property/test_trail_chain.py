@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, update
 
 from aggregator.store import DeskAction, open_store
-from aggregator.store.chain import GENESIS, link_of
+from aggregator.store.chain import COVERED, GENESIS, link
+from aggregator.store.columns import micros
 from aggregator.store.engine import open_engine, parse_url, writing
 from aggregator.store.tables import DESK_ACTIONS as TRAIL
 from tests.builders import NOON
@@ -105,9 +106,10 @@ def shifted(trail, data):
         forged = {**kept[copied], "action_id": after + 1, "key": "forged", "digest": ""}
         connection.execute(insert(TRAIL), forged)
         row = connection.execute(select(TRAIL).where(TRAIL.c.action_id == after + 1)).one()
+        values = {**row._mapping, "at": micros(row.at)}
         before = kept[after - 1]["digest"] if after else GENESIS
         mine = update(TRAIL).where(TRAIL.c.action_id == after + 1)
-        connection.execute(mine.values(digest=link_of(before, row)))
+        connection.execute(mine.values(digest=link(before, [values[name] for name in COVERED])))
 
     assert found_after(trail, tamper).misfit == after + 2
 
