@@ -99,7 +99,7 @@ class BidLooks:
                 person,
                 request,
                 stamp=stamped,
-                own=stamp(one.version),
+                own=stamp(one.version, view.row.gate_open, sorted(view.may.items())),
                 page="bids",
                 view=view,
                 effect=self._effect(request, person, view.row.digest),

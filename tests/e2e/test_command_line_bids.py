@@ -156,11 +156,11 @@ def test_the_desk_says_who_did_what_and_what_comes_next(capsys, desk):
     assert "20-50" in table.splitlines()[3]
     (row,) = json.loads(acted(capsys, "list --json"))["bids"]
     assert (row["offered_kw"], row["dno_holds_kw"]) == ([20.0] * 4, [30.0, 50.0, 50.0, 20.0])
-    said = acted(capsys, "reject dno --as ben --reason too-cold")
-    assert said == f"{BID}: refused by ben: too-cold; the DNO is sent a bid of nothing"
+    said = acted(capsys, "reject dno --as anna --reason too-cold")
+    assert said == f"{BID}: refused by anna: too-cold; the DNO is sent a bid of nothing"
     shown = acted(capsys, "show dno")
     assert "closed_because: withdrawn: too-cold" in shown
-    assert shown.endswith("Withdrawn by ben: too-cold")
+    assert shown.endswith("Withdrawn by anna: too-cold")
 
 
 def test_what_commands_did_and_were_refused_is_in_the_trail_with_the_draft_that_was_seen(capsys, desk):

@@ -56,8 +56,9 @@
     if (!button) return;
     const why = Object.assign(document.createElement("p"), {id: button.id.replace(/^do-/, "cannot-"), className: "cannot", tabIndex: -1, textContent: text});
     button.after(why);
-    if (element.contains(document.activeElement)) why.focus();
-    for (const one of element.querySelectorAll("button:not([hidden]), label")) one.hidden = true;
+    if (document.activeElement === button) why.focus();
+    button.hidden = true;
+    if (!typed().some((field) => element.contains(field))) for (const label of element.querySelectorAll("label")) label.hidden = true;
   };
 
   const show = (picture) => {
