@@ -354,11 +354,9 @@ class Workflow:
 
     def _tell_unsent(self, opportunity: Opportunity, draft: Draft, *, tried: bool) -> None:
         """Raise an alarm, once for a draft, where its gate closed and no platform had acknowledged it."""
-        code, name = "bid_unacknowledged", draft.report_id
-        if name in self._told_unsent:
-            return
+        code, name, told = "bid_unacknowledged", draft.report_id, draft.report_id in self._told_unsent
         self._told_unsent.add(name)
-        if not any(one.code == code and one.where == name for one in self.store.alarms.all()):
+        if not told and not any((one.code, one.where) == (code, name) for one in self.store.alarms.all()):
             said = unsent(opportunity, draft, self.gate_closes_at(opportunity), tried)
             self.store.alarms.raise_(Alarm(self.now(), code, name, said))
 
