@@ -15,6 +15,9 @@ pytestmark = [needs_chromium, pytest.mark.xdist_group("browser"), pytest.mark.sl
 PATHS = ("/", "/bids", "/bids?shown=all&zone=Wrotham", "/bids/bid-1", "/bids/bid-2?kw=20&price=200", "/live")
 HEAVIEST_PAGE = 150_000
 
+A4_PX = 718
+"""Upright, with margins of a centimetre."""
+
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path, scheme):
@@ -276,3 +279,7 @@ async def test_an_empty_desk_says_what_is_to_come_and_prints_plainly(tmp_path):
         await expect(vera.locator("#do-stop")).to_be_hidden()
         alarm = await vera.locator(".alarms label").bounding_box()
         assert alarm["height"] < 60, "its words stand side by side"
+        await vera.set_viewport_size({"width": A4_PX, "height": 1000})
+        for path in ("/", "/bids", "/live", "/settlement", "/audit"):
+            await people.go(vera, path)
+            assert await vera.evaluate("document.documentElement.scrollWidth") <= A4_PX, path
