@@ -113,7 +113,7 @@ def test_its_desk_shows_each_order_as_it_runs(played: Played) -> None:
     for picture in pictures:
         for zone in picture["zones"]:
             if zone["serving"] is not None:
-                row = (zone["delivered_kw"], zone["target_kw"], zone["zone"])
+                row = (zone["metered_kw"], zone["target_kw"], zone["zone"])
                 running.setdefault(zone["serving"], []).append(row)
     assert {rows[0][2] for rows in running.values()} == {event["zone"] for event in played.body["events"]}
     assert [one["now"] for one in pictures] == sorted(one["now"] for one in pictures)

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 import aggregator.web.deeds as trail_deeds
 from aggregator.cli import run
+from aggregator.clock import Pace, start_fast_clock
 from aggregator.model.drivers import Boost, Floor, Topic, V2g, Word
 from aggregator.model.errors import RuleViolation
 from aggregator.model.opportunity import Proposed, Received
@@ -80,12 +81,14 @@ def home(tmp_path, monkeypatch):
     facts = [Received(NOON, a_requirement(product_id="day-ahead")), Proposed(NOON, a_draft())]
     with open_store("sqlite:///flexloop.db", create=True) as store:
         store.journal.append_many(BID, facts, expected_version=0, by="test", recorded_at=NOON)
+    Path("clock.json").write_text(start_fast_clock([Pace(NOON, 1.0)]).to_json())
 
 
 def test_what_is_done_by_command_is_in_the_trail_which_commands_verify(home, capsys):
     user = re.findall(r'(?m)^name = "(.+)"$', Path("config/gateway.toml").read_text())[0]
-    assert run(["bids", "reject", BID, "--as", user, "--reason", "too late"]) == 0
-    assert run(["bids", "reject", BID, "--as", user, "--reason", "once more"]) == 1
+    reject = ["--clock", "clock.json", "bids", "reject", BID, "--as", user, "--reason"]
+    assert run([*reject, "too late"]) == 0
+    assert run([*reject, "once more"]) == 1
     assert run(["bids", "reject", BID, "--as", "nobody", "--reason", "who"]) == 2
     assert run(["stop", "--as", user, "--reason", "smoke"]) == 0
     assert run(["alarms", "ack", "1", "--as", user]) == 0
