@@ -81,7 +81,7 @@ def home(tmp_path, monkeypatch):
     facts = [Received(NOON, a_requirement(product_id="day-ahead")), Proposed(NOON, a_draft())]
     with open_store("sqlite:///flexloop.db", create=True) as store:
         store.journal.append_many(BID, facts, expected_version=0, by="test", recorded_at=NOON)
-    Path("clock.json").write_text(start_fast_clock([Pace(NOON, 1.0)]).to_json())
+    Path("clock.json").write_text(start_fast_clock([Pace(NOON - timedelta(days=1), 1.0)]).to_json())
 
 
 def test_what_is_done_by_command_is_in_the_trail_which_commands_verify(home, capsys):
