@@ -1,0 +1,15 @@
+"""What is told of targets that will be missed: only what anybody could tell."""
+
+import pytest
+
+from dispatch.shortfalls import Shortfalls
+from tests.builders import NOON, a_car
+
+
+@pytest.mark.parametrize(("kwh", "told"), [(0.0, 0), (0.08, 0), (0.4, 0), (0.41, 1), (5.0, 1)])
+def test_less_than_a_step_of_reported_charge_is_no_news(kwh, told):
+    shortfalls = Shortfalls(soc_step=0.01)
+    shortfalls.begin(())
+    notices = shortfalls.note(a_car(capacity_kwh=40.0), kwh, None, NOON)
+    shortfalls.finish()
+    assert (len(notices), len(shortfalls.kwh)) == (told, told)
