@@ -200,6 +200,13 @@ def summed(place: IntArray, amount: NDArray[np.float64 | np.bool_], places: int)
     return np.bincount(place, amount, places).astype(np.float64, copy=False)
 
 
+def first_of_each(site: IntArray) -> BoolArray:
+    """Return which of some cars is the first of its home; of those that share no room all are."""
+    first = site == 0
+    first[np.unique(site, return_index=True)[1]] = True
+    return np.asarray(first)
+
+
 def ranked(place: IntArray, places: int, *also: int) -> tuple[IntArray, IntArray]:
     """Return the places that occur, in order, and each one's rank among them: ``np.unique``, unsorted.
 

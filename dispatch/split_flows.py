@@ -1,6 +1,8 @@
 """What the cars of a fleet move, slot by slot, and what of it could move elsewhere: the ground of repairs."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -65,6 +67,21 @@ class Flows:
     def put(self, chosen: BoolArray, part: "Flows") -> None:
         """Take over what some cars move now."""
         self.moved[:, chosen], self.left[chosen] = part.moved, part.left
+        self._spare.clear()
+        self._through.clear()
+
+    @contextmanager
+    def beyond(self, least_kwh: FloatArray) -> Iterator["Flows"]:
+        """Give what cars that run move beyond their least, for one use; then take over what it is now."""
+        held = np.where(self.moved > 0, least_kwh, 0.0)
+        beyond = replace(
+            self,
+            moved=self.moved - held,
+            most=np.where(self.moved > 0, self.most - held, 0.0),
+            room=self.room - [summed(self.site, row, self.room.shape[1]) for row in held],
+        )
+        yield beyond
+        self.moved[:], self.left[:] = beyond.moved + held, beyond.left
         self._spare.clear()
         self._through.clear()
 

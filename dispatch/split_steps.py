@@ -8,11 +8,11 @@ in a home whose room is taken others make room for it, or it takes over from the
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
-from dispatch.split_cars import BoolArray, FloatArray, IntArray, summed
+from dispatch.split_anew import decide_anew, give_way, stop
+from dispatch.split_cars import FloatArray, IntArray, first_of_each, summed
 from dispatch.split_flows import Flows
 from dispatch.split_repair import repair
 
@@ -44,6 +44,32 @@ def hold_least(flows: Flows, least_kwh: FloatArray, worn_kwh: FloatArray, wanted
         flows.left[down] += moved[down]
         moved[down] = 0.0
     _fill(flows, least_kwh, wanted_kwh)
+    _begin_more(flows, least_kwh, wanted_kwh)
+    settled: set[int] = set()
+    for _ in range(_ROUNDS):
+        if not _improved(flows, least_kwh, wanted_kwh, settled):
+            break
+    _top_up(flows, least_kwh, wanted_kwh)
+
+
+def _improved(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray, settled: set[int]) -> bool:
+    """Serve more by who stops, gives way or is decided anew; leave all as it was and say so if that fails."""
+    before = flows.moved.copy(), flows.left.copy()
+    stop(flows, least_kwh, wanted_kwh)
+    _fill(flows, least_kwh, wanted_kwh)
+    give_way(flows, least_kwh, wanted_kwh)
+    _begin_more(flows, least_kwh, wanted_kwh)
+    decide_anew(flows, least_kwh, wanted_kwh, settled)
+    _fill(flows, least_kwh, wanted_kwh)
+    _begin_more(flows, least_kwh, wanted_kwh)
+    if flows.moved.sum() > before[0].sum() + _SAME_KWH:
+        return True
+    flows.moved[:], flows.left[:] = before
+    return False
+
+
+def _begin_more(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None:
+    """Let cars begin to run in slots that lack some, or take over from others, until none more does."""
     for _ in range(_ROUNDS):
         begun = False
         for begin in (_started_in, _relieved_in):
@@ -52,26 +78,17 @@ def hold_least(flows: Flows, least_kwh: FloatArray, worn_kwh: FloatArray, wanted
                 begun = True
         if not begun:
             break
-    _top_up(flows, least_kwh, wanted_kwh)
 
 
 def _fill(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None:
     """Serve more of what is wanted by cars that run anyhow, none of them below its least."""
-    held = np.where(flows.moved > 0, least_kwh, 0.0)
-    beyond = replace(
-        flows,
-        moved=flows.moved - held,
-        most=np.where(flows.moved > 0, flows.most - held, 0.0),
-        room=flows.room - [summed(flows.site, row, flows.room.shape[1]) for row in held],
-    )
-    repair(beyond, wanted_kwh - held.sum(axis=1))
-    flows.moved[:], flows.left[:] = beyond.moved + held, beyond.left
+    with flows.beyond(least_kwh) as beyond:
+        repair(beyond, wanted_kwh - (flows.moved - beyond.moved).sum(axis=1))
 
 
 def _begun(begin: Begin, flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> bool:
     """Let cars with energy over begin to run in slots that lack some, one after the other.
 
-    Homes whose cars must move some together, as they generate more than they may export, stay as they are.
     Returns whether any did.
     """
     missing = wanted_kwh - flows.moved.sum(axis=1)
@@ -81,12 +98,6 @@ def _begun(begin: Begin, flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatA
     homes[flows.site[idle]] = True
     homes[0] = False
     chosen = idle | homes[flows.site]
-    if flows.least is not None:
-        stays = np.zeros(homes.size, bool)
-        stays[flows.site[flows.least.rows]] = True
-        stays[0] = False
-        chosen &= ~stays[flows.site]
-        chosen[flows.least.rows] = False
     if not chosen.any():
         return False
     part, least = flows.of(chosen), least_kwh[:, chosen]
@@ -112,7 +123,7 @@ def _started_in(flows: Flows, least_kwh: FloatArray, slot: int, missing_kwh: flo
     can = (moved[slot] == 0) & (flows.most[slot] >= least) & (least > 0) & (left + own >= least)
     cars = np.flatnonzero(can & (lacks <= makes_room[flows.site]) & (gain > _SAME_KWH))
     cars = cars[np.argsort(-gain[cars], kind="stable")]
-    cars = cars[_first_of_each(flows.site[cars])]
+    cars = cars[first_of_each(flows.site[cars])]
     cars = cars[np.cumsum(least[cars] - lacks[cars]) <= missing_kwh + _SAME_KWH]
     if not cars.size:
         return False
@@ -141,7 +152,7 @@ def _relieved_in(flows: Flows, least_kwh: FloatArray, slot: int, missing_kwh: fl
     can = (site > 0) & (moved[slot] == 0) & (amount >= least_kwh[slot]) & (gain > _SAME_KWH)
     cars = np.flatnonzero(can)
     cars = cars[np.argsort(-gain[cars], kind="stable")]
-    cars = cars[_first_of_each(site[cars])]
+    cars = cars[first_of_each(site[cars])]
     cars = cars[np.cumsum(gain[cars]) <= missing_kwh + _SAME_KWH]
     if not cars.size:
         return False
@@ -155,19 +166,16 @@ def _relieved_in(flows: Flows, least_kwh: FloatArray, slot: int, missing_kwh: fl
 
 def _top_up(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None:
     """Where a slot lacks less than a least power, let one car begin and those beyond theirs yield."""
-    stays = np.zeros(flows.left.size, bool)
-    if flows.least is not None:
-        stays[flows.least.rows] = True
     missing = wanted_kwh - flows.moved.sum(axis=1)
     for slot in np.flatnonzero(missing > _WORTH * wanted_kwh).tolist():
         moved, least, site = flows.moved[slot], least_kwh[slot], flows.site
         free = flows.room[slot] - summed(site, moved, flows.room.shape[1])
-        can = (moved == 0) & (least > 0) & (np.minimum(flows.most[slot], flows.left) >= least) & ~stays
+        can = (moved == 0) & (least > 0) & (np.minimum(flows.most[slot], flows.left) >= least)
         cars = np.flatnonzero(can & ((site == 0) | (least <= free[site])))
         if not cars.size:
             continue
         first = cars[least[cars].argmin()]
-        beyond = np.where((moved > 0) & ~stays, np.maximum(0.0, moved - least), 0.0)
+        beyond = np.where((moved > 0), np.maximum(0.0, moved - least), 0.0)
         yields = max(0.0, least[first] - missing[slot]) / max(float(beyond.sum()), _SAME_KWH)
         if yields > 1.0:
             continue
@@ -175,13 +183,6 @@ def _top_up(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None
         moved -= beyond * yields
         moved[first] = least[first]
         flows.left[first] -= least[first]
-
-
-def _first_of_each(site: IntArray) -> BoolArray:
-    """Return which of some cars is the first of its home; of those that share no room all are."""
-    first = site == 0
-    first[np.unique(site, return_index=True)[1]] = True
-    return np.asarray(first)
 
 
 def _in_order(flows: Flows, worn_kwh: FloatArray, slot: int, cars: IntArray) -> IntArray:
@@ -210,7 +211,7 @@ def _raised(flows: Flows, least_kwh: FloatArray, slot: int, cars: IntArray, spar
     running[cars] = 0.0
     room = flows.room[slot] - summed(flows.site, running, flows.room.shape[1])
     site = flows.site[cars]
-    can &= (_first_of_each(site) & (least_kwh[slot, cars] <= room[site])) | np.isinf(room[site])
+    can &= (first_of_each(site) & (least_kwh[slot, cars] <= room[site])) | np.isinf(room[site])
     can &= np.cumsum(np.where(can, least_kwh[slot, cars], 0.0)) <= spare_kwh + _SAME_KWH
     up: IntArray = cars[can]
     lacks, low, beyond = lacks[can], low[:, can], beyond[:, can]

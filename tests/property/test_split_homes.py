@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dispatch import split_large
-from dispatch.split import split
+from dispatch.split import Sites, SplitProblem, split
 from dispatch.split_exact import split_exactly
 from dispatch.split_large import split_by_thresholds
 from tests.property.split_fleets import a_large_fleet, broken_promises, served_share
@@ -98,6 +98,62 @@ def test_least_powers_of_any_size_cost_small_fleets_little_against_the_search_th
         shares.append(served_share(problem, answer.delivered_kwh, best.delivered_kwh))
     assert min(shares) >= 0.93
     assert np.mean(shares) >= 0.994
+
+
+@pytest.mark.parametrize("seed", range(5, 6 + len(SEEDS)))
+@pytest.mark.parametrize("kind", ["share least", "arrive share load least"])
+def test_least_powers_cost_a_fleet_no_more_than_they_cost_each_home_by_itself(kind, seed):
+    """Where all that anyone has is wanted in every slot, the best of a fleet is the best of each home."""
+    problem, draw = a_large_fleet(seed, 210, 6, kind), np.random.default_rng(seed)
+    export_kw = draw.choice([3.68, 5.0, 7.4, 11.0], problem.sites.count)
+    cars = replace(
+        problem.cars,
+        min_kw=draw.choice([1.0, 1.4, 2.0, 3.0], 210),
+        discharge_kw=draw.choice([3.6, 6.0, 7.4], 210),
+        depart_slot=problem.cars.arrive_slot + np.where(draw.random(210) < 0.3, draw.integers(1, 7, 210), 30),
+    )
+    sites = replace(problem.sites, export_limit_kw=export_kw)
+    problem = replace(problem, cars=cars, sites=sites, request_kw=(1e4,) * 6)
+    answer = split(problem)
+    assert broken_promises(problem, answer.export_kw) == {}
+    alone = [_home_alone(problem, home) for home in range(problem.sites.count)]
+    best_kwh = sum(split_exactly(home).delivered_kwh for home in alone)
+    assert answer.delivered_kwh >= 0.999 * best_kwh
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_who_runs_at_little_leaves_a_slot_to_others_for_one_that_lacks_some(seed):
+    """In the present slot all that can be is wanted; in the next what others have beside."""
+    problem, draw = a_large_fleet(seed, 240, 2, "least"), np.random.default_rng(seed)
+    reserve_kwh = problem.cars.floor_kwh + problem.cars.guard_kwh
+    cars = replace(
+        problem.cars,
+        min_kw=draw.choice([1.0, 2.0, 3.0], 240),
+        discharge_kw=draw.choice([3.6, 6.0, 7.4], 240),
+        depart_slot=np.full(240, 30),
+        target_kwh=problem.cars.floor_kwh,
+        energy_kwh=reserve_kwh + draw.choice([2.2, 4.0, 12.0], 240) * draw.uniform(0.7, 1.0, 240),
+    )
+    problem = replace(problem, cars=cars, request_kw=(1e4, 480.0))
+    answer = split(problem)
+    assert broken_promises(problem, answer.export_kw) == {}
+    has_kwh = (cars.energy_kwh - reserve_kwh) * problem.eta_discharge
+    now_kwh = np.minimum(has_kwh, 0.5 * cars.discharge_kw)
+    best_kwh = now_kwh[now_kwh >= 0.5 * cars.min_kw].sum() + 240.0
+    assert answer.delivered_kwh >= 0.9999 * best_kwh
+
+
+def _home_alone(problem: SplitProblem, home: int) -> SplitProblem:
+    sites, cars = problem.sites, problem.cars.at(np.flatnonzero(problem.cars.site == home))
+    some = [
+        part if part is None else part[[home]]
+        for part in (sites.export_limit_kw, sites.import_limit_kw, sites.base_load_kw)
+    ]
+    return replace(
+        problem,
+        cars=replace(cars, site=np.zeros(cars.count, np.intp)),
+        sites=Sites([sites.names[home]], *some),
+    )
 
 
 @pytest.mark.parametrize("seed", range(10 * len(SEEDS)))
