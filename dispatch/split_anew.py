@@ -19,8 +19,8 @@ from dispatch.split_units import Units
 _SAME_KWH = 1e-9
 _WORTH = 1e-4
 """A share of what is moved that is worth programs; of what a slot wants, that energy goes there."""
-_MOST_HOMES = 400
-"""Decided at a time, which takes some three seconds."""
+_MOST_HOMES, _MOST_NODES = 300, 50
+"""Decided in a split, and nodes of the search for each: some two seconds."""
 
 
 def stop(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None:
@@ -70,30 +70,28 @@ def give_way(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> Non
                     asked -= kwh
 
 
-def decide_anew(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray, settled: set[int]) -> None:
+def decide_anew(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray, decided: set[int]) -> None:
     """Let homes with least powers serve more, one after the other.
 
     Args:
         flows: What cars move, changed in place; nobody between nothing and the least.
         least_kwh: Shape (slots, cars), 0 where any power can be held.
         wanted_kwh: Of each slot.
-        settled: Rooms' rows of homes that gave their most wherever they could, which nothing else changes;
-            added to.
+        decided: Rooms' rows of homes that were; added to.
     """
     could = _could_kwh(flows, least_kwh)
-    could[list(settled)] = 0.0
+    could[list(decided)] = 0.0
     homes = np.argsort(-could, kind="stable")
     worth = _WORTH * float(flows.moved.sum())
     rest = np.cumsum(could[homes][::-1])[::-1]
     by_home = np.argsort(flows.site, kind="stable")
     first = np.searchsorted(flows.site[by_home], np.arange(could.size + 1))
     missing = wanted_kwh - flows.moved.sum(axis=1)
-    for home in homes[rest > worth][:_MOST_HOMES].tolist():
+    for home in homes[rest > worth][: _MOST_HOMES - len(decided)].tolist():
         if np.maximum(0.0, missing).sum() <= worth:
             break
         cars = by_home[first[home] : first[home + 1]]
-        if (missing >= flows.room[:, home]).all():
-            settled.add(home)
+        decided.add(home)
         before = flows.moved[:, cars]
         best = _best(flows, least_kwh, home, cars, missing + before.sum(axis=1))
         if best.sum() > before.sum() + _SAME_KWH:
@@ -136,4 +134,4 @@ def _best(
         total_high_kwh=flows.left[cars] + flows.moved[:, cars].sum(axis=0),
     )
     rooms = Rooms(np.full((1, room.size), np.inf), room[None, :], np.zeros(1, bool))
-    return best_flows(units, rooms, np.maximum(0.0, wanted_kwh), up=True).T
+    return best_flows(units, rooms, np.maximum(0.0, wanted_kwh), up=True, most_nodes=_MOST_NODES).T

@@ -35,13 +35,15 @@ class Costs:
     early: FloatArray
 
 
-def chosen(program: Program, costs: Costs, met: float) -> Program:
+def chosen(program: Program, costs: Costs, met: float, *, most_nodes: int | None = None) -> Program:
     """Return the program with every choice made so that it still delivers the most.
 
     Args:
         program: With ``semi`` columns, their ``low`` being the least power.
         costs: What counts.
         met: The merit of a request met in full.
+        most_nodes: After which a search takes the best it has found, or nothing, and breaks no ties; None
+            for as many as a control loop can wait for.
 
     Raises:
         RuntimeError: The program has no solution.
@@ -53,6 +55,9 @@ def chosen(program: Program, costs: Costs, met: float) -> Program:
         rounded = _rounded(program, relaxed, costs.merit, raises=raises)
         if rounded is not None:
             return rounded
+    if most_nodes is not None:
+        found = solve(replace(program, cost=costs.search), max_nodes=most_nodes)
+        return fixed(program, np.zeros_like(program.cost) if found is None else found)
     return fixed(program, _searched(program, costs, met))
 
 

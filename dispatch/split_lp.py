@@ -70,7 +70,9 @@ def most_for(units: Units, rooms: Rooms, unit: int) -> float | None:
     return None if values is None else float(values[own].sum())
 
 
-def best_flows(units: Units, rooms: Rooms, wanted_kwh: FloatArray, *, up: bool) -> FloatArray:
+def best_flows(
+    units: Units, rooms: Rooms, wanted_kwh: FloatArray, *, up: bool, most_nodes: int | None = None
+) -> FloatArray:
     """Return the energy of each unit in each slot that delivers most of what is wanted. [kWh]
 
     Args:
@@ -78,6 +80,7 @@ def best_flows(units: Units, rooms: Rooms, wanted_kwh: FloatArray, *, up: bool) 
         rooms: Of the sites that units name.
         wanted_kwh: Net export (up) or import (down) wanted, may be negative, shape (slots,).
         up: Whether export is wanted.
+        most_nodes: After which a search among least powers is content with what it has found.
 
     Raises:
         RuntimeError: The units' least energies contradict each other or the rooms.
@@ -87,7 +90,7 @@ def best_flows(units: Units, rooms: Rooms, wanted_kwh: FloatArray, *, up: bool) 
     if flows.semi.any():
         kinds = ((0.0, 0.0), (_MOVED_COST_IN_SEARCH, 0.0), (_MOVED_COST_IN_SEARCH, _LATE_COST))
         costs = (_with_request(flows, units, wanted_kwh, _Ties(*kind), up=up).cost for kind in kinds)
-        program = chosen(program, Costs(*costs), -float(wanted_kwh.sum()))
+        program = chosen(program, Costs(*costs), -float(wanted_kwh.sum()), most_nodes=most_nodes)
     values = solve(program)
     if values is None:
         raise RuntimeError("split: what the cars have to reach contradicts their sites")

@@ -45,21 +45,21 @@ def hold_least(flows: Flows, least_kwh: FloatArray, worn_kwh: FloatArray, wanted
         moved[down] = 0.0
     _fill(flows, least_kwh, wanted_kwh)
     _begin_more(flows, least_kwh, wanted_kwh)
-    settled: set[int] = set()
+    decided: set[int] = set()
     for _ in range(_ROUNDS):
-        if not _improved(flows, least_kwh, wanted_kwh, settled):
+        if not _improved(flows, least_kwh, wanted_kwh, decided):
             break
     _top_up(flows, least_kwh, wanted_kwh)
 
 
-def _improved(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray, settled: set[int]) -> bool:
+def _improved(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray, decided: set[int]) -> bool:
     """Serve more by who stops, gives way or is decided anew; leave all as it was and say so if that fails."""
     before = flows.moved.copy(), flows.left.copy()
     stop(flows, least_kwh, wanted_kwh)
     _fill(flows, least_kwh, wanted_kwh)
     give_way(flows, least_kwh, wanted_kwh)
     _begin_more(flows, least_kwh, wanted_kwh)
-    decide_anew(flows, least_kwh, wanted_kwh, settled)
+    decide_anew(flows, least_kwh, wanted_kwh, decided)
     _fill(flows, least_kwh, wanted_kwh)
     _begin_more(flows, least_kwh, wanted_kwh)
     if flows.moved.sum() > before[0].sum() + _SAME_KWH:
