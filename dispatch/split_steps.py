@@ -54,6 +54,8 @@ def hold_least(flows: Flows, least_kwh: FloatArray, worn_kwh: FloatArray, wanted
 
 def _improved(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray, decided: set[int]) -> bool:
     """Serve more by who stops, gives way or is decided anew; leave all as it was and say so if that fails."""
+    if not np.any(wanted_kwh - flows.moved.sum(axis=1) > _WORTH * wanted_kwh):
+        return False
     before = flows.moved.copy(), flows.left.copy()
     stop(flows, least_kwh, wanted_kwh)
     _fill(flows, least_kwh, wanted_kwh)
