@@ -7,8 +7,6 @@ import numpy as np
 from dispatch.split_cars import BoolArray, FloatArray, IntArray, blocks_of
 from dispatch.split_problem import SplitProblem
 
-ALL = slice(None)
-
 SAME_KWH = 1e-9
 """Energies nearer than this are equal: sums of floats differ by as much."""
 
@@ -25,6 +23,8 @@ class Duty:
         owed_kwh: What a must-charge car has to take; 0 for others.
         gap_kwh: What a car below its floor takes to reach it; 0 for others.
         headroom_kwh: What a car may take until it is full.
+        due_kwh: What must be stored at the end, or at departure, for full power to reach the target; may be
+            below 0.
     """
 
     start: IntArray
@@ -34,6 +34,7 @@ class Duty:
     owed_kwh: FloatArray
     gap_kwh: FloatArray
     headroom_kwh: FloatArray
+    due_kwh: FloatArray
 
 
 def duty_of(problem: SplitProblem) -> Duty:
@@ -48,11 +49,12 @@ def duty_of(problem: SplitProblem) -> Duty:
         np.empty(count, np.intp),
         np.empty(count, np.bool_),
     )
-    exportable, headroom = np.empty((2, count))
+    exportable, headroom, due = np.empty((3, count))
     for block in blocks_of(count):
         energy, floor = cars.energy_kwh[block], cars.floor_kwh[block]
         end[block] = np.maximum(start[block], np.minimum(cars.depart_slot[block], slots))
-        need = np.maximum(floor, due_kwh(problem, block))
+        due[block] = _due_kwh(problem, block)
+        need = np.maximum(floor, due[block])
         must[block] = (energy < need - SAME_KWH) & (end[block] > start[block])
         free_kwh = energy - np.maximum(need, floor + cars.guard_kwh[block])
         exportable[block] = np.maximum(0.0, problem.eta_discharge * free_kwh)
@@ -61,22 +63,18 @@ def duty_of(problem: SplitProblem) -> Duty:
     exportable[few] = 0.0
     owed, gap = np.zeros(count), np.zeros(count)
     energy, floor = cars.energy_kwh[few], cars.floor_kwh[few]
-    missing = np.maximum(floor, due_kwh(problem, few)) - energy
+    missing = np.maximum(floor, due[few]) - energy
     owed[few] = np.minimum(headroom[few], missing / problem.eta_charge)
     gap[few] = np.maximum(0.0, floor - energy) / problem.eta_charge
-    return Duty(start, end, must, exportable, owed, gap, headroom)
+    return Duty(start, end, must, exportable, owed, gap, headroom, due)
 
 
-def due_kwh(problem: SplitProblem, rows: IntArray | slice = ALL) -> FloatArray:
-    """Return what must be stored at the end, or at departure, for full power to reach the target. [kWh]"""
-    return np.asarray(problem.cars.target_kwh[rows] - later_charge_kwh(problem, rows))
-
-
-def later_charge_kwh(problem: SplitProblem, rows: IntArray | slice = ALL) -> FloatArray:
-    """Return what full power would add to each battery between the event and departure. [kWh stored]"""
+def _due_kwh(problem: SplitProblem, block: slice) -> FloatArray:
+    """Return a target less what full power would add between the event and departure. [kWh stored]"""
     cars, slots = problem.cars, len(problem.request_kw)
-    rest = np.maximum(0, cars.depart_slot[rows] - np.maximum(slots, cars.arrive_slot[rows]))
-    return np.asarray(rest * cars.charge_kw[rows] * (problem.after_hours * problem.eta_charge))
+    rest = np.maximum(0, cars.depart_slot[block] - np.maximum(slots, cars.arrive_slot[block]))
+    later_kwh = rest * cars.charge_kw[block] * (problem.after_hours * problem.eta_charge)
+    return np.asarray(cars.target_kwh[block] - later_kwh)
 
 
 def stored_after(problem: SplitProblem, export_kwh: FloatArray) -> FloatArray:

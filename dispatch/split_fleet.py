@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dispatch.split_cars import BoolArray, Cars, FloatArray, IntArray
-from dispatch.split_duty import due_kwh, duty_of
+from dispatch.split_duty import duty_of
 from dispatch.split_problem import SplitProblem
 
 
@@ -69,7 +69,7 @@ def fleet_of(problem: SplitProblem) -> Fleet:
         charge_kwh=cars.charge_kw[:, None] * per_slot,
         discharge_kwh=cars.discharge_kw[:, None] * per_slot,
         least_kwh=cars.min_kw[:, None] * per_slot,
-        due_kwh=due_kwh(problem),
+        due_kwh=duty.due_kwh,
         export_room_kwh=problem.export_room_kw() * hours,
         import_room_kwh=problem.import_room_kw() * hours,
         rank=ranks(cars),

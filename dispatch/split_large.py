@@ -18,8 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dispatch.split_cars import FloatArray, blocks_of
-from dispatch.split_duty import due_kwh
+from dispatch.split_cars import FloatArray
 from dispatch.split_exact import split_exactly
 from dispatch.split_mend import mend, shifting_kwh
 from dispatch.split_must import charging_levels, taken_kwh, takers_of
@@ -204,9 +203,7 @@ def _answer(fleet: LargeFleet, moves: Moves, method: str) -> Split:
     wanted = problem.way * np.asarray(problem.request_kw) * fleet.hours
     served = np.minimum(wanted, problem.way * export_kw.sum(axis=1) * fleet.hours)
     missing = float((wanted - served).sum())
-    short = np.empty(problem.cars.count)
-    for block in blocks_of(short.size):
-        short[block] = due_kwh(problem, block) - problem.cars.energy_kwh[block]
+    short = fleet.duty.due_kwh - problem.cars.energy_kwh
     short[moves.takers] -= problem.eta_charge * taken.sum(axis=0)
     return Split(
         car_ids=problem.cars.ids,
