@@ -95,7 +95,7 @@ class Settled(Row):
         if not FIRST_DAY <= self.start < self.end:
             raise Clash("to", self.end.isoformat(), f"a date after {max(self.start, FIRST_DAY)}")
         if self.end - self.start > LONGEST_PERIOD:
-            allowed = f"at most {LONGEST_PERIOD.days} days after {self.start}; `flexloop settle` takes any"
+            allowed = f"at most {LONGEST_PERIOD.days} days after {self.start}: take a longer period in parts"
             raise Clash("to", self.end.isoformat(), allowed)
         return self
 

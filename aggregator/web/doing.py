@@ -6,6 +6,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from aggregator.files.inputs import Row, validate
+from aggregator.model.errors import BadMessage
 from aggregator.store import DeskAction
 from aggregator.web.actions import Action, Ground, perform
 from aggregator.web.answers import json_of, told
@@ -54,10 +55,14 @@ class Doing:
         return act
 
     async def _perform(self, action: Action, bid: str, person: Person, body: Row, key: str) -> DeskAction:
-        if isinstance(body, Stop):
-            return await self._stopping.stop(person.name, body, key)
-        async with self._acting:  # the same key twice at once is the same action
-            return await asyncio.to_thread(perform, self._ground, action, bid, person.name, body, key)
+        try:
+            if isinstance(body, Stop):
+                return await self._stopping.stop(person.name, body, key)
+            async with self._acting:  # the same key twice at once is the same action
+                return await asyncio.to_thread(perform, self._ground, action, bid, person.name, body, key)
+        except BadMessage as bad:
+            fields = type(body).model_fields
+            raise bad.named(lambda where: f"body: {where}" if where in fields else where) from None
 
     async def _asked(self, request: web.Request, person: Person, model: type[Body]) -> tuple[Body, str]:
         """Return what an action is asked with, and its key."""
@@ -65,7 +70,7 @@ class Doing:
             form = await request.post()
             must_be_meant(request, person, form.get(CSRF_FIELD))
             fields = [(name, value) for name, value in form.items() if name not in (CSRF_FIELD, "key")]
-            return validate(model, of_form(fields), "form"), str(form.get("key", ""))
+            return validate(model, of_form(fields), "body"), str(form.get("key", ""))
         must_be_meant(request, person, None)
         body = validate(model, await json_of(request), "body")
         return body, request.headers.get("Idempotency-Key", "")

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from aggregator.model.errors import Fault
 from aggregator.model.market import Requirement
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import LONDON, Interval, utc_text
@@ -151,6 +152,12 @@ def few(names: str) -> Markup:
         return Markup("{}").format(names)
     first, more = ", ".join(found[: FEW - 1]), len(found) - FEW + 1
     return Markup('<span title="{}">{} and {} more</span>').format(names, first, more)
+
+
+def plain_fault(one: Fault) -> str:
+    """Return what is wrong with a field of a page's own form: people need no path of it."""
+    field = one.where.rpartition(": ")[2].replace("_", " ")
+    return f"{field[:1].upper()}{field[1:]} “{one.value}”: {one.allowed}"
 
 
 def path_of(name: str) -> str:
