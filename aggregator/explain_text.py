@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from aggregator.baselines import Baseline
 from aggregator.explaining import Boundary, CarStep, Explained, Explanation
+from aggregator.model.figures import figure
 from aggregator.model.market import Product
 from aggregator.model.metering import Reading
 from aggregator.model.rules import BaselineMethod
@@ -148,8 +149,8 @@ def _line(found: Explanation, explained: Explained, car: str | None) -> Iterator
     for part in explained.parts:
         key = part.instruction.key
         yield (
-            f"    {part.kw:g} kW from {_clock(part.span)} by {key.event_id} modification {key.modification}:"
-            f" {part.kwh:.3f} kWh"
+            f"    {figure(part.kw)} kW from {_clock(part.span)} by {key.event_id} modification"
+            f" {key.modification}: {part.kwh:.3f} kWh"
         )
     yield from _baseline(explained, product)
     there = [step.metered for step in explained.cars if step.metered]

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from aggregator.model.errors import Fault
+from aggregator.model.figures import figure
 from aggregator.model.market import Requirement
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import LONDON, Interval, utc_text
@@ -35,19 +36,23 @@ def kw(value: float | None) -> Markup:
 
 
 def kw_range(levels: Iterable[float]) -> Markup:
-    """Return levels as one power, or from the lowest to the highest. [kW]"""
+    """Return levels as one power, or the lowest to the highest; to the watt, as bid. [kW]"""
     found = sorted(levels)
     if not found:
         return kw(None)
     low, high = found[0], found[-1]
     if low == high:
-        return kw(high)
-    return Markup('{} to {} <span class="unit">kW</span>').format(f"{low:g}", f"{high:g}")
+        return Markup('{} <span class="unit">kW</span>').format(_level(high))
+    return Markup('{} to {} <span class="unit">kW</span>').format(_level(low), _level(high))
 
 
-def energy(value: float) -> Markup:
-    """Return an energy to a hundredth. [kWh]"""
-    return Markup('{} <span class="unit">kWh</span>').format(signed(value, 2))
+def _level(value: float) -> str:
+    return figure(value).replace("-", MINUS)
+
+
+def energy(value: float, digits: int = 2) -> Markup:
+    """Return an energy to a hundredth, or as many digits after the point. [kWh]"""
+    return Markup('{} <span class="unit">kWh</span>').format(signed(value, digits))
 
 
 def pounds(value: float | Decimal | None) -> Markup:
@@ -79,9 +84,10 @@ def kwh(wh: int | None) -> Markup:
 
 
 def change(value: float, unit: str = "") -> str:
-    """Return a difference with its sign: to the penny with a unit of money, else as short as it is exact."""
-    text = f"{abs(value):,.2f}" if unit else f"{abs(value):g}"
-    return f"{MINUS if value < 0 else '+'}{unit}{text}"
+    """Return a difference with its sign: to the penny with a unit of money, else to the watt."""
+    text = f"{abs(value):,.2f}" if unit else figure(abs(value))
+    falls = value < 0 and float(text.replace(",", "")) > 0
+    return f"{MINUS if falls else '+'}{unit}{text}"
 
 
 def percent(value: float | None) -> Markup:

@@ -1,5 +1,6 @@
 """What the pages show, without a browser: rows, states, effects, figures and times."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -53,6 +54,13 @@ def test_figures_have_their_unit_and_no_sign_of_nothing(value):
         assert text not in (f"{words.MINUS}0.0", f"{words.MINUS}£0.00")
     assert "kW" in words.kw(value)
     assert "£" in words.pounds(value)
+
+
+@given(st.floats(-1e6, 1e6))
+def test_no_figure_has_digits_that_mean_nothing(value):
+    told = (words.kw(value), words.kw_range((value,)), words.kw_range((value, value + 1)))
+    for text in (*told, words.energy(value), words.change(value)):
+        assert not re.search(r"\.\d{4}|e[-+]?\d|\N{MINUS SIGN}0\b(?!\.)", str(text)), text
 
 
 @pytest.mark.parametrize(
