@@ -79,6 +79,7 @@ class Pages:
             "percent": words.percent,
             "change": words.change,
             "few": words.few,
+            "plain_fault": words.plain_fault,
             "grouped": grouped,
             "at": words.at,
             "span": words.span,

@@ -244,6 +244,10 @@ async def test_single_keys_can_be_switched_off(tmp_path):
 async def test_it_works_without_scripts(tmp_path):
     async with a_desk(tmp_path) as desk, browsing(desk) as people:
         ben = await people.signed_in("ben", "/bids/bid-2", java_script_enabled=False)
+        await expect(ben.locator(".status")).to_contain_text("figures as of 12:01, reload for newer")
+        for words in ("connecting", "Working the forecast out"):
+            await expect(ben.get_by_text(words)).to_be_hidden()
+        await expect(ben.get_by_text("The picture needs scripts")).to_be_visible()
         await ben.locator("#do-approve").click()
         await expect(ben.locator(".flash.good")).to_contain_text("approved by ben")
         assert desk.bid("bid-2").stage is Stage.APPROVED

@@ -32,6 +32,19 @@ async def test_pages_say_that_the_database_does_not_answer_and_try_again(tmp_pat
         status, _, page = await driver.form("/my-car/boost", [])
         assert status == 503
         assert "refresh" not in page
+        sent = [("draft", "0" * 64), ("reason", "too <b>little</b>")]
+        status, _, page = await anna.form("/v1/bids/bid-1/reject", sent)
+        assert status == 503
+        for words in (
+            "nothing was done",
+            "too &lt;b&gt;little",
+            'action="/v1/bids/bid-1/reject"',
+            "Send it again",
+        ):
+            assert words in page
+        assert "<b>" not in page
+        wrong = [("user", "anna"), ("password", "a-secret")]
+        assert "a-secret" not in (await anna.form("/sign-in", wrong))[2]
         await asyncio.to_thread(server.start)
         async with asyncio.timeout(20):
             while (await anna.get("/audit"))[0] != 200:  # noqa: ASYNC110 - a server starts
