@@ -134,7 +134,7 @@ def in_words(found: Explanation, car: str | None) -> Iterator[str]:
 
 
 def _rules(product: Product, base: Baseline) -> Iterator[str]:
-    said = f"baseline by {product.baseline.method.value}"
+    said = f"baseline: {product.baseline.method.value}"
     if base.days:
         said += f", from {', '.join(f'{day:%d %b}' for day in base.days)}"
     if base.moved_wh:

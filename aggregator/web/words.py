@@ -1,7 +1,7 @@
 """How figures and times are written on the desk's pages: London's time with UTC on hover, units always."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from urllib.parse import quote
@@ -164,6 +164,13 @@ def plain_fault(one: Fault) -> str:
     """Return what is wrong with a field of a page's own form: people need no path of it."""
     field = one.where.rpartition(": ")[2].replace("_", " ")
     return f"{field[:1].upper()}{field[1:]} “{one.value}”: {one.allowed}"
+
+
+def either(names: Sequence[str]) -> str:
+    """Return names of whom any may do something: ``anna``, ``anna or ben``, ``anna, ben or cleo``."""
+    shown = names if len(names) <= FEW else [*names[: FEW - 1], f"{len(names) - FEW + 1} more"]
+    *first, last = shown
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def path_of(name: str) -> str:

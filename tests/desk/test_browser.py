@@ -116,7 +116,8 @@ async def test_an_amendment_shows_its_effect_first(tmp_path):
         await expect(anna.locator("main")).to_contain_text("From draft 1: −30 kW, +£0.00 /MWh, by anna")
         await expect(anna.locator("main")).not_to_contain_text("This is the first draft")
         await expect(anna.locator("#next-step")).to_have_text(
-            "One of anna, ben, cleo checks next (role approver); then somebody else of ben, cleo approves."
+            "Next, anna, ben or cleo may check it;"
+            " then ben or cleo, whoever did not check it, may approve it."
         )
 
 

@@ -48,7 +48,7 @@ async def test_a_statement_is_shown_kept_and_corrected(tmp_path):
         assert body["totals"]["instructed_kwh"] == "4.500"
         _, page = await vera.get(f"/settlement?{DAY}")
         assert "no version yet" in page
-        assert "It takes the role settlement or operator" in page
+        assert "takes the role settlement or operator" in page
         assert await settled(sue) == "2025-01-14 to 2025-01-15: 1 event, 1 new version"
         first = desk.store.statements.latest("bid-5")
         assert (first.version, first.reason) == (1, "first settlement")

@@ -17,7 +17,7 @@ from aggregator.model.opportunity import (
 )
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.web import words
-from aggregator.web.bid_view import bid_view, effect_of
+from aggregator.web.bid_view import bid_view, check_then_approval, effect_of
 from aggregator.web.bids_view import SORTS, Choice, bid_rows
 from aggregator.web.live_view import STATES, live_view
 from aggregator.web.today_view import today_view
@@ -123,6 +123,30 @@ async def test_a_bid_tells_what_is_held_back_nominated_and_possible(tmp_path):
         closed = bid_view(flow, desk.bid("bid-1"), "anna")
         assert "gate closed" in closed.may["check"]
         assert not closed.row.gate_open
+
+
+@pytest.mark.parametrize(
+    ("checks", "approves", "said"),
+    [
+        ([], ["ben"], ""),
+        (["anna"], ["ben"], "Next, anna may check it; then ben may approve it."),
+        (["anna", "ben"], ["anna", "ben"], "Next, anna or ben may check it; then the other may approve it."),
+        (
+            ["a", "b", "c"],
+            ["a", "b", "c"],
+            "Next, a, b or c may check it; then another of them may approve it.",
+        ),
+        (
+            ["a", "b"],
+            ["b", "c"],
+            "Next, a or b may check it; then b or c, whoever did not check it, may approve it.",
+        ),
+    ],
+)
+def test_who_decides_next_is_said_for_one_two_and_many(checks, approves, said):
+    found = check_then_approval(checks, approves)
+    assert found == said
+    assert words.either(["a", "b", "c", "d", "e", "f"]) == "a, b, c or 3 more"
 
 
 async def test_the_effect_is_shown_before_it_is_done(tmp_path):

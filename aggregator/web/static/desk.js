@@ -69,7 +69,7 @@
     put(document.getElementById("clock"), time.format(now));
     put(document.getElementById("clock-day"), day.format(now).replace(",", ""));
     for (const element of document.querySelectorAll("[data-live=fleet_kw]")) kw(element, picture.fleet_kw);
-    for (const element of document.querySelectorAll("[data-live=cycle]")) put(element, picture.cycle_age_s == null ? "no cycle yet" : age(picture.cycle_age_s));
+    for (const element of document.querySelectorAll("[data-live=cycle]")) put(element, picture.cycle_age_s == null ? "none yet" : `${age(picture.cycle_age_s)} ago`);
     for (const element of document.querySelectorAll("[data-live-state]")) put(element, String(picture.states[element.dataset.liveState]));
     for (const element of document.querySelectorAll("[data-live-cars]")) put(element, picture.states[element.dataset.liveCars] === 1 ? "car" : "cars");
     for (const element of document.querySelectorAll("[data-live=half-hour]")) put(element, picture.half_hour);
