@@ -238,11 +238,12 @@ def must_be_offerable(kw: float, most_kw: float, product: Product) -> None:
     Raises:
         RuleViolation: With the limit that is passed.
     """
+    asked = figure(kw, 6)
     if not 0 <= kw <= most_kw:
-        raise RuleViolation(f"{kw:g} kW is outside 0 to {figure(most_kw)} kW that can be delivered")
+        raise RuleViolation(f"{asked} kW is outside 0 to {figure(most_kw)} kW that can be delivered")
     ticks = exact(kw) / exact(product.tick_kw)
     if ticks != round(ticks):
-        raise RuleViolation(f"{kw:g} kW is no whole multiple of the product's {figure(product.tick_kw)} kW")
+        raise RuleViolation(f"{asked} kW is no whole multiple of the product's {figure(product.tick_kw)} kW")
     if 0 < kw < product.min_kw:
         least = f"the product's minimum of {figure(product.min_kw)} kW"
-        raise RuleViolation(f"{kw:g} kW is under {least}; 0 bids nothing")
+        raise RuleViolation(f"{asked} kW is under {least}; 0 bids nothing")

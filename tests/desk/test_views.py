@@ -14,6 +14,7 @@ from aggregator.model.opportunity import (
     DeliveryStarted,
     InstructionCancelled,
     Settled,
+    Submitted,
 )
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.web import words
@@ -21,6 +22,7 @@ from aggregator.web.bid_view import bid_view, check_then_approval, effect_of
 from aggregator.web.bids_view import SORTS, Choice, bid_rows
 from aggregator.web.live_view import STATES, live_view
 from aggregator.web.today_view import today_view
+from aggregator.workflow import CLOCKWORK
 from tests.desk.world import EVENING, NOW, a_desk, a_key
 
 
@@ -123,6 +125,23 @@ async def test_a_bid_tells_what_is_held_back_nominated_and_possible(tmp_path):
         closed = bid_view(flow, desk.bid("bid-1"), "anna")
         assert "gate closed" in closed.may["check"]
         assert not closed.row.gate_open
+
+
+async def test_a_bid_s_page_says_plainly_what_is_sent_ordered_and_by_whom(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        vera, flow = await desk.sign_in("vera"), desk.parts.gateway.workflow
+        _, page = await vera.get("/bids/bid-1")
+        assert "To be sent once approved:" in page
+        assert "Sent:" not in page
+        version = desk.bid("bid-4").version
+        sent = [Submitted(NOW, "report-4")]
+        flow.store.journal.append_many("bid-4", sent, expected_version=version, by=CLOCKWORK, recorded_at=NOW)
+        view = bid_view(flow, desk.bid("bid-4"), "vera")
+        assert (view.history[0].what, view.history[0].by) == ("sent, and acknowledged by the DNO", "")
+        _, page = await vera.get("/bids/bid-4")
+        assert "Sent:" in page
+        assert "by clock" not in page
+        assert "beyond the nomination" in (await vera.get("/bids/bid-5"))[1]
 
 
 @pytest.mark.parametrize(
