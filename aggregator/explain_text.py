@@ -1,6 +1,7 @@
 """A statement laid out, in words and as data: from each figure back to what it was made from."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from aggregator.baselines import Baseline
 from aggregator.explaining import Boundary, CarStep, Explained, Explanation
@@ -159,7 +160,7 @@ def _line(found: Explanation, explained: Explained, car: str | None) -> Iterator
     yield f"  delivered {_kwh(line.delivered_wh)}: {_clamp(line, product)}; missing {missing}"
     price = award.utilisation_gbp_per_mwh if award else product.call_gbp_per_mwh or 0
     yield (
-        f"  utilisation GBP {line.utilisation_gbp:f} = {_kwh(line.delivered_wh)} at GBP {price}/MWh"
+        f"  utilisation GBP {line.utilisation_gbp:f} = {_kwh(line.delivered_wh)} at GBP {_price(price)}/MWh"
         f" times {line.factor.normalize():f}"
     )
     if line.availability_gbp:
@@ -167,7 +168,7 @@ def _line(found: Explanation, explained: Explained, car: str | None) -> Iterator
     if line.penalty_gbp:
         yield (
             f"  penalty GBP {line.penalty_gbp:f} = {_kwh(line.deficiency_wh)}"
-            f" at GBP {product.penalty_gbp_per_mwh}/MWh"
+            f" at GBP {_price(product.penalty_gbp_per_mwh)}/MWh"
         )
     yield f"  amount GBP {line.amount_gbp}, rounded once, half to even"
     for step in explained.cars:
@@ -224,6 +225,13 @@ def _clock(span: Interval) -> str:
     start, end = (bound.astimezone(LONDON) for bound in (span.start, span.end))
     shown = "%H:%M:%S" if start.second or end.second else "%H:%M"
     return f"{start:{shown}} to {end:{shown}}"
+
+
+def _price(value: Decimal | float) -> str:
+    """Return a price to the penny, or as exact as it is stated."""
+    stated = Decimal(str(value))
+    to_the_penny = f"{stated:.2f}"
+    return to_the_penny if Decimal(to_the_penny) == stated else f"{stated:f}"
 
 
 def _kwh(wh: int) -> str:

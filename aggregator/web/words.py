@@ -18,6 +18,7 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 MINUS = "\N{MINUS SIGN}"
 FEW = 4
 GBP = re.compile(r"GBP (?=[-\N{MINUS SIGN}+]?\d)")
+HYPHEN = re.compile(r"(?<=[ £])-(?=\d)")
 WH_PER_KWH = 1000
 
 
@@ -65,8 +66,8 @@ def pounds(value: float | Decimal | None) -> Markup:
 
 
 def sterling(text: str) -> str:
-    """Return words with amounts as screens show them: commands write GBP, the desk £."""
-    return GBP.sub("£", text)
+    """Return words with figures as screens show them: commands write GBP and hyphens, the desk £ and minus."""
+    return HYPHEN.sub(MINUS, GBP.sub("£", text)).replace(f"£{MINUS}", f"{MINUS}£")
 
 
 def price(value: float | Decimal | None) -> Markup:

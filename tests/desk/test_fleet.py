@@ -187,7 +187,7 @@ async def test_a_night_is_chosen_by_its_evening(tmp_path):
         assert len(autumn["night"]["half_hours"]) == 50
         for wrong in ("2025-01-15", "1999-12-31", "x", "2025-02-30", ""):
             status, problem = await vera.get(f"/v1/fleet/car-1?night={wrong}")
-            assert (status, problem["faults"][0]["field"]) == (422, "?night"), wrong
+            assert (status, problem["faults"][0]["field"]) == (422, "query: night"), wrong
             assert (await vera.get(f"/fleet/car-1?night={wrong}"))[0] == 422
 
 

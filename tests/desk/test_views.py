@@ -68,8 +68,12 @@ def test_no_figure_has_digits_that_mean_nothing(value):
 @pytest.mark.parametrize(
     ("told", "shown"),
     [
-        ("asks GBP 300.00/MWh; GBP -1.20 less", "asks £300.00/MWh; £-1.20 less"),
+        ("asks GBP 300.00/MWh; GBP -1.20 less", "asks £300.00/MWh; \N{MINUS SIGN}£1.20 less"),
         ("in GBP, as agreed", "in GBP, as agreed"),
+        (
+            "told -7.40 kW in 16:00-19:00, on 2025-01-15",
+            "told \N{MINUS SIGN}7.40 kW in 16:00-19:00, on 2025-01-15",
+        ),
     ],
 )
 def test_the_screen_shows_pounds_in_one_way(told, shown):
