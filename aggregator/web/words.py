@@ -66,7 +66,7 @@ def pounds(value: float | Decimal | None) -> Markup:
 
 
 def sterling(text: str) -> str:
-    """Return words with figures as screens show them: commands write GBP and hyphens, the desk £ and minus."""
+    """Return words with figures as screens show them: commands write GBP and hyphens, they £ and minus."""
     return HYPHEN.sub(MINUS, GBP.sub("£", text)).replace(f"£{MINUS}", f"{MINUS}£")
 
 
