@@ -95,6 +95,21 @@
     }
     kept = [];
   };
+  // A form that asks for the page itself anew, such as an amendment's effect, takes along what stands in others.
+  const ALONG = "flexloop-along";
+  document.addEventListener("submit", ({target}) => {
+    if (target.method !== "get") return;
+    keep();
+    const others = kept.filter(({id}) => !target.contains(document.getElementById(id)));
+    sessionStorage.setItem(ALONG, JSON.stringify({me, path: location.pathname, others}));
+  });
+  const broughtAlong = () => {
+    const {me: whose, path: where, others} = JSON.parse(sessionStorage.getItem(ALONG) ?? "{}");
+    sessionStorage.removeItem(ALONG);
+    if (whose !== me || where !== location.pathname) return;
+    kept = others;
+    bringBack();
+  };
   const busy = () => {
     const active = document.activeElement;
     return typed().length || active?.matches?.("main input:not([type=checkbox]), main select") || document.querySelector("dialog[open], .htmx-request");
@@ -293,5 +308,6 @@
     else if (Date.now() - askedAt > DEAF_MS && quiet > DEAF_MS) listen();  // a line that is dead does not say so
   }, LOOK_MS);
   heardAt = Date.now();
+  broughtAlong();
   after();
 })();
