@@ -2,7 +2,8 @@
 
 Each action names its user and, where it is about a draft, the draft that was seen: its digest, or the first
 eight letters of it or more. What was seen is what goes, else the action is refused. Who may do what is
-``aggregator/desk.py``'s; what is recorded, ``aggregator/workflow.py``'s.
+``aggregator/desk.py``'s; what is recorded, ``aggregator/workflow.py``'s. What is wrong is named by its field,
+as bodies have it; commands say which of their options that is.
 """
 
 import math
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from aggregator.bid_text import offer
-from aggregator.model.errors import BadMessage, Fault, RuleViolation
+from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.opportunity import Opportunity
 from aggregator.store import Alarm, Halt
 from aggregator.workflow import Workflow
@@ -58,7 +59,7 @@ def amend(
 
 def reject(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str | None = None) -> str:
     """Refuse to bid, with a reason; where the draft that was seen is named, only that one."""
-    why = why_in_words("reject", reason)
+    why = why_in_words(reason)
     must_be_as_seen(one, seen)
     flow.decline(one, why, user)
     sent = NOTHING_SENT if one.submitted is None else SENT_NOTHING
@@ -67,7 +68,7 @@ def reject(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str |
 
 def withdraw(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str | None = None) -> str:
     """Take an approved, submitted or awarded bid back, with a reason; what is delivered ends at once."""
-    why = why_in_words("withdraw", reason)
+    why = why_in_words(reason)
     must_be_as_seen(one, seen)
     flow.withdraw(one, why, user)
     return f"withdrawn by {user}: {why}; {SENT_NOTHING}"
@@ -75,9 +76,9 @@ def withdraw(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str
 
 def stop(flow: Workflow, zones: Sequence[str], zone: str | None, reason: str, user: str) -> str:
     """Stop all V2G, of a zone or everywhere; any user may. An alarm tells the others."""
-    why = why_in_words("stop", reason)
+    why = why_in_words(reason)
     flow.desk.must_be_known(user)
-    _must_be_zone("stop", zone, zones)
+    must_be_zone(zone, zones)
     halt = flow.store.halts.stop(Halt(zone, flow.now(), user, why))
     said = f"stopped by {halt.by}: {halt.reason}; two people must restart it"
     flow.store.alarms.raise_(Alarm(flow.now(), "stopped", extent(halt), said))
@@ -87,7 +88,7 @@ def stop(flow: Workflow, zones: Sequence[str], zone: str | None, reason: str, us
 def restart(flow: Workflow, zones: Sequence[str], zone: str | None, user: str) -> str:
     """Let the cars go on after a stop of the same extent; two people must say so (operator or approver)."""
     flow.desk.must_be(user, *RESTART)
-    _must_be_zone("restart", zone, zones)
+    must_be_zone(zone, zones)
     standing = [halt for halt in flow.store.halts.standing() if halt.zone == zone]
     if not standing:
         others = ", ".join(extent(halt) for halt in flow.store.halts.standing()) or "nothing"
@@ -109,7 +110,7 @@ def acknowledge(flow: Workflow, alarms: Sequence[int], user: str) -> str:
 def full_digest(opportunity: Opportunity, seen: str) -> str:
     """Return the full digest that ``seen`` abbreviates, or ``seen`` itself, to be refused."""
     if len(seen) < SHORTEST_DIGEST:
-        raise BadMessage(Fault("bids: --draft", seen, f"at least {SHORTEST_DIGEST} letters of the digest"))
+        raise BadMessage(Fault("draft", seen, f"at least {SHORTEST_DIGEST} letters of the digest"))
     digest = opportunity.draft.digest if opportunity.draft is not None else ""
     return digest if digest.startswith(seen) else seen
 
@@ -123,9 +124,9 @@ def must_be_as_seen(one: Opportunity, seen: str | None) -> None:
 def must_change_something(kw: float | None, price: Decimal | None) -> None:
     """Fail where an amendment changes nothing, or to no finite level."""
     if kw is None and price is None:
-        raise BadMessage(Fault("bids amend", "nothing to change", "--kw or --price, or both"))
+        raise BadMessage(Fault("kw", MISSING, "kw or gbp_per_mwh, or both"))
     if kw is not None and not math.isfinite(kw):
-        raise BadMessage(Fault("bids amend: --kw", str(kw), "a finite number of kW"))
+        raise BadMessage(Fault("kw", str(kw), "a finite number of kW"))
 
 
 def price_of(text: str | None) -> Decimal | None:
@@ -141,15 +142,14 @@ def price_of(text: str | None) -> Decimal | None:
     except InvalidOperation:
         price = Decimal("NaN")
     if not price.is_finite():
-        raise BadMessage(Fault("bids amend: --price", text, "a finite number of GBP/MWh"))
+        raise BadMessage(Fault("gbp_per_mwh", text, "a finite number of GBP/MWh"))
     return price
 
 
-def why_in_words(verb: str, reason: str) -> str:
+def why_in_words(reason: str) -> str:
     """Return a reason without the space around it; one of nothing is refused."""
     if not reason.strip():
-        where = "stop" if verb == "stop" else f"bids {verb}"
-        raise BadMessage(Fault(f"{where}: --reason", reason, "why, in words"))
+        raise BadMessage(Fault("reason", reason, "why, in words"))
     return reason.strip()
 
 
@@ -163,6 +163,11 @@ def named(alarms: Sequence[int]) -> str:
     return "alarms " + ", ".join(map(str, alarms))
 
 
-def _must_be_zone(verb: str, zone: str | None, zones: Sequence[str]) -> None:
+def must_be_zone(zone: str | None, zones: Sequence[str]) -> None:
+    """Fail where no such zone is the fleet's.
+
+    Raises:
+        BadMessage: If so.
+    """
     if zone is not None and zone not in zones:
-        raise BadMessage(Fault(f"{verb}: --zone", zone, f"one of {', '.join(zones)}"))
+        raise BadMessage(Fault("zone", zone, f"one of {', '.join(zones)}"))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from aggregator.desk import why_closed
 from aggregator.model.explanation import Change, Explanation
+from aggregator.model.figures import figure
 from aggregator.model.market import Draft, Instruction, Requirement
 from aggregator.model.opportunity import Declined, Opportunity, Stage, SubmissionFailed, Withdrawn
 from aggregator.model.steps import PriceStep
@@ -79,7 +80,7 @@ def kws(levels: object) -> str:
     if not isinstance(levels, list | tuple) or not levels:
         return ""
     low, high = min(levels), max(levels)
-    return f"{high:g}" if low == high else f"{low:g}-{high:g}"
+    return figure(high) if low == high else f"{figure(low)}-{figure(high)}"
 
 
 def offer(draft: Draft | None) -> str:
@@ -151,17 +152,17 @@ def _offer(need: Requirement, draft: Draft) -> Iterator[str]:
         held = f", {base - kept:.1f} held back" if base - kept > NOTHING_KW else ""
         yield (
             f"  {slot.start.astimezone(LONDON):%H:%M}-{slot.end.astimezone(LONDON):%H:%M}  "
-            f"{kw:g} of {needed:g} kW; base discharge {base:.1f} kW{held}"
+            f"{figure(kw)} of {figure(needed)} kW; base discharge {base:.1f} kW{held}"
         )
     yield f"  asks {draft.asks} delivered, {draft.availability_gbp_per_mw_h}/MW/h held ready"
     for step in draft.steps:
-        yield f"    {max(step.offered_kw):g} kW at GBP {step.gbp_per_mwh}/MWh"
+        yield f"    {figure(max(step.offered_kw))} kW at GBP {step.gbp_per_mwh}/MWh"
 
 
 def _parts(why: Explanation) -> Iterator[str]:
     for part in why.parts:
         yield (
-            f"  up to {part.up_to_kw:g} kW the last MWh costs GBP {part.marginal_gbp_per_mwh:.2f}, "
+            f"  up to {figure(part.up_to_kw)} kW the last MWh costs GBP {part.marginal_gbp_per_mwh:.2f}, "
             f"price GBP {part.price_gbp_per_mwh:.2f}"
         )
 

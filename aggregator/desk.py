@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
+from aggregator.model.figures import figure
 from aggregator.model.market import Draft, Product, Requirement
 from aggregator.model.money import exact
 from aggregator.model.opportunity import NEXT, Fact, Opportunity, Stage
@@ -57,7 +58,7 @@ def _beyond(limits: Rule | OnePerson, requirement: Requirement, draft: Draft) ->
     """Yield which of the limits of kW, zones and products a draft passes."""
     level = max(draft.offered_kw)
     if level > limits.max_kw:
-        yield f"{level:g} kW is more than {limits.max_kw:g} kW"
+        yield f"{figure(level)} kW is more than {figure(limits.max_kw)} kW"
     if limits.zones is not None and requirement.zone not in limits.zones:
         yield f"{requirement.zone} is not one of {', '.join(limits.zones)}"
     if limits.products is not None and requirement.product_id not in limits.products:
@@ -162,14 +163,15 @@ def undecided(opportunity: Opportunity, draft: Draft, gate_closes_at: datetime) 
     """Return in the desk's words that a gate closed and nobody had decided on the draft there was."""
     sent = "nothing was bid" if opportunity.submitted is None else "the bid sent before stands"
     closed = _closed(opportunity, gate_closes_at)
-    return f"{closed} with nobody having decided on the draft of {max(draft.offered_kw):g} kW; {sent}"
+    return f"{closed} with nobody having decided on the draft of {figure(max(draft.offered_kw))} kW; {sent}"
 
 
 def unsent(opportunity: Opportunity, draft: Draft, gate_closes_at: datetime, tried: bool) -> str:
     """Return in the desk's words that a gate closed and no platform had acknowledged the approved bid."""
     held = "it was sent, and the DNO may hold it: an award will tell" if tried else "it never left"
     closed = _closed(opportunity, gate_closes_at)
-    return f"{closed} and the platform had not acknowledged the bid of {max(draft.offered_kw):g} kW; {held}"
+    bid = f"the bid of {figure(max(draft.offered_kw))} kW"
+    return f"{closed} and the platform had not acknowledged {bid}; {held}"
 
 
 def _closed(opportunity: Opportunity, gate_closes_at: datetime) -> str:
@@ -236,10 +238,12 @@ def must_be_offerable(kw: float, most_kw: float, product: Product) -> None:
     Raises:
         RuleViolation: With the limit that is passed.
     """
+    asked = figure(kw, 6)
     if not 0 <= kw <= most_kw:
-        raise RuleViolation(f"{kw} kW is outside 0 to {most_kw} kW that can be delivered")
+        raise RuleViolation(f"{asked} kW is outside 0 to {figure(most_kw)} kW that can be delivered")
     ticks = exact(kw) / exact(product.tick_kw)
     if ticks != round(ticks):
-        raise RuleViolation(f"{kw} kW is no whole multiple of the product's {product.tick_kw} kW")
+        raise RuleViolation(f"{asked} kW is no whole multiple of the product's {figure(product.tick_kw)} kW")
     if 0 < kw < product.min_kw:
-        raise RuleViolation(f"{kw} kW is under the product's minimum of {product.min_kw} kW; 0 bids nothing")
+        least = f"the product's minimum of {figure(product.min_kw)} kW"
+        raise RuleViolation(f"{asked} kW is under {least}; 0 bids nothing")

@@ -1,9 +1,11 @@
 """A statement laid out, in words and as data: from each figure back to what it was made from."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from aggregator.baselines import Baseline
 from aggregator.explaining import Boundary, CarStep, Explained, Explanation
+from aggregator.model.figures import figure
 from aggregator.model.market import Product
 from aggregator.model.metering import Reading
 from aggregator.model.rules import BaselineMethod
@@ -133,7 +135,7 @@ def in_words(found: Explanation, car: str | None) -> Iterator[str]:
 
 
 def _rules(product: Product, base: Baseline) -> Iterator[str]:
-    said = f"baseline by {product.baseline.method.value}"
+    said = f"baseline: {product.baseline.method.value}"
     if base.days:
         said += f", from {', '.join(f'{day:%d %b}' for day in base.days)}"
     if base.moved_wh:
@@ -148,8 +150,8 @@ def _line(found: Explanation, explained: Explained, car: str | None) -> Iterator
     for part in explained.parts:
         key = part.instruction.key
         yield (
-            f"    {part.kw:g} kW from {_clock(part.span)} by {key.event_id} modification {key.modification}:"
-            f" {part.kwh:.3f} kWh"
+            f"    {figure(part.kw)} kW from {_clock(part.span)} by {key.event_id} modification"
+            f" {key.modification}: {part.kwh:.3f} kWh"
         )
     yield from _baseline(explained, product)
     there = [step.metered for step in explained.cars if step.metered]
@@ -158,7 +160,7 @@ def _line(found: Explanation, explained: Explained, car: str | None) -> Iterator
     yield f"  delivered {_kwh(line.delivered_wh)}: {_clamp(line, product)}; missing {missing}"
     price = award.utilisation_gbp_per_mwh if award else product.call_gbp_per_mwh or 0
     yield (
-        f"  utilisation GBP {line.utilisation_gbp:f} = {_kwh(line.delivered_wh)} at GBP {price}/MWh"
+        f"  utilisation GBP {line.utilisation_gbp:f} = {_kwh(line.delivered_wh)} at GBP {_price(price)}/MWh"
         f" times {line.factor.normalize():f}"
     )
     if line.availability_gbp:
@@ -166,7 +168,7 @@ def _line(found: Explanation, explained: Explained, car: str | None) -> Iterator
     if line.penalty_gbp:
         yield (
             f"  penalty GBP {line.penalty_gbp:f} = {_kwh(line.deficiency_wh)}"
-            f" at GBP {product.penalty_gbp_per_mwh}/MWh"
+            f" at GBP {_price(product.penalty_gbp_per_mwh)}/MWh"
         )
     yield f"  amount GBP {line.amount_gbp}, rounded once, half to even"
     for step in explained.cars:
@@ -223,6 +225,13 @@ def _clock(span: Interval) -> str:
     start, end = (bound.astimezone(LONDON) for bound in (span.start, span.end))
     shown = "%H:%M:%S" if start.second or end.second else "%H:%M"
     return f"{start:{shown}} to {end:{shown}}"
+
+
+def _price(value: Decimal | float) -> str:
+    """Return a price to the penny, or as exact as it is stated."""
+    stated = Decimal(str(value))
+    to_the_penny = f"{stated:.2f}"
+    return to_the_penny if Decimal(to_the_penny) == stated else f"{stated:f}"
 
 
 def _kwh(wh: int) -> str:

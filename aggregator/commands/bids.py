@@ -12,8 +12,9 @@ from rich.table import Table
 
 from aggregator import acting
 from aggregator.bid_text import fact_rows, in_words, kws, summary, whole
-from aggregator.commands.acts import act
+from aggregator.commands.acts import act, as_options
 from aggregator.commands.context import Context, the_opportunity
+from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import LONDON
 
 Bid = Annotated[str, typer.Argument(help="Opportunity id, or a part that only it has.", metavar="BID")]
@@ -106,22 +107,27 @@ def amend(
     price: Annotated[str | None, typer.Option(help="New price, at most the ceiling. [GBP/MWh]")] = None,
 ) -> None:
     """Replace the draft by one with another level or price; it is reviewed anew."""
-    pounds = acting.price_of(price)
-    acting.must_change_something(kw, pounds)
+    if kw is None and price is None:
+        raise BadMessage(Fault("bids amend", "nothing to change", "--kw or --price, or both"))
+    with as_options("bids amend"):
+        pounds = acting.price_of(price)
+        acting.must_change_something(kw, pounds)
     _act(context, "amend", bid, user, draft, kw=kw, gbp_per_mwh=pounds)
 
 
 @group.command()
 def reject(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
     """Refuse to bid, with a reason."""
-    why = acting.why_in_words("reject", reason)
+    with as_options("bids reject"):
+        why = acting.why_in_words(reason)
     _act(context, "reject", bid, user, reason=why)
 
 
 @group.command()
 def withdraw(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
     """Take an approved, submitted or awarded bid back, with a reason; what is delivered ends at once."""
-    why = acting.why_in_words("withdraw", reason)
+    with as_options("bids withdraw"):
+        why = acting.why_in_words(reason)
     _act(context, "withdraw", bid, user, reason=why)
 
 
@@ -132,7 +138,8 @@ def _act(
     shared: Context = context.obj
     with shared.workflow(acting=True) as (settings, workflow):
         one = the_opportunity(workflow.store, bid, "bids: BID")
-        seen = acting.full_digest(one, draft) if draft is not None else None
+        with as_options("bids"):
+            seen = acting.full_digest(one, draft) if draft is not None else None
         said = act(settings, workflow, name, user, one.opportunity_id, draft=seen, **fields)
         body = summary(workflow.store.journal.opportunity(one.opportunity_id), workflow)
     shared.answer(body, f"{one.opportunity_id}: {said}")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from aggregator import acting
-from aggregator.commands.acts import act
+from aggregator.commands.acts import act, as_options
 from aggregator.commands.context import Context
 from aggregator.model.time import utc_text
 from aggregator.store import Halt, Store
@@ -33,8 +33,9 @@ def stop(
 ) -> None:
     """Stop all V2G, of a zone or everywhere; any user may."""
     shared: Context = context.obj
-    why = acting.why_in_words("stop", reason)
-    with shared.workflow(acting=True) as (settings, workflow):
+    with as_options("stop"):
+        why = acting.why_in_words(reason)
+    with shared.workflow(acting=True) as (settings, workflow), as_options("stop"):
         said = act(settings, workflow, "stop", user, zone=zone, reason=why)
         halt = _newest(workflow.store, zone)
     shared.answer(_body(halt), said)
@@ -43,7 +44,7 @@ def stop(
 def restart(context: typer.Context, user: As, zone: Zone = None) -> None:
     """Let the cars go on after a stop of the same extent; two people must say so (operator or approver)."""
     shared: Context = context.obj
-    with shared.workflow(acting=True) as (settings, workflow):
+    with shared.workflow(acting=True) as (settings, workflow), as_options("restart"):
         said = act(settings, workflow, "restart", user, zone=zone)
         halt = _newest(workflow.store, zone)
     shared.answer(_body(halt), said)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from aggregator.commands.acts import as_options
 from aggregator.commands.context import Context, known_instant
 from aggregator.cycles import days_of, night_of
 from aggregator.files.generation import read_generation
@@ -59,9 +60,10 @@ def drivers_command(
         generated = {} if generation is None else read_generation(generation, month, _paid(fleets, first))
         if known_at is None:
             _must_be_over(first, now)
-        made = make_month(
-            store, settings, fleets, first, cars=car or None, known_at=known_at, watched=_watched
-        )
+        with as_options("settle drivers"):
+            made = make_month(
+                store, settings, fleets, first, cars=car or None, known_at=known_at, watched=_watched
+            )
         if known_at is None:
             keep(store, made, now)
         kept = kept_of(store, made.name, known_at)

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from aggregator.files.inputs import Name, Number, StrictRow, YesNo, shown, validate
 from aggregator.model.drivers import DAYS, Boost, Departure, Floor, Saying, Topic, V2g, Week, WeekDay
 from aggregator.model.errors import MISSING, BadMessage, Fault
+from aggregator.model.figures import figure
 from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car
 from aggregator.model.time import LONDON, parse_london
 
@@ -188,10 +189,11 @@ def _floor(body: FloorBody, car: Car, miles_per_kwh: float) -> float:
     least = max(LOWEST_FLOOR_SOC, car.floor_soc)
     if soc < least:
         miles = least * car.capacity_kwh * per_kwh
-        in_unit = {"soc": f"{least:g}", "percent": f"{least * PERCENT:g}%", "miles": f"{miles:.1f} miles"}
+        lowest = {"soc": least, "percent": least * PERCENT, "miles": miles}
         whose = "whatever anybody asks" if least == LOWEST_FLOOR_SOC else "as was agreed for this car"
-        allowed = f"at least {in_unit[field]}: the car is never discharged below that, {whose}"
-        raise BadMessage(Fault(field, shown(given[field]), allowed))
+        at_least = _in_unit(field, lowest[field])
+        allowed = f"at least {at_least}: the car is never discharged below that, {whose}"
+        raise BadMessage(Fault(field, _in_unit(field, given[field] or 0.0), allowed))
     return soc
 
 
@@ -209,9 +211,16 @@ def _fraction(given: Mapping[str, float | None], car: Car, miles_per_kwh: float)
     if not field.endswith("miles"):
         return field, value
     if value > most_miles:
-        allowed = f"at most {most_miles:.1f}: {car.capacity_kwh:g} kWh at {miles_per_kwh:g} miles_per_kwh"
-        raise BadMessage(Fault(field, shown(value), allowed))
+        a_kwh = f"{figure(car.capacity_kwh, 2)} kWh at {figure(miles_per_kwh)} miles a kWh"
+        allowed = f"at most {_in_unit(field, most_miles)}: {a_kwh}"
+        raise BadMessage(Fault(field, _in_unit(field, value), allowed))
     return field, value / most_miles
+
+
+def _in_unit(field: str, value: float) -> str:
+    """Return a value of a field with its unit, as that field takes it."""
+    unit = "%" if field.endswith("percent") else " miles" if field.endswith("miles") else ""
+    return f"{figure(value, 1 if unit else 3)}{unit}"
 
 
 def _must_lie(field: str, at: datetime, after: datetime, until: datetime) -> None:

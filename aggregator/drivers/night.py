@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aggregator.energy import Tariff
+from aggregator.model.figures import figure
 from aggregator.model.fleet import ExportSource
 from aggregator.model.market import Direction
 from aggregator.model.metering import Purpose
@@ -230,7 +231,7 @@ def _charging(view: CarView, kw: float, energy_kwh: float, tariff: Tariff, n: in
     else:
         words = f"charges in the cheapest hours before you leave, {price}"
     limited = view.full_kw < view.car.charger.charge_kw and -kw >= view.full_kw - LEAST_KW
-    return f"{words}; site limit: your home's fuse carries {view.full_kw:g} kW" if limited else words
+    return f"{words}; site limit: your home's fuse carries {figure(view.full_kw, 2)} kW" if limited else words
 
 
 def _giving(view: CarView, kw: float, slot: Interval, tariff: Tariff, n: int) -> str:
@@ -238,7 +239,7 @@ def _giving(view: CarView, kw: float, slot: Interval, tariff: Tariff, n: int) ->
     words = f"gives energy in the peak, {earned}" if tariff.red[n] else f"gives energy, {earned}"
     room_kw = min(view.car.site.export_room_kw(at) for at in (slot.start, slot.end))
     limited = room_kw < view.car.charger.discharge_kw and kw >= room_kw - LEAST_KW
-    return f"{words}; site limit: your home may export {room_kw:g} kW" if limited else words
+    return f"{words}; site limit: your home may export {figure(room_kw, 2)} kW" if limited else words
 
 
 def _idle(view: CarView, slot: Interval, energy_kwh: float, tariff: Tariff, n: int) -> str:

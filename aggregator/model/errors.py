@@ -1,6 +1,7 @@
 """The three exceptions that cross layers; any other is a bug and ends the process."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 MISSING = "(missing)"
 """What stands for a value that was not stated."""
@@ -46,6 +47,10 @@ class BadMessage(Exception):
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = faults
         self.code = code
+
+    def named(self, name: Callable[[str], str]) -> "BadMessage":
+        """Return it with each ``where`` as whoever asked calls it: an option, a field of a body."""
+        return BadMessage(*(replace(one, where=name(one.where)) for one in self.faults), code=self.code)
 
 
 class RuleViolation(Exception):

@@ -72,7 +72,7 @@ def make_month(
     unknown = [car for car in cars or () if car not in there]
     if unknown:
         some = ", ".join(there[:MOST_NAMED])
-        raise BadMessage(Fault("settle drivers: --car", unknown[0], f"a car of {first:%B %Y}: {some}, ..."))
+        raise BadMessage(Fault("car", unknown[0], f"a car of {first:%B %Y}: {some}, ..."))
     book = make_book(store, settings.products, fleets, first, first_after(first), None, known_at)
     names = [car for car in there if cars is None or car in cars]
     look = _Look(store, settings, fleets, first, begun_on, known_at, book, names)
@@ -85,12 +85,10 @@ def _begun_on(store: Store, first: date) -> date:
     """Return the local day of the first reading."""
     begun = store.readings.first()
     if begun is None:
-        raise BadMessage(
-            Fault("settle drivers: --month", f"{first:%Y-%m}", "a month with readings: there are none")
-        )
+        raise BadMessage(Fault("month", f"{first:%Y-%m}", "a month with readings: there are none"))
     if begun >= span_of(first).end:
         allowed = f"{begun.astimezone(LONDON):%Y-%m} or later: nothing was measured before"
-        raise BadMessage(Fault("settle drivers: --month", f"{first:%Y-%m}", allowed))
+        raise BadMessage(Fault("month", f"{first:%Y-%m}", allowed))
     return begun.astimezone(LONDON).date()
 
 

@@ -119,7 +119,7 @@ def _restart(ground: Ground, _: str, user: str, body: Extent) -> str:
 
 
 def _settle(ground: Ground, _: str, user: str, body: Settled) -> str:
-    must_be_zone(body.zone, ground.zones)
+    acting.must_be_zone(body.zone, ground.zones)
     return _making(ground).keep(body.period(), user)
 
 
@@ -131,16 +131,6 @@ def _making(ground: Ground) -> Making:
     if ground.making is None:
         raise RuntimeError("nothing is made beside a command")
     return ground.making
-
-
-def must_be_zone(zone: str | None, zones: Sequence[str]) -> None:
-    """Fail where no such zone is the fleet's.
-
-    Raises:
-        BadMessage: If so.
-    """
-    if zone is not None and zone not in zones:
-        raise BadMessage(Fault("zone", zone, f"one of {', '.join(zones)}"))
 
 
 def _days(body: Settled) -> str:

@@ -1,7 +1,7 @@
 """How the desk answers: JSON to programs, another page to a form's browser; never a path of another site."""
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from aiohttp import web
 
@@ -22,10 +22,10 @@ KEPT = ("from", "to", "zone", "known_at")
 def told(request: web.Request, done: list[DeskAction]) -> web.StreamResponse:
     """Answer an action: a form's browser goes to a page that tells of it, a program is told at once."""
     if is_form(request):
-        back = urlsplit(request.headers.get("Referer", ""))
+        back = urlsplit(page_behind(request))
         kept = [(name, value) for name, value in parse_qsl(back.query) if name in KEPT]
         did = ("did", "-".join(str(one.action_id) for one in done))
-        return see(f"{own_path(back.path or '/')}?{urlencode([*kept, did])}")
+        return see(f"{back.path}?{urlencode([*kept, did])}")
     if request.path not in MANY and done[0].status != DONE:
         return problem(Refused(done[0].status, done[0].said))
     rows = [
@@ -40,6 +40,19 @@ def told(request: web.Request, done: list[DeskAction]) -> web.StreamResponse:
         for one in done
     ]
     return as_json({"done": rows} if request.path in MANY else rows[0])
+
+
+def page_behind(request: web.Request) -> str:
+    """Return the path and query of the page that a form is on, or that led here; the desk's first without.
+
+    A form that came back (``aggregator/web/forms_back.py``) stands at its action's path: the bid's is meant.
+    """
+    back = urlsplit(request.headers.get("Referer", ""))
+    path = own_path(back.path or "/")
+    if not path.startswith("/v1/"):
+        return f"{path}?{back.query}" if back.query else path
+    bid = request.match_info.get("bid")
+    return f"/bids/{quote(bid, safe='')}" if bid else "/"
 
 
 def see(path: str) -> web.Response:

@@ -30,6 +30,7 @@ from aggregator.web.money_looks import day_or_none, headers_of
 from aggregator.web.people import Person
 from aggregator.web.routes import Answer
 from aggregator.web.walks import Walks
+from aggregator.web.words import plain_fault
 
 PLACES = (AT_THE_DESK, BY_COMMAND, BY_A_DRIVER, BY_THE_JOURNAL)
 RUNS_SHOWN = 6
@@ -62,7 +63,7 @@ class AuditLooks:
         try:
             sought = _sought(request)
         except BadMessage as bad:
-            sought, wrong = Sought(), tuple(map(str, bad.faults))
+            sought, wrong = Sought(), tuple(map(plain_fault, bad.faults))
 
         def made() -> web.Response:
             store = self._frame.ground.store
@@ -132,7 +133,7 @@ class AuditLooks:
 
 def _sought(request: web.Request) -> Sought:
     said = of_form((name, value) for name, value in request.query.items() if name not in ("did", "page"))
-    return validate(Sought, said, "audit")
+    return validate(Sought, said, "query")
 
 
 def _run_row(run: AuditRun) -> dict[str, object]:

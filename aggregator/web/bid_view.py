@@ -19,6 +19,8 @@ from aggregator.allowed import (
 )
 from aggregator.bid_text import by_whom, fact_rows
 from aggregator.desk import must_be_possible
+from aggregator.gateway import FLEET
+from aggregator.intake import PLATFORM
 from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.explanation import Explanation
 from aggregator.model.market import Draft, Instruction, Product, mean_kw
@@ -27,10 +29,12 @@ from aggregator.model.steps import PriceStep
 from aggregator.model.time import Interval, parse_instant
 from aggregator.store import DeskAction, Store
 from aggregator.web.bids_view import BidRow, bid_row
-from aggregator.workflow import Workflow
+from aggregator.web.words import either
+from aggregator.workflow import CLOCKWORK, MODEL, Workflow
 
 KW_PER_MW = 1000.0
 LONGEST_EVENT = 40_000
+LEAST_TO_AGREE = 2
 RULES = {
     "check": must_allow_check,
     "approve": must_allow_approval,
@@ -79,7 +83,7 @@ class OrderRow:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One line of a bid's history."""
+    """One line of a bid's history; ``by`` is empty where nobody decided anything."""
 
     at: datetime
     what: str
@@ -164,7 +168,7 @@ WORDS = {
     "Approved": "approved",
     "Declined": "refused",
     "Withdrawn": "withdrawn",
-    "Submitted": "the DNO holds the bid",
+    "Submitted": "sent, and acknowledged by the DNO",
     "GateClosed": "the gate closed without an approved draft",
     "DraftLapsed": "the gate closed: the bid sent before stands",
     "SubmissionFailed": "never arrived",
@@ -180,6 +184,10 @@ WORDS = {
     "Settled": "settled",
     "Closed": "closed",
 }
+
+
+BY = {MODEL: "the model", CLOCKWORK: "", PLATFORM: "", FLEET: ""}
+"""Where nobody decided anything what happened is enough; people and rules are named."""
 
 
 def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
@@ -230,15 +238,22 @@ def next_step(flow: Workflow, one: Opportunity) -> str:
     )
     if flow.needs_two(one) and one.checked_by is None:
         author = one.draft.by if one.draft is not None else ""
-        others = ", ".join(sorted(flow.desk.approvers - {author}))
-        then = f"then somebody else of {others} approves"
-        return f"{_one_of(checks)} checks next (role approver); {then}." if checks else ""
+        return check_then_approval(checks, sorted(flow.desk.approvers - {author}))
     said = f"{one.checked_by} has checked it. " if one.checked_by is not None else ""
-    return f"{said}{_one_of(approves)} may approve it (role approver)." if approves else ""
+    return f"{said}Next, {either(approves)} may approve it." if approves else ""
 
 
-def _one_of(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"One of {', '.join(names)}"
+def check_then_approval(checks: Sequence[str], approves: Sequence[str]) -> str:
+    """Return who may check a draft and then, being another person, approve it; empty where nobody may."""
+    if not checks:
+        return ""
+    if len(approves) == 1:
+        then = f"{approves[0]} may"
+    elif approves == checks:
+        then = "the other may" if len(checks) == LEAST_TO_AGREE else "another of them may"
+    else:
+        then = f"{either(approves)}, whoever did not check it, may"
+    return f"Next, {either(checks)} may check it; then {then} approve it."
 
 
 def _must_be_reviewable(asked: Asked) -> None:
@@ -322,8 +337,8 @@ def _gbp(draft: Draft, hours: list[float]) -> float:
 
 
 def _happened(row: Mapping[str, object]) -> Happened:
-    what = WORDS.get(str(row["fact"]), str(row["fact"]))
-    return Happened(parse_instant(str(row["at"])), what, str(row["by"]), str(row.get("reason", "")))
+    what, by = WORDS.get(str(row["fact"]), str(row["fact"])), str(row["by"])
+    return Happened(parse_instant(str(row["at"])), what, BY.get(by, by), str(row.get("reason", "")))
 
 
 def _as_text(raw: bytes) -> str:

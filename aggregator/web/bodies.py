@@ -14,7 +14,15 @@ from aggregator.statements import Period
 LONGEST_REASON = 500
 MOST_AT_ONCE = 200
 FIRST_DAY, LONGEST_PERIOD = date(2000, 1, 1), timedelta(days=366)
-Reason = Annotated[Name, Field(max_length=LONGEST_REASON)]
+
+
+def _in_words(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("say why, in words")
+    return value
+
+
+Reason = Annotated[Name, Field(max_length=LONGEST_REASON), BeforeValidator(_in_words)]
 Digest = Annotated[Name, Field(min_length=8, max_length=64)]
 
 
@@ -95,7 +103,7 @@ class Settled(Row):
         if not FIRST_DAY <= self.start < self.end:
             raise Clash("to", self.end.isoformat(), f"a date after {max(self.start, FIRST_DAY)}")
         if self.end - self.start > LONGEST_PERIOD:
-            allowed = f"at most {LONGEST_PERIOD.days} days after {self.start}; `flexloop settle` takes any"
+            allowed = f"at most {LONGEST_PERIOD.days} days after {self.start}: take a longer period in parts"
             raise Clash("to", self.end.isoformat(), allowed)
         return self
 
@@ -144,14 +152,17 @@ class SignIn(Row):
         return self
 
 
-LISTS = ("bids", "alarms")
+LISTS, REASON = ("bids", "alarms"), "reason"
 
 
 def of_form(fields: Iterable[tuple[str, object]]) -> Mapping[str, object]:
-    """Return a form's fields as a body: what is left empty is not there, what may repeat is a list."""
+    """Return a form's fields as a body: what is left empty is not there, what may repeat is a list.
+
+    A reason is there all the same: nobody is told that it is missing, but to say why.
+    """
     body: dict[str, object] = {}
     for name, value in fields:
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or not (value.strip() or name == REASON):
             continue
         if name in LISTS:
             known = body.setdefault(name, [])

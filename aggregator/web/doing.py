@@ -6,16 +6,20 @@ from typing import TypeVar
 from aiohttp import web
 
 from aggregator.files.inputs import Row, validate
+from aggregator.model.errors import BadMessage
 from aggregator.store import DeskAction
 from aggregator.web.actions import Action, Ground, perform
 from aggregator.web.answers import json_of, told
 from aggregator.web.bodies import Seen, SeenBids, Stop, of_form
+from aggregator.web.forms_back import FormsBack
 from aggregator.web.people import CSRF_FIELD, Person, must_be_meant
 from aggregator.web.problems import is_form
 from aggregator.web.routes import Answer
 from aggregator.web.stopping import Stopping
 
 Body = TypeVar("Body", bound=Row)
+TICKED = "ticked"
+"""The topic of forms of several bids."""
 
 
 class Doing:
@@ -24,10 +28,11 @@ class Doing:
     Args:
         ground: What they work on.
         stopping: For the one that waits for no other.
+        forms: Shows those that come back.
     """
 
-    def __init__(self, ground: Ground, stopping: Stopping) -> None:
-        self._ground, self._stopping = ground, stopping
+    def __init__(self, ground: Ground, stopping: Stopping, forms: FormsBack) -> None:
+        self._ground, self._stopping, self._forms = ground, stopping, forms
         self._acting = asyncio.Lock()
 
     def one(self, action: Action) -> Answer:
@@ -38,7 +43,7 @@ class Doing:
             done = await self._perform(action, request.match_info.get("bid", ""), person, body, key)
             return told(request, [done])
 
-        return act
+        return self._or_back(action.name, act)
 
     def many(self, action: Action) -> Answer:
         """Return what answers who asks for an action on several bids."""
@@ -51,13 +56,31 @@ class Doing:
             ]
             return told(request, done)
 
-        return act
+        return self._or_back(TICKED, act)
+
+    def _or_back(self, topic: str, act: Answer) -> Answer:
+        """Return what does it; a form in which something is wrong comes back with its page."""
+
+        async def answer(request: web.Request, person: Person) -> web.StreamResponse:
+            page = self._forms.page_of(request) if is_form(request) else None
+            try:
+                return await act(request, person)
+            except BadMessage as bad:
+                if page is None:
+                    raise
+                return await self._forms.show(page, request, person, topic, bad)
+
+        return answer
 
     async def _perform(self, action: Action, bid: str, person: Person, body: Row, key: str) -> DeskAction:
-        if isinstance(body, Stop):
-            return await self._stopping.stop(person.name, body, key)
-        async with self._acting:  # the same key twice at once is the same action
-            return await asyncio.to_thread(perform, self._ground, action, bid, person.name, body, key)
+        try:
+            if isinstance(body, Stop):
+                return await self._stopping.stop(person.name, body, key)
+            async with self._acting:  # the same key twice at once is the same action
+                return await asyncio.to_thread(perform, self._ground, action, bid, person.name, body, key)
+        except BadMessage as bad:
+            fields = type(body).model_fields
+            raise bad.named(lambda where: f"body: {where}" if where in fields else where) from None
 
     async def _asked(self, request: web.Request, person: Person, model: type[Body]) -> tuple[Body, str]:
         """Return what an action is asked with, and its key."""
@@ -65,7 +88,7 @@ class Doing:
             form = await request.post()
             must_be_meant(request, person, form.get(CSRF_FIELD))
             fields = [(name, value) for name, value in form.items() if name not in (CSRF_FIELD, "key")]
-            return validate(model, of_form(fields), "form"), str(form.get("key", ""))
+            return validate(model, of_form(fields), "body"), str(form.get("key", ""))
         must_be_meant(request, person, None)
         body = validate(model, await json_of(request), "body")
         return body, request.headers.get("Idempotency-Key", "")

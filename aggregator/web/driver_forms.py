@@ -9,6 +9,9 @@ from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.time import utc_text
 
 UNITS = {"percent": "% full", "miles": "miles"}
+MOST = {"percent": (100, "%"), "miles": (1000, " miles")}
+"""Most that may be stated in each unit, and its sign."""
+
 BOOSTS = {
     "": "until I end it",
     "1": "for an hour",
@@ -40,7 +43,7 @@ def read_form(topic: Topic, fields: Mapping[str, str], now: datetime) -> dict[st
             return {"on": SWITCH[_one_of("on", fields.get("on", ""), SWITCH)]}
         case Topic.FLOOR:
             unit = _one_of("unit", fields.get("unit", "percent"), UNITS)
-            return {unit: _number("level", fields.get("level", ""), "80")}
+            return {unit: _number("level", fields.get("level", ""), unit, "80")}
         case Topic.WEEK:
             return _week(fields)
 
@@ -62,7 +65,7 @@ def _departure(fields: Mapping[str, str]) -> dict[str, object]:
         faults.append(Fault("depart_at", MISSING, "a date and time, such as 2025-01-09T07:30"))
     amount: object = None
     try:
-        amount = _number("amount", fields.get("amount", ""), "80")
+        amount = _number("amount", fields.get("amount", ""), unit, "80")
     except BadMessage as bad:
         faults += bad.faults
     if faults:
@@ -79,7 +82,8 @@ def _week(fields: Mapping[str, str]) -> dict[str, object]:
         if not at:
             faults.append(Fault(f"{day}_at", MISSING, "a time, such as 07:30, or the day left empty"))
         try:
-            amount = _number(f"{day}_amount", fields.get(f"{day}_amount", ""), "80, or the day left empty")
+            typed = fields.get(f"{day}_amount", "")
+            amount = _number(f"{day}_amount", typed, unit, "80, or the day left empty")
         except BadMessage as bad:
             faults += bad.faults
             continue
@@ -95,12 +99,15 @@ def _stated_days(fields: Mapping[str, str]) -> list[str]:
     return [day for day in DAYS if (fields.get(f"{day}_at", "") + fields.get(f"{day}_amount", "")).strip()]
 
 
-def _number(field: str, text: str, example: str) -> float:
-    typed = text.strip().removesuffix("%").strip()
+def _number(field: str, text: str, unit: str, example: str) -> float:
+    typed, (most, sign) = text.strip().removesuffix("%").strip(), MOST[unit]
     try:
-        return float(typed)
+        found = float(typed)
     except ValueError:
         raise BadMessage(Fault(field, typed or MISSING, f"a number, such as {example}")) from None
+    if not 0 <= found <= most:
+        raise BadMessage(Fault(field, f"{typed}{sign}", f"from 0 to {most}{sign}"))
+    return found
 
 
 def _one_of(field: str, text: str, known: Mapping[str, object]) -> str:

@@ -7,8 +7,6 @@ says the session's token alone: no path names one.
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from aiohttp import web
@@ -19,7 +17,7 @@ from aggregator.drivers.limits import Buckets
 from aggregator.drivers.own_car import TAKEN_BACK, OwnCars
 from aggregator.drivers.problems import Refused
 from aggregator.model.drivers import DAYS, Topic, Week, Word
-from aggregator.model.errors import BadMessage, Fault
+from aggregator.model.errors import BadMessage
 from aggregator.model.fleet import Car
 from aggregator.web.answers import as_json, see
 from aggregator.web.car_view import CarPage, ahead, car_page, stretches
@@ -29,6 +27,7 @@ from aggregator.web.frame import Frame
 from aggregator.web.night_view import CarNight, car_night, last_evening
 from aggregator.web.people import CSRF_FIELD, Person, must_be_meant
 from aggregator.web.routes import Answer
+from aggregator.web.typed import NOTHING_TYPED, Typed
 
 LONGEST_FIELD = 100
 PAGE = "/my-car"
@@ -44,36 +43,6 @@ DAY_NAMES = {
     "sat": "Saturday",
     "sun": "Sunday",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """A form that came back.
-
-    Attributes:
-        topic: What it was about; None where none did.
-        fields: As they were typed.
-        faults: What is wrong, by field.
-    """
-
-    topic: Topic | None = None
-    fields: Mapping[str, str] = field(default_factory=dict)
-    faults: Mapping[str, Fault] = field(default_factory=dict)
-
-    def value(self, topic: str, name: str, usual: object) -> object:
-        """Return what stands in a field."""
-        return self.fields.get(name, usual) if self.topic == topic else usual
-
-    def fault(self, topic: str, name: str) -> Fault | None:
-        """Return what is wrong with a field."""
-        return self.faults.get(name) if self.topic == topic else None
-
-    def rest(self, topic: str, *names: str) -> list[Fault]:
-        """Return what is wrong with a form besides some of its fields."""
-        return [one for name, one in self.faults.items() if self.topic == topic and name not in names]
-
-
-NOTHING_TYPED = Typed()
 
 
 class DriverLooks:

@@ -126,7 +126,8 @@ def evening_asked(request: web.Request, now: datetime) -> date:
     except ValueError:
         found = None
     if found is None or not OLDEST <= found <= today:
-        raise BadMessage(Fault("?night", text, f"the day of its evening, until {today}, such as {today}"))
+        allowed = f"the day of its evening, until {today}, such as {today}"
+        raise BadMessage(Fault("query: night", text, allowed))
     return found
 
 

@@ -165,6 +165,7 @@ class FleetPage:
         of: How many there are.
         page: Which page, from 1.
         pages: How many, at least 1.
+        heard: How many of those meant have been heard of, ever: of the others nothing is known.
         plugged: How many of those meant are plugged in.
         mean_soc: Of those plugged in and known; None without one.
         above_floors_kwh: What these store above their floors, where their homes may export. [kWh]
@@ -179,6 +180,7 @@ class FleetPage:
     of: int
     page: int
     pages: int
+    heard: int
     plugged: int
     mean_soc: float | None
     above_floors_kwh: float
@@ -209,6 +211,7 @@ def fleet_page(
         of=len(every),
         page=page,
         pages=pages,
+        heard=sum(row.heard_s is not None for row in meant),
         plugged=sum(row.is_plugged for row in meant),
         mean_soc=sum(row.soc or 0.0 for row in known) / len(known) if known else None,
         above_floors_kwh=sum(above),
@@ -317,6 +320,7 @@ def page_body(view: FleetPage) -> dict[str, object]:
         "of": view.of,
         "page": view.page,
         "pages": view.pages,
+        "heard": view.heard,
         "plugged": view.plugged,
         "mean_soc": None if view.mean_soc is None else round(view.mean_soc, 4),
         "above_floors_kwh": round(view.above_floors_kwh, 3),

@@ -20,6 +20,7 @@ from aggregator.web.making import Making
 from aggregator.web.pages import Pages
 from aggregator.web.people import Person
 from aggregator.web.stream import stamp
+from aggregator.web.typed import NOTHING_TYPED, TYPED
 from aggregator.web.words import half_hour_text, plain_span
 from aggregator.web.workshop import Workshop
 from dispatch.controller import Controller
@@ -57,6 +58,7 @@ class Frame:
                 "called": self._called(flashes),
                 "page": name,
                 "now": self.gateway.clock.now(),
+                "typed": request.get(TYPED, NOTHING_TYPED) if request is not None else NOTHING_TYPED,
                 **values,
             },
         )

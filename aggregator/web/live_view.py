@@ -96,6 +96,7 @@ class LiveView:
         cycle_s: How often it should run. [domain s]
         alarms: Those that nobody has acknowledged, the newest first.
         halts: Stops that stand.
+        cars_known: How many cars have been heard of, ever.
     """
 
     now: datetime
@@ -108,6 +109,7 @@ class LiveView:
     cycle_s: float
     alarms: tuple[Alarm, ...]
     halts: tuple[Halt, ...]
+    cars_known: int
 
     @property
     def loop_is_late(self) -> bool:
@@ -137,6 +139,7 @@ def live_view(gateway: Gateway, controller: Controller) -> LiveView:
         cycle_s=said.cycle_s,
         alarms=tuple(reversed(gateway.store.alarms.open())),
         halts=gateway.store.halts.standing(),
+        cars_known=sum(view.report is not None for view in views),
     )
 
 

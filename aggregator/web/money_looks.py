@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
+from aggregator.acting import must_be_zone
 from aggregator.drivers.problems import Refused
 from aggregator.explain_text import details
 from aggregator.explaining import Explanation, Question, explanation
@@ -22,7 +23,7 @@ from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.time import LONDON, utc_text
 from aggregator.reports import book_body
 from aggregator.statements import Made, Period
-from aggregator.web.actions import SETTLING, must_be_zone
+from aggregator.web.actions import SETTLING
 from aggregator.web.answers import as_json
 from aggregator.web.bodies import Explaining, KnownAt, SettledAt, of_form
 from aggregator.web.frame import Frame
@@ -30,6 +31,7 @@ from aggregator.web.making import SETTLE
 from aggregator.web.money_view import busy_first, money_view, said_of, shown_files, usual_period
 from aggregator.web.people import Person
 from aggregator.web.routes import Answer
+from aggregator.web.words import plain_fault
 from aggregator.web.workshop import Busy, Job
 
 Body = TypeVar("Body", bound=Row)
@@ -48,6 +50,9 @@ ANEW, LONGEST_NUMBER = "anew", 9
 """Says in a query which working out of a statement is to be done again, and how long its number may be."""
 
 BESIDE = ("did", "at", ANEW)
+ASKED_WITH = {"EVENT": "path: bid", "HALF-HOUR": "query: half_hour", "CAR": "query: car"}
+"""Where a request says what ``aggregator/explaining.py`` names so."""
+
 NO_SUCH_FILE = "there is no such file of that period"
 
 
@@ -92,7 +97,7 @@ class MoneyLooks:
             period = self._period(request)
             worked = await self._worked_soon(request, period, person)
         except BadMessage as bad:
-            period, worked = None, Worked(wrong=tuple(map(str, bad.faults)))
+            period, worked = None, Worked(wrong=tuple(map(plain_fault, bad.faults)))
 
         def made() -> web.Response:
             view = None
@@ -192,7 +197,10 @@ class MoneyLooks:
         one = self._frame.ground.bid(request.match_info["bid"])
         question = Question(one, asked.half_hour, asked.car, asked.known_at)
         products = gateway.settings.products
-        return explanation(gateway.store, products, gateway.fleets, question, "settlement: {}")
+        try:
+            return explanation(gateway.store, products, gateway.fleets, question)
+        except BadMessage as bad:
+            raise bad.named(ASKED_WITH.__getitem__) from None
 
     # statements
 
@@ -202,7 +210,10 @@ class MoneyLooks:
             usual = usual_period(self._frame.gateway.clock.now())
             days = {"from": usual.start.isoformat(), "to": usual.end.isoformat()}
         period = _asked_for(SettledAt, request, days).period()
-        must_be_zone(period.zone, self._frame.ground.zones)
+        try:
+            must_be_zone(period.zone, self._frame.ground.zones)
+        except BadMessage as bad:
+            raise bad.named("query: {}".format) from None
         return period
 
     async def _look(self, request: web.Request, period: Period, person: Person) -> Job:
@@ -231,7 +242,7 @@ async def _made(job: Job) -> Made:
 def _asked_for(model: type[Body], request: web.Request, usual: Mapping[str, str] = NOTHING) -> Body:
     """Return what a query asks for; what it leaves empty is as usual."""
     said = of_form((name, value) for name, value in request.query.items() if name not in BESIDE)
-    return validate(model, {**usual, **said}, "settlement")
+    return validate(model, {**usual, **said}, "query")
 
 
 def _busy() -> Refused:
@@ -242,7 +253,7 @@ def _month(text: str) -> date:
     try:
         return date.fromisoformat(f"{text}-01")
     except ValueError:
-        raise BadMessage(Fault("drivers: month", text, "a calendar month, 2025-01")) from None
+        raise BadMessage(Fault("path: month", text, "a calendar month, 2025-01")) from None
 
 
 def _typed(request: web.Request, period: Period | None) -> Mapping[str, str]:

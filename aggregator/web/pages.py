@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, select_autoescape
 from jinja2.bccache import Bucket
 
+from aggregator.model.figures import figure
 from aggregator.model.time import LONDON, utc_text
 from aggregator.web import words
 from aggregator.web.alarms_view import grouped
@@ -78,6 +79,7 @@ class Pages:
             "percent": words.percent,
             "change": words.change,
             "few": words.few,
+            "plain_fault": words.plain_fault,
             "grouped": grouped,
             "at": words.at,
             "span": words.span,
@@ -91,7 +93,8 @@ class Pages:
             "next_day": _next_day,
             "thousands": "{:,}".format,
             "few_digits": "{:.4g}".format,
-            "plain_number": _plain_number,
+            "figure": figure,
+            "plain_number": partial(figure, digits=6),
         }
         self._environment.globals |= {
             "asset": assets.path,
@@ -144,7 +147,3 @@ def _local_minute(instant: datetime) -> str:
 
 def _next_day(day: date) -> date:
     return day + timedelta(days=1)
-
-
-def _plain_number(value: float) -> str:
-    return f"{value:g}"

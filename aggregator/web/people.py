@@ -208,4 +208,6 @@ def must_be_meant(request: web.Request, person: Person, field: object) -> None:
     must_be_from_here(request)
     shown = request.headers.get(CSRF_HEADER) or (field if isinstance(field, str) else "")
     if not hmac.compare_digest(shown.encode(), person.csrf.encode()):
-        raise Refused(403, f"send {CSRF_HEADER}, the token that sign-in gave; nothing was done")
+        old = "nothing was done: this page is from before somebody signed in anew in this browser"
+        program = f"send {CSRF_HEADER}, the token that sign-in gave; nothing was done"
+        raise Refused(403, old if isinstance(field, str) else program)

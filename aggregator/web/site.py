@@ -17,7 +17,7 @@ from aggregator.model.errors import Unavailable
 from aggregator.ports import Clock
 from aggregator.web import routes
 from aggregator.web.actions import ACTIONS, MANY
-from aggregator.web.answers import as_json, json_of, own_path, see
+from aggregator.web.answers import as_json, json_of, own_path, page_behind, see
 from aggregator.web.assets import PREFIX, Assets
 from aggregator.web.audit_looks import AuditLooks
 from aggregator.web.bid_looks import BidLooks
@@ -25,21 +25,25 @@ from aggregator.web.bodies import SignIn
 from aggregator.web.doing import Doing
 from aggregator.web.driver_looks import DriverLooks
 from aggregator.web.fleet_looks import FleetLooks
+from aggregator.web.forms_back import FormsBack
 from aggregator.web.frame import Frame
 from aggregator.web.money_looks import MoneyLooks
 from aggregator.web.people import CSRF_FIELD, Entrance, Person, must_be_meant, must_have
-from aggregator.web.problems import answering, wants_page, with_headers
+from aggregator.web.problems import answering, is_form, wants_page, with_headers
 from aggregator.web.proxied import as_at_the_proxy
 from aggregator.web.routes import Answer
 from aggregator.web.rules_looks import RulesLooks
-from aggregator.web.stopping import Stopping
+from aggregator.web.stopping import STOPPED, Stopping
 from aggregator.web.stream import Stream
+from aggregator.web.typed import by_people
 from aggregator.web.words import path_of
 from dispatch.controller import Controller
 
 LARGEST_BODY = 64 * 1024
 AWAY = 503
 OWN_CAR = "/my-car"
+NOT_TOLD_AGAIN = ("/sign-in", "/sign-out")
+"""Forms whose fields no page repeats: passwords are among them."""
 
 
 class Site:
@@ -55,7 +59,7 @@ class Site:
         self._assets = Assets()
         self._frame = Frame(gateway, controller, self._assets)
         ground = self._frame.ground
-        self._doing = Doing(ground, Stopping(ground, gateway.book, controller.wake, gateway.patience))
+        self._stopping = Stopping(ground, gateway.book, controller.wake, gateway.patience)
         self._entrance = Entrance(gateway.settings, gateway.store, gateway.clock, wall)
         self._stream = Stream(self._frame.picture, self._entrance, self._frame.ground.zones)
 
@@ -84,16 +88,17 @@ class Site:
             "stream": self._stream.serve,
             "openapi_json": self._openapi_json,
         }
+        doing = Doing(self._frame.ground, self._stopping, FormsBack(looks))
         for look in routes.LOOKS:
             answer = self._let_in(looks[look.name], look.roles, "look here")
             app.router.add_get(look.path, answer, allow_head=False)
         for form in routes.FORMS:
             app.router.add_post(form.path, self._let_in(looks[form.name], form.roles, "speak for a car"))
         for action in ACTIONS:
-            answer = self._let_in(self._doing.one(action), action.roles, action.name)
+            answer = self._let_in(doing.one(action), action.roles, action.name)
             app.router.add_post(action.path, answer)
         for path, action in MANY.items():
-            app.router.add_post(path, self._let_in(self._doing.many(action), action.roles, action.name))
+            app.router.add_post(path, self._let_in(doing.many(action), action.roles, action.name))
         return app
 
     # who asks
@@ -108,6 +113,8 @@ class Site:
             if person is None:
                 if not wants_page(request):
                     raise Refused(401, "sign in first: POST /v1/session")
+                if request.method == "POST":
+                    raise Refused(401, "nothing was done: sign in anew, then send it again")
                 raise web.HTTPSeeOther(f"/sign-in?next={path_of(own_path(request.path_qs))}")
             must_have(person, roles, to)
             return await answer(request, person)
@@ -161,10 +168,9 @@ class Site:
             person = await self._entrance.who(request)
         except Unavailable:  # a page all the same: of nobody, as nobody knows who asks
             person = None
-        home = _home(person) if person is not None else "/"
-        back = urlsplit(request.headers.get("Referer", "")).path or home
+        back = page_behind(request)
         if person is not None and person.is_driver:
-            back = home
+            back = _home(person)
         looks_again = refused.status == AWAY and request.method == "GET"
         page = self._frame.page(
             "refused",
@@ -172,9 +178,13 @@ class Site:
             page="",
             refused_title=TITLES[refused.status],
             detail=refused.detail,
+            status=refused.status,
+            path=request.path,
             faults=refused.faults,
             back=own_path(request.path_qs if looks_again else back),
             again=looks_again,
+            sent=await _sent(request),
+            stopped=refused.detail == STOPPED,
         )
         page.set_status(refused.status)
         page.headers.update(refused.headers)
@@ -182,6 +192,18 @@ class Site:
 
     async def _openapi_json(self, _request: web.Request, _: Person) -> web.Response:
         return as_json(routes.openapi())
+
+
+async def _sent(request: web.Request) -> Mapping[str, Sequence[tuple[str, str]]]:
+    """Return the fields of a form that came to nothing: all of them, and those that a person filled in."""
+    if request.method != "POST" or not is_form(request) or request.path in NOT_TOLD_AGAIN:
+        return {"all": (), "typed": ()}
+    try:
+        fields = list((await request.post()).items())
+    except (ValueError, web.HTTPException):  # what cannot be read was not typed
+        fields = []
+    every = [(name, value) for name, value in fields if isinstance(value, str)]
+    return {"all": every, "typed": list(by_people(every).items())}
 
 
 def _is_drivers(path: str) -> bool:

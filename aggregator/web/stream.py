@@ -29,6 +29,9 @@ log = structlog.get_logger()
 
 EVERY_S = 1.0
 KEPT = 600
+SLOWEST_S = 2.0
+"""A picture that is not made by then is told as none: its database is away, or locked."""
+
 HEARTBEAT_S = 15.0
 """After so long without anything sent a comment is, so that nobody in between shuts the line."""
 
@@ -65,6 +68,7 @@ class Stream:
         zones: The fleet's, in the order in which a picture has them.
         every_s: Wall seconds between pictures.
         heartbeat_s: Longest silence of a stream.
+        slowest_s: Longest that a picture may take.
     """
 
     def __init__(
@@ -74,15 +78,17 @@ class Stream:
         zones: Sequence[str],
         every_s: float = EVERY_S,
         heartbeat_s: float = HEARTBEAT_S,
+        slowest_s: float = SLOWEST_S,
     ) -> None:
         self._picture, self._entrance = picture, entrance
         self._zones = json.dumps(list(zones))
-        self._every_s, self._heartbeat_s = every_s, heartbeat_s
+        self._every_s, self._heartbeat_s, self._slowest_s = every_s, heartbeat_s, slowest_s
         self._run_id = secrets.token_hex(4)
         self._kept: deque[Kept] = deque(maxlen=KEPT)
         self._event = b""
         self._changed = asyncio.Event()
         self._looks = 0
+        self._late: asyncio.Future[Mapping[str, Any]] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def open(self, _: web.Application) -> None:
@@ -170,13 +176,26 @@ class Stream:
     async def _made(self, name: str) -> tuple[str, bytes]:
         """Return a new picture's row, and the event that tells it under a name."""
         try:
-            found = await asyncio.to_thread(self._picture)
-        except Unavailable as away:
-            log.warning("desk_without_database", error=str(away))
+            found = await self._found()
+        except (Unavailable, TimeoutError) as away:
+            log.warning("desk_without_database", error=str(away) or "no picture in time")
             return "", f"id: {name}\nevent: away\ndata: {{}}\n\n".encode()
         figures = [[zone[figure] for figure in FIGURES] for zone in found["zones"]]
         event = f"id: {name}\nevent: live\ndata: {json.dumps(found)}\n\n".encode()
         return json.dumps([found["now"], *figures]), event
+
+    async def _found(self) -> Mapping[str, Any]:
+        """Return a new picture; one that comes late is waited for, and shown to nobody: its time is past."""
+        async with asyncio.timeout(self._slowest_s):
+            if self._late is not None:
+                with suppress(Unavailable):
+                    await asyncio.shield(self._late)
+            self._late = asyncio.ensure_future(asyncio.to_thread(self._picture))
+            try:
+                return await asyncio.shield(self._late)
+            finally:
+                if self._late.done():
+                    self._late = None
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

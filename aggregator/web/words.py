@@ -1,13 +1,15 @@
 """How figures and times are written on the desk's pages: London's time with UTC on hover, units always."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from urllib.parse import quote
 
 from markupsafe import Markup
 
+from aggregator.model.errors import Fault
+from aggregator.model.figures import figure
 from aggregator.model.market import Requirement
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import LONDON, Interval, utc_text
@@ -16,6 +18,7 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 MINUS = "\N{MINUS SIGN}"
 FEW = 4
 GBP = re.compile(r"GBP (?=[-\N{MINUS SIGN}+]?\d)")
+HYPHEN = re.compile(r"(?<=[ £])-(?=\d)")
 WH_PER_KWH = 1000
 
 
@@ -34,19 +37,23 @@ def kw(value: float | None) -> Markup:
 
 
 def kw_range(levels: Iterable[float]) -> Markup:
-    """Return levels as one power, or from the lowest to the highest. [kW]"""
+    """Return levels as one power, or the lowest to the highest; to the watt, as bid. [kW]"""
     found = sorted(levels)
     if not found:
         return kw(None)
     low, high = found[0], found[-1]
     if low == high:
-        return kw(high)
-    return Markup('{} to {} <span class="unit">kW</span>').format(f"{low:g}", f"{high:g}")
+        return Markup('{} <span class="unit">kW</span>').format(_level(high))
+    return Markup('{} to {} <span class="unit">kW</span>').format(_level(low), _level(high))
 
 
-def energy(value: float) -> Markup:
-    """Return an energy to a hundredth. [kWh]"""
-    return Markup('{} <span class="unit">kWh</span>').format(signed(value, 2))
+def _level(value: float) -> str:
+    return figure(value).replace("-", MINUS)
+
+
+def energy(value: float, digits: int = 2) -> Markup:
+    """Return an energy to a hundredth, or as many digits after the point. [kWh]"""
+    return Markup('{} <span class="unit">kWh</span>').format(signed(value, digits))
 
 
 def pounds(value: float | Decimal | None) -> Markup:
@@ -59,8 +66,8 @@ def pounds(value: float | Decimal | None) -> Markup:
 
 
 def sterling(text: str) -> str:
-    """Return words with amounts as screens show them: commands write GBP, the desk £."""
-    return GBP.sub("£", text)
+    """Return words with figures as screens show them: commands write GBP and hyphens, they £ and minus."""
+    return HYPHEN.sub(MINUS, GBP.sub("£", text)).replace(f"£{MINUS}", f"{MINUS}£")
 
 
 def price(value: float | Decimal | None) -> Markup:
@@ -78,9 +85,10 @@ def kwh(wh: int | None) -> Markup:
 
 
 def change(value: float, unit: str = "") -> str:
-    """Return a difference with its sign: to the penny with a unit of money, else as short as it is exact."""
-    text = f"{abs(value):,.2f}" if unit else f"{abs(value):g}"
-    return f"{MINUS if value < 0 else '+'}{unit}{text}"
+    """Return a difference with its sign: to the penny with a unit of money, else to the watt."""
+    text = f"{abs(value):,.2f}" if unit else figure(abs(value))
+    falls = value < 0 and float(text.replace(",", "")) > 0
+    return f"{MINUS if falls else '+'}{unit}{text}"
 
 
 def percent(value: float | None) -> Markup:
@@ -151,6 +159,19 @@ def few(names: str) -> Markup:
         return Markup("{}").format(names)
     first, more = ", ".join(found[: FEW - 1]), len(found) - FEW + 1
     return Markup('<span title="{}">{} and {} more</span>').format(names, first, more)
+
+
+def plain_fault(one: Fault) -> str:
+    """Return what is wrong with a field of a page's own form: people need no path of it."""
+    field = one.where.rpartition(": ")[2].replace("_", " ")
+    return f"{field[:1].upper()}{field[1:]} “{one.value}”: {one.allowed}"
+
+
+def either(names: Sequence[str]) -> str:
+    """Return names of whom any may do something: ``anna``, ``anna or ben``, ``anna, ben or cleo``."""
+    shown = names if len(names) <= FEW else [*names[: FEW - 1], f"{len(names) - FEW + 1} more"]
+    *first, last = shown
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def path_of(name: str) -> str:

@@ -106,8 +106,9 @@ async def test_the_same_key_is_the_same_action_and_answered_the_same(tmp_path):
         ("bids/bid-1/check", {}, "body: draft"),
         ("bids/bid-1/check", {"draft": "short"}, "body: draft"),
         ("bids/bid-1/reject", {"reason": ""}, "body: reason"),
-        ("bids/bid-1/reject", {"reason": " "}, "bids reject: --reason"),
-        ("stops", {"reason": "a recall", "zone": "Mars"}, "stop: --zone"),
+        ("bids/bid-1/reject", {"reason": " "}, "body: reason"),
+        ("bids/bid-1/amend", {"draft": "0" * 64}, "body: kw"),
+        ("stops", {"reason": "a recall", "zone": "Mars"}, "body: zone"),
         ("alarms/acknowledge", {"alarms": []}, "body: alarms"),
         ("approvals", {"bids": [{"bid": "bid-1"}]}, "body: bids[0].draft"),
     ],
@@ -118,7 +119,39 @@ async def test_what_is_wrong_is_named_and_nothing_is_done(tmp_path, path, body, 
         before = desk.store.journal.versions()
         status, problem = await anna.post(f"/v1/{path}", body)
         assert (status, problem["faults"][0]["field"]) == (422, field)
+        assert "--" not in str(problem)
         assert desk.store.journal.versions() == before
+
+
+@pytest.mark.parametrize("reason", ["   ", "", "x" * 501])
+async def test_a_reason_that_says_nothing_is_answered_beside_its_field(tmp_path, reason):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        draft, before = digest(desk, "bid-1"), desk.store.journal.versions()
+        words = "at most 500" if reason.strip() else "say why, in words"
+        for verb in ("reject", "withdraw"):
+            form = [("draft", draft), ("reason", reason)]
+            came_from = f"{desk.base}/bids/bid-1?kw=20&price=200"
+            status, _, page = await anna.form(f"/v1/bids/bid-1/{verb}", form, Referer=came_from)
+            assert status == 422
+            assert 'id="act">Decide' in page, "it is the bid's page"
+            assert 'value="20"' in page, "what was typed in other fields stays"
+            if verb == "reject":
+                wrong = page.partition('id="wrong-reject-reason"')[2].partition("</p>")[0]
+                assert words in wrong
+                assert f'value="{reason}" aria-invalid="true"' in page
+        status, _, page = await anna.form("/v1/stops", [("reason", reason)], Referer=f"{desk.base}/live")
+        assert status == 422
+        assert words in page.partition('id="wrong-stop-reason"')[2].partition("</p>")[0]
+        assert desk.store.journal.versions() == before
+        assert desk.store.halts.standing() == ()
+        for path, page in (("/v1/approvals", "/bids"), ("/v1/alarms/acknowledge", "/live")):
+            status, _, told = await anna.form(path, [], Referer=f"{desk.base}{page}")
+            assert (status, "Nothing is ticked" in told) == (422, True)
+        again = [("draft", draft), ("reason", "too little")]
+        came_from = f"{desk.base}/v1/bids/bid-1/reject"  # without scripts a page that came back is there
+        status, where, _ = await anna.form("/v1/bids/bid-1/reject", again, Referer=came_from)
+        assert (status, where.partition("?")[0]) == (303, "/bids/bid-1")
 
 
 async def test_a_program_is_told_of_what_is_no_json_or_not_there(tmp_path):

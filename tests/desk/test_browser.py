@@ -116,7 +116,8 @@ async def test_an_amendment_shows_its_effect_first(tmp_path):
         await expect(anna.locator("main")).to_contain_text("From draft 1: −30 kW, +£0.00 /MWh, by anna")
         await expect(anna.locator("main")).not_to_contain_text("This is the first draft")
         await expect(anna.locator("#next-step")).to_have_text(
-            "One of anna, ben, cleo checks next (role approver); then somebody else of ben, cleo approves."
+            "Next, anna, ben or cleo may check it;"
+            " then ben or cleo, whoever did not check it, may approve it."
         )
 
 
@@ -244,6 +245,10 @@ async def test_single_keys_can_be_switched_off(tmp_path):
 async def test_it_works_without_scripts(tmp_path):
     async with a_desk(tmp_path) as desk, browsing(desk) as people:
         ben = await people.signed_in("ben", "/bids/bid-2", java_script_enabled=False)
+        await expect(ben.locator(".status")).to_contain_text("figures as of 12:01, reload for newer")
+        for words in ("connecting", "Working the forecast out"):
+            await expect(ben.get_by_text(words)).to_be_hidden()
+        await expect(ben.get_by_text("The picture needs scripts")).to_be_visible()
         await ben.locator("#do-approve").click()
         await expect(ben.locator(".flash.good")).to_contain_text("approved by ben")
         assert desk.bid("bid-2").stage is Stage.APPROVED

@@ -56,6 +56,19 @@ async def test_each_car_is_told_with_all_that_bears_on_it(tmp_path):
         }
 
 
+async def test_where_no_car_has_been_heard_of_nothing_is_claimed(tmp_path):
+    async with a_desk(tmp_path, heard=False) as desk:
+        vera = await desk.sign_in("vera")
+        _, page = await vera.get("/fleet")
+        assert "in reach" not in page
+        assert page.count("not known yet: no car has been heard of") == 3
+        assert "nothing is known of any" in (await vera.get("/live"))[1]
+        assert (await vera.get("/v1/fleet"))[1]["heard"] == 0
+        await desk.parts.minute()
+        assert "every target is in reach" in (await vera.get("/fleet"))[1]
+        assert "no car is shown" in (await vera.get("/fleet?text=nobody"))[1]
+
+
 async def test_what_drivers_say_is_seen_at_once(tmp_path):
     async with a_desk(tmp_path) as desk:
         vera, driver = await desk.sign_in("vera"), await a_driver(desk)
@@ -174,7 +187,7 @@ async def test_a_night_is_chosen_by_its_evening(tmp_path):
         assert len(autumn["night"]["half_hours"]) == 50
         for wrong in ("2025-01-15", "1999-12-31", "x", "2025-02-30", ""):
             status, problem = await vera.get(f"/v1/fleet/car-1?night={wrong}")
-            assert (status, problem["faults"][0]["field"]) == (422, "?night"), wrong
+            assert (status, problem["faults"][0]["field"]) == (422, "query: night"), wrong
             assert (await vera.get(f"/fleet/car-1?night={wrong}"))[0] == 422
 
 

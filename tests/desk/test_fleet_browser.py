@@ -91,6 +91,11 @@ async def test_the_fleet_by_keyboard_and_made_anew_by_itself(tmp_path):
         await vera.keyboard.press("Enter")
         await vera.wait_for_url("**/fleet/car-1?night=2025-01-13")
         await people.go(vera, "/fleet")
+        for key, path in (("power", "/fleet?sort=power"), ("car", "/fleet"), ("zone", "/fleet?sort=zone")):
+            await vera.locator(f"#sort-{key}").press("Enter")
+            await vera.wait_for_url(f"**{path}#sort-{key}")
+            await connected(vera)
+            await expect(vera.locator(f"#sort-{key}")).to_be_focused()
         desk.parts.clock.pass_by(timedelta(minutes=4))
         await expect(vera.locator("#row-car-2 .state")).to_have_text("silent")
 

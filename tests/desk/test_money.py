@@ -48,7 +48,7 @@ async def test_a_statement_is_shown_kept_and_corrected(tmp_path):
         assert body["totals"]["instructed_kwh"] == "4.500"
         _, page = await vera.get(f"/settlement?{DAY}")
         assert "no version yet" in page
-        assert "It takes the role settlement or operator" in page
+        assert "takes the role settlement or operator" in page
         assert await settled(sue) == "2025-01-14 to 2025-01-15: 1 event, 1 new version"
         first = desk.store.statements.latest("bid-5")
         assert (first.version, first.reason) == (1, "first settlement")
@@ -161,7 +161,7 @@ async def test_a_figure_is_walked_back(tmp_path):
         for path in ("bid-5?half_hour=03:00", "bid-5?car=car-9", "bid-1"):
             status, refused = await vera.get(f"/v1/settlement/{path}")
             assert status == 422, path
-            assert "settlement: " in refused["detail"]
+            assert refused["faults"][0]["field"] in ("query: half_hour", "query: car", "path: bid")
         assert (await vera.get("/v1/settlement/nothing"))[0] == 404
         assert (await vera.get("/settlement/nothing"))[0] == 404
 
@@ -188,6 +188,7 @@ async def test_a_wrong_question_is_a_clear_line(tmp_path, query, words):
         status, refused = await sue.get(f"/v1/settlement?{query}")
         assert status == 422
         assert words in refused["detail"]
+        assert refused["faults"][0]["field"].startswith("query: ")
         status, page = await sue.get(f"/settlement?{query}")
         assert status == 422
         assert words in page

@@ -7,7 +7,7 @@ import pytest
 
 from aggregator.cli import run
 from aggregator.store import open_store
-from tests.desk.world import PASSWORDS, a_desk
+from tests.desk.world import HASHES, NOW, PASSWORDS, a_desk
 
 
 async def tried(desk, user, password, **headers):
@@ -35,6 +35,27 @@ async def test_pages_send_to_sign_in_and_back_and_json_says_401(tmp_path):
         assert "SameSite=Lax" in cookie
         async with session.get(f"{desk.base}/bids/bid-1") as response:
             assert response.status == 200
+
+
+async def test_a_form_of_a_session_that_is_over_does_nothing_and_keeps_what_was_typed(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        desk.store.desk_people.set_password("anna", HASHES["anna"], NOW)
+        form = [("draft", desk.bid("bid-1").draft.digest), ("reason", "too <b>little</b>")]
+        status, _, page = await anna.form(
+            "/v1/bids/bid-1/reject", form, Referer=f"{desk.base}/bids/bid-1?kw=20"
+        )
+        assert status == 401
+        for words in ("Your session is over", "nothing was done", "too &lt;b&gt;little&lt;/b&gt;"):
+            assert words in page
+        assert 'href="/sign-in?next=%2Fbids%2Fbid-1%3Fkw%3D20" target="_blank"' in page
+        assert "<b>" not in page
+        ben = await desk.sign_in("ben")
+        ben.csrf = anna.csrf
+        status, _, page = await ben.form("/v1/bids/bid-1/reject", form)
+        assert (status, "somebody signed in anew in this browser" in page) == (403, True)
+        assert "too &lt;b&gt;little&lt;/b&gt;" in page
+        assert desk.store.desk_trail.about("bid-1") == []
 
 
 @pytest.mark.parametrize("where", ["//evil.example/", "https://evil.example/", "/\\evil.example"])

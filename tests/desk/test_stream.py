@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 
@@ -25,10 +26,13 @@ class Pictures:
 
     def __init__(self):
         self.made, self.away, self.more = 0, False, "x" * 2000
+        self.unlocked = threading.Event()
+        self.unlocked.set()
 
     def __call__(self):
         if self.away:
             raise Unavailable("the database does not answer")
+        self.unlocked.wait(PATIENCE_S)
         self.made += 1
         zones = [{"zone": zone, **dict.fromkeys(FIGURES, float(self.made))} for zone in ZONES]
         return {"now": f"{self.made}", "zones": zones, "more": self.more}
@@ -85,8 +89,8 @@ class Served:
         self.doors = AsyncExitStack()
         self._lines = AsyncExitStack()
 
-    async def open(self, every_s=QUICK_S):
-        self.stream = Stream(self.pictures, self.everybody, ZONES, every_s, self._heartbeat_s)
+    async def open(self, every_s=QUICK_S, **more):
+        self.stream = Stream(self.pictures, self.everybody, ZONES, every_s, self._heartbeat_s, **more)
         app = web.Application()
         app.on_startup.append(self.stream.open)
         app.on_shutdown.append(self.stream.close)
@@ -116,9 +120,9 @@ class Served:
 
 
 @asynccontextmanager
-async def a_stream(heartbeat_s=PATIENCE_S):
+async def a_stream(heartbeat_s=PATIENCE_S, **more):
     served = Served(heartbeat_s)
-    await served.open()
+    await served.open(**more)
     try:
         yield served
     finally:
@@ -235,6 +239,23 @@ async def test_a_database_that_is_away_is_told_and_leaves_no_figures():
         name, past = await (await served.line(last_id=last_id)).event()
         assert (name, past["whole"]) == ("past", True)
         assert in_order([int(row[0]) for row in past["rows"]])
+
+
+async def test_a_database_that_is_locked_is_told_as_away_and_old_figures_as_none():
+    async with a_stream(slowest_s=0.5) as served:
+        line = await served.line()
+        await line.pictures(served.pictures.made + 1)
+        served.pictures.unlocked.clear()
+        while (await line.event())[0] != "away":
+            pass
+        made = served.pictures.made
+        assert [(await line.event())[0] for _ in range(2)] == ["away"] * 2
+        comes_back = await served.line(last_id=line.last_id)
+        assert (await comes_back.event())[0] in ("past", "away")
+        assert (await comes_back.event())[0] == "away"
+        served.pictures.unlocked.set()
+        numbers = await line.pictures(made + 3)
+        assert numbers[0] == made + 2, "what was asked for while it was locked tells of then"
 
 
 async def test_the_end_of_a_session_ends_its_stream_at_once_and_no_other():

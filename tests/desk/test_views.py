@@ -1,5 +1,6 @@
 """What the pages show, without a browser: rows, states, effects, figures and times."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -13,13 +14,15 @@ from aggregator.model.opportunity import (
     DeliveryStarted,
     InstructionCancelled,
     Settled,
+    Submitted,
 )
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.web import words
-from aggregator.web.bid_view import bid_view, effect_of
+from aggregator.web.bid_view import bid_view, check_then_approval, effect_of
 from aggregator.web.bids_view import SORTS, Choice, bid_rows
 from aggregator.web.live_view import STATES, live_view
 from aggregator.web.today_view import today_view
+from aggregator.workflow import CLOCKWORK
 from tests.desk.world import EVENING, NOW, a_desk, a_key
 
 
@@ -55,11 +58,22 @@ def test_figures_have_their_unit_and_no_sign_of_nothing(value):
     assert "£" in words.pounds(value)
 
 
+@given(st.floats(-1e6, 1e6))
+def test_no_figure_has_digits_that_mean_nothing(value):
+    told = (words.kw(value), words.kw_range((value,)), words.kw_range((value, value + 1)))
+    for text in (*told, words.energy(value), words.change(value)):
+        assert not re.search(r"\.\d{4}|e[-+]?\d|\N{MINUS SIGN}0\b(?!\.)", str(text)), text
+
+
 @pytest.mark.parametrize(
     ("told", "shown"),
     [
-        ("asks GBP 300.00/MWh; GBP -1.20 less", "asks £300.00/MWh; £-1.20 less"),
+        ("asks GBP 300.00/MWh; GBP -1.20 less", "asks £300.00/MWh; \N{MINUS SIGN}£1.20 less"),
         ("in GBP, as agreed", "in GBP, as agreed"),
+        (
+            "told -7.40 kW in 16:00-19:00, on 2025-01-15",
+            "told \N{MINUS SIGN}7.40 kW in 16:00-19:00, on 2025-01-15",
+        ),
     ],
 )
 def test_the_screen_shows_pounds_in_one_way(told, shown):
@@ -115,6 +129,47 @@ async def test_a_bid_tells_what_is_held_back_nominated_and_possible(tmp_path):
         closed = bid_view(flow, desk.bid("bid-1"), "anna")
         assert "gate closed" in closed.may["check"]
         assert not closed.row.gate_open
+
+
+async def test_a_bid_s_page_says_plainly_what_is_sent_ordered_and_by_whom(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        vera, flow = await desk.sign_in("vera"), desk.parts.gateway.workflow
+        _, page = await vera.get("/bids/bid-1")
+        assert "To be sent once approved:" in page
+        assert "Sent:" not in page
+        version = desk.bid("bid-4").version
+        sent = [Submitted(NOW, "report-4")]
+        flow.store.journal.append_many("bid-4", sent, expected_version=version, by=CLOCKWORK, recorded_at=NOW)
+        view = bid_view(flow, desk.bid("bid-4"), "vera")
+        assert (view.history[0].what, view.history[0].by) == ("sent, and acknowledged by the DNO", "")
+        _, page = await vera.get("/bids/bid-4")
+        assert "Sent:" in page
+        assert "by clock" not in page
+        assert "beyond the nomination" in (await vera.get("/bids/bid-5"))[1]
+
+
+@pytest.mark.parametrize(
+    ("checks", "approves", "said"),
+    [
+        ([], ["ben"], ""),
+        (["anna"], ["ben"], "Next, anna may check it; then ben may approve it."),
+        (["anna", "ben"], ["anna", "ben"], "Next, anna or ben may check it; then the other may approve it."),
+        (
+            ["a", "b", "c"],
+            ["a", "b", "c"],
+            "Next, a, b or c may check it; then another of them may approve it.",
+        ),
+        (
+            ["a", "b"],
+            ["b", "c"],
+            "Next, a or b may check it; then b or c, whoever did not check it, may approve it.",
+        ),
+    ],
+)
+def test_who_decides_next_is_said_for_one_two_and_many(checks, approves, said):
+    found = check_then_approval(checks, approves)
+    assert found == said
+    assert words.either(["a", "b", "c", "d", "e", "f"]) == "a, b, c or 3 more"
 
 
 async def test_the_effect_is_shown_before_it_is_done(tmp_path):

@@ -193,8 +193,8 @@ class Desk:
 
 
 @asynccontextmanager
-async def a_desk(folder, *, empty=False, database=None, **table):
-    """Serve a desk; a minute has passed, so that its cars have been heard of."""
+async def a_desk(folder, *, empty=False, heard=True, database=None, **table):
+    """Serve a desk; where its cars have been heard of, a minute has passed."""
     quiet = {"retry_first_s": 5.0, "retry_most_s": 5.0}
     served = {"database": database, "desk": a_desk_table(**table)}
     async with running(FakeVtn().url, folder, NOW, **served, **quiet) as parts:
@@ -203,7 +203,8 @@ async def a_desk(folder, *, empty=False, database=None, **table):
         if not empty:
             filled(parts.store)
         parts.gateway.book.refresh(NOW)
-        await parts.minute()
+        if heard:
+            await parts.minute()
         desk = Desk(parts, FakeClock(NOW), [])
         await desk.open_door()
         try:

@@ -246,7 +246,7 @@ def test_an_amended_draft_replaces_the_one_before_and_voids_its_check(flow):
 def test_the_models_own_level_is_the_ceiling_also_after_amending_down(flow):
     one = in_review(flow)
     one = flow.amend(one, one.draft.digest, "tim", 20.0, Decimal("290.5"))
-    with refused(flow, "51.0 kW is outside 0 to 50.0 kW"):
+    with refused(flow, "51 kW is outside 0 to 50 kW"):
         flow.amend(one, one.draft.digest, "tim", 51.0, None)
     one = flow.amend(one, one.draft.digest, "tim", 50.0, None)
     assert one.draft.offered_kw == (30.0, 50.0, 50.0, 20.0)
@@ -301,11 +301,11 @@ def test_the_steps_leave_and_a_bid_taken_back_is_one_of_nothing(flow):
 @pytest.mark.parametrize(
     ("kw", "price", "match"),
     [
-        (51.0, None, "51.0 kW is outside 0 to 50.0 kW"),
-        (-1.0, None, "outside 0 to 50.0 kW"),
-        (float("nan"), None, "outside 0 to 50.0 kW"),
-        (20.5, None, "20.5 kW is no whole multiple of the product's 1.0 kW"),
-        (9.0, None, "9.0 kW is under the product's minimum of 10.0 kW"),
+        (51.0, None, "51 kW is outside 0 to 50 kW"),
+        (-1.0, None, "outside 0 to 50 kW"),
+        (float("nan"), None, "outside 0 to 50 kW"),
+        (20.5, None, "20.5 kW is no whole multiple of the product's 1 kW"),
+        (9.0, None, "9 kW is under the product's minimum of 10 kW"),
         (None, Decimal("350.01"), "GBP 350.01/MWh is outside 0 to the ceiling of 350.00"),
         (None, Decimal("-1"), "outside 0 to the ceiling"),
         (None, Decimal("NaN"), "outside 0 to the ceiling"),

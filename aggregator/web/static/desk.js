@@ -3,8 +3,11 @@
 (() => {
   const QUIET_MS = 3000, LOOK_MS = 250, DEAF_MS = 15000;
   const link = document.getElementById("link"), words = document.getElementById("link-words"), banner = document.getElementById("banner");
+  document.documentElement.classList.add("scripts");
   const london = (options) => new Intl.DateTimeFormat("en-GB", {timeZone: "Europe/London", ...options});
   const time = london({hour: "2-digit", minute: "2-digit", second: "2-digit"}), day = london({weekday: "short", day: "2-digit", month: "short"}), hour = london({hour: "2-digit", minute: "2-digit"});
+  const me = document.body.dataset.person;
+  let isOver = false, cut = false, turnedAway = false;
   let heardAt = 0, madeAt = 0, shown = null, pace = 0, lastId = "", lost = false, refreshing = false, refusedFor = null;
 
   const number = (value) => (Math.abs(value - Math.round(value)) < 0.05 ? value.toFixed(0) : value.toFixed(1)).replace(/^-(?=0(\.0)?$)/, "").replace("-", "\u2212");
@@ -66,7 +69,7 @@
     put(document.getElementById("clock"), time.format(now));
     put(document.getElementById("clock-day"), day.format(now).replace(",", ""));
     for (const element of document.querySelectorAll("[data-live=fleet_kw]")) kw(element, picture.fleet_kw);
-    for (const element of document.querySelectorAll("[data-live=cycle]")) put(element, picture.cycle_age_s == null ? "no cycle yet" : age(picture.cycle_age_s));
+    for (const element of document.querySelectorAll("[data-live=cycle]")) put(element, picture.cycle_age_s == null ? "none yet" : `${age(picture.cycle_age_s)} ago`);
     for (const element of document.querySelectorAll("[data-live-state]")) put(element, String(picture.states[element.dataset.liveState]));
     for (const element of document.querySelectorAll("[data-live-cars]")) put(element, picture.states[element.dataset.liveCars] === 1 ? "car" : "cars");
     for (const element of document.querySelectorAll("[data-live=half-hour]")) put(element, picture.half_hour);
@@ -80,7 +83,7 @@
     return count(now);
   };
 
-  const typed = () => [...document.querySelectorAll("main input:not([type=hidden])")].filter((one) => one.type === "checkbox" ? one.checked !== one.defaultChecked : one.value !== one.defaultValue);
+  const typed = () => [...document.querySelectorAll("main input:not([type=hidden])")].filter((one) => one.type === "checkbox" ? one.checked !== one.defaultChecked : one.value !== one.defaultValue || one.ariaInvalid === "true");
   // What somebody typed outlives a page made anew; a tick only where it still means the same.
   let kept = [];
   const keep = () => { kept = typed().filter((one) => one.id).map((one) => ({id: one.id, value: one.value, checked: one.checked})); };
@@ -91,6 +94,21 @@
       else if (field.value === value) field.checked = checked;
     }
     kept = [];
+  };
+  // A form that asks for the page itself anew, such as an amendment's effect, takes along what stands in others.
+  const ALONG = "flexloop-along";
+  document.addEventListener("submit", ({target}) => {
+    if (target.method !== "get") return;
+    keep();
+    const others = kept.filter(({id}) => !target.contains(document.getElementById(id)));
+    sessionStorage.setItem(ALONG, JSON.stringify({me, path: location.pathname, others}));
+  });
+  const broughtAlong = () => {
+    const {me: whose, path: where, others} = JSON.parse(sessionStorage.getItem(ALONG) ?? "{}");
+    sessionStorage.removeItem(ALONG);
+    if (whose !== me || where !== location.pathname) return;
+    kept = others;
+    bringBack();
   };
   const busy = () => {
     const active = document.activeElement;
@@ -127,11 +145,13 @@
       return tell("changed", "Something has changed since this was shown; what you typed is kept.");
     }
     refreshing = true;
+    turnedAway = false;
     const focused = focusNow(), opened = new Map([...document.querySelectorAll("main details")].map((one, n) => [one.id || n, one.open]));
     keep();
     try {
       await htmx.ajax("GET", path(), {target: "#main", select: "#main", swap: asked ? "outerHTML" : "outerMorph"});
     } finally { refreshing = false; }
+    if (turnedAway) return;
     document.querySelectorAll("main details").forEach((one, n) => { one.open = opened.get(one.id || n) ?? false; });
     if (banner.dataset.about === "changed") tell("");
     bringBack();
@@ -145,8 +165,56 @@
     const told = document.querySelector("#told .flash");  // stays until the next action or page; a refresh leaves it
     if (told?.matches(".good")) kept = [];
     bringBack();
+    document.querySelector("main [aria-invalid=true]")?.focus();
     if (told) { told.tabIndex = -1; told.focus(); }
     after();
+  });
+
+  // What came of a form, said above a page that stays as it is, with all that was typed.
+  const say = (text, label = "Not done") => {
+    const one = Object.assign(document.createElement("p"), {className: "flash bad", tabIndex: -1, textContent: `${text[0].toUpperCase()}${text.slice(1)}. ${typed().length ? "What you typed is kept." : ""}`});
+    one.setAttribute("role", "alert");
+    one.prepend(Object.assign(document.createElement("strong"), {textContent: label}), " ");
+    document.getElementById("told").replaceChildren(one);
+    one.focus();
+  };
+  // A session that ended under the page, or is somebody else's by now: nothing is swapped in, nothing goes on in
+  // another's name, and what was typed waits for whoever typed it.
+  const over = (whose, sent) => {
+    if (!sent && !typed().length) return location.reload();
+    isOver = true;
+    source.close();
+    state("lost", "signed out");
+    const still = typed().length ? " What you typed is kept here." : "";
+    const link = Object.assign(document.createElement("a"), whose ? {href: location.href, textContent: `Go on as ${whose}`} : {href: `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`, textContent: "Sign in in another tab", target: "_blank", rel: "noopener"});
+    tell("lost", whose ? `${whose} has signed in in this browser; this page is ${me}'s.${sent ? " Nothing was done." : ""}${still}` : `Your session is over${sent ? ": nothing was done" : ""}.${still}${still ? " Sign in, then come back to this page." : ""}`);
+    if (!banner.childElementCount) banner.append(" ", link);
+    if (sent) link.focus();
+  };
+  const comeBack = async () => {
+    await refresh(true);
+    if (turnedAway) return;
+    isOver = lost = false;
+    listen();
+    again("Signed in again; what you typed is kept.");
+  };
+  // Only pages of who looks here are swapped in, and of refused forms only those that show the fields again.
+  const SHOWN_AGAIN = 422, NOT_MEANT = 403;
+  document.addEventListener("htmx:after:request", (event) => {
+    const {text, response: {status}, request: {method}} = event.detail.ctx;
+    const page = new DOMParser().parseFromString(text, "text/html"), main = page.getElementById("main");
+    const whose = main?.dataset.person, sent = method === "POST";
+    const isMine = whose === me;
+    if (isMine && (status < 400 || !sent || status === SHOWN_AGAIN)) return;
+    event.preventDefault();
+    turnedAway = true;
+    if (!isMine && (whose || status < 500)) return over(whose, sent);
+    if (!sent) return;
+    const told = page.getElementById("refused-detail"), why = told?.textContent || "nothing was done: the gateway did not answer as it should";
+    if (status === NOT_MEANT) refresh(true).then(() => { if (!isOver) say(why); }); else say(why, told?.dataset.label);
+  });
+  document.addEventListener("htmx:error", (event) => {
+    if (event.detail.ctx?.request.method === "POST") say("the gateway does not answer: whether this was done is not known; sent again, it is done once");
   });
 
   // A field's own words, beside it; and what was said of other figures goes once others are typed.
@@ -162,6 +230,7 @@
     if (before && seconds > 0.5) pace = Math.max(0, Date.parse(shown.now) - before) / seconds;
     heardAt = Date.now();
     lastId = event.lastEventId;
+    cut = false;
     state("live", "live");
     if (lost) back();
     const closed = show(shown);
@@ -179,8 +248,10 @@
   };
   const back = () => {
     lost = false;
-    const said = whole ? "Connected again; nothing was missed." : "Connected again. Charts have a gap: the gateway was started anew, or was away for long.";
-    tell("again", said);
+    again(whole ? "Connected again; nothing was missed." : "Connected again. Charts have a gap: the gateway was started anew, or was away for long.");
+  };
+  const again = (text) => {
+    tell("again", text);
     setTimeout(() => { if (banner.dataset.about === "again") tell(""); }, 6000);
   };
   const lose = (word, text) => {
@@ -192,7 +263,20 @@
   const cutOff = (event) => {
     heardAt = Date.now();
     lastId = event.lastEventId;
+    noDatabase();
+  };
+  const noDatabase = () => {
+    cut = true;
     lose("no database", "The gateway's database does not answer: what you see may be old, and nothing can be done now.");
+  };
+  // A line that was refused: the session is over, the database is away, or the gateway has just started.
+  const refused = async () => {
+    askedAt = Date.now();
+    const status = await fetch("/v1/live").then((answer) => answer.status).catch(() => 0);
+    if (status === 401 || status === 403) return refresh(true);
+    if (status === 503) return noDatabase();
+    cut = false;
+    if (status) listen();
   };
   // Browsers keep six connections to a host: a tab that nobody sees lets go of its own, and catches up later.
   // Live asks for the last minutes, too.
@@ -207,19 +291,23 @@
     askedAt = Date.now();
   };
   let askedAt = 0;
+  window.addEventListener("focus", () => { if (isOver && !refreshing) comeBack(); });
   document.addEventListener("visibilitychange", () => {
     heardAt = Date.now();
+    if (isOver) { if (!document.hidden && !refreshing) comeBack(); return; }
     if (document.hidden) { source.close(); state("waiting", "paused"); } else listen();
   });
   listen();
   setInterval(() => {
     const quiet = Date.now() - heardAt;
-    if (document.hidden || quiet < QUIET_MS) return;
-    lose("not connected", shown ? `Not connected: figures are from ${time.format(Date.parse(shown.now))}. Trying again.` : "Not connected. Trying again.");
+    if (document.hidden || isOver || quiet < QUIET_MS) return;
+    const isShut = source.readyState === EventSource.CLOSED;
+    if (!isShut || !cut) lose("not connected", shown ? `Not connected: figures are from ${time.format(Date.parse(shown.now))}. Trying again.` : "Not connected. Trying again.");
     if (shown) count(Date.parse(shown.now) + quiet / 1e3 * pace);
-    if (source.readyState === EventSource.CLOSED) location.reload();
+    if (isShut && Date.now() - askedAt > QUIET_MS) refused();
     else if (Date.now() - askedAt > DEAF_MS && quiet > DEAF_MS) listen();  // a line that is dead does not say so
   }, LOOK_MS);
   heardAt = Date.now();
+  broughtAlong();
   after();
 })();
