@@ -179,7 +179,7 @@
   };
   const back = () => {
     lost = false;
-    const said = whole ? "Connected again; nothing was missed." : "Connected again. Charts have a gap: the gateway was started anew, or was away for long.";
+    const said = whole ? "Connected again; nothing was missed." : "Connected again after a restart or a long break: charts show what was missed in five-minute steps, and a gap where nothing was metered.";
     tell("again", said);
     setTimeout(() => { if (banner.dataset.about === "again") tell(""); }, 6000);
   };
