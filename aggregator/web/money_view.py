@@ -167,6 +167,11 @@ class MoneyView:
         return sum(len(event.late.half_hours) for event in self.late if event.late)
 
     @property
+    def late_is_kept(self) -> bool:
+        """Whether they change nothing: the figures shown have them all, and are those of the last version."""
+        return self.late_is_seen and all(event.is_kept for event in self.late)
+
+    @property
     def late_is_seen(self) -> bool:
         """Whether the figures shown have them all."""
         return all(event.late.is_seen for event in self.late if event.late)

@@ -10,6 +10,7 @@ from aggregator.model.market import Draft
 from aggregator.model.opportunity import GateClosed, Opportunity, Settled, Stage
 from aggregator.model.time import LONDON, Interval, local_day
 from aggregator.store import Store
+from aggregator.web.ahead import Ahead, ahead_of
 from aggregator.web.bids_view import BidRow, bid_row
 from aggregator.workflow import Workflow, is_valued
 
@@ -30,6 +31,7 @@ class EventRow:
         runs: Whether it runs now.
         ordered: How many orders are in force.
         cancelled_at: When the DNO took the last of them back; None where it did not.
+        ahead: Levels of its orders that are to come.
     """
 
     bid: str
@@ -39,6 +41,7 @@ class EventRow:
     runs: bool
     ordered: int
     cancelled_at: datetime | None
+    ahead: tuple[Ahead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Money:
         decided_amended: How many more are decided whose draft a person amended and whose margin could not be
             worked out anew, so that it is in no sum.
         waiting_amended: How many more wait, the same.
+        cancelled: Of how many of the decided the DNO took the order back: less will come than expected.
     """
 
     day: date | None
@@ -67,6 +71,7 @@ class Money:
     waiting: int
     decided_amended: int = 0
     waiting_amended: int = 0
+    cancelled: int = 0
 
     @property
     def is_partial(self) -> bool:
@@ -151,6 +156,7 @@ def money_of(store: Store, day: date | None, some: Sequence[Opportunity]) -> Mon
         len(waiting_drafts),
         _amended(decided),
         _amended(waiting),
+        sum(one.cancelled_at is not None for one in decided),
     )
 
 
@@ -178,4 +184,5 @@ def _event(one: Opportunity, now: datetime) -> EventRow:
         runs=any(order.value_at(now) is not None for order in orders),
         ordered=len(orders),
         cancelled_at=one.cancelled_at,
+        ahead=ahead_of(one, now),
     )
