@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from aggregator.gateway import Gateway
-from aggregator.lookback import known
-from aggregator.model.market import PeakWindow, mean_kw
-from aggregator.model.opportunity import Opportunity
-from aggregator.model.time import HALF_HOUR, HOUR, Interval, floor_half_hour, parse_instant, utc_text
-from aggregator.store import Halt
+from aggregator.model.market import mean_kw
+from aggregator.model.opportunity import replay
+from aggregator.model.time import HOUR, Interval, parse_instant, utc_text
+from aggregator.store import Store
 from aggregator.targets import zone_target
 from aggregator.telemetry import zone_kw
 
@@ -79,27 +78,42 @@ class Earlier:
     def _zone(self, zone: str, parts: Sequence[Interval]) -> list[Figures]:
         store, span = self._gateway.store, Interval(parts[0].start, parts[-1].end)
         chargers = [car.charger.charger_id for car in self._gateway.fleet.in_zone(zone)]
-        bids = store.journal.find(zone=zone, overlapping=span)
-        halts = [halt for halt in store.halts.all() if halt.zone in (None, zone)]
-        found: list[Figures] = []
-        for part, metered_kw in zip(parts, zone_kw(store, chargers, parts), strict=True):
-            at = part.start + PART / 2
-            then = [known(store, one, at) for one in bids]
-            followed = (None, None) if metered_kw is None else self._followed(zone, at, then, halts)
-            found.append((*followed, metered_kw))
-        return found
+        known = _Known(store, zone, span)
+        return [
+            (*(known.followed_kw(part.start + PART / 2) if kw is not None else (None, None)), kw)
+            for part, kw in zip(parts, zone_kw(store, chargers, parts), strict=True)
+        ]
 
-    def _followed(
-        self, zone: str, at: datetime, bids: Sequence[Opportunity], halts: Sequence[Halt]
-    ) -> tuple[float | None, float | None]:
-        """Return target and nomination as the loop had them."""
-        store, start = self._gateway.store, floor_half_hour(at)
-        nominations = {
-            one.period: one for one in store.nominations.between(zone, Interval(start, start + HALF_HOUR), at)
-        }
-        nominated_kw = mean_kw(next(iter(nominations.values()))) if nominations else None
-        if any(halt.at <= at and (halt.restarted_at is None or at < halt.restarted_at) for halt in halts):
+
+class _Known:
+    """What a zone's loop followed, read once; peak signals as known at the end.
+
+    Args:
+        store: The record.
+        zone: Whose.
+        span: When.
+    """
+
+    def __init__(self, store: Store, zone: str, span: Interval) -> None:
+        bids = store.journal.find(zone=zone, overlapping=span)
+        self._facts = {one.opportunity_id: store.journal.facts(one.opportunity_id) for one in bids}
+        self._nominations = store.nominations.between(zone, span)
+        self._peaks = store.inbox.peaks(zone, span.end)
+        self._halts = [halt for halt in store.halts.all() if halt.zone in (None, zone)]
+        self._zone = zone
+
+    def followed_kw(self, at: datetime) -> tuple[float | None, float | None]:
+        """Return target and nomination as they were known then; no target where it was stopped. [kW]"""
+        frozen = {one.period: one for one in self._nominations if one.frozen_at <= at}
+        running = next((one for period, one in frozen.items() if at in period), None)
+        nominated_kw = mean_kw(running) if running is not None else None
+        if any(
+            halt.at <= at and (halt.restarted_at is None or at < halt.restarted_at) for halt in self._halts
+        ):
             return None, nominated_kw
-        peaks: Sequence[PeakWindow] = store.inbox.peaks(zone, at)
-        target = zone_target(zone, at, bids, nominations, peaks)
+        bids = [
+            replay(name, [one.fact for one in facts if one.recorded_at <= at])
+            for name, facts in self._facts.items()
+        ]
+        target = zone_target(self._zone, at, bids, frozen, self._peaks)
         return None if target is None else target.export_kw[0], nominated_kw
