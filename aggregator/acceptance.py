@@ -102,9 +102,10 @@ def _best_against(cleared: tuple[float, ...], cost: float, least: Decimal, ceili
     """Return the price with the highest margin times share of cleared prices at or above it."""
     most = ceiling if ceiling is not None else max(least, Decimal(str(cleared[-1])).quantize(PENNY))
     prices = {min(max(Decimal(str(price)).quantize(PENNY), least), most) for price in cleared}
-    choices = [Asking(price, _accepted(cleared, float(price))) for price in sorted(prices | {most})]
+    choices = [Asking(price, accepted(cleared, float(price))) for price in sorted(prices | {most})]
     return max(choices, key=lambda one: (float(one.gbp_per_mwh) - cost) * one.accepted)
 
 
-def _accepted(cleared: tuple[float, ...], price: float) -> float:
+def accepted(cleared: tuple[float, ...], price: float) -> float:
+    """Return the share of cleared prices, ascending and at least one, at or above a price. [GBP/MWh]"""
     return (len(cleared) - bisect_left(cleared, price - 1e-9)) / len(cleared)

@@ -10,7 +10,7 @@ from aggregator.model.opportunity import Declined, Opportunity, Stage, Submissio
 from aggregator.model.steps import PriceStep
 from aggregator.model.time import LONDON, utc_text
 from aggregator.store import Recorded
-from aggregator.workflow import MODEL, Workflow
+from aggregator.workflow import MODEL, Workflow, is_valued
 
 NOTHING_KW = 1e-6
 WITH_REASON = (Declined, Withdrawn, SubmissionFailed)
@@ -141,7 +141,7 @@ def in_words(one: Opportunity) -> Iterator[str]:
     yield from _list("what stops it", why.binding)
     yield from _list("days on which it falls short", why.bad_scenarios)
     if why.change is not None:
-        yield _changed(draft.by, why.change)
+        yield _changed(draft.by, why, why.change)
     yield f"  inputs {why.inputs_digest[:12]}"
 
 
@@ -177,17 +177,20 @@ def by_whom(draft: Draft) -> str:
     """Return what of a person's draft is still the model's, in words; nothing of the model's own."""
     if draft.by == MODEL:
         return ""
+    held = "an amendment changes neither what is held back nor what is nominated"
+    if is_valued(draft):
+        return f"written by {draft.by}: only what stops it from being larger is of the model's draft; {held}"
     return (
         f"written by {draft.by}: kW and prices sent are this draft's; margins, days that fall short, what"
-        " each part costs and what stops it are the model's draft's; an amendment changes neither what is"
-        " held back nor what is nominated"
+        f" each part costs and what stops it are the model's draft's; {held}"
     )
 
 
-def _changed(by: str, change: Change) -> str:
+def _changed(by: str, why: Explanation, change: Change) -> str:
     if by != MODEL:
         figures = f"{change.kw:+g} kW, GBP {change.gbp_per_mwh:+.2f}/MWh"
-        return f"  since draft {change.from_version}: {figures}, by {by}"
+        margin = f", margin GBP {change.margin_gbp:+.2f}" if why.valued_anew else ""
+        return f"  since draft {change.from_version}: {figures}{margin}, by {by}"
     inputs = ", ".join(change.inputs) or "nothing but the time"
     return (
         f"  since draft {change.from_version}: {change.kw:+g} kW, GBP {change.gbp_per_mwh:+.2f}/MWh, "
@@ -214,6 +217,7 @@ def _why(why: Explanation) -> dict[str, object]:
         "factor": why.factor,
         "miss": round(why.miss, 4),
         "miss_gbp": round(why.miss_gbp, 2),
+        "valued_anew": why.valued_anew,
         "accepted": why.accepted,
         "cars": why.cars,
         "scenarios": why.scenarios,

@@ -1,10 +1,12 @@
 """Who may do what: people by role, and written rules that people approved; and what they are told."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
+from aggregator.model.explanation import Change
 from aggregator.model.figures import figure
 from aggregator.model.market import Draft, Product, Requirement
 from aggregator.model.money import exact
@@ -216,7 +218,52 @@ def must_be_possible(opportunity: Opportunity, fact: type[Fact], done: str, gate
             raise RuleViolation(f"{bid} is {stage.value.lower()}; nothing can be {done} any more")
 
 
-def amended_steps(draft: Draft, model: Draft, offered_kw: tuple[float, ...]) -> tuple[PriceStep, ...]:
+def amended_draft(
+    need: Requirement, product: Product, draft: Draft, model: Draft, kw: float | None, price: Decimal | None
+) -> Draft:
+    """Return a draft at another level or price, with the model's own reasons and margin.
+
+    Args:
+        need: What is bid on.
+        product: Its rules.
+        draft: As it stands.
+        model: The model's own: no person offers more than that.
+        kw: The level; None where it stays. [kW]
+        price: The price; None where it stays. [GBP/MWh]
+
+    Raises:
+        RuleViolation: If a limit is passed, or nothing would change.
+    """
+    if kw is not None:
+        _must_be_offerable(kw, max(model.offered_kw), product)
+    ceiling = need.utilisation_ceiling
+    if price is not None and (
+        not price.is_finite() or price < 0 or (ceiling is not None and price > ceiling)
+    ):
+        raise RuleViolation(f"GBP {price}/MWh is outside 0 to the ceiling of {ceiling}")
+    offered = draft.offered_kw if kw is None else tuple(min(kw, level) for level in model.offered_kw)
+    asked = draft.utilisation_gbp_per_mwh if price is None else price
+    change = Change(
+        from_version=draft.version,
+        kw=max(offered) - max(draft.offered_kw),
+        gbp_per_mwh=float(asked - draft.utilisation_gbp_per_mwh),
+        margin_gbp=0.0,
+        inputs=(),
+    )
+    new = replace(
+        draft,
+        offered_kw=offered,
+        utilisation_gbp_per_mwh=asked,
+        steps=_amended_steps(draft, model, offered) if price is None else (),
+        expected_margin_gbp=model.expected_margin_gbp,
+        why=replace(model.why, change=change),
+    )
+    if (new.offered_kw, new.priced) == (draft.offered_kw, draft.priced):
+        raise RuleViolation("that changes nothing: the draft offers just this already")
+    return new
+
+
+def _amended_steps(draft: Draft, model: Draft, offered_kw: tuple[float, ...]) -> tuple[PriceStep, ...]:
     """Return the price steps of a draft whose level is amended: the model's, cut to it; none with one price.
 
     Args:
@@ -232,7 +279,7 @@ def amended_steps(draft: Draft, model: Draft, offered_kw: tuple[float, ...]) -> 
     return steps if len(steps) > 1 else ()
 
 
-def must_be_offerable(kw: float, most_kw: float, product: Product) -> None:
+def _must_be_offerable(kw: float, most_kw: float, product: Product) -> None:
     """Fail where a level is beyond what can be delivered, off the tick or below the product's minimum.
 
     Raises:

@@ -1,7 +1,7 @@
 """From the offer of a line to a draft: what is shown, approved and sent, and why it is what it is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -119,6 +119,32 @@ def drafted(
         by=MODEL,
         steps=steps if len(steps) > 1 else (),
     ).sealed()
+
+
+def valued(draft: Draft, offer: Offer, need: Requirement, rule: PriceRule, accepted: float) -> Draft:
+    """Return a person's draft with what it earns, costs and misses by the model's own valuation.
+
+    What stops the model's draft from being larger, and what is held back, are still that draft's.
+
+    Args:
+        draft: At its own level and price.
+        offer: What the model makes of it.
+        need: What is bid on.
+        rule: By which prices are found.
+        accepted: How likely its price is.
+    """
+    why = replace(
+        draft.why,
+        bad_scenarios=tuple(str(scenario) for scenario in offer.bad_scenarios),
+        marginal_cost_gbp_per_mwh=offer.marginal_cost_gbp_per_mwh,
+        margin_p10_gbp=offer.margin_p10_gbp,
+        margin_p90_gbp=offer.margin_p90_gbp,
+        accepted=accepted,
+        parts=_parts(offer, need, rule),
+        miss=offer.missed,
+        valued_anew=True,
+    )
+    return replace(draft, expected_margin_gbp=offer.expected_margin_gbp, why=why)
 
 
 def _ended(proposal: Proposal) -> str:

@@ -15,8 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_rando
 from aggregator.allowed import COMMITTED
 from aggregator.book import Book
 from aggregator.config import Settings
-from aggregator.files.sessions import read_sessions
-from aggregator.forecast import Calendar, History, Horizon
+from aggregator.forecast import Horizon
 from aggregator.intake import take_batch
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
 from aggregator.model.opportunity import Opportunity, Stage
@@ -26,14 +25,14 @@ from aggregator.nominating import Nominating
 from aggregator.outgoing import BID, OPT, settlement_report_id
 from aggregator.patience import Patience
 from aggregator.ports import CallBatch, CallKind, Clock, OptOut, Report, ReportRequest
-from aggregator.proposals import Proposer
+from aggregator.proposals import history_of, proposer_of
 from aggregator.recorder import Recorder
 from aggregator.rehearsals import Rehearsals
 from aggregator.reporting import Reporting
+from aggregator.revaluing import revaluing_of
 from aggregator.said import DriversSaid
 from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Hold, Store
-from aggregator.track_record import TrackRecord
 from aggregator.wiring import prices_of, workflow_of
 from aggregator.workflow import fleet_of, fleets_of
 from dispatch.controller import Controller
@@ -87,12 +86,9 @@ class Gateway:
         self.patience = Patience(store, clock)
         self.recorder = Recorder(store, self.fleet, clock, self.lag, self.patience)
         self.reporting = Reporting(store, self.fleet, settings.fleet.zones, self.lag)
-        self.history = read_sessions(settings.fleet.history) if settings.fleet.history else History(())
-        past = TrackRecord(store, settings.products, Calendar(settings.fleet.holidays))
+        self.history = history_of(settings.fleet.history)
         self.said = DriversSaid(store, clock)
-        self.proposer = Proposer(
-            settings, self.fleet, self.history, store.inbox.peaks, past, self.said.known_by
-        )
+        self.proposer = proposer_of(settings, store, self.fleet, self.history, self.said.known_by)
         contracts = [
             (market.vtn.vtn_id, row.to_product())
             for market in settings.market
@@ -100,7 +96,8 @@ class Gateway:
             if row.standing_contract
         ]
         self.nominating = Nominating(store, self.proposer.base_plan, contracts, settings.fleet.zones)
-        self.workflow = workflow_of(settings, store, clock, self.nominating.before_order)
+        revalue = revaluing_of(settings, store, self.fleet, self.history, self.said.known_by)
+        self.workflow = workflow_of(settings, store, clock, self.nominating.before_order, revalue)
         self.news = News(store.journal)
         self.rehearsals = Rehearsals(store)
         self._versions: dict[str, int] = {}

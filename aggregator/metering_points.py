@@ -58,6 +58,14 @@ class MeteringPoint:
         """Return what the meters' operators say of half-hours."""
         return told_by_operators(self.intervals, sorted(self.car_of), periods, as_known_at)
 
+    def learnt_after(self, window: Interval, since: datetime) -> Mapping[tuple[str, datetime], datetime]:
+        """Return when the newest was learnt of a window, after an instant, by meter and half-hour's start."""
+        meters = sorted(self.car_of)
+        found = [kept.learnt_after(meters, window, since) for kept in (self.registers, self.intervals)]
+        return {
+            key: max(one[key] for one in found if key in one) for key in {key for one in found for key in one}
+        }
+
     def metered(
         self,
         readings: Mapping[str, Sequence[Reading]],

@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
 import numpy as np
 
-from aggregator.acceptance import Acceptance, Asking, PriceRule
+from aggregator.acceptance import Acceptance, Asking, PriceRule, accepted
 from aggregator.bidding import Line, Problem
 from aggregator.bidding.conformal import conformal_factor
 from aggregator.bidding.problem import KW_PER_MW, BoolArray, Cvar, FloatArray
@@ -267,13 +268,23 @@ def _asking(terms: Terms, one: Asked, slots: Sequence[Interval], costs: _Costs, 
 
     That is the cheapest energy, in the half-hour where it earns least; the dearest where no ceiling is known.
     """
-    ceiling, name = one.need.utilisation_ceiling, one.need.product_id
-    product = terms.cleared_as.get(name, name)
-    cleared = terms.acceptance.prices(one.need.zone, product, known_at)
+    ceiling = one.need.utilisation_ceiling
+    cleared = _cleared(terms, one.need, known_at)
     cheap = ceiling is not None and costs.recharge is not None
     wanted = np.array([slot.overlap(one.need.window) is not None for slot in slots])
     cost = -float((costs.base if cheap else costs.spread)[wanted].min())
     return terms.rule.ask(max(0.0, cost), ceiling, cleared)
+
+
+def asking_at(terms: Terms, need: Requirement, price: Decimal, known_at: datetime) -> Asking:
+    """Return a price that a person asks, and how likely it is accepted by what was known at an instant."""
+    cleared = _cleared(terms, need, known_at)
+    return Asking(price, accepted(cleared, float(price)) if cleared else 1.0)
+
+
+def _cleared(terms: Terms, need: Requirement, known_at: datetime) -> tuple[float, ...]:
+    product = terms.cleared_as.get(need.product_id, need.product_id)
+    return terms.acceptance.prices(need.zone, product, known_at)
 
 
 def _past(terms: Terms, need: Requirement, known_at: datetime) -> Sequence[Delivered]:

@@ -6,9 +6,10 @@ only what the cars can do, never cars. The same inputs give the same drafts: the
 compares.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from aggregator.acceptance import Acceptance, PriceRule
 from aggregator.bidding import Infeasible, Proposal, propose
@@ -16,16 +17,36 @@ from aggregator.bidding.problem import MAX_SLOTS
 from aggregator.config import Settings
 from aggregator.drafting import Asked, Grounds, drafted, is_same, why_nothing
 from aggregator.files.cleared import read_cleared
-from aggregator.forecast import History, Horizon
+from aggregator.files.sessions import read_sessions
+from aggregator.forecast import Calendar, History, Horizon
+from aggregator.model.errors import RuleViolation
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Draft, Plan, Product, Requirement
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import HALF_HOUR, Interval, half_hours
 from aggregator.problems import Prepared, Terms, prepared
-from aggregator.standing import NOTHING, Other, Standing, standing_now
-from aggregator.track_record import PastBids, no_past
+from aggregator.standing import NOTHING, Other, Standing, standing_now, standing_then
+from aggregator.store import Store
+from aggregator.track_record import PastBids, TrackRecord, no_past
 from aggregator.workflow import MODEL, Workflow
 from aggregator.zone_day import PeaksKnown, SaidKnown, ZoneDay, nobody_said, zone_day
+
+
+def history_of(file: Path | None) -> History:
+    """Return when the cars were plugged in, from a fleet's history; nothing where no file is named.
+
+    Raises:
+        BadMessage: If the file cannot be read.
+    """
+    return read_sessions(file) if file is not None else History(())
+
+
+def proposer_of(
+    settings: Settings, store: Store, fleet: Fleet, history: History, said: SaidKnown
+) -> "Proposer":
+    """Return what makes drafts of what a store knows, for a fleet and by a configuration."""
+    past = TrackRecord(store, settings.products, Calendar(settings.fleet.holidays))
+    return Proposer(settings, fleet, history, store.inbox.peaks, past, said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +60,11 @@ class _Answer:
 
 
 class Proposer:
-    """Makes drafts for one fleet."""
+    """Makes drafts for one fleet.
+
+    Attributes:
+        terms: By what rules.
+    """
 
     def __init__(
         self,
@@ -56,7 +81,7 @@ class Proposer:
         self._peaks = peaks
         self._said = drivers_said
         said = settings.bidding
-        self._terms = Terms(
+        self.terms = Terms(
             said,
             PriceRule(said.price_of_ceiling, said.least_margin_gbp_per_mwh),
             read_cleared(said.acceptance) if said.acceptance is not None else Acceptance(()),
@@ -119,7 +144,23 @@ class Proposer:
         if isinstance(found, str):
             return found
         asked = Asked(name or need.key.event_id, need, product)
-        return prepared(found, self._terms, asked, standing, now, self._fleet.digest)
+        return prepared(found, self.terms, asked, standing, now, self._fleet.digest)
+
+    def again(
+        self, store: Store, products: Mapping[str, Product], need: Requirement, draft: Draft
+    ) -> Prepared | str:
+        """Return what a draft of the model's stood on, made again from what was known then, or why not.
+
+        The inputs are the same ones only where the problem's ``inputs_digest`` is the draft's.
+        """
+        known_at = draft.why.known_at
+        if known_at is None:
+            return "no model made it"
+        try:
+            standing = standing_then(store, products, need, draft.why.beside, known_at)
+        except RuleViolation as broken:
+            return f"the zone's facts do not follow from each other: {broken}"
+        return self.prepare(need, products[need.product_id], known_at, standing, draft.bid_id)
 
     def base_plan(self, zone: str, day: Interval, known_at: datetime) -> Plan | str:
         """Return what a zone's cars do from one noon to the next when nothing is bid or called, or why not.
@@ -192,7 +233,7 @@ class Proposer:
             grounds = Grounds(
                 now,
                 ready.asking[number],
-                self._terms.rule,
+                self.terms.rule,
                 ready.inputs,
                 replace(standing, others=rest).seen,
                 ready.levels[number],

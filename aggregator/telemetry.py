@@ -54,6 +54,22 @@ def measured_report(
     return Report(report_id, request.vtn_id, request.request_id, request.specifier, now, rows, last)
 
 
+def zone_kw(store: Store, chargers: Sequence[str], periods: Sequence[Interval]) -> list[float | None]:
+    """Return a zone's mean power in consecutive periods, by registers; None where none was read within one.
+
+    What lies between two readings of a charger is on the straight line. [kW, export positive]
+    """
+    instants = [period.start for period in periods] + [periods[-1].end]
+    bounds = store.readings.at_or_around(chargers, instants)
+    meters = metered(_registers(bounds, chargers, instants), periods)
+    return [
+        sum(meter.export_wh for meter in meters[period]) / WH_PER_KWH / period.hours
+        if any(_read_within(bounds, name, period) for name in chargers)
+        else None
+        for period in periods
+    ]
+
+
 def due_spans(request: ReportRequest, since: datetime, now: datetime, lag: timedelta) -> Iterator[Interval]:
     """Yield the spans that a request is owed since ``since``, up to the end of its window.
 
@@ -121,6 +137,11 @@ def _registers(
                 if reading is not None:
                     found.setdefault(name, {})[reading.measured_at] = reading
     return {name: [known[at] for at in sorted(known)] for name, known in found.items()}
+
+
+def _read_within(bounds: Bounds, name: str, period: Interval) -> bool:
+    found = bounds[name, period.start].after
+    return found is not None and found.measured_at < period.end
 
 
 def _heard(bounds: Bounds, name: str, period: Interval) -> bool:

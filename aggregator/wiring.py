@@ -18,7 +18,7 @@ from aggregator.model.market import RED_LEVEL, PeakWindow
 from aggregator.model.time import LONDON, Interval, half_hours
 from aggregator.ports import Clock
 from aggregator.store import Store
-from aggregator.workflow import BeforeOrder, Workflow, nothing_before
+from aggregator.workflow import BeforeOrder, Revalue, Workflow, nothing_before, nothing_worked_out
 
 Peaks = Callable[[str], Sequence[PeakWindow]]
 Windows = Callable[[str], Sequence[Interval]]
@@ -53,10 +53,14 @@ def settings_of(store: Store) -> Settings | None:
 
 
 def workflow_of(
-    settings: Settings, store: Store, clock: Clock, before_order: BeforeOrder = nothing_before
+    settings: Settings,
+    store: Store,
+    clock: Clock,
+    before_order: BeforeOrder = nothing_before,
+    revalue: Revalue = nothing_worked_out,
 ) -> Workflow:
     """Return the workflow with the desk's rules and the markets' products."""
-    return Workflow(store, clock, settings.products, desk_of(settings), before_order)
+    return Workflow(store, clock, settings.products, desk_of(settings), before_order, revalue)
 
 
 def desk_of(settings: Settings) -> Desk:

@@ -21,11 +21,10 @@ from aggregator.allowed import (
     must_allow_refusal,
     must_allow_withdrawal,
 )
-from aggregator.desk import Desk, amended_steps, must_be_offerable, undecided, unsent
+from aggregator.desk import Desk, amended_draft, undecided, unsent
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
-from aggregator.model.explanation import Change
 from aggregator.model.fleet import Fleet, Fleets
-from aggregator.model.market import Draft, Instruction, Plan, Product
+from aggregator.model.market import Draft, Instruction, Plan, Product, Requirement
 from aggregator.model.opportunity import (
     Approved,
     Checked,
@@ -62,6 +61,21 @@ BeforeOrder = Callable[[Instruction, datetime], None]
 """What is to be durable before an order that is about to be accepted: see `aggregator.nominating`."""
 
 
+Revalue = Callable[[Requirement, Draft, Draft], Draft | None]
+"""A person's draft with its own margin, from the need and the model's; None where it cannot be known: see
+`aggregator.revaluing`."""
+
+
+def is_valued(draft: Draft) -> bool:
+    """Whether a draft's margins and misses are its own; of an amended one they may still be the model's."""
+    return draft.by == MODEL or draft.why.valued_anew
+
+
+def nothing_worked_out(need: Requirement, model: Draft, new: Draft) -> Draft | None:
+    """Leave an amended draft with the model's margin: for who only looks, or does not amend."""
+    return None
+
+
 def nothing_before(order: Instruction, now: datetime) -> None:
     """Leave everything as it is: for who takes no orders."""
 
@@ -76,11 +90,13 @@ class Workflow:
         products: Mapping[str, Product],
         desk: Desk,
         before_order: BeforeOrder = nothing_before,
+        revalue: Revalue = nothing_worked_out,
     ) -> None:
         self.store = store
         self.products = products
         self.desk = desk
         self.before_order = before_order
+        self.revalue = revalue
         self._clock = clock
         self._told_unsent: set[str] = set()
 
@@ -179,35 +195,20 @@ class Workflow:
             raise RuleViolation(f"bid {opportunity.opportunity_id} has no draft yet; nothing can be amended")
         if draft.digest != digest:
             raise RuleViolation("the draft changed after it was shown")
-        most = self._models_draft(opportunity) or draft
-        if kw is not None:
-            must_be_offerable(kw, max(most.offered_kw), self._product(opportunity))
-        ceiling = need.utilisation_ceiling
-        if price is not None and (
-            not price.is_finite() or price < 0 or (ceiling is not None and price > ceiling)
-        ):
-            raise RuleViolation(f"GBP {price}/MWh is outside 0 to the ceiling of {ceiling}")
-        offered = draft.offered_kw if kw is None else tuple(min(kw, level) for level in most.offered_kw)
-        asked = draft.utilisation_gbp_per_mwh if price is None else price
-        change = Change(
-            from_version=draft.version,
-            kw=max(offered) - max(draft.offered_kw),
-            gbp_per_mwh=float(asked - draft.utilisation_gbp_per_mwh),
-            margin_gbp=0.0,  # nobody has worked it out anew
-            inputs=(),
-        )
-        new = replace(
-            draft,
-            version=opportunity.last_draft_version + 1,
-            offered_kw=offered,
-            utilisation_gbp_per_mwh=asked,
-            steps=amended_steps(draft, most, offered) if price is None else (),
-            why=replace(draft.why, change=change),
-            by=user,
-        )
-        if (new.offered_kw, new.priced) == (draft.offered_kw, draft.priced):
-            raise RuleViolation("that changes nothing: the draft offers just this already")
-        return new.sealed()
+        model = self._models_draft(opportunity) or draft
+        new = amended_draft(need, self._product(opportunity), draft, model, kw, price)
+        new = replace(new, version=opportunity.last_draft_version + 1, by=user)
+        return self._valued(need, draft, model, new).sealed()
+
+    def _valued(self, need: Requirement, draft: Draft, model: Draft, new: Draft) -> Draft:
+        """Return an amended draft with its own margin, and how that differs, where it can be worked out."""
+        before = draft if is_valued(draft) else self.revalue(need, model, draft)
+        after = self.revalue(need, model, new)
+        if before is None or after is None or new.why.change is None:
+            return new
+        margin_gbp = after.expected_margin_gbp - before.expected_margin_gbp
+        change = replace(new.why.change, margin_gbp=margin_gbp)
+        return replace(after, why=replace(after.why, change=change))
 
     def withdraw(self, opportunity: Opportunity, reason: str, user: str) -> Opportunity:
         """Take an approved or submitted bid back: the platform is sent a bid of nothing.

@@ -11,19 +11,16 @@ import numpy as np
 from aggregator.audit.evidence import Evidence, Finding
 from aggregator.bidding import Bids, Infeasible, holds, propose
 from aggregator.drafting import per_need_slot
-from aggregator.files.sessions import read_sessions
-from aggregator.forecast import Calendar, History, Horizon
+from aggregator.forecast import History, Horizon
 from aggregator.lookback import known
-from aggregator.model.errors import RuleViolation
 from aggregator.model.market import Draft, Plan, Requirement
 from aggregator.model.opportunity import Opportunity, Proposed, Received
 from aggregator.model.time import Interval, half_hours, utc_text
 from aggregator.nominating import MADE_FOR_ITSELF, bids_that_stand, held_back_kw
 from aggregator.problems import Prepared
-from aggregator.proposals import Proposer
+from aggregator.proposals import Proposer, history_of, proposer_of
 from aggregator.settling import SETTLED_STAGES, bias_before
-from aggregator.standing import newest_plan, plan_of, standing_then
-from aggregator.track_record import TrackRecord
+from aggregator.standing import newest_plan, plan_of
 from aggregator.workflow import MODEL
 
 WH_PER_KWH = 1000
@@ -178,27 +175,18 @@ def _again(evidence: Evidence, need: Requirement, draft: Draft) -> Prepared | st
     known_at = draft.why.known_at
     if known_at is None:
         return "no model made it"
-    store, products = evidence.store, evidence.settings.products
-    try:
-        standing = standing_then(store, products, need, draft.why.beside, known_at)
-        return _proposer(evidence, known_at).prepare(
-            need, products[need.product_id], known_at, standing, draft.bid_id
-        )
-    except RuleViolation as broken:
-        return f"the zone's facts do not follow from each other: {broken}"
+    return _proposer(evidence, known_at).again(evidence.store, evidence.settings.products, need, draft)
 
 
 def _proposer(evidence: Evidence, known_at: datetime) -> Proposer:
     """Return what makes plans and drafts again from the fleet in force at an instant."""
-    store, settings = evidence.store, evidence.settings
-    past = TrackRecord(store, settings.products, Calendar(settings.fleet.holidays))
-    fleet, history = evidence.fleets.at(known_at), _history(settings.fleet.history)
-    return Proposer(settings, fleet, history, store.inbox.peaks, past, evidence.said_by)
+    settings, fleet = evidence.settings, evidence.fleets.at(known_at)
+    return proposer_of(settings, evidence.store, fleet, _history(settings.fleet.history), evidence.said_by)
 
 
 @lru_cache(maxsize=1)
 def _history(file: Path | None) -> History:
-    return read_sessions(file) if file is not None else History(())
+    return history_of(file)
 
 
 def _wh(kw: float, slot: Interval) -> int:

@@ -10,10 +10,12 @@ plugged in, so that nothing in a bid can make or void it.
 
 from dataclasses import replace
 
+import numpy as np
+
 from aggregator.bidding.answer import BadScenario, Infeasible, Offer, Proposal, Tranche
 from aggregator.bidding.exclusive import assigned
-from aggregator.bidding.explain import offers_of
-from aggregator.bidding.problem import Cvar, Line, Problem, Tier, why_not
+from aggregator.bidding.explain import offer_of, offers_of
+from aggregator.bidding.problem import Cvar, FloatArray, Line, Problem, Tier, why_not
 from aggregator.bidding.program import optimise
 from aggregator.bidding.rounding import asked_of_cars, offers
 from aggregator.bidding.value import Bids, holds, margin_gbp, unmet_kw
@@ -33,6 +35,7 @@ __all__ = [
     "Tranche",
     "holds",
     "propose",
+    "revalued",
 ]
 
 
@@ -64,6 +67,27 @@ def propose(problem: Problem) -> Proposal | Infeasible:
     run = replace(relaxed.run, gap=min(1.0, max(gap, relaxed.run.gap)))
     found = _proposal(alone, offered, run, lost_to, relaxed.bids)
     return replace(found, cut_short=cut_short or not relaxed.finished)
+
+
+def revalued(problem: Problem, proposal: Proposal, line: Line, offered_kw: FloatArray) -> Offer:
+    """Return a line's offer with another level or price put in place of the model's, all else as it was.
+
+    What is held back stays, and so do the other lines' bids: nothing is searched for.
+
+    Args:
+        problem: As it was proposed on.
+        proposal: The answer.
+        line: One of the problem's, at the price that is asked now.
+        offered_kw: What is offered of it, nowhere more than the proposal does, shape (slots,). [kW]
+    """
+    alone, _ = assigned(problem)
+    q = [one.name for one in alone.lines].index(line.name)
+    mine = replace(line, bid_slots=alone.lines[q].bid_slots, needed_kw=alone.lines[q].needed_kw)
+    asked = replace(alone, lines=(*alone.lines[:q], mine, *alone.lines[q + 1 :]))
+    bid_kw = np.array([offer.offered_kw for offer in proposal.offers])
+    bid_kw[q] = offered_kw
+    bids, before = Bids(bid_kw, np.array([offer.held_kw for offer in proposal.offers])), proposal.offers[q]
+    return offer_of(asked, bids, unmet_kw(asked, bids), q, before.binding, before.lost_to)
 
 
 def _proposal(

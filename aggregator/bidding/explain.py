@@ -38,26 +38,33 @@ def offers_of(
         relaxed: The programme's answer before factor, ticks and minimum: what binds is said of it.
         lost_to: Which line bids instead of each.
     """
-    margins = margins_gbp(problem, offered, unmet)
-    hours, misses = problem.slot_hours, missed(problem, offered, unmet)
     return tuple(
-        Offer(
-            name=line.name,
-            offered_kw=offered.bid_kw[q],
-            held_kw=offered.held_kw[q],
-            held_back_kwh=hours * float(offered.held_kw[q].sum()),
-            held_back_gbp=hours / KW_PER_MW * float((problem.base_gbp_per_mwh * offered.held_kw[q]).sum()),
-            expected_margin_gbp=expected(problem, margins[:, q]),
-            margin_p10_gbp=percentile(problem, margins[:, q], 0.1),
-            margin_p90_gbp=percentile(problem, margins[:, q], 0.9),
-            tranches=_tranches(problem, offered, q),
-            binding=_binding(problem, relaxed, q),
-            bad_scenarios=_bad_scenarios(problem, hours * unmet[:, q]),
-            missed=float(misses[q]),
-            factor=line.factor,
-            lost_to=lost_to[q],
-        )
-        for q, line in enumerate(problem.lines)
+        offer_of(problem, offered, unmet, q, _binding(problem, relaxed, q), lost_to[q])
+        for q in range(len(problem.lines))
+    )
+
+
+def offer_of(
+    problem: Problem, offered: Bids, unmet: FloatArray, q: int, binding: tuple[str, ...], lost_to: str | None
+) -> Offer:
+    """Return line ``q``'s offer with what it earns, costs and misses; see ``offers_of``."""
+    line, hours, held_kw = problem.lines[q], problem.slot_hours, offered.held_kw[q]
+    margins = margins_gbp(problem, offered, unmet)[:, q]
+    return Offer(
+        name=line.name,
+        offered_kw=offered.bid_kw[q],
+        held_kw=held_kw,
+        held_back_kwh=hours * float(held_kw.sum()),
+        held_back_gbp=hours / KW_PER_MW * float((problem.base_gbp_per_mwh * held_kw).sum()),
+        expected_margin_gbp=expected(problem, margins),
+        margin_p10_gbp=percentile(problem, margins, 0.1),
+        margin_p90_gbp=percentile(problem, margins, 0.9),
+        tranches=_tranches(problem, offered, q),
+        binding=binding,
+        bad_scenarios=_bad_scenarios(problem, hours * unmet[:, q]),
+        missed=float(missed(problem, offered, unmet)[q]),
+        factor=line.factor,
+        lost_to=lost_to,
     )
 
 

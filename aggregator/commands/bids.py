@@ -14,8 +14,15 @@ from aggregator import acting
 from aggregator.bid_text import fact_rows, in_words, kws, summary, whole
 from aggregator.commands.acts import act, as_options
 from aggregator.commands.context import Context, the_opportunity
+from aggregator.config import Settings
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import LONDON
+from aggregator.ports import Clock
+from aggregator.proposals import history_of
+from aggregator.revaluing import revaluing_of
+from aggregator.said import DriversSaid
+from aggregator.store import Store
+from aggregator.workflow import Revalue, fleet_of, nothing_worked_out
 
 Bid = Annotated[str, typer.Argument(help="Opportunity id, or a part that only it has.", metavar="BID")]
 As = Annotated[str, typer.Option("--as", help="User who acts.")]
@@ -137,9 +144,20 @@ def _act(
     """Do something with a bid, and say who did what and what comes next."""
     shared: Context = context.obj
     with shared.workflow(acting=True) as (settings, workflow):
+        if name == "amend":
+            workflow.revalue = _revalue(settings, workflow.store, shared.clock())
         one = the_opportunity(workflow.store, bid, "bids: BID")
         with as_options("bids"):
             seen = acting.full_digest(one, draft) if draft is not None else None
         said = act(settings, workflow, name, user, one.opportunity_id, draft=seen, **fields)
         body = summary(workflow.store.journal.opportunity(one.opportunity_id), workflow)
     shared.answer(body, f"{one.opportunity_id}: {said}")
+
+
+def _revalue(settings: Settings, store: Store, clock: Clock) -> Revalue:
+    """Return what values an amended draft; nothing does where fleet or history is not to be had."""
+    try:
+        fleet, history = fleet_of(store), history_of(settings.fleet.history)
+    except BadMessage:
+        return nothing_worked_out
+    return revaluing_of(settings, store, fleet, history, DriversSaid(store, clock).known_by)

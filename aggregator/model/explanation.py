@@ -1,6 +1,6 @@
 """Why a bid is what it is, as the desk is shown it and the journal keeps it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -74,6 +74,8 @@ class Explanation:
         hope_gbp: Expected margin of the best bid if a miss cost no more than its penalty; 0 if not asked.
         miss: Share of the drawn days on which less than 95% of the bid would be delivered.
         miss_gbp: What the record of past bids lets a miss cost beside its penalty; 0 where it was not asked.
+        valued_anew: Of a person's draft: whether margins, misses and costs are its own, worked out over the
+            scenarios of the model's draft; else they are that draft's.
     """
 
     binding: tuple[str, ...]
@@ -97,3 +99,5 @@ class Explanation:
     hope_gbp: float = 0.0
     miss: float = 0.0
     miss_gbp: float = 0.0
+    # left out of the words: drafts from before there was this keep their digest
+    valued_anew: bool = field(default=False, repr=False)

@@ -351,6 +351,7 @@ class Draft:
     def sealed(self) -> "Draft":
         """Return the draft with its digest, a SHA-256 over every other field."""
         content = repr(replace(self, digest="")) + (repr(self.steps) if self.steps else "")
+        content += "valued anew" if self.why.valued_anew else ""
         return replace(self, digest=hashlib.sha256(content.encode()).hexdigest())
 
 

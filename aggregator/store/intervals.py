@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Table
 from aggregator.model.metering import MeteredInterval
 from aggregator.model.time import Interval
 from aggregator.store.engine import reading, writing
-from aggregator.store.versions import add_versions, newest
+from aggregator.store.versions import add_versions, learnt_after, newest
 
 JUST_AFTER = timedelta.resolution
 
@@ -42,6 +42,14 @@ class MeteredIntervals:
         ]
         with writing(self._engine) as connection:
             return add_versions(connection, self._table, rows)
+
+    def learnt_after(
+        self, meter_ids: Sequence[str], interval: Interval, since: datetime
+    ) -> dict[tuple[str, datetime], datetime]:
+        """Return what was learnt late, by meter and half-hour: see ``versions.learnt_after``."""
+        ends = Interval(interval.start + JUST_AFTER, interval.end)
+        with reading(self._engine) as connection:
+            return learnt_after(connection, self._table, meter_ids, ends, since)
 
     def within(
         self, meter_ids: Sequence[str], interval: Interval, as_known_at: datetime | None = None

@@ -16,7 +16,7 @@ from aggregator.store.engine import chunks, reading, writing
 from aggregator.store.rolled import Pair, Rolled, Sides, instant_of, plain, versions_of
 from aggregator.store.rolled_files import Row
 from aggregator.store.tables import CAR_STATES, READINGS
-from aggregator.store.versions import add_versions, every, known_by, newest, rows_at
+from aggregator.store.versions import add_versions, every, known_by, learnt_after, newest, rows_at
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 _CHARGERS = 500
@@ -136,6 +136,16 @@ class Readings:
         """Return the last reading at or before an instant of each charger that has one, by charger."""
         around = self.at_or_around(sorted(set(charger_ids)), [instant], as_known_at)
         return tuple(sides.before for sides in around.values() if sides.before is not None)
+
+    def learnt_after(
+        self, charger_ids: Sequence[str], interval: Interval, since: datetime
+    ) -> dict[tuple[str, datetime], datetime]:
+        """Return what was learnt late, by charger and half-hour: see ``versions.learnt_after``.
+
+        What lies in files of rolled months is not looked at.
+        """
+        with reading(self._engine) as connection:
+            return learnt_after(connection, self._table, charger_ids, interval, since)
 
     def first(self) -> datetime | None:
         """Return when the earliest reading was measured; None where there is none."""

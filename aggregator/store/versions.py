@@ -16,10 +16,10 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, Table, select
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, Table, func, select, type_coerce
 
-from aggregator.model.time import Interval
-from aggregator.store.columns import micros
+from aggregator.model.time import HALF_HOUR, MICROSECOND, Interval, floor_half_hour
+from aggregator.store.columns import EPOCH, micros
 from aggregator.store.engine import POSTGRESQL, chunks
 
 Row = Mapping[str, Any]
@@ -28,6 +28,7 @@ _Known = dict[tuple[str, int], list[tuple[int, _Plain]]]
 _GIVEN = "json_array_elements(%(rows)s::json) AS given (value)"
 _CHUNK = 5000
 _THINGS = 500
+_HALF_HOUR_MICROS = HALF_HOUR // MICROSECOND
 
 
 def add_versions(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
@@ -90,6 +91,33 @@ def every(
             *known_by(received_at, as_known_at),
         )
         yield from connection.execute(query.order_by(thing, measured_at, received_at))
+
+
+def learnt_after(
+    connection: Connection, table: Table, things: Sequence[str], interval: Interval, since: datetime
+) -> dict[tuple[str, datetime], datetime]:
+    """Return when the newest was learnt of what was measured in an interval and learnt after an instant.
+
+    Both ends of the interval count, and what was measured at a half-hour's end is of that half-hour.
+
+    Returns:
+        By thing and half-hour's start; nothing where nothing new was learnt.
+    """
+    thing, measured_at, received_at = table.primary_key.columns
+    before = type_coerce(measured_at, BigInteger) - 1
+    half_hour = (before // _HALF_HOUR_MICROS).label("half_hour")
+    found: dict[tuple[str, datetime], datetime] = {}
+    for chunk in chunks(sorted(set(things)), _THINGS):
+        query = select(thing, half_hour, func.max(received_at, type_=received_at.type)).where(
+            thing.in_(chunk),
+            measured_at >= interval.start,
+            measured_at <= interval.end,
+            received_at > since,
+        )
+        for name, number, at in connection.execute(query.group_by(thing, half_hour)):
+            key = name, max(EPOCH + number * HALF_HOUR, floor_half_hour(interval.start))
+            found[key] = max(at, found.get(key, at))
+    return found
 
 
 def known_by(received_at: Column[Any], as_known_at: datetime | None) -> tuple[Any, ...]:

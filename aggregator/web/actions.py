@@ -8,6 +8,7 @@ key it is answered the same and not done twice.
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,7 @@ class Action:
         body: What it is asked with.
         do: Does it; returns what is said.
         about: What it is about, where the path does not say.
+        first: What takes a while and records nothing: done before the transaction, which others wait for.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Action:
     body: type[Row]
     do: Callable[[Ground, str, str, Any], str]
     about: Callable[[Any], str] = lambda _: ""
+    first: Callable[[Ground, str, str, Any], None] | None = None
 
     def is_for(self, roles: Collection[str]) -> bool:
         """Whether who has these roles may ask for it."""
@@ -96,6 +99,13 @@ def _approve(ground: Ground, bid: str, user: str, body: Seen) -> str:
 def _amend(ground: Ground, bid: str, user: str, body: Amendment) -> str:
     one = ground.bid(bid)
     return acting.amend(ground.flow, one, body.draft, user, body.kw, body.gbp_per_mwh)
+
+
+def _value_amended(ground: Ground, bid: str, user: str, body: Amendment) -> None:
+    """Work the amended draft's margin out, so that it is known when the draft is recorded."""
+    one = ground.bid(bid)
+    with suppress(RuleViolation):
+        ground.flow.amended(one, acting.full_digest(one, body.draft), user, body.kw, body.gbp_per_mwh)
 
 
 def _reject(ground: Ground, bid: str, user: str, body: Refusal) -> str:
@@ -153,7 +163,7 @@ AUDITING = Action(AUDIT, "/v1/audits", ("settlement", "operator"), Nothing, _aud
 ACTIONS: tuple[Action, ...] = (
     CHECK,
     APPROVE,
-    Action("amend", "/v1/bids/{bid}/amend", ("trader",), Amendment, _amend),
+    Action("amend", "/v1/bids/{bid}/amend", ("trader",), Amendment, _amend, first=_value_amended),
     Action("reject", "/v1/bids/{bid}/reject", ("trader", "approver"), Refusal, _reject),
     Action("withdraw", "/v1/bids/{bid}/withdraw", ("trader",), Refusal, _withdraw),
     Action("acknowledge", "/v1/alarms/acknowledge", acting.ACKNOWLEDGE, Alarms, _acknowledge, _numbers),
@@ -190,6 +200,8 @@ def perform(
         row = DeskAction(ground.flow.now(), user, action.name, subject, draft, status, said, key, asked, via)
         return ground.store.desk_trail.add(row)
 
+    if action.first is not None:
+        action.first(ground, bid, user, body)
     try:
         with ground.store.at_once():
             return noted(DONE, action.do(ground, bid, user, body))

@@ -30,7 +30,7 @@ from aggregator.model.time import Interval, parse_instant
 from aggregator.store import DeskAction, Store
 from aggregator.web.bids_view import BidRow, bid_row
 from aggregator.web.words import either
-from aggregator.workflow import CLOCKWORK, MODEL, Workflow
+from aggregator.workflow import CLOCKWORK, MODEL, Workflow, is_valued
 
 KW_PER_MW = 1000.0
 LONGEST_EVENT = 40_000
@@ -92,6 +92,28 @@ class Happened:
 
 
 @dataclass(frozen=True, slots=True)
+class Worth:
+    """What a draft is expected to earn, and how surely it is delivered.
+
+    Attributes:
+        margin_gbp: Expected. [GBP]
+        p10_gbp: On a bad day. [GBP]
+        deliver: Share of the drawn days on which 95% of it or more would be delivered.
+    """
+
+    margin_gbp: float
+    p10_gbp: float
+    deliver: float
+
+    @classmethod
+    def of(cls, draft: Draft) -> "Worth | None":
+        """Return what a draft says of itself; None where its figures are another's."""
+        if not is_valued(draft):
+            return None
+        return cls(draft.expected_margin_gbp, draft.why.margin_p10_gbp, 1.0 - draft.why.miss)
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
     """What an amendment would do, or why it cannot be.
 
@@ -104,6 +126,8 @@ class Effect:
         before_gbp: Most that utilisation pays if all is called, at the prices asked. [GBP]
         after_gbp: The same after.
         prices: What its steps would ask. [GBP/MWh]
+        now: What the draft there is is worth; None where nobody knows.
+        then: The same after.
         check_lost: Who has checked the draft there is, and would have to again.
     """
 
@@ -115,6 +139,8 @@ class Effect:
     before_gbp: float = 0.0
     after_gbp: float = 0.0
     prices: tuple[PriceStep, ...] = ()
+    now: Worth | None = None
+    then: Worth | None = None
     check_lost: str | None = None
 
 
@@ -323,6 +349,8 @@ def effect_of(flow: Workflow, one: Opportunity, user: str, kw: float | None, pri
         before_gbp=_gbp(draft, hours),
         after_gbp=_gbp(new, hours),
         prices=new.priced,
+        now=Worth.of(draft),
+        then=Worth.of(new),
         check_lost=one.checked_by,
     )
 

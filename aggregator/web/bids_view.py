@@ -10,7 +10,7 @@ from aggregator.desk import why_closed
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval
 from aggregator.web.words import state_of
-from aggregator.workflow import MODEL, Workflow
+from aggregator.workflow import Workflow, is_valued
 
 SHOWN = ("open", "todo", "all")
 
@@ -34,11 +34,12 @@ class BidRow:
         prices: What its steps ask, the cheapest first. [GBP/MWh]
         ceiling: The most the DNO pays. [GBP/MWh]
         deliver: Share of the drawn days on which 95% of it or more would be delivered.
-        margin_gbp: Expected margin of the model's draft. [GBP]
+        margin_gbp: Expected margin. [GBP]
         margin_p10_gbp: The same on a bad day. [GBP]
         cars: Cars behind it.
         digest: Of the draft.
         by: Who wrote the draft.
+        is_models: Whether a person wrote the draft, and P(deliver) and margins are still the model's draft's.
         may_check: Whether who looks may check it now, and has not.
         may_approve: Whether who looks may approve it now.
     """
@@ -62,13 +63,9 @@ class BidRow:
     cars: int | None
     digest: str
     by: str
+    is_models: bool
     may_check: bool
     may_approve: bool
-
-    @property
-    def amended(self) -> bool:
-        """Whether a person wrote the draft: its margin is still the model's draft's."""
-        return self.by not in ("", MODEL)
 
 
 def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
@@ -97,6 +94,7 @@ def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
         cars=draft.why.cars if draft else None,
         digest=draft.digest if draft else "",
         by=draft.by if draft else "",
+        is_models=draft is not None and not is_valued(draft),
         may_check=needs_two and one.checked_by is None and why_not(must_allow_check, asked) is None,
         may_approve=why_not(must_allow_approval, asked) is None,
     )

@@ -14,6 +14,7 @@ from aggregator.gateway import Gateway
 from aggregator.model.time import utc_text
 from aggregator.store import DeskAction
 from aggregator.web.actions import Ground
+from aggregator.web.ahead import Ahead
 from aggregator.web.assets import Assets
 from aggregator.web.live_view import LiveView, ZoneNow, live_view
 from aggregator.web.making import Making
@@ -137,4 +138,17 @@ def _zone_row(zone: ZoneNow) -> dict[str, object]:
         "until": utc_text(zone.until) if zone.until else None,
         "stopped": zone.stopped,
         "cars": zone.cars,
+        "ahead": [_ahead_row(one.bid, level) for one in zone.bids for level in one.ahead],
+    }
+
+
+def _ahead_row(bid: str, level: Ahead) -> dict[str, object]:
+    return {
+        "bid": bid,
+        "start": utc_text(level.start),
+        "ordered": level.value,
+        "before": level.before,
+        "unit": level.unit,
+        "amended_at": utc_text(level.amended_at) if level.amended_at else None,
+        "was": level.was,
     }

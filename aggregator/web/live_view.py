@@ -15,6 +15,7 @@ from aggregator.model.market import mean_kw
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import HALF_HOUR, Interval, floor_half_hour
 from aggregator.store import Alarm, Halt
+from aggregator.web.ahead import Ahead, ahead_of
 from dispatch.controller import Controller
 from dispatch.fleet_view import IDLE_W, CarView
 
@@ -25,12 +26,13 @@ STATES = ("giving", "charging", "idle", "not following", "silent", "away")
 
 @dataclass(frozen=True, slots=True)
 class AwardedBid:
-    """An awarded bid of a zone, whose order may run, be to come or be cancelled."""
+    """An awarded bid of a zone, whose order may run, be to come or be cancelled; and its levels to come."""
 
     bid: str
     product: str
     window: Interval
     cancelled_at: datetime | None
+    ahead: tuple[Ahead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ def _zones(
 
 def _awarded(found: Sequence[Opportunity], now: datetime) -> list[AwardedBid]:
     bids = [
-        AwardedBid(one.opportunity_id, one.product_id, one.window, one.cancelled_at)
+        AwardedBid(one.opportunity_id, one.product_id, one.window, one.cancelled_at, ahead_of(one, now))
         for one in found
         if one.window.end > now
     ]

@@ -28,7 +28,7 @@ from aggregator.web.answers import as_json
 from aggregator.web.bodies import Explaining, KnownAt, SettledAt, of_form
 from aggregator.web.frame import Frame
 from aggregator.web.making import SETTLE
-from aggregator.web.money_view import busy_first, money_view, said_of, shown_files, usual_period
+from aggregator.web.money_view import busy_first, money_view, said_of, shown_files, usual_period, with_late
 from aggregator.web.people import Person
 from aggregator.web.routes import Answer
 from aggregator.web.words import plain_fault
@@ -103,6 +103,7 @@ class MoneyLooks:
             view = None
             if period is not None and worked.made is not None and worked.job is not None:
                 view = money_view(period, worked.made, worked.job.begun_at)
+                view = with_late(view, self._frame.gateway)
             return self._frame.page(
                 "settlement",
                 person,

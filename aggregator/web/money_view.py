@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from aggregator.explain_text import in_words
 from aggregator.explaining import CarStep, Explanation
+from aggregator.gateway import Gateway
+from aggregator.metering_points import MeteringPoint
 from aggregator.model.time import LONDON, Interval
 from aggregator.reports import StatementRow, Version
 from aggregator.settlement import Line
@@ -16,8 +18,28 @@ from aggregator.statements import Made, Period
 A_WEEK = timedelta(days=7)
 ONE_DAY = timedelta(days=1)
 INDENT = "  "
+MOST_ASKED = 200
+"""Events of which late readings are looked for: as many as the page lists."""
+
 NOTHING = Decimal(0)
 WH_PER_KWH = Decimal(1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Readings of an event's window that came in after its statement.
+
+    Attributes:
+        version: Of the statement; 0 where there is none yet: they came after what is shown was worked out.
+        meters: Whose.
+        half_hours: When they were measured, by half-hours' starts.
+        is_seen: Whether what is shown was worked out with all of them.
+    """
+
+    version: int
+    meters: frozenset[str]
+    half_hours: frozenset[datetime]
+    is_seen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +55,7 @@ class EventSum:
         is_kept: Whether its figures are those of that version; None where that was not asked.
         rows: Half-hour by half-hour.
         versions: Of its statement, oldest first.
+        late: Readings newer than its statement; None where there are none, or that was not asked.
     """
 
     bid: str
@@ -43,6 +66,7 @@ class EventSum:
     is_kept: bool | None
     rows: tuple[StatementRow, ...]
     versions: tuple[Version, ...]
+    late: Late | None = None
 
     @property
     def instructed_wh(self) -> int:
@@ -126,6 +150,50 @@ class MoneyView:
     def unsettled(self) -> int:
         """How many of them cannot be settled."""
         return sum(event.unsettled for event in self.events)
+
+    @property
+    def late(self) -> tuple[EventSum, ...]:
+        """The events with readings that are newer than their statement."""
+        return tuple(event for event in self.events if event.late is not None)
+
+    @property
+    def late_meters(self) -> int:
+        """How many meters told them."""
+        return len({meter for event in self.late if event.late for meter in event.late.meters})
+
+    @property
+    def late_half_hours(self) -> int:
+        """How many half-hours of how many zones' events they are of."""
+        return sum(len(event.late.half_hours) for event in self.late if event.late)
+
+    @property
+    def late_is_kept(self) -> bool:
+        """Whether they change nothing: the figures shown have them all, and are those of the last version."""
+        return self.late_is_seen and all(event.is_kept for event in self.late)
+
+    @property
+    def late_is_seen(self) -> bool:
+        """Whether the figures shown have them all."""
+        return all(event.late.is_seen for event in self.late if event.late)
+
+
+def with_late(view: MoneyView, gateway: Gateway) -> MoneyView:
+    """Return the page with what came in since each statement; reads the store: in a thread."""
+    if view.period.known_at is not None:
+        return view
+    events = [replace(event, late=_late(event, view.made_at, gateway)) for event in view.events[:MOST_ASKED]]
+    return replace(view, events=(*events, *view.events[MOST_ASKED:]))
+
+
+def _late(event: EventSum, made_at: datetime, gateway: Gateway) -> Late | None:
+    product, fleet = gateway.settings.products[event.product], gateway.fleets.at(event.window.start)
+    since = event.versions[-1].recorded_at if event.versions else made_at
+    point = MeteringPoint.of(gateway.store, product, fleet, event.zone)
+    found = point.learnt_after(event.window, min(since, made_at))
+    if not found:
+        return None
+    meters, half_hours = (frozenset(of) for of in zip(*found, strict=True))
+    return Late(event.version, meters, half_hours, is_seen=max(found.values()) <= made_at)
 
 
 def money_view(period: Period, made: Made, made_at: datetime) -> MoneyView:

@@ -24,6 +24,7 @@ from aggregator.web.bid_looks import BidLooks
 from aggregator.web.bodies import SignIn
 from aggregator.web.doing import Doing
 from aggregator.web.driver_looks import DriverLooks
+from aggregator.web.earlier import Earlier
 from aggregator.web.fleet_looks import FleetLooks
 from aggregator.web.forms_back import FormsBack
 from aggregator.web.frame import Frame
@@ -61,7 +62,8 @@ class Site:
         ground = self._frame.ground
         self._stopping = Stopping(ground, gateway.book, controller.wake, gateway.patience)
         self._entrance = Entrance(gateway.settings, gateway.store, gateway.clock, wall)
-        self._stream = Stream(self._frame.picture, self._entrance, self._frame.ground.zones)
+        zones, earlier = self._frame.ground.zones, Earlier(gateway)
+        self._stream = Stream(self._frame.picture, self._entrance, zones, earlier=earlier)
 
     def app(self) -> web.Application:
         """Return the web application."""

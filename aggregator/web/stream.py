@@ -4,8 +4,9 @@ One task makes the picture while the desk is open and keeps those of the last te
 after a break (``Last-Event-ID``, or ``after`` in the query; without a value: from the oldest kept) or is slow
 gets what was missed in one event, as figures for charts, and then the newest picture whole: nobody waits for
 a slow viewer, and no chart has a hole. An id names the run of the server, too: one of an earlier run is
-unknown, and ``whole`` in the event of what was missed says so. A stream ends with its session, and all end
-with the server.
+unknown, and ``whole`` in the event of what was missed says so. Where something is missing before what is
+kept, what the store knows of it goes before (``aggregator/web/earlier.py``). A stream ends with its session,
+and all end with the server.
 """
 
 import asyncio
@@ -44,6 +45,13 @@ FIGURES = ("target_kw", "nominated_kw", "metered_kw")
 """What is kept of each zone, in this order. [kW, export positive]"""
 
 Picture = Callable[[], Mapping[str, Any]]
+Earlier = Callable[[str, str], Sequence[str]]
+"""Makes rows of before the first kept one, from its instant and the newest one's; in a thread."""
+
+
+def nothing_earlier(first: str, newest: str) -> Sequence[str]:
+    """Return no rows."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ class Stream:
         every_s: Wall seconds between pictures.
         heartbeat_s: Longest silence of a stream.
         slowest_s: Longest that a picture may take.
+        earlier: Tells what was before the first picture that is kept.
     """
 
     def __init__(
@@ -79,8 +88,10 @@ class Stream:
         every_s: float = EVERY_S,
         heartbeat_s: float = HEARTBEAT_S,
         slowest_s: float = SLOWEST_S,
+        earlier: Earlier = nothing_earlier,
     ) -> None:
-        self._picture, self._entrance = picture, entrance
+        self._picture, self._entrance, self._earlier = picture, entrance, earlier
+        self._looking_back = asyncio.Lock()
         self._zones = json.dumps(list(zones))
         self._every_s, self._heartbeat_s, self._slowest_s = every_s, heartbeat_s, slowest_s
         self._run_id = secrets.token_hex(4)
@@ -120,11 +131,14 @@ class Stream:
     async def _send(self, response: web.StreamResponse, after: str | None, person: Person) -> None:
         seen = self._newest - 1 if after is None else self._number_of(after)
         comes_back, sent, looks = after is not None, 0, self._looks
+        is_short = comes_back and (seen < 0 or self._newest - seen > len(self._kept))
+        earlier = await self._rows_before(response) if is_short else ()
         while self._task is not None:
             missed = self._after(seen)
             if missed or comes_back:
-                told = self._told(seen, missed, comes_back=comes_back)
-                seen, comes_back, sent = missed[-1].number if missed else seen, False, sent + 1
+                told = self._told(seen, missed, earlier, comes_back=comes_back)
+                earlier, seen = (), missed[-1].number if missed else seen
+                comes_back, sent = False, sent + 1
                 await response.write(told)
             if looks != self._looks or sent == SESSION_CHECKED_EVERY:
                 looks, sent = self._looks, 0
@@ -132,6 +146,20 @@ class Stream:
                     return
             if not self._after(seen):
                 await self._wait(response)
+
+    async def _rows_before(self, response: web.StreamResponse) -> Sequence[str]:
+        """Return what was before the first kept picture; many who come at once have it worked out once."""
+        while not self._kept and self._task is not None:
+            await self._wait(response)
+        rows = [one.row for one in self._kept if one.row]
+        if not rows:
+            return ()
+        first, newest = (json.loads(row)[0] for row in (rows[0], rows[-1]))
+        try:
+            async with self._looking_back:
+                return await asyncio.to_thread(self._earlier, first, newest)
+        except Unavailable:
+            return ()
 
     async def _wait(self, response: web.StreamResponse) -> None:
         try:
@@ -154,9 +182,10 @@ class Stream:
         missing = min(self._newest - max(seen, 0), len(self._kept))
         return list(islice(self._kept, len(self._kept) - missing, None))
 
-    def _told(self, seen: int, missed: Sequence[Kept], *, comes_back: bool) -> bytes:
+    def _told(self, seen: int, missed: Sequence[Kept], earlier: Sequence[str], *, comes_back: bool) -> bytes:
         """Return what was missed, if anything was, and the newest picture."""
         newest, rows = self._event if missed else b"", [one.row for one in missed[:-1] if one.row]
+        rows = [*earlier, *rows]
         if not rows and not comes_back:
             return newest
         whole = seen >= 0 and (not missed or missed[0].number == seen + 1)

@@ -10,8 +10,9 @@ from aggregator.model.market import Draft
 from aggregator.model.opportunity import GateClosed, Opportunity, Settled, Stage
 from aggregator.model.time import LONDON, Interval, local_day
 from aggregator.store import Store
+from aggregator.web.ahead import Ahead, ahead_of
 from aggregator.web.bids_view import BidRow, bid_row
-from aggregator.workflow import MODEL, Workflow
+from aggregator.workflow import Workflow, is_valued
 
 RUNNING = (Stage.AWARDED, Stage.DELIVERING)
 STANDING = (Stage.APPROVED, Stage.SUBMITTED, *RUNNING)
@@ -30,6 +31,7 @@ class EventRow:
         runs: Whether it runs now.
         ordered: How many orders are in force.
         cancelled_at: When the DNO took the last of them back; None where it did not.
+        ahead: Levels of its orders that are to come.
     """
 
     bid: str
@@ -39,6 +41,7 @@ class EventRow:
     runs: bool
     ordered: int
     cancelled_at: datetime | None
+    ahead: tuple[Ahead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,10 @@ class Money:
         decided: How many there are.
         waiting_gbp: Expected margin of drafts that wait for somebody.
         waiting: How many there are.
-        decided_amended: How many more are decided whose draft a person amended: their margin was not worked
-            out anew, so it is in no sum.
+        decided_amended: How many more are decided whose draft a person amended and whose margin could not be
+            worked out anew, so that it is in no sum.
         waiting_amended: How many more wait, the same.
+        cancelled: Of how many of the decided the DNO took the order back: less will come than expected.
     """
 
     day: date | None
@@ -67,12 +71,17 @@ class Money:
     waiting: int
     decided_amended: int = 0
     waiting_amended: int = 0
+    cancelled: int = 0
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a bid is in no sum."""
+        return bool(self.decided_amended or self.waiting_amended)
 
     @property
     def is_nothing(self) -> bool:
         """Whether there is nothing to tell."""
-        amended = self.decided_amended or self.waiting_amended
-        return not (self.settled or self.decided or self.waiting or amended)
+        return not (self.settled or self.decided or self.waiting or self.is_partial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +145,7 @@ def money_of(store: Store, day: date | None, some: Sequence[Opportunity]) -> Mon
     settled = [one for one in some if one.statement_version > 0]
     decided = [one for one in some if one.stage in (*STANDING, Stage.DELIVERED)]
     waiting = [one for one in some if one.stage is Stage.IN_REVIEW]
-    decided_drafts, waiting_drafts = _models(decided), _models(waiting)
+    decided_drafts, waiting_drafts = _valued(decided), _valued(waiting)
     return Money(
         day,
         sum((_settled_gbp(store, one) for one in settled), Decimal(0)),
@@ -147,6 +156,7 @@ def money_of(store: Store, day: date | None, some: Sequence[Opportunity]) -> Mon
         len(waiting_drafts),
         _amended(decided),
         _amended(waiting),
+        sum(one.cancelled_at is not None for one in decided),
     )
 
 
@@ -155,13 +165,13 @@ def _settled_gbp(store: Store, one: Opportunity) -> Decimal:
     return Decimal(next(fact.amount_gbp for fact in reversed(facts) if isinstance(fact, Settled)))
 
 
-def _models(bids: Sequence[Opportunity]) -> list[Draft]:
-    """Return the drafts that are the model's own: of a person's, nobody has worked the margin out."""
-    return [one.draft for one in bids if one.draft is not None and one.draft.by == MODEL]
+def _valued(bids: Sequence[Opportunity]) -> list[Draft]:
+    """Return the drafts whose margin is their own: of some that a person amended it is still the model's."""
+    return [one.draft for one in bids if one.draft is not None and is_valued(one.draft)]
 
 
 def _amended(bids: Sequence[Opportunity]) -> int:
-    return sum(one.draft is not None and one.draft.by != MODEL for one in bids)
+    return sum(one.draft is not None and not is_valued(one.draft) for one in bids)
 
 
 def _event(one: Opportunity, now: datetime) -> EventRow:
@@ -174,4 +184,5 @@ def _event(one: Opportunity, now: datetime) -> EventRow:
         runs=any(order.value_at(now) is not None for order in orders),
         ordered=len(orders),
         cancelled_at=one.cancelled_at,
+        ahead=ahead_of(one, now),
     )

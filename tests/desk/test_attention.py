@@ -1,5 +1,7 @@
 """What a trader must not miss, nor see wrongly: lapsed bids, crowds of alarms, stops, and amended margins."""
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,15 +10,18 @@ import pytest
 from aggregator import acting
 from aggregator.forecast import Horizon
 from aggregator.forecast.outlook import Outlook
-from aggregator.model.opportunity import Stage
-from aggregator.model.time import Interval
+from aggregator.model.opportunity import Instructed, Stage
+from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.store import Alarm
+from aggregator.web.ahead import Ahead
 from aggregator.web.alarms_view import grouped
+from aggregator.web.bid_view import Worth, effect_of
 from aggregator.web.evening import evening_after, through_kw
 from aggregator.web.live_view import live_view
 from aggregator.web.today_view import today_view
 from aggregator.zone_forecast import ZoneForecast
-from tests.desk.world import NOW, ZONE, a_desk
+from tests.builders import an_instruction, some_steps
+from tests.desk.world import NOW, PRODUCT, ZONE, a_desk, a_key
 
 GATE = NOW + timedelta(hours=2)
 
@@ -84,7 +89,77 @@ async def test_a_stopped_zone_has_no_target_and_no_order_that_runs(tmp_path):
         assert "runs now" not in (await vera.get("/"))[1]
 
 
-async def test_an_amended_bids_margin_is_in_no_sum(tmp_path):
+def half_as_good(need, model, new):
+    """Value an amended draft: half of what the model's earns, and always delivered."""
+    why = replace(new.why, margin_p10_gbp=model.why.margin_p10_gbp / 2, miss=0.0, valued_anew=True)
+    return replace(new, expected_margin_gbp=model.expected_margin_gbp / 2, why=why)
+
+
+def an_order(modification, *kw):
+    slots = Interval(NOW - timedelta(minutes=30), NOW + timedelta(minutes=90)).slots(HALF_HOUR)
+    key = a_key("order-5", modification)
+    return an_instruction(key=key, zone=ZONE, product_id=PRODUCT, steps=some_steps(*kw, slots=slots))
+
+
+def ahead_on(desk):
+    parts = desk.parts
+    parts.gateway.book.refresh(parts.clock.now())
+    zones = live_view(parts.gateway, parts.controller).zones
+    return [level for zone in zones if zone.zone == ZONE for bid in zone.bids for level in bid.ahead]
+
+
+async def test_live_tells_what_an_order_will_be_and_what_the_dno_amended_of_it(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        assert ahead_on(desk) == []  # 3 kW to the end, as it was
+        flow, at = desk.parts.gateway.workflow, desk.parts.clock.now()
+        flow.record(desk.bid("bid-5"), Instructed(at, an_order(1, 3, 3, 1.5)), by="platform")
+        assert ahead_on(desk) == [
+            Ahead(NOW + HALF_HOUR, 1.5, 3.0, "kW", at, 3.0),
+            Ahead(NOW + 2 * HALF_HOUR, None, 1.5, "kW", at, 3.0),
+        ]
+        vera = await desk.sign_in("vera")
+        _, page = await vera.get("/")
+        said = " ".join(re.sub("<[^>]*>", "", page).split())
+        assert "3 kW ordered now, 1.5 kW from 12:30 (amended 12:01)" in said
+        _, page = await vera.get("/live")
+        said = " ".join(re.sub("<[^>]*>", "", page).split())
+        assert "From 12:30: 3 kW → 1.5 kW ordered; amended 12:01, was 3 kW" in said
+        assert "From 13:00: 1.5 kW → nothing ordered; amended 12:01, was 3 kW" in said
+        _, told = await vera.get("/v1/live")
+        (zone,) = [zone for zone in told["zones"] if zone["zone"] == ZONE]
+        assert [(level["ordered"], level["was"]) for level in zone["ahead"]] == [(1.5, 3.0), (None, 3.0)]
+        flow.record(desk.bid("bid-5"), Instructed(at, an_order(2, 3, 3, 3, 3)), by="platform")
+        assert [(level.value, level.was) for level in ahead_on(desk)] == [(3.0, 1.5), (3.0, None)]
+        desk.parts.clock.set(NOW + 3 * HALF_HOUR)
+        assert ahead_on(desk) == []
+
+
+async def test_an_amended_bid_s_own_margin_is_shown_first_then_kept_and_summed(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        flow = desk.parts.gateway.workflow
+        flow.revalue = half_as_good
+        one = desk.bid("bid-1")
+        model, half = one.draft, one.draft.expected_margin_gbp / 2
+        found = effect_of(flow, one, "anna", 10.0, None)
+        assert found.now == Worth(model.expected_margin_gbp, model.why.margin_p10_gbp, 0.9)
+        assert found.then == Worth(half, model.why.margin_p10_gbp / 2, 1.0)
+        anna = await desk.sign_in("anna")
+        _, page = await anna.get("/bids/bid-1?kw=10&price=")
+        assert "P10, a bad day" in page
+        assert "cannot be worked out anew" not in page
+        status, _ = await anna.post("/v1/bids/bid-1/amend", {"draft": model.digest, "kw": 10.0})
+        after = desk.bid("bid-1").draft
+        assert (status, after.expected_margin_gbp, after.why.change.margin_gbp) == (200, half, -half)
+        tomorrow = today_view(flow, "anna").money[1]
+        assert (tomorrow.waiting, tomorrow.waiting_gbp, tomorrow.waiting_amended) == (1, half, 0)
+        _, page = await anna.get("/bids/bid-1")
+        assert "of the model&#39;s draft</span>" not in page
+        assert "the margin could not be worked out anew" not in page
+        assert "not known" not in (await anna.get("/"))[1]
+        assert "amended it" not in (await anna.get("/bids"))[1]
+
+
+async def test_an_amended_bids_margin_that_nobody_knows_is_in_no_sum(tmp_path):
     async with a_desk(tmp_path) as desk:
         flow = desk.parts.gateway.workflow
         one = desk.bid("bid-1")
@@ -127,7 +202,7 @@ async def test_the_effect_says_which_figures_are_the_models(tmp_path):
         anna = await desk.sign_in("anna")
         _, page = await anna.get("/bids/bid-1?kw=20&price=")
         assert "do-amend" in page
-        assert "they are not worked out anew. P(deliver) is 90% or more" in page
+        assert "as what it was made from is not what the gateway knows now. P(deliver) is 90% or more" in page
 
 
 async def test_a_refusal_goes_once_its_thing_has_changed_and_a_confirmation_stays(tmp_path):

@@ -126,7 +126,7 @@ async def test_a_restart_is_said_and_leaves_a_gap(tmp_path):
         await desk.shut_door()
         await expect(vera.locator("#link")).to_have_attribute("data-state", "lost")
         await desk.open_door()
-        await expect(vera.locator("#banner")).to_contain_text("Charts have a gap")
+        await expect(vera.locator("#banner")).to_contain_text("a gap where nothing was metered")
         people.faults.clear()
 
 

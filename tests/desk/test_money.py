@@ -255,3 +255,30 @@ async def test_a_statement_says_as_known_when_and_is_worked_out_anew_for_who_ask
             assert 'id="anew"' in page
         _, body = await vera.get(f"/v1/settlement?{DAY}")
         assert "1.100" in [row["delivered_kwh"] for row in body["rows"]]
+
+
+def late_words(page):
+    return " ".join(
+        html.unescape(re.sub("<[^>]*>", "", re.search(r'id="late".*?</p>', page, re.S)[0])).split()
+    )
+
+
+async def test_readings_newer_than_the_statement_are_told_with_what_to_do_about_them(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        sue = await desk.sign_in("sue")
+        await settled(sue)
+        page = await found(sue, f"/settlement?{DAY}", lambda page: "version 1" in page)
+        assert 'id="late"' not in page
+        desk.parts.clock.pass_by(timedelta(minutes=5))
+        a_late_reading(desk, 1400)
+        desk.parts.clock.pass_by(timedelta(minutes=5))
+        page = await found(sue, f"/settlement?{DAY}", lambda page: "Newer readings" in page)
+        assert "1 meter told of 1 half-hour of 1 event after it was made or worked out." in late_words(page)
+        assert "lack some of them: work it out anew" in late_words(page)
+        assert "newer readings: 1 meter, 1 half-hour" in page
+        anew = html.unescape(re.search(r'id="anew" href="([^"]*)"', page)[1])
+        page = await found(sue, anew, lambda page: "differs from version 1" in page)
+        assert "have them and differ from what is kept: make a statement" in late_words(page)
+        await settled(sue, number=2)
+        page = await found(sue, f"/settlement?{DAY}", lambda page: "version 2" in page)
+        assert 'id="late"' not in page

@@ -193,19 +193,19 @@ class Desk:
 
 
 @asynccontextmanager
-async def a_desk(folder, *, empty=False, heard=True, database=None, **table):
+async def a_desk(folder, *, empty=False, heard=True, database=None, at=NOW, **table):
     """Serve a desk; where its cars have been heard of, a minute has passed."""
     quiet = {"retry_first_s": 5.0, "retry_most_s": 5.0}
     served = {"database": database, "desk": a_desk_table(**table)}
-    async with running(FakeVtn().url, folder, NOW, **served, **quiet) as parts:
+    async with running(FakeVtn().url, folder, at, **served, **quiet) as parts:
         for name, known in HASHES.items():
-            parts.store.desk_people.set_password(name, known, NOW)
+            parts.store.desk_people.set_password(name, known, at)
         if not empty:
             filled(parts.store)
-        parts.gateway.book.refresh(NOW)
+        parts.gateway.book.refresh(at)
         if heard:
             await parts.minute()
-        desk = Desk(parts, FakeClock(NOW), [])
+        desk = Desk(parts, FakeClock(at), [])
         await desk.open_door()
         try:
             yield desk

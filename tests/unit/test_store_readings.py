@@ -38,6 +38,21 @@ def test_a_correction_is_kept_beside_what_was_known_before(store):
     assert [row.export_wh for row in store.readings.between(["c-1"], DAY)] == [10]
 
 
+def test_what_was_learnt_late_is_told_by_charger_and_half_hour(store):
+    on_time = [reading(minutes, minutes) for minutes in (0, 30, 60, 90)]
+    store.readings.add(on_time)
+    hour = Interval(NOON, NOON + 60 * MINUTE)
+    assert store.readings.learnt_after(["c-1"], hour, NOON + 60 * MINUTE) == {}
+    store.readings.add([reading(0, 1, learnt=70), reading(30, 31, learnt=70), reading(29, 30, learnt=71)])
+    store.readings.add([reading(60, 61, learnt=72), reading(45, 45, "c-2", learnt=73)])
+    found = store.readings.learnt_after(["c-1", "c-2"], hour, NOON + 60 * MINUTE)
+    assert found == {
+        ("c-1", NOON): NOON + 71 * MINUTE,  # a register at a half-hour's end tells of that half-hour
+        ("c-1", NOON + 30 * MINUTE): NOON + 72 * MINUTE,
+        ("c-2", NOON + 30 * MINUTE): NOON + 73 * MINUTE,
+    }
+
+
 def test_two_that_differ_and_were_learnt_at_once_are_both_kept_once(store):
     twins = [reading(1, 10), reading(1, 11)]
     assert store.readings.add(twins) == 2

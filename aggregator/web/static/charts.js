@@ -68,7 +68,7 @@
     }
   };
 
-  const KEPT = 600, SHOWN_S = 3 * 3600;  // pictures, and how much of a simulation's fast time they may span
+  const SHOWN_S = 3 * 3600;  // as much as is shown, and kept
   const zones = new Map();
   const span = (_, low, high) => [Math.max(Math.min(low ?? 0, (high ?? 60) - 60), (high ?? 60) - SHOWN_S), high ?? 60];
   const clocks = (plot, values) => times(plot.scales.x.max - plot.scales.x.min > 1200 ? clock : clockS)(plot, values);
@@ -86,7 +86,9 @@
     const known = zones.get(zone) ?? {data: [[], [], [], []], plot: null, box: null};
     zones.set(zone, known);
     if (known.data[0].at(-1) >= at) return;
-    known.data.forEach((values, n) => { values.push(n ? figures[n - 1] : at); if (values.length > KEPT) values.shift(); });
+    known.data.forEach((values, n) => values.push(n ? figures[n - 1] : at));
+    const old = known.data[0].findIndex((time) => time >= at - SHOWN_S);
+    if (old) for (const values of known.data) values.splice(0, old);
   };
   const draw = (zone) => {
     const known = zones.get(zone), box = document.querySelector(`[data-chart="${CSS.escape(zone)}"]`);

@@ -248,7 +248,7 @@
   };
   const back = () => {
     lost = false;
-    again(whole ? "Connected again; nothing was missed." : "Connected again. Charts have a gap: the gateway was started anew, or was away for long.");
+    again(whole ? "Connected again; nothing was missed." : "Connected again after a restart or a long break: charts show what was missed in five-minute steps, and a gap where nothing was metered.");
   };
   const again = (text) => {
     tell("again", text);
