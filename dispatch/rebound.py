@@ -1,10 +1,15 @@
 """After an event: batteries are emptier than was planned, and all want to be filled at once.
 
-A zone that was called draws no more afterwards than the most it nominated, as long as no driver needs it: of
-the cars that would charge in a half-hour, those go first that can wait least. A car that can't wait another
-half-hour goes whatever the zone draws (P2). So that they do not all come to that together shortly before they
-leave, what the hours up to a departure can't hold under that peak is drawn before, by those that can wait
-least, though it be dearer then; and where even that is too much, evenly, at the least peak that will do.
+A zone that was called draws no more afterwards than the most it nominated, as long as no driver needs it.
+Each half-hour it is worked out what the later ones can still hold under that peak, if all cars charge by
+their haste up to their departures: near full they take less, and so do cars behind a fuse they share. What is
+too much for them is drawn now, by those that can wait least, though it be dearer; and of the cars that would
+charge at once those wait, wholly or in part, that can wait longest. So they do not all come to charge at full
+power shortly before their drivers come, because the hours before were not used.
+
+Where no schedule keeps under that peak, the zone is held at the least one that brings all drivers to their
+targets (P2), from then on and evenly, and the desk is told. Cars whose drivers have switched V2G off are at
+full power whatever the zone draws: the others keep to what those leave.
 
 Cars that begin to charge right after the event do so one by one within ten minutes, each always at its own
 moment, so that a zone's load does not jump; so do those that a later half-hour starts, until the zone has
@@ -16,109 +21,199 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from aggregator.model.time import HALF_HOUR, HOUR, floor_half_hour
 from aggregator.ports import Rebound
-from dispatch.fleet_view import CarView
-from dispatch.plan_run import READY_BEFORE, PlanStep, charges_from
+from dispatch.fleet_view import CarView, fuse_shares
+from dispatch.haste import Charging
+from dispatch.plan_run import READY_BEFORE, SLOWER_THAN_STATED, PlanStep, aim_kwh, charges_from
+from dispatch.split_cars import FloatArray
 
 SPREAD = timedelta(seconds=600)
+KEPT_ON = timedelta(hours=1)
+"""A car that charges goes on before one that can wait so much less: each restart costs minutes."""
+
 TOUCH_KW = 1e-6
-MARGIN = 1.25
+NEAR = 0.005
+"""How closely a peak is kept to, and looked for: idle chargers draw a little, too. [-]"""
+
+MISSED_KWH = 0.01
 SLOT_H = HALF_HOUR / HOUR
 
 
+@dataclass(frozen=True, slots=True)
+class Refill:
+    """A half-hour's steps of a zone that refills.
+
+    Attributes:
+        steps: Per car.
+        peak_kw: The least it will draw at most: what it nominated, where that brings all drivers to their
+            targets. [kW]
+    """
+
+    steps: Mapping[str, PlanStep]
+    peak_kw: float = 0.0
+
+
 def within_peak(
-    steps: Mapping[str, PlanStep], views: Sequence[CarView], rebound: Rebound | None, now: datetime
-) -> Mapping[str, PlanStep]:
+    steps: Mapping[str, PlanStep],
+    views: Sequence[CarView],
+    rebound: Rebound | None,
+    others_kw: float,
+    guard_soc: float,
+    now: datetime,
+) -> Refill:
     """Return a half-hour's steps with charging moved so that the zone stays under its nominated peak.
 
     Args:
         steps: Of the cars' own plans.
         views: The cars.
         rebound: Of their zone; None where nothing was called lately.
+        others_kw: Drawn in it by cars whose drivers have switched V2G off. [kW]
+        guard_soc: Planned for above drivers' targets. [fraction of capacity]
         now: Domain instant.
     """
-    if rebound is None:
-        return steps
-    course = _course(views, rebound.import_kw, now)
-    most_kw = max(rebound.import_kw, course.least_peak_kw)
-    return _brought_forward(_held_back(steps, views, most_kw, now), views, course.now_kw, most_kw, now)
+    if rebound is None or not views:
+        return Refill(steps)
+    course = _course(views, max(0.0, rebound.import_kw * (1 - NEAR) - others_kw), guard_soc, now)
+    ordered = _least_patient(views, now)
+    held = _held_back(steps, ordered, course, now)
+    peak_kw = max(rebound.import_kw, course.most_kw + others_kw)
+    return Refill(_brought_forward(held, ordered, course, now), peak_kw)
 
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """What all cars' needs ask of a zone.
+    """What cars' needs ask of a zone in this half-hour. [all kW, at least 0]
 
     Attributes:
-        least_peak_kw: The least it can draw at most, if it draws evenly from now on. [kW]
-        now_kw: What it has to draw in this half-hour to stay under its peak later; 0 where it can wait. [kW]
+        most_kw: What it may draw at most: its peak, or the least that will do.
+        now_kw: What it has to draw to stay under that later; 0 where it can wait.
+        least_kw: What each car has to draw whatever the others do, by car.
+        asks_kw: What each car can use of what is left, by car.
+        takes_kw: What it then draws on average, as it slows down near full, by car.
     """
 
-    least_peak_kw: float
+    most_kw: float
     now_kw: float
+    least_kw: Mapping[str, float]
+    asks_kw: Mapping[str, float]
+    takes_kw: Mapping[str, float]
 
 
-def _course(views: Sequence[CarView], peak_kw: float, now: datetime) -> _Course:
-    """Return what all needs up to each departure, taken together, ask for (earliest deadline first)."""
-    due = sorted(((_ready_at(view, now) - now) / HOUR, _need_kwh(view, now)) for view in views)
-    ahead_kwh = least_peak_kw = now_kw = 0.0
-    for left_h, need_kwh in due:
-        ahead_kwh += need_kwh
-        later_h = max(0.0, left_h - SLOT_H)
-        least_peak_kw = max(least_peak_kw, ahead_kwh / (later_h + SLOT_H))
-        now_kw = max(now_kw, (ahead_kwh - peak_kw * later_h) / SLOT_H)
-    return _Course(least_peak_kw, now_kw)
+def _course(views: Sequence[CarView], peak_kw: float, guard_soc: float, now: datetime) -> _Course:
+    """Return what the cars' needs come to if all charge by their haste, who can wait least first.
+
+    What drivers were promised is what the peak may be exceeded for. To keep under it, what the plans aim at
+    counts, and that chargers may be slower than stated.
+    """
+    shares = fuse_shares(views)
+    share = np.array([shares[view.car.site.site_id] for view in views])
+    cars = Charging.of(views, now)
+    cars = replace(cars, full_kw=cars.full_kw * share)
+    left_h = np.array([_half_hours_left(view, now) for view in views]) * SLOT_H
+    later_h = left_h - SLOT_H
+    most_kw = _least_peak_kw(cars, left_h, peak_kw)
+    least_kw = cars.missed_kwh(later_h, float(cars.full_kw.sum()), HALF_HOUR) / (cars.eta * SLOT_H)
+    aimed = replace(cars, target_kwh=np.array([aim_kwh(view, guard_soc) for view in views]))
+    later_kwh = aimed.missed_kwh(later_h, most_kw, HALF_HOUR, SLOWER_THAN_STATED)
+    now_kw = float((later_kwh / cars.eta).sum()) * SLOWER_THAN_STATED / SLOT_H
+    needs_kw = np.maximum(0.0, aimed.target_kwh - aimed.energy_kwh) / (cars.eta * SLOT_H)
+    asks_kw = np.minimum(needs_kw, share * np.array([view.taken_kw(now) for view in views]))
+    takes_kw = np.minimum(asks_kw, aimed.gained_kwh(SLOT_H) / (cars.eta * SLOT_H))
+    names = [view.car.car_id for view in views]
+    by_car = [dict(zip(names, each.tolist(), strict=True)) for each in (least_kw, asks_kw, takes_kw)]
+    return _Course(most_kw, now_kw, *by_car)
 
 
-def _ready_at(view: CarView, now: datetime) -> datetime:
-    return view.departs_at(now) - READY_BEFORE
+def _half_hours_left(view: CarView, now: datetime) -> int:
+    """Return for how many half-hours it can charge, as its own plan counts them."""
+    return max(1, (view.departs_at(now) - READY_BEFORE - now) // HALF_HOUR)
 
 
-def _need_kwh(view: CarView, now: datetime) -> float:
-    """Return what it still has to draw, with a margin: cars come in whole, and take less near full. [kWh]"""
-    return view.charging_hours(now) * MARGIN * view.full_kw
+def _least_peak_kw(cars: Charging, left_h: FloatArray, peak_kw: float) -> float:
+    """Return the peak, or the least above it by which no car misses more than it would alone. [kW]"""
+    lowest_kw, highest_kw = peak_kw, float(cars.full_kw.sum())
+    missed_kwh = cars.missed_kwh(left_h, highest_kw, HALF_HOUR).sum() + MISSED_KWH
+    if cars.missed_kwh(left_h, peak_kw, HALF_HOUR).sum() <= missed_kwh:
+        return peak_kw
+    while highest_kw > lowest_kw * (1 + NEAR) + TOUCH_KW:
+        between_kw = (lowest_kw + highest_kw) / 2
+        if cars.missed_kwh(left_h, between_kw, HALF_HOUR).sum() <= missed_kwh:
+            highest_kw = between_kw
+        else:
+            lowest_kw = between_kw
+    return highest_kw
 
 
 def _held_back(
-    steps: Mapping[str, PlanStep], views: Sequence[CarView], most_kw: float, now: datetime
+    steps: Mapping[str, PlanStep], ordered: Sequence[CarView], course: _Course, now: datetime
 ) -> dict[str, PlanStep]:
     """Return steps of which those wait that would lift the zone above what it may draw, and can."""
     eased = dict(steps)
-    room_kw = most_kw + sum(max(0.0, step.export_kw) for step in steps.values())
-    charging = [view for view in views if steps[view.car.car_id].export_kw < -TOUCH_KW]
-    for view in _least_patient(charging, now):
+    charging = [view for view in ordered if steps[view.car.car_id].export_kw < -TOUCH_KW]
+    least_kw = {}
+    for view in charging:
         step = steps[view.car.car_id]
-        room_kw += step.export_kw
-        can_wait = not step.must_charge and charges_from(view, now) - now > HALF_HOUR
-        if room_kw < -TOUCH_KW and can_wait:
-            room_kw -= step.export_kw
-            eased[view.car.car_id] = replace(step, export_kw=0.0)
+        asked_kw = min(-step.export_kw, view.taken_kw(now))
+        least_kw[view.car.car_id] = asked_kw if step.must_charge else course.least_kw[view.car.car_id]
+    given_kw = sum(max(0.0, step.export_kw) for step in steps.values())
+    room_kw = course.most_kw + given_kw - sum(least_kw.values())
+    for view in charging:
+        step, least = steps[view.car.car_id], least_kw[view.car.car_id]
+        more_kw = max(0.0, min(-step.export_kw, view.taken_kw(now)) - least)
+        if more_kw > room_kw + TOUCH_KW:
+            fits = least + room_kw >= max(view.car.charger.min_kw, least + TOUCH_KW)
+            more_kw = room_kw if fits else 0.0
+            eased[view.car.car_id] = replace(step, export_kw=-(least + more_kw))
+        room_kw -= more_kw
     return eased
 
 
 def _brought_forward(
-    steps: Mapping[str, PlanStep], views: Sequence[CarView], now_kw: float, most_kw: float, now: datetime
+    steps: Mapping[str, PlanStep], ordered: Sequence[CarView], course: _Course, now: datetime
 ) -> Mapping[str, PlanStep]:
     """Return steps of which as many begin to charge as it takes to draw so much now, and the most allows."""
-    begun = dict(steps)
-    drawn_kw = -sum(step.export_kw for step in steps.values())
-    idle = [
-        view
-        for view in views
-        if abs(steps[view.car.car_id].export_kw) < TOUCH_KW and view.charging_hours(now) > 0
-    ]
-    for view in _least_patient(idle, now):
-        if drawn_kw > now_kw - TOUCH_KW:
+    begun, takes_kw = dict(steps), course.takes_kw
+    drawn_kw = {view.car.car_id: max(0.0, -steps[view.car.car_id].export_kw) for view in ordered}
+    share = {view.car.car_id: _share_of_half_hour(view, now) for view in ordered}
+    missing_kw = course.now_kw - sum(min(takes_kw[name], kw) * share[name] for name, kw in drawn_kw.items())
+    room_kw = course.most_kw + sum(step.export_kw for step in steps.values())
+    for view in ordered:
+        if missing_kw < TOUCH_KW:
             break
-        if drawn_kw + view.full_kw > most_kw + TOUCH_KW:
+        name = view.car.car_id
+        kw = min(course.asks_kw[name], room_kw + drawn_kw[name])
+        gives = steps[name].export_kw > TOUCH_KW
+        if gives or kw < max(drawn_kw[name] + TOUCH_KW, view.car.charger.min_kw):
             continue
-        drawn_kw += view.full_kw
-        begun[view.car.car_id] = replace(steps[view.car.car_id], export_kw=-view.full_kw)
+        missing_kw -= (min(takes_kw[name], kw) - min(takes_kw[name], drawn_kw[name])) * share[name]
+        room_kw -= kw - drawn_kw[name]
+        begun[name] = replace(steps[name], export_kw=-kw)
     return begun
 
 
 def _least_patient(views: Sequence[CarView], now: datetime) -> list[CarView]:
-    return sorted(views, key=lambda one: (charges_from(one, now), one.car.car_id))
+    def patience(view: CarView) -> tuple[datetime, str]:
+        kept_on = KEPT_ON if _charges(view, now) else timedelta(0)
+        return charges_from(view, now) - kept_on, view.car.car_id
+
+    return sorted(views, key=patience)
+
+
+def _charges(view: CarView, now: datetime) -> bool:
+    return view.moving_kw(now) < -TOUCH_KW
+
+
+def _share_of_half_hour(view: CarView, now: datetime) -> float:
+    """Return for which part of the half-hour it charges: one that begins waits for its moment."""
+    return 1.0 if _charges(view, now) else 1.0 - _moment(view) * (SPREAD / HALF_HOUR)
+
+
+def _moment(view: CarView) -> float:
+    """Return a car's own place in the time in which cars begin, from 0 to 1."""
+    return int.from_bytes(hashlib.sha256(view.car.car_id.encode()).digest()[:4], "big") / 2**32
 
 
 def waits(view: CarView, rebound: Rebound | None, now: datetime) -> bool:
@@ -128,7 +223,6 @@ def waits(view: CarView, rebound: Rebound | None, now: datetime) -> bool:
     """
     if rebound is None:
         return False
-    share = int.from_bytes(hashlib.sha256(view.car.car_id.encode()).digest()[:4], "big") / 2**32
-    begun = view.moving_kw(now) < -TOUCH_KW
     from_when = max(rebound.ended_at, floor_half_hour(now))
-    return not begun and now < from_when + share * SPREAD and charges_from(view, now) > now + SPREAD
+    due_at = from_when + _moment(view) * SPREAD
+    return not _charges(view, now) and now < due_at and charges_from(view, now) > now + SPREAD

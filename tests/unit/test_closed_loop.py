@@ -220,6 +220,30 @@ async def test_after_an_event_a_zone_draws_no_more_than_it_nominated_but_for_who
     assert sum(-charger.told_w for charger in world.chargers.values()) > 40_000
 
 
+async def test_after_an_event_cars_keep_to_what_a_boosted_one_leaves_of_the_nominated_peak():
+    world = World([Charger() for _ in range(6)], 0.0, slots=0, prices=cheap_until_twenty)
+    world.now_rebound = Rebound(START - HALF_HOUR, import_kw=15.0)
+    world.intent = {"depart_at": START + 16 * HOUR, "target_soc": 0.8}
+    await world.minutes(5, soc=0.5)
+    world.says[world.names[0]] = {"boost": True}
+    await world.minutes(5, soc=0.5)
+    boosted_w, *others_w = [-charger.told_w for charger in world.chargers.values()]
+    assert boosted_w == 7400
+    assert 7000 < sum(others_w) <= 7600
+
+
+async def test_a_zone_that_cannot_refill_under_its_nominated_peak_draws_the_least_that_will_do_and_says_so():
+    """What six cars lack of their targets takes 6 x 12 / 0.92 kWh, in ten half-hours."""
+    world = World([Charger() for _ in range(6)], 0.0, slots=0, prices=cheap_after_an_hour)
+    world.now_rebound = Rebound(START - HALF_HOUR, import_kw=6.0)
+    world.intent = {"depart_at": START + 5.25 * HOUR, "target_soc": 0.7}
+    await world.minutes(15, soc=0.5)
+    assert -sum(charger.told_w for charger in world.chargers.values()) == pytest.approx(15_650, rel=0.01)
+    (notice,) = world.notices("peak_exceeded")
+    assert notice.where == ZONE
+    assert notice.text.endswith("so that all drivers leave as promised; nominated were 6.0 kW at most")
+
+
 async def test_restarts_after_an_event_are_spread_over_ten_minutes():
     world = World([Charger() for _ in range(12)], 0.0, slots=0, prices=cheap_until_twenty)
     world.now_rebound = Rebound(START, import_kw=1000.0)
