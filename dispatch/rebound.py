@@ -12,7 +12,7 @@ targets (P2), from then on and evenly, and the desk is told. Cars whose drivers 
 full power whatever the zone draws: the others keep to what those leave.
 
 45 cars that all leave at seven keep under every peak that is a fifth above the least that a linear programme
-finds, knowing all; where less was nominated, they draw up to a sixth more than that.
+finds, knowing all; where less was nominated, they draw less than a fifth more than that least.
 
 Cars that begin to charge right after the event do so one by one within ten minutes, each always at its own
 moment, so that a zone's load does not jump; so do those that a later half-hour starts, until the zone has

@@ -201,6 +201,12 @@ async def test_a_boosted_car_that_tapers_counts_by_its_meter_whether_or_not_its_
     assert (first, second) == (pytest.approx(3.0, rel=0.01), pytest.approx(3.0, rel=0.01))
 
 
+async def test_what_a_deaf_charger_left_undone_is_made_up_for_before_an_order_is_cancelled_midway():
+    world = World([Charger(deaf=n == 0) for n in range(12)], 40.0)
+    await world.minutes(13)
+    assert world.energy_kwh() == pytest.approx(40.0 * 13 / 60, rel=0.01)
+
+
 async def test_a_silent_car_is_replaced_as_soon_as_it_is_stale():
     world = World([Charger(), Charger(), Charger()], 9.0)
     await world.minutes(2)
