@@ -80,9 +80,10 @@ def within_peak(
     """
     if rebound is None or not views:
         return Refill(steps)
-    course = _course(views, max(0.0, rebound.import_kw * (1 - NEAR) - others_kw), guard_soc, now)
+    due = {view.car.car_id: charges_from(view, now) for view in views}
+    course = _course(views, max(0.0, rebound.import_kw * (1 - NEAR) - others_kw), guard_soc, due, now)
     peak_kw = max(rebound.import_kw, course.most_kw + others_kw)
-    return Refill(_shared_out(steps, _least_patient(views, now), course, now), peak_kw)
+    return Refill(_shared_out(steps, _least_patient(views, due, now), course), peak_kw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ class _Course:
         is_scarce: Whether that is more than it may: not each minute then counts, but the half-hour's mean,
             as it is nominated.
         least_kw: What each car has to draw whatever the others do, by car.
-        asks_kw: What each car can use of what is left, by car.
+        taken_kw: What each car's battery takes at most, by car.
+        asks_kw: What each car can use of it, by car.
         takes_kw: What it then draws on average, as it slows down near full, by car.
         part: For which part of the half-hour each charges, by car. [-]
     """
@@ -104,6 +106,7 @@ class _Course:
     now_kw: float
     is_scarce: bool
     least_kw: Mapping[str, float]
+    taken_kw: Mapping[str, float]
     asks_kw: Mapping[str, float]
     takes_kw: Mapping[str, float]
     part: Mapping[str, float]
@@ -117,7 +120,9 @@ class _Course:
         return self.mean_kw(name, told_kw) if self.is_scarce else told_kw
 
 
-def _course(views: Sequence[CarView], peak_kw: float, guard_soc: float, now: datetime) -> _Course:
+def _course(
+    views: Sequence[CarView], peak_kw: float, guard_soc: float, due: Mapping[str, datetime], now: datetime
+) -> _Course:
     """Return what the cars' needs come to if all charge by their haste, who can wait least first.
 
     What drivers were promised is what the peak may be exceeded for. To keep under it, what the plans aim at
@@ -135,11 +140,14 @@ def _course(views: Sequence[CarView], peak_kw: float, guard_soc: float, now: dat
     later_kwh = aimed.missed_kwh(later_h, most_kw, HALF_HOUR, SLOWER_THAN_STATED)
     now_kw = float((later_kwh / cars.eta).sum()) * SLOWER_THAN_STATED / SLOT_H
     needs_kw = np.maximum(0.0, aimed.target_kwh - aimed.energy_kwh) / (cars.eta * SLOT_H)
-    asks_kw = np.minimum(needs_kw, share * np.array([view.taken_kw(now) for view in views]))
+    taken_kw = np.array([view.taken_kw(now) for view in views])
+    asks_kw = np.minimum(needs_kw, share * taken_kw)
     takes_kw = np.minimum(asks_kw, aimed.gained_kwh(SLOT_H) / (cars.eta * SLOT_H))
-    part = np.array([_part_of_half_hour(view, now) for view in views])
+    part = np.array([_part_of_half_hour(view, due[view.car.car_id], now) for view in views])
     names = [view.car.car_id for view in views]
-    by_car = [dict(zip(names, each.tolist(), strict=True)) for each in (least_kw, asks_kw, takes_kw, part)]
+    by_car = [
+        dict(zip(names, each.tolist(), strict=True)) for each in (least_kw, taken_kw, asks_kw, takes_kw, part)
+    ]
     return _Course(most_kw, now_kw, now_kw > most_kw, *by_car)
 
 
@@ -164,15 +172,14 @@ def _least_peak_kw(cars: Charging, left_h: FloatArray, peak_kw: float) -> float:
 
 
 def _shared_out(
-    steps: Mapping[str, PlanStep], ordered: Sequence[CarView], course: _Course, now: datetime
+    steps: Mapping[str, PlanStep], ordered: Sequence[CarView], course: _Course
 ) -> Mapping[str, PlanStep]:
     """Return steps by which the zone draws as much as it has to now, and no more than it may.
 
     First comes what each car has to draw, then what their plans ask for, then what has to be drawn now.
     """
     planned_kw = {
-        view.car.car_id: min(max(0.0, -steps[view.car.car_id].export_kw), view.taken_kw(now))
-        for view in ordered
+        name: min(max(0.0, -steps[name].export_kw), taken_kw) for name, taken_kw in course.taken_kw.items()
     }
     drawn_kw = {
         name: kw if steps[name].must_charge else course.least_kw[name] for name, kw in planned_kw.items()
@@ -199,10 +206,10 @@ def _shared_out(
     }
 
 
-def _least_patient(views: Sequence[CarView], now: datetime) -> list[CarView]:
+def _least_patient(views: Sequence[CarView], due: Mapping[str, datetime], now: datetime) -> list[CarView]:
     def patience(view: CarView) -> tuple[datetime, str]:
         kept_on = KEPT_ON if _charges(view, now) else timedelta(0)
-        return charges_from(view, now) - kept_on, view.car.car_id
+        return due[view.car.car_id] - kept_on, view.car.car_id
 
     return sorted(views, key=patience)
 
@@ -211,9 +218,9 @@ def _charges(view: CarView, now: datetime) -> bool:
     return view.moving_kw(now) < -TOUCH_KW
 
 
-def _part_of_half_hour(view: CarView, now: datetime) -> float:
+def _part_of_half_hour(view: CarView, due_at: datetime, now: datetime) -> float:
     """Return for which part of the half-hour it charges: one that begins, and can, waits for its moment."""
-    at_once = _charges(view, now) or charges_from(view, now) <= now + SPREAD
+    at_once = _charges(view, now) or due_at <= now + SPREAD
     return 1.0 if at_once else 1.0 - _moment(view) * (SPREAD / HALF_HOUR)
 
 
