@@ -179,15 +179,17 @@ def _shared_out(
     First comes what each car has to draw, then what their plans ask for, then what has to be drawn now.
     """
     planned_kw = {
-        name: min(max(0.0, -steps[name].export_kw), taken_kw) for name, taken_kw in course.taken_kw.items()
+        (name := view.car.car_id): _held_kw(view, min(-steps[name].export_kw, course.taken_kw[name]))
+        for view in ordered
     }
+    asked_kw = {(name := view.car.car_id): _held_kw(view, course.asks_kw[name]) for view in ordered}
     drawn_kw = {
         name: kw if steps[name].must_charge else course.least_kw[name] for name, kw in planned_kw.items()
     }
     given_kw = sum(max(0.0, step.export_kw) for step in steps.values())
     room_kw = course.most_kw + given_kw - sum(course.counted_kw(*one) for one in drawn_kw.items())
     missing_kw = course.now_kw - sum(course.mean_kw(*one) for one in drawn_kw.items())
-    for wanted_kw, until_kw in ((planned_kw, -inf), (course.asks_kw, TOUCH_KW)):
+    for wanted_kw, until_kw in ((planned_kw, -inf), (asked_kw, TOUCH_KW)):
         for view in ordered:
             name = view.car.car_id
             before_kw = drawn_kw[name]
@@ -204,6 +206,11 @@ def _shared_out(
         name: replace(step, export_kw=-drawn_kw[name]) if name in changed else step
         for name, step in steps.items()
     }
+
+
+def _held_kw(view: CarView, kw: float) -> float:
+    """Return what its charger makes of a power: at least what it can hold, unless it is nothing. [kW]"""
+    return max(kw, min(view.car.charger.min_kw, view.full_kw)) if kw > TOUCH_KW else 0.0
 
 
 def _least_patient(views: Sequence[CarView], due: Mapping[str, datetime], now: datetime) -> list[CarView]:
