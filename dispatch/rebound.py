@@ -93,8 +93,8 @@ class _Course:
     Attributes:
         most_kw: What it may draw at most: its peak, or the least that will do.
         now_kw: What it has to draw to stay under that later; 0 where it can wait.
-        is_scarce: Whether that is more than it may: not each minute then counts, but the half-hour's mean,
-            as it is nominated.
+        is_scarce: Whether drivers' targets take nearly all it may draw: not each minute then counts, but the
+            half-hour's mean, as it is nominated.
         least_kw: What each car has to draw whatever the others do, by car.
         taken_kw: What each car's battery takes at most, by car.
         asks_kw: What each car can use of it, by car.
@@ -139,6 +139,8 @@ def _course(
     aimed = replace(cars, target_kwh=np.array([aim_kwh(view, guard_soc) for view in views]))
     later_kwh = aimed.missed_kwh(later_h, most_kw, HALF_HOUR, SLOWER_THAN_STATED)
     now_kw = float((later_kwh / cars.eta).sum()) * SLOWER_THAN_STATED / SLOT_H
+    needed_kw = float((cars.missed_kwh(later_h, most_kw, HALF_HOUR) / cars.eta).sum()) / SLOT_H
+    is_scarce = needed_kw > most_kw * (1 - SPREAD / 2 / HALF_HOUR)  # what is lost where all begin
     needs_kw = np.maximum(0.0, aimed.target_kwh - aimed.energy_kwh) / (cars.eta * SLOT_H)
     taken_kw = np.array([view.taken_kw(now) for view in views])
     asks_kw = np.minimum(needs_kw, share * taken_kw)
@@ -148,7 +150,7 @@ def _course(
     by_car = [
         dict(zip(names, each.tolist(), strict=True)) for each in (least_kw, taken_kw, asks_kw, takes_kw, part)
     ]
-    return _Course(most_kw, now_kw, now_kw > most_kw, *by_car)
+    return _Course(most_kw, now_kw, is_scarce, *by_car)
 
 
 def _half_hours_left(view: CarView, now: datetime) -> int:
