@@ -13,8 +13,6 @@ from aggregator.model.metering import Outcome
 from aggregator.model.time import HALF_HOUR, HOUR
 from dispatch.fleet_simulator.troubles import Trouble
 from tests.played_day import (
-    CANCELLED_AT,
-    CANCELLED_ZONE,
     DEAF,
     EVENT,
     FIVE_PM,
@@ -25,9 +23,9 @@ from tests.played_day import (
 )
 
 SOAK = bool(os.environ.get("FLEXLOOP_SOAK"))
-WITHIN, FIRST_WITHIN, CUT_WITHIN, LOST_WITHIN = 0.01, 0.02, 0.03, 0.05
-"""Of what is wanted; more in the first half-hour with faults yet to be found, where an order is cancelled
-midway, as then no rest is left to make up in, and while links are lost: nobody knows what those do."""
+WITHIN, FIRST_WITHIN, LOST_WITHIN = 0.01, 0.02, 0.05
+"""Of what is wanted; more in the first half-hour with faults yet to be found, and while links are lost:
+nobody knows what those do."""
 
 ONE_ZONE = ("Canvey",)
 BAD = (*usual_troubles(), DEAF)
@@ -37,14 +35,13 @@ def off_track(day: PlayedDay) -> dict:
     """Return the half-hours in which a zone was further off than it may be."""
     lost = [one for one in day.way.troubles if one.kind == "lost"]
 
-    def within(zone, half_hour):
+    def within(half_hour):
         if any(one.starts_at < half_hour + HALF_HOUR and half_hour < one.ends_at for one in lost):
             return LOST_WITHIN
-        cut = zone == CANCELLED_ZONE and half_hour <= CANCELLED_AT < half_hour + HALF_HOUR
         first = day.way.troubles and half_hour == EVENT.start
-        return CUT_WITHIN if cut else FIRST_WITHIN if first else WITHIN
+        return FIRST_WITHIN if first else WITHIN
 
-    return {key: off for key, off in day.tracking().items() if abs(off) > within(*key)}
+    return {key: off for key, off in day.tracking().items() if abs(off) > within(key[1])}
 
 
 def assert_drivers_were_kept_their_word(day: PlayedDay) -> None:
