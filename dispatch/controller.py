@@ -26,7 +26,7 @@ from dispatch.haste import haste
 from dispatch.home_rooms import HomeRooms, Room, within_rooms
 from dispatch.interlock import NOBODY, Interlock
 from dispatch.left_alone import LeftAlone
-from dispatch.notices import ShortOrders, capacity_notice, fault_notice
+from dispatch.notices import HighPeaks, ShortOrders, capacity_notice, fault_notice
 from dispatch.plan_run import Prices
 from dispatch.planned_cars import PlannedCars
 from dispatch.ramp import let_go
@@ -100,7 +100,7 @@ class Controller:
         self._first_at: dict[str, datetime] = {}
         self.shortfalls = Shortfalls(settings.soc_resolution)
         self.cycles, self.cycle_s = 0, 0.0
-        self._short_orders = ShortOrders()
+        self._short_orders, self._high_peaks = ShortOrders(), HighPeaks()
         self.following = Following(self._cars)
         self._sending = Sending(fleet, link, settings, self.view, self.interlock, self.following, self._wake)
         self._meters = ZoneMeters(self._cars)
@@ -190,7 +190,9 @@ class Controller:
             views = by_zone.pop(zone, [])
             points += await self._window_points(owed, views, rooms, now, notices)
         urgent = [view for view in first if not view.is_boosted()]  # who take their part of a home's fuse
-        points += self._planned.points(by_zone, urgent, rooms, self.orders.rebound, now)
+        boosted_kw = self._boosted_kw(first)
+        points += self._planned.points(by_zone, urgent, rooms, boosted_kw, self.orders.rebound, now)
+        notices += self._high_peaks.note(self._planned.refills, now)
         planned = [view.car.car_id for views in by_zone.values() for view in views]
         notices += [one for car in planned for one in self._missed(car, self._planned.short_kwh(car), now)]
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
@@ -246,6 +248,15 @@ class Controller:
         notices += self._missed(name, view.short_kwh(now), now)
         watts = round(view.full_kw * W_PER_KW)
         return SetPoint(name, -watts, now, now + HALF_HOUR, Purpose.MUST_CHARGE)
+
+    def _boosted_kw(self, first: Sequence[CarView]) -> Mapping[str, float]:
+        """Return what the cars draw in each zone whose drivers have switched V2G off. [kW]"""
+        drawn_kw: dict[str, float] = defaultdict(float)
+        for view in first:
+            if view.is_boosted():
+                name = view.car.car_id
+                drawn_kw[self._zone_of[name]] += self.following.drawn_kw(view, self._first_at[name])
+        return drawn_kw
 
     def _missed(self, car_id: str, kwh: float, now: datetime) -> list[Notice]:
         """Tell by how much a car will miss its target, and what its meter shows where it does not follow."""

@@ -1,6 +1,7 @@
 """The control loop's picture of the cars: what they last reported, how old that is, and what drivers want."""
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import inf
@@ -316,6 +317,15 @@ class FleetView:
             return True
         lowest = view.car.floor_soc + max(self._guard_soc, view.doubt_soc)
         return soc < lowest + (self._hysteresis_soc if view.resting else 0.0)
+
+
+def fuse_shares(views: Sequence[CarView]) -> dict[str, float]:
+    """Return the share of full power that each home's fuse leaves to its cars if all charge, by site."""
+    asked_kw: dict[str, float] = defaultdict(float)
+    for view in views:
+        asked_kw[view.car.site.site_id] += view.full_kw
+    limit_kw = {view.car.site.site_id: view.car.site.import_limit_kw for view in views}
+    return {name: min(1.0, limit_kw[name] / kw) for name, kw in asked_kw.items()}
 
 
 def _says_no_other(last: CarReport | None, report: CarReport) -> bool:

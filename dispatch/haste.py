@@ -11,7 +11,7 @@ lost: 150 cars of 60 homes that could just reach their targets missed 0.1 kWh in
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -76,31 +76,76 @@ def missed_kwh(views: Sequence[CarView], room_kw: float, now: datetime) -> dict[
         room_kw: What the home's fuse leaves to them. [kW]
         now: Domain instant.
     """
-    cars = [view.car for view in views]
-    capacity_kwh = _floats(car.capacity_kwh for car in cars)
-    floor_kwh = _floats(view.floor_kwh for view in views)
-    tapers = Tapers.of(
-        capacity_kwh,
-        _floats(car.taper.from_soc for car in cars),
-        _floats(car.taper.full_share for car in cars),
-    )
-    full_kw, eta = _floats(view.full_kw for view in views), _floats(car.charger.eta_charge for car in cars)
-    energy_kwh, target_kwh = (
-        _floats(view.energy_kwh(now) for view in views),
-        _floats(view.target_kwh() for view in views),
-    )
     left_h = _floats((view.departs_at(now) - now) / HOUR for view in views)
-    while (here := (left_h > 0.0) & (energy_kwh < target_kwh)).any():
-        step_h = min(STEP / HOUR, float(left_h[here].min()))
-        effort_kwh = tapers.effort_kwh(energy_kwh)
-        slack_h = left_h - (tapers.effort_kwh(target_kwh) - effort_kwh) / (eta * full_kw)
-        slack_h -= FAR_H * (energy_kwh < floor_kwh)
-        most_kwh = np.minimum(target_kwh, tapers.energy_kwh(effort_kwh + eta * full_kw * step_h)) - energy_kwh
-        takes_kw = np.where(here, most_kwh / (eta * step_h), 0.0)
-        energy_kwh = energy_kwh + eta * step_h * _levelled_kw(slack_h, takes_kw, room_kw)
-        left_h = left_h - step_h
-    missing_kwh = np.maximum(0.0, target_kwh - energy_kwh)
-    return {car.car_id: float(kwh) for car, kwh in zip(cars, missing_kwh, strict=True)}
+    missing_kwh = Charging.of(views, now).missed_kwh(left_h, room_kw, STEP)
+    return {view.car.car_id: float(kwh) for view, kwh in zip(views, missing_kwh, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Charging:
+    """Cars that share what there is by their haste; all arrays have shape (cars,).
+
+    Attributes:
+        energy_kwh: Stored. [kWh]
+        target_kwh: What their drivers want. [kWh]
+        floor_kwh: What they are charged to first. [kWh]
+        full_kw: Most that each can draw. [kW AC]
+        eta: One-way efficiency. [-]
+        tapers: How they slow down near full.
+    """
+
+    energy_kwh: FloatArray
+    target_kwh: FloatArray
+    floor_kwh: FloatArray
+    full_kw: FloatArray
+    eta: FloatArray
+    tapers: Tapers
+
+    @classmethod
+    def of(cls, views: Sequence[CarView], now: datetime) -> "Charging":
+        """Return cars as they are."""
+        cars = [view.car for view in views]
+        return cls(
+            _floats(view.energy_kwh(now) for view in views),
+            _floats(view.target_kwh() for view in views),
+            _floats(view.floor_kwh for view in views),
+            _floats(view.full_kw for view in views),
+            _floats(car.charger.eta_charge for car in cars),
+            Tapers.of(
+                _floats(car.capacity_kwh for car in cars),
+                _floats(car.taper.from_soc for car in cars),
+                _floats(car.taper.full_share for car in cars),
+            ),
+        )
+
+    def missed_kwh(
+        self, left_h: FloatArray, room_kw: float, step: timedelta, slower: float = 1.0
+    ) -> FloatArray:
+        """Return by how much they will miss their targets, (cars,). [kWh]
+
+        Args:
+            left_h: For how long each can charge; 0 or less where not at all, (cars,). [h]
+            room_kw: What all together may draw. [kW AC]
+            step: Longest time for which they are shared out at once.
+            slower: By how much longer than by its figures each takes. [-]
+        """
+        energy_kwh, gain_kw = self.energy_kwh, self.eta * self.full_kw / slower
+        while (here := (left_h > 0.0) & (energy_kwh < self.target_kwh)).any():
+            step_h = min(step / HOUR, float(left_h[here].min()))
+            ahead_kwh = self.tapers.effort_kwh(self.target_kwh) - self.tapers.effort_kwh(energy_kwh)
+            slack_h = left_h - ahead_kwh / gain_kw - FAR_H * (energy_kwh < self.floor_kwh)
+            gained_kwh = replace(self, energy_kwh=energy_kwh).gained_kwh(step_h / slower)
+            takes_kw = np.where(here, gained_kwh * slower / (self.eta * step_h), 0.0)
+            drawn_kwh = step_h * _levelled_kw(slack_h, takes_kw, room_kw)
+            energy_kwh, left_h = energy_kwh + self.eta / slower * drawn_kwh, left_h - step_h
+        return np.maximum(0.0, self.target_kwh - energy_kwh)
+
+    def gained_kwh(self, hours: float) -> FloatArray:
+        """Return what each stores in some time at full power, until it reaches its target, (cars,). [kWh]"""
+        effort_kwh = self.tapers.effort_kwh(self.energy_kwh) + self.eta * self.full_kw * hours
+        return np.maximum(
+            0.0, np.minimum(self.target_kwh, self.tapers.energy_kwh(effort_kwh)) - self.energy_kwh
+        )
 
 
 def _levelled_kw(slack_h: FloatArray, takes_kw: FloatArray, room_kw: float) -> FloatArray:

@@ -1,18 +1,21 @@
 """What the control loop finds out, in words for people."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from aggregator.model.fleet import Car
 from aggregator.model.metering import SetPoint
-from aggregator.ports import ZoneTarget
+from aggregator.ports import Rebound, ZoneTarget
 from dispatch.following import Fault
 from dispatch.interlock import Refusal
 from dispatch.records import Notice
 
 SHORT = 0.05
 """What may be missing of an order until it is told. [-]"""
+
+WORSE = 0.02
+"""By how much a zone's draw is above what is known until it is told. [-]"""
 
 
 class ShortOrders:
@@ -36,6 +39,29 @@ class ShortOrders:
             f"{name}: {shortfall_kwh:.1f} of {asked_kwh:.1f} kWh still asked for cannot be had from the cars"
         )
         return [Notice(now, "order_short", target.zone, text)]
+
+
+class HighPeaks:
+    """Zones that can't refill under their nominated peaks: told once an event, and when it gets worse."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[Rebound, float]] = {}
+
+    def note(self, refills: Mapping[str, tuple[Rebound, float]], now: datetime) -> list[Notice]:
+        """Return what to tell, given what each zone keeps to and the least peak that will do. [kW]"""
+        notices = []
+        for zone, (rebound, peak_kw) in refills.items():
+            told, told_kw = self._told.get(zone, (None, 0.0))
+            known_kw = told_kw if told == rebound else rebound.import_kw
+            if peak_kw <= known_kw * (1 + WORSE):
+                continue
+            self._told[zone] = rebound, peak_kw
+            text = (
+                f"refilling takes {peak_kw:.1f} kW, so that all drivers leave as promised; "
+                f"nominated were {rebound.import_kw:.1f} kW at most"
+            )
+            notices.append(Notice(now, "peak_exceeded", zone, text))
+        return notices
 
 
 class News:

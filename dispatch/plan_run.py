@@ -72,7 +72,7 @@ def plan_zone(
     steps, homes = {}, defaultdict(list)
     for n, view in enumerate(views):
         export_kw = float(plan.discharge_kw[n, 0] - plan.charge_kw[n, 0])
-        over_kwh = _aim_kwh(view, guard_soc) - view.target_kwh()
+        over_kwh = aim_kwh(view, guard_soc) - view.target_kwh()
         short_kwh = float(plan.short_of_target_kwh[n]) - over_kwh
         below_floor = view.energy_kwh(now) < view.floor_kwh
         steps[view.car.car_id] = PlanStep(
@@ -97,7 +97,7 @@ def _pressing(
     return {
         view.car.car_id: PlanStep(-view.full_kw, missed[view.car.car_id], must_charge=True)
         for view in views
-        if view.energy_kwh(now) < _aim_kwh(view, guard_soc)
+        if view.energy_kwh(now) < aim_kwh(view, guard_soc)
     }
 
 
@@ -123,7 +123,7 @@ def planned(
         np.zeros(len(views), dtype=np.int64),
         np.array([max(1, (at - READY_BEFORE - begins_at) // HALF_HOUR) for at in departs], dtype=np.int64),
         np.array([min(kwh, view.car.capacity_kwh) for kwh, view in zip(energy_kwh, views, strict=True)]),
-        np.array([_aim_kwh(view, guard_soc) for view in views]),
+        np.array([aim_kwh(view, guard_soc) for view in views]),
     )
     cars = CarArrays.of([view.planned_car for view in views], *(slot.start for slot in slots), slots[-1].end)
     return base_plan(cars, stay, tariff, HALF_HOUR / HOUR)
@@ -145,5 +145,6 @@ def charges_from(view: CarView, now: datetime, share: float = 1.0) -> datetime:
     return view.departs_at(now) - READY_BEFORE - hours * HOUR
 
 
-def _aim_kwh(view: CarView, guard_soc: float) -> float:
+def aim_kwh(view: CarView, guard_soc: float) -> float:
+    """Return what a plan charges a car to: its target, and the guard on top of it. [kWh]"""
     return min(view.car.capacity_kwh, view.target_kwh() + guard_soc * view.car.capacity_kwh)

@@ -28,6 +28,10 @@ class PlannedCars:
         prices: Tariff of a zone for given slots.
         guard_soc: Planned for above drivers' targets. [fraction of capacity]
         set_point: How long a discharge holds.
+
+    Attributes:
+        refills: Per zone that refills or has: what it keeps to, and the least peak by which all its drivers
+            leave as promised. [kW]
     """
 
     def __init__(self, fleet: Fleet, prices: Prices, guard_soc: float, set_point: timedelta) -> None:
@@ -37,11 +41,15 @@ class PlannedCars:
         for car_id, site_id in self._home_of.items():
             self._homes[site_id].append(car_id)
         self._steps: dict[str, PlanStep] = {}
+        self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
+        self._changed: set[str] = set()
         self._for: datetime | None = None
+        self.refills: dict[str, tuple[Rebound, float]] = {}
 
     def anew(self, cars: Iterable[str]) -> None:
         """Let the homes of cars be planned again that came, left, or whose drivers want something else."""
         for car_id in cars:
+            self._changed.add(self._zone_of[car_id])
             for together in self._homes[self._home_of[car_id]]:
                 self._steps.pop(together, None)
 
@@ -54,6 +62,7 @@ class PlannedCars:
         zones: Mapping[str, Sequence[CarView]],
         urgent: Sequence[CarView],
         rooms: Mapping[str, Room],
+        boosted_kw: Mapping[str, float],
         rebound: Callable[[str, datetime], Rebound | None],
         now: datetime,
     ) -> list[SetPoint]:
@@ -63,6 +72,7 @@ class PlannedCars:
             zones: The cars by their zones.
             urgent: Those that take their part of a home's fuse, and are told elsewhere.
             rooms: What homes leave to their cars, by site.
+            boosted_kw: Drawn in each zone by cars whose drivers have switched V2G off. [kW]
             rebound: What a zone keeps to after an event, at an instant.
             now: Domain instant.
         """
@@ -74,11 +84,15 @@ class PlannedCars:
             here = [*views, *(view for view in urgent if view.car.site.zone == zone)]
             new = [view for view in here if view.car.car_id not in self._steps]
             keeps_to = rebound(zone, now)
-            if new and keeps_to is not None:  # what one draws, another must not
+            if keeps_to is not None and (new or zone in self._changed):  # what one draws, another must not
                 new = here
             steps = plan_zone(zone, new, now, self._prices, self._guard_soc, rooms)
-            self._steps |= within_peak(steps, new, keeps_to, now)
+            refill = within_peak(steps, new, keeps_to, boosted_kw.get(zone, 0.0), self._guard_soc, now)
+            if keeps_to is not None and new:
+                self.refills[zone] = keeps_to, refill.peak_kw
+            self._steps |= refill.steps
             points += [self._point(view, keeps_to, now) for view in views]
+        self._changed.clear()
         return points
 
     def _point(self, view: CarView, rebound: Rebound | None, now: datetime) -> SetPoint:

@@ -43,7 +43,7 @@ class Notice:
     Attributes:
         at: Domain instant.
         code: Stable word: ``interlock``, ``short_of_target``, ``ramp_held``, ``not_taken``,
-            ``not_following``, ``capacity_differs``, ``order_short``, ``stopped``.
+            ``not_following``, ``capacity_differs``, ``order_short``, ``peak_exceeded``, ``stopped``.
         where: Car or zone.
         text: With all figures.
         goes_on: It may have been told before: an alarm only where none of its code and place is open.

@@ -1,10 +1,11 @@
 """What a zone has delivered in the running half-hour, by its meters, against what it should have.
 
 Chargers are a few percent off, come late, or leave: what is missing, or too much, in a half-hour is made up
-for in the rest of it, as it is half-hours that are settled. Registers count as far as they have been heard;
-from there to now a car counts with what it was told if it follows, else with what it last moved, and a silent
-one with nothing (P12). What is made up for is bounded, so that no meter fault can run away with a fleet, and
-it changes the running slot's target alone. A new half-hour starts from nothing.
+for in the rest of it, as it is half-hours that are settled, and within minutes, as an order may be cancelled.
+Registers count as far as they have been heard; from there to now a car counts with what it was told if it
+follows, else with what it last moved, and a silent one with nothing (P12). What is made up for is bounded, so
+that no meter fault can run away with a fleet, and it changes the running slot's target alone. A new half-hour
+starts from nothing.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -27,6 +28,9 @@ LEAST_MADE_UP_KW = 0.5
 SOONEST = timedelta(minutes=3)
 """What is missing is spread over at least this: registers are a minute old,
 and a loop that makes up faster than it hears would swing."""
+
+LATEST = timedelta(minutes=5)
+"""And over no more than this."""
 
 
 @dataclass(slots=True)
@@ -90,7 +94,7 @@ class ZoneMeters:
         meter.last_at, meter.level_kw = now, level_kw
         moved_kwh = sum(meter.metered_kwh.values()) + self._unheard_kwh(meter, now, moving_kw)
         missing_kwh = meter.wanted_kwh - moved_kwh
-        left = max(period + HALF_HOUR - now, SOONEST)
+        left = min(max(period + HALF_HOUR - now, SOONEST), LATEST)
         most_kw = max(LEAST_MADE_UP_KW, MOST_MADE_UP * abs(level_kw))
         return min(max(missing_kwh / (left / HOUR), -most_kw), most_kw)
 

@@ -11,7 +11,7 @@ from aggregator.model.fleet import Site
 from aggregator.model.market import Direction
 from aggregator.model.time import HOUR
 from aggregator.ports import ZoneTarget
-from dispatch.fleet_view import CarView
+from dispatch.fleet_view import CarView, fuse_shares
 from dispatch.home_rooms import Room, cautious_room
 from dispatch.split import Cars, Sites, SplitCar, SplitProblem, SplitSite, split
 from dispatch.split_steady import steadied
@@ -89,7 +89,7 @@ def _split(
     rows = {view.car.site.site_id: view.car.site for view in views}
     now_kw = {name: rooms.get(name) or cautious_room(site, target.slots[0]) for name, site in rows.items()}
     homes = {name: _split_site(site, target, now_kw[name]) for name, site in rows.items()}
-    share = _fuse_shares(views)
+    share = fuse_shares(views)
     cars = [
         _split_car(
             view,
@@ -165,15 +165,6 @@ def _split_car(
         min_kw=charger.min_kw,
         guard_kwh=guard,
     )
-
-
-def _fuse_shares(views: Sequence[CarView]) -> dict[str, float]:
-    """Return the share of full power that each home's fuse leaves to its cars if all charge, by site."""
-    asked_kw: dict[str, float] = defaultdict(float)
-    for view in views:
-        asked_kw[view.car.site.site_id] += view.full_kw
-    limit_kw = {view.car.site.site_id: view.car.site.import_limit_kw for view in views}
-    return {name: min(1.0, limit_kw[name] / kw) for name, kw in asked_kw.items()}
 
 
 def _split_site(site: Site, target: ZoneTarget, room: Room) -> SplitSite:

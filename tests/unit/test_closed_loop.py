@@ -201,6 +201,12 @@ async def test_a_boosted_car_that_tapers_counts_by_its_meter_whether_or_not_its_
     assert (first, second) == (pytest.approx(3.0, rel=0.01), pytest.approx(3.0, rel=0.01))
 
 
+async def test_what_a_deaf_charger_left_undone_is_made_up_for_before_an_order_is_cancelled_midway():
+    world = World([Charger(deaf=n == 0) for n in range(12)], 40.0)
+    await world.minutes(13)
+    assert world.energy_kwh() == pytest.approx(40.0 * 13 / 60, rel=0.01)
+
+
 async def test_a_silent_car_is_replaced_as_soon_as_it_is_stale():
     world = World([Charger(), Charger(), Charger()], 9.0)
     await world.minutes(2)
@@ -218,6 +224,30 @@ async def test_after_an_event_a_zone_draws_no_more_than_it_nominated_but_for_who
     world.intent = {"depart_at": START + 2.5 * HOUR, "target_soc": 0.8}
     await world.minutes(1, soc=0.5)
     assert sum(-charger.told_w for charger in world.chargers.values()) > 40_000
+
+
+async def test_after_an_event_cars_keep_to_what_a_boosted_one_leaves_of_the_nominated_peak():
+    world = World([Charger() for _ in range(6)], 0.0, slots=0, prices=cheap_until_twenty)
+    world.now_rebound = Rebound(START - HALF_HOUR, import_kw=15.0)
+    world.intent = {"depart_at": START + 16 * HOUR, "target_soc": 0.8}
+    await world.minutes(5, soc=0.5)
+    world.says[world.names[0]] = {"boost": True}
+    await world.minutes(5, soc=0.5)
+    boosted_w, *others_w = [-charger.told_w for charger in world.chargers.values()]
+    assert boosted_w == 7400
+    assert 7000 < sum(others_w) <= 7600
+
+
+async def test_a_zone_that_cannot_refill_under_its_nominated_peak_draws_the_least_that_will_do_and_says_so():
+    """What six cars lack of their targets takes 6 x 12 / 0.92 kWh, in ten half-hours."""
+    world = World([Charger() for _ in range(6)], 0.0, slots=0, prices=cheap_after_an_hour)
+    world.now_rebound = Rebound(START - HALF_HOUR, import_kw=6.0)
+    world.intent = {"depart_at": START + 5.25 * HOUR, "target_soc": 0.7}
+    await world.minutes(30, soc=0.5)
+    assert -world.energy_kwh() * 2 == pytest.approx(15.65, rel=0.03)
+    (notice,) = world.notices("peak_exceeded")
+    assert notice.where == ZONE
+    assert notice.text.endswith("so that all drivers leave as promised; nominated were 6.0 kW at most")
 
 
 async def test_restarts_after_an_event_are_spread_over_ten_minutes():

@@ -1,0 +1,36 @@
+"""What a zone's cars draw while it refills, half-hour by half-hour."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from aggregator.model.time import HALF_HOUR, HOUR
+from aggregator.ports import Rebound
+from dispatch.fleet_view import CarView
+from dispatch.plan_run import PlanStep
+from dispatch.rebound import within_peak
+from tests.builders import a_car, a_car_report, a_charger
+
+NOW = datetime(2025, 1, 15, 19, 0, tzinfo=UTC)
+GUARD_SOC = 0.02
+
+
+def a_view(**changes):
+    report = a_car_report(measured_at=NOW, **{"depart_at": NOW + 12 * HOUR, "target_soc": 0.8, **changes})
+    return CarView(a_car(charger=a_charger(min_kw=1.4)), report)
+
+
+def drawn_kw(view, step, import_kw):
+    refill = within_peak(
+        {view.car.car_id: step}, [view], Rebound(NOW - HALF_HOUR, import_kw), 0.0, GUARD_SOC, NOW
+    )
+    return -refill.steps[view.car.car_id].export_kw
+
+
+def test_a_plan_for_less_than_a_charger_holds_is_kept():
+    assert drawn_kw(a_view(soc=0.79), PlanStep(-0.9, 0.0), import_kw=15.0) == 0.9
+
+
+def test_a_car_waits_for_whom_less_is_left_than_its_charger_holds():
+    assert drawn_kw(a_view(soc=0.79), PlanStep(-0.9, 0.0), import_kw=1.0) == 0.0
+    assert drawn_kw(a_view(soc=0.3), PlanStep(-7.4, 0.0), import_kw=5.0) == pytest.approx(5.0, rel=0.01)
