@@ -191,7 +191,7 @@ class Controller:
             points += await self._window_points(owed, views, rooms, now, notices)
         urgent = [view for view in first if not view.is_boosted()]  # who take their part of a home's fuse
         boosted_kw = self._boosted_kw(first)
-        points += self._planned.points(by_zone, urgent, rooms, boosted_kw, self.orders.rebound, now)
+        points += await self._planned.points(by_zone, urgent, rooms, boosted_kw, self.orders.rebound, now)
         notices += self._high_peaks.note(self._planned.refills, now)
         planned = [view.car.car_id for views in by_zone.values() for view in views]
         notices += [one for car in planned for one in self._missed(car, self._planned.short_kwh(car), now)]

@@ -45,30 +45,31 @@ class PlanStep:
     must_charge: bool = False
 
 
+def slots_from(now: datetime) -> tuple[Interval, ...]:
+    """Return the slots of a plan, which counts from now in half-hours."""
+    return tuple(
+        Interval(now + n * HALF_HOUR, now + (n + 1) * HALF_HOUR) for n in range(HORIZON // HALF_HOUR)
+    )
+
+
 def plan_zone(
-    zone: str,
     views: Sequence[CarView],
-    now: datetime,
-    prices: Prices,
+    slots: Sequence[Interval],
+    tariff: Tariff,
     guard_soc: float,
     rooms: Mapping[str, Room],
 ) -> dict[str, PlanStep]:
     """Return the running half-hour's step of each car's base plan.
 
     Args:
-        zone: Where, for its peak windows.
-        views: Plugged cars of the zone.
-        now: Domain instant; the plan counts from here in half-hours.
-        prices: Tariff of the zone for given slots.
+        views: Plugged cars of a zone.
+        slots: As from ``slots_from``, at least one.
+        tariff: Of the zone and the slots.
         guard_soc: Planned for above the driver's target, as reports are coarse; a fraction of capacity.
         rooms: What the cars' homes leave to them now, by site.
     """
-    if not views:
-        return {}
-    slots = tuple(
-        Interval(now + n * HALF_HOUR, now + (n + 1) * HALF_HOUR) for n in range(HORIZON // HALF_HOUR)
-    )
-    plan = planned(views, slots, prices(zone, slots), guard_soc, [view.energy_kwh(now) for view in views])
+    now = slots[0].start
+    plan = planned(views, slots, tariff, guard_soc, [view.energy_kwh(now) for view in views])
     steps, homes = {}, defaultdict(list)
     for n, view in enumerate(views):
         export_kw = float(plan.discharge_kw[n, 0] - plan.charge_kw[n, 0])

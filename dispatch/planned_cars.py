@@ -1,5 +1,6 @@
 """The cars that no window holds: the base plan of the running half-hour, and what each is told of it."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import Rebound
 from dispatch.fleet_view import CarView
 from dispatch.home_rooms import Room
-from dispatch.plan_run import PlanStep, Prices, plan_zone
+from dispatch.plan_run import PlanStep, Prices, plan_zone, slots_from
 from dispatch.rebound import waits, within_peak
 from dispatch.window_run import held_watts
 
@@ -40,6 +41,7 @@ class PlannedCars:
         self._homes: dict[str, list[str]] = defaultdict(list)
         for car_id, site_id in self._home_of.items():
             self._homes[site_id].append(car_id)
+        self._plans: dict[str, PlanStep] = {}
         self._steps: dict[str, PlanStep] = {}
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
         self._changed: set[str] = set()
@@ -48,16 +50,13 @@ class PlannedCars:
 
     def anew(self, cars: Iterable[str]) -> None:
         """Let the homes of cars be planned again that came, left, or whose drivers want something else."""
-        for car_id in cars:
-            self._changed.add(self._zone_of[car_id])
-            for together in self._homes[self._home_of[car_id]]:
-                self._steps.pop(together, None)
+        self._changed.update(cars)
 
     def short_kwh(self, car_id: str) -> float:
         """Return by how much a planned car will miss its target. [kWh]"""
         return self._steps[car_id].short_kwh
 
-    def points(
+    async def points(
         self,
         zones: Mapping[str, Sequence[CarView]],
         urgent: Sequence[CarView],
@@ -68,6 +67,8 @@ class PlannedCars:
     ) -> list[SetPoint]:
         """Return what the cars are told.
 
+        Thousands are planned in seconds: drivers, platforms and reports are heard meanwhile.
+
         Args:
             zones: The cars by their zones.
             urgent: Those that take their part of a home's fuse, and are told elsewhere.
@@ -76,24 +77,49 @@ class PlannedCars:
             rebound: What a zone keeps to after an event, at an instant.
             now: Domain instant.
         """
-        half_hour = floor_half_hour(now)
-        if self._for != half_hour:
-            self._steps, self._for = {}, half_hour
-        points = []
+        changed, points = self._begin(now), []
         for zone, views in zones.items():
             here = [*views, *(view for view in urgent if view.car.site.zone == zone)]
-            new = [view for view in here if view.car.car_id not in self._steps]
             keeps_to = rebound(zone, now)
-            if keeps_to is not None and (new or zone in self._changed):  # what one draws, another must not
-                new = here
-            steps = plan_zone(zone, new, now, self._prices, self._guard_soc, rooms)
-            refill = within_peak(steps, new, keeps_to, boosted_kw.get(zone, 0.0), self._guard_soc, now)
-            if keeps_to is not None and new:
+            new = await self._plan(zone, here, rooms, now)
+            kept_to, _ = self.refills.get(zone, (None, 0.0))
+            if keeps_to is None:
+                self._steps |= new
+            elif here and (new or zone in changed or kept_to != keeps_to):  # what one draws, another must not
+                steps = {(name := view.car.car_id): self._plans[name] for view in here}
+                others_kw = boosted_kw.get(zone, 0.0)
+                refill = await asyncio.to_thread(
+                    within_peak, steps, here, keeps_to, others_kw, self._guard_soc, now
+                )
                 self.refills[zone] = keeps_to, refill.peak_kw
-            self._steps |= refill.steps
+                self._steps |= refill.steps
             points += [self._point(view, keeps_to, now) for view in views]
-        self._changed.clear()
         return points
+
+    def _begin(self, now: datetime) -> set[str]:
+        """Forget the plans that no longer hold; return the zones of the cars that changed."""
+        changed, self._changed = self._changed, set()
+        half_hour = floor_half_hour(now)
+        if self._for != half_hour:
+            self._plans, self._steps, self._for = {}, {}, half_hour
+        for home in {self._home_of[car_id] for car_id in changed}:
+            for together in self._homes[home]:
+                self._plans.pop(together, None)
+                self._steps.pop(together, None)
+        return {self._zone_of[car_id] for car_id in changed}
+
+    async def _plan(
+        self, zone: str, views: Sequence[CarView], rooms: Mapping[str, Room], now: datetime
+    ) -> Mapping[str, PlanStep]:
+        """Plan the cars that have no plan; return what their plans say."""
+        new = [view for view in views if view.car.car_id not in self._plans]
+        if not new:
+            return {}
+        slots = slots_from(now)
+        tariff = self._prices(zone, slots)
+        plans = await asyncio.to_thread(plan_zone, new, slots, tariff, self._guard_soc, rooms)
+        self._plans |= plans
+        return plans
 
     def _point(self, view: CarView, rebound: Rebound | None, now: datetime) -> SetPoint:
         step = self._steps[view.car.car_id]

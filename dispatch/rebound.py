@@ -57,13 +57,13 @@ class Refill:
     """
 
     steps: Mapping[str, PlanStep]
-    peak_kw: float = 0.0
+    peak_kw: float
 
 
 def within_peak(
     steps: Mapping[str, PlanStep],
     views: Sequence[CarView],
-    rebound: Rebound | None,
+    rebound: Rebound,
     others_kw: float,
     guard_soc: float,
     now: datetime,
@@ -72,14 +72,12 @@ def within_peak(
 
     Args:
         steps: Of the cars' own plans.
-        views: The cars.
-        rebound: Of their zone; None where nothing was called lately.
+        views: The cars, at least one.
+        rebound: What their zone keeps to.
         others_kw: Drawn in it by cars whose drivers have switched V2G off. [kW]
         guard_soc: Planned for above drivers' targets. [fraction of capacity]
         now: Domain instant.
     """
-    if rebound is None or not views:
-        return Refill(steps)
     due = {view.car.car_id: charges_from(view, now) for view in views}
     course = _course(views, max(0.0, rebound.import_kw * (1 - NEAR) - others_kw), guard_soc, due, now)
     peak_kw = max(rebound.import_kw, course.most_kw + others_kw)

@@ -10,6 +10,7 @@ the integral of dE over the share of the power that is taken at E.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class Tapers:
     @classmethod
     def of_car(cls, car: Car) -> "Tapers":
         """Return that of one car, for figures instead of arrays."""
-        return cls.of(car.capacity_kwh, car.taper.from_soc, car.taper.full_share)
+        return _of_battery(car.capacity_kwh, car.taper.from_soc, car.taper.full_share)
 
     def at(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Tapers":
         """Return those of some of the cars."""
@@ -104,3 +105,9 @@ class Tapers:
         way_kwh = end_kwh - from_kwh
         effort_kwh = self.effort_kwh(end_kwh) - self.effort_kwh(from_kwh)
         return np.where(way_kwh > 0.0, way_kwh / np.maximum(effort_kwh, _EVEN), 1.0)
+
+
+@lru_cache(maxsize=1_000)
+def _of_battery(capacity_kwh: float, from_soc: float, full_share: float) -> Tapers:
+    """Return the taper of a battery; a fleet has few kinds, each asked for in every cycle."""
+    return Tapers.of(capacity_kwh, from_soc, full_share)

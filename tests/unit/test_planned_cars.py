@@ -1,0 +1,54 @@
+"""The control loop at the turn of a half-hour: all cars are planned, and all else goes on."""
+
+import asyncio
+from datetime import timedelta
+
+from aggregator.model.time import HALF_HOUR, HOUR
+from aggregator.ports import Rebound
+from tests.builders import a_car_report, a_fleet
+from tests.unit.test_controller import NOW, Loop
+
+MANY = 1_500
+
+
+def reports(at, count, **changes):
+    return [
+        a_car_report(car_id=f"car-{n}", measured_at=at, soc=0.4, depart_at=NOW + 14 * HOUR, **changes)
+        for n in range(1, count + 1)
+    ]
+
+
+async def test_reports_are_heard_while_many_cars_are_planned():
+    loop = Loop(a_fleet(MANY))
+    loop.now_rebound = Rebound(NOW - HALF_HOUR, 2.0 * MANY)
+    loop.controller.observe(reports(NOW, MANY))
+    cycle, looks = asyncio.create_task(loop.controller.cycle()), 0
+    while not cycle.done():
+        await asyncio.sleep(0.001)
+        looks += 1
+    assert len(loop.link.told) == MANY
+    assert looks > 20
+
+
+async def test_a_car_that_leaves_while_others_are_planned_is_planned_no_more():
+    loop = Loop(a_fleet(200))
+    loop.controller.observe(reports(NOW, 200))
+    cycle = asyncio.create_task(loop.controller.cycle())
+    await asyncio.sleep(0.001)
+    loop.clock.pass_by(timedelta(seconds=1))
+    loop.controller.observe(reports(loop.clock.now(), 1, plugged=False))
+    await cycle
+    loop.link.told.clear()
+    await loop.controller.cycle()
+    assert "car-1" not in {point.car_id for point in loop.link.told}
+
+
+async def test_a_peak_that_begins_within_a_half_hour_is_kept_from_then_on():
+    loop = Loop(a_fleet(4))
+    before = await loop.cycle(*reports(NOW, 4))
+    loop.now_rebound = Rebound(NOW - HALF_HOUR, 5.0)
+    loop.clock.pass_by(timedelta(minutes=1))
+    loop.link.told.clear()
+    await loop.controller.cycle()
+    drawn_w = {**before, **{point.car_id: point for point in loop.link.told}}
+    assert sum(-point.export_w for point in drawn_w.values()) <= 5_000
