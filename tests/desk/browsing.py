@@ -21,6 +21,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+COLOURS = ["color-contrast", "link-in-text-block"]
 expect.set_options(timeout=20_000)
 
 needs_chromium = pytest.mark.skipif(
@@ -35,10 +36,8 @@ class Browsing:
         self._browser, self.desk = browser, desk
         self.faults, self.hosts = [], set()
 
-    async def page(self, width=1280, scheme="light", **more):
-        context = await self._browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, **more
-        )
+    async def page(self, width=1280, **more):
+        context = await self._browser.new_context(viewport={"width": width, "height": 900}, **more)
         page = await context.new_page()
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -70,10 +69,15 @@ async def connected(page):
 
 
 async def violations(page):
-    """Return what axe finds against WCAG 2.2 AA and its own best practices, in short."""
-    await page.evaluate(AXE)
-    found = await page.evaluate("axe.run()")
-    return [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found["violations"]]
+    """Return what axe finds against WCAG 2.2 AA and its best practices, in short; in the dark, of colours."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE)
+    found = []
+    for scheme, rules in (("dark", {"runOnly": COLOURS}), ("light", {})):
+        await page.emulate_media(color_scheme=scheme)
+        violated = (await page.evaluate("rules => axe.run(rules)", rules))["violations"]
+        found += [(scheme, one["id"], [node["target"] for node in one["nodes"]][:3]) for one in violated]
+    return found
 
 
 @asynccontextmanager

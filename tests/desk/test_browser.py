@@ -19,14 +19,13 @@ A4_PX = 718
 """Upright, with margins of a centimetre."""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path, scheme):
+async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path):
     async with a_desk(tmp_path) as desk, browsing(desk) as people:
         desk.store.halts.stop(Halt("Wrotham", NOW, "ben", "a recall"))
-        page = await people.page(scheme=scheme)
+        page = await people.page()
         await page.goto(f"{desk.base}/sign-in")
         assert await violations(page) == []
-        page = await people.signed_in("anna", scheme=scheme)
+        page = await people.signed_in("anna")
         for path in PATHS:
             for width in (1280, 360):
                 await page.set_viewport_size({"width": width, "height": 800})

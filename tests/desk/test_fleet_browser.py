@@ -30,16 +30,15 @@ async def fits(page, width, where):
     assert await page.evaluate("document.documentElement.scrollWidth") <= width, (where, width)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_page_is_accessible_and_fits_a_phone(tmp_path, scheme):
+async def test_every_page_is_accessible_and_fits_a_phone(tmp_path):
     async with a_desk(tmp_path) as desk, browsing(desk) as people:
         await desk.parts.minutes(35)
         desk.parts.clock.pass_by(timedelta(minutes=3))
-        vera = await people.signed_in("vera", scheme=scheme)
-        driver = await people.page(scheme=scheme)
+        vera = await people.signed_in("vera")
+        driver = await people.page()
         await driver.goto(f"{desk.base}/my-car")
         await fits(driver, 1280, "sign in")
-        driver = await driving(people, desk, scheme=scheme)
+        driver = await driving(people, desk)
         for width in (1280, 360):
             for path in PATHS:
                 await vera.set_viewport_size({"width": width, "height": 800})

@@ -29,10 +29,9 @@ async def ready(page):
     await expect(page.locator("[data-working]")).to_have_count(0, timeout=A_WHILE_MS)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path, scheme):
+async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path):
     async with a_delivered_desk(tmp_path, rule=(RULE,)) as desk, browsing(desk) as people:
-        page = await people.signed_in("sue", scheme=scheme)
+        page = await people.signed_in("sue")
         for path in PATHS:
             for width in (1280, 360):
                 await page.set_viewport_size({"width": width, "height": 800})
