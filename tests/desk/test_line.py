@@ -19,7 +19,7 @@ ZONE = "Hendon Way"
 GATE = timedelta(hours=2)
 DRAWN = """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
     .data.filter(Boolean).length"""
-FOUR = re.compile(r"^(4|4\.0|3\.99)\d*$")
+FOUR = re.compile(r"^(4|4\.0|3\.9)\d*$")
 AT_LEAST_FOUR = re.compile(r"^([4-9]|\d\d+)$")
 
 

@@ -195,6 +195,7 @@
     await refresh(true);
     if (turnedAway) return;
     isOver = lost = false;
+    heardAt = Date.now();
     listen();
     again("Signed in again; what you typed is kept.");
   };
