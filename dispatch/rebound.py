@@ -133,7 +133,7 @@ def _course(
     left_h = np.array([_half_hours_left(view, now) for view in views]) * SLOT_H
     later_h = left_h - SLOT_H
     most_kw = _least_peak_kw(cars, left_h, peak_kw)
-    least_kw = cars.missed_kwh(later_h, float(cars.full_kw.sum()), HALF_HOUR) / (cars.eta * SLOT_H)
+    missed_kwh = cars.missed_kwh(later_h, float(cars.full_kw.sum()), HALF_HOUR)
     aimed = replace(cars, target_kwh=np.array([aim_kwh(view, guard_soc) for view in views]))
     later_kwh = aimed.missed_kwh(later_h, most_kw, HALF_HOUR, SLOWER_THAN_STATED)
     now_kw = float((later_kwh / cars.eta).sum()) * SLOWER_THAN_STATED / SLOT_H
@@ -142,6 +142,7 @@ def _course(
     needs_kw = np.maximum(0.0, aimed.target_kwh - aimed.energy_kwh) / (cars.eta * SLOT_H)
     taken_kw = np.array([view.taken_kw(now) for view in views])
     asks_kw = np.minimum(needs_kw, share * taken_kw)
+    least_kw = np.minimum(missed_kwh / (cars.eta * SLOT_H), asks_kw)
     takes_kw = np.minimum(asks_kw, aimed.gained_kwh(SLOT_H) / (cars.eta * SLOT_H))
     part = np.array([_part_of_half_hour(view, due[view.car.car_id], now) for view in views])
     names = [view.car.car_id for view in views]

@@ -16,12 +16,14 @@ from aggregator.model.metering import Purpose, SetPoint
 from aggregator.ports import ZoneTarget
 from dispatch.fleet_view import CarView
 from dispatch.home_rooms import Room
-from dispatch.zone_split import split_zone
+from dispatch.zone_split import ZoneSplit, split_zone
 
 W_PER_KW = 1000.0
 PROBE_KW = 1.0
 """What a car that did not follow is asked for, or the least its charger can hold."""
 
+AS_HELD = 3
+"""Splits of a zone in which it is looked for what chargers hold as well."""
 
 ROUNDED_W = 1e-3
 """By so much a split may miss a charger's least power. [W]"""
@@ -77,7 +79,7 @@ def window_step(
     """
     guard_soc, rooms = limits.guard_soc, limits.rooms
     rest = replace(target, export_kw=tuple(kw - others_kw for kw in target.export_kw))
-    served = split_zone(rest, following, now, guard_soc, rooms)
+    served = _split_as_held(rest, following, now, limits)
     probe_kw = {view.car.car_id: max(PROBE_KW, view.car.charger.min_kw) for view in others}
     asked_kw = target.direction.sign * sum(probe_kw.values())
     probe = replace(target, export_kw=(asked_kw,) * len(target.slots))
@@ -99,6 +101,25 @@ def window_step(
         points.append(SetPoint(car_id, watts, now, expires, purpose, serving if watts > 0 else None))
     short_kwh = served.short_of_target_kwh | probed.short_of_target_kwh
     return WindowStep(tuple(points), short_kwh, served.shortfall_kwh)
+
+
+def _split_as_held(target: ZoneTarget, views: Sequence[CarView], now: datetime, limits: Limits) -> ZoneSplit:
+    """Return the split by which cars do together what is wanted as their chargers hold it.
+
+    One that must charge, but less than its charger can hold, draws more than its part: the others make up.
+    """
+    cars, found = {view.car.car_id: view.car for view in views}, []
+    wanted_kw, asked_kw = target.export_kw[0], target.export_kw[0]
+    for _ in range(AS_HELD):
+        asked = replace(target, export_kw=(asked_kw, *target.export_kw[1:]))
+        served = split_zone(asked, views, now, limits.guard_soc, limits.rooms)
+        told_kw = sum(served.export_kw.values())
+        held_kw = sum(held_watts(kw, cars[name]) for name, kw in served.export_kw.items()) / W_PER_KW
+        found.append((abs(held_kw - wanted_kw), served))
+        before_kw, asked_kw = asked_kw, wanted_kw + told_kw - held_kw
+        if abs(asked_kw - before_kw) <= len(cars) / W_PER_KW:
+            break
+    return min(found, key=lambda one: one[0])[1]
 
 
 def less(target: ZoneTarget, drawn_kw: float) -> ZoneTarget:

@@ -34,3 +34,8 @@ def test_a_plan_for_less_than_a_charger_holds_is_kept():
 def test_a_car_waits_for_whom_less_is_left_than_its_charger_holds():
     assert drawn_kw(a_view(soc=0.79), PlanStep(-0.9, 0.0), import_kw=1.0) == 0.0
     assert drawn_kw(a_view(soc=0.3), PlanStep(-7.4, 0.0), import_kw=5.0) == pytest.approx(5.0, rel=0.01)
+
+
+def test_nobody_is_told_more_than_its_charger_gives_however_late_it_is():
+    late = a_view(soc=0.3, depart_at=NOW + HOUR)
+    assert drawn_kw(late, PlanStep(0.0, 0.0), import_kw=60.0) == pytest.approx(7.4)
