@@ -189,9 +189,9 @@ class Controller:
             owed = self._owed(target, here, aside, by_zone[zone], now)
             views = by_zone.pop(zone, [])
             points += await self._window_points(owed, views, rooms, now, notices)
-        urgent = [view for view in first if not view.is_boosted()]  # who take their part of a home's fuse
-        boosted_kw = self._boosted_kw(first)
-        points += await self._planned.points(by_zone, urgent, rooms, boosted_kw, self.orders.rebound, now)
+        boosted, urgent = _parted(first, CarView.is_boosted)  # both take their part of a home's fuse
+        boosted_kw, rebound = self._boosted_kw(boosted), self.orders.rebound
+        points += await self._planned.points(by_zone, urgent, rooms, boosted, boosted_kw, rebound, now)
         notices += self._high_peaks.note(self._planned.refills, now)
         planned = [view.car.car_id for views in by_zone.values() for view in views]
         notices += [one for car in planned for one in self._missed(car, self._planned.short_kwh(car), now)]
@@ -249,13 +249,12 @@ class Controller:
         watts = round(view.full_kw * W_PER_KW)
         return SetPoint(name, -watts, now, now + HALF_HOUR, Purpose.MUST_CHARGE)
 
-    def _boosted_kw(self, first: Sequence[CarView]) -> Mapping[str, float]:
+    def _boosted_kw(self, boosted: Sequence[CarView]) -> Mapping[str, float]:
         """Return what the cars draw in each zone whose drivers have switched V2G off. [kW]"""
         drawn_kw: dict[str, float] = defaultdict(float)
-        for view in first:
-            if view.is_boosted():
-                name = view.car.car_id
-                drawn_kw[self._zone_of[name]] += self.following.drawn_kw(view, self._first_at[name])
+        for view in boosted:
+            name = view.car.car_id
+            drawn_kw[self._zone_of[name]] += self.following.drawn_kw(view, self._first_at[name])
         return drawn_kw
 
     def _missed(self, car_id: str, kwh: float, now: datetime) -> list[Notice]:

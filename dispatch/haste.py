@@ -24,6 +24,7 @@ from dispatch.split_level import level_backwards
 
 LEVELLED = timedelta(minutes=30)
 STEP = timedelta(minutes=10)
+SAME_KW = 1e-6
 FAR_H = 1e3
 """Longer than any stay: by so much a car below its floor is put first, and one at its target last."""
 
@@ -71,13 +72,23 @@ def shares_kw(cars: Sequence[Haste], room_kw: float) -> list[float]:
 def missed_kwh(views: Sequence[CarView], room_kw: float, now: datetime) -> dict[str, float]:
     """Return by how much the cars of a home will miss their targets, if all charge by their haste. [kWh]
 
+    Those whose drivers have switched V2G off come first, until they are full.
+
     Args:
         views: All of them.
         room_kw: What the home's fuse leaves to them. [kW]
         now: Domain instant.
     """
     left_h = _floats((view.departs_at(now) - now) / HOUR for view in views)
-    missing_kwh = Charging.of(views, now).missed_kwh(left_h, room_kw, STEP)
+    cars, boosted = Charging.of(views, now), np.array([view.is_boosted() for view in views])
+    full_kwh = _floats(view.car.capacity_kwh for view in views)
+    cars = replace(
+        cars,
+        target_kwh=np.where(boosted, full_kwh, cars.target_kwh),
+        floor_kwh=np.where(boosted, full_kwh, cars.floor_kwh),
+        least_kw=_floats(view.car.charger.min_kw for view in views),
+    )
+    missing_kwh = cars.missed_kwh(left_h, room_kw, STEP)
     return {view.car.car_id: float(kwh) for view, kwh in zip(views, missing_kwh, strict=True)}
 
 
@@ -92,6 +103,7 @@ class Charging:
         full_kw: Most that each can draw. [kW AC]
         eta: One-way efficiency. [-]
         tapers: How they slow down near full.
+        least_kw: What each draws at least unless it is nothing; 0 where that does not count. [kW AC]
     """
 
     energy_kwh: FloatArray
@@ -100,6 +112,7 @@ class Charging:
     full_kw: FloatArray
     eta: FloatArray
     tapers: Tapers
+    least_kw: FloatArray
 
     @classmethod
     def of(cls, views: Sequence[CarView], now: datetime) -> "Charging":
@@ -116,6 +129,7 @@ class Charging:
                 _floats(car.taper.from_soc for car in cars),
                 _floats(car.taper.full_share for car in cars),
             ),
+            np.zeros(len(cars)),
         )
 
     def missed_kwh(
@@ -136,7 +150,7 @@ class Charging:
             slack_h = left_h - ahead_kwh / gain_kw - FAR_H * (energy_kwh < self.floor_kwh)
             gained_kwh = replace(self, energy_kwh=energy_kwh).gained_kwh(step_h / slower)
             takes_kw = np.where(here, gained_kwh * slower / (self.eta * step_h), 0.0)
-            drawn_kwh = step_h * _levelled_kw(slack_h, takes_kw, room_kw)
+            drawn_kwh = step_h * _held_kw(slack_h, takes_kw, room_kw, self.least_kw)
             energy_kwh, left_h = energy_kwh + self.eta / slower * drawn_kwh, left_h - step_h
         return np.maximum(0.0, self.target_kwh - energy_kwh)
 
@@ -146,6 +160,17 @@ class Charging:
         return np.maximum(
             0.0, np.minimum(self.target_kwh, self.tapers.energy_kwh(effort_kwh)) - self.energy_kwh
         )
+
+
+def _held_kw(slack_h: FloatArray, takes_kw: FloatArray, room_kw: float, least_kw: FloatArray) -> FloatArray:
+    """Return shares that chargers can hold: who can wait longest of those below their least waits."""
+    while True:
+        drawn_kw = _levelled_kw(slack_h, takes_kw, room_kw)
+        low = np.flatnonzero((drawn_kw > 0.0) & (drawn_kw < np.minimum(least_kw, takes_kw) - SAME_KW))
+        if not low.size:
+            return drawn_kw
+        takes_kw = takes_kw.copy()
+        takes_kw[low[slack_h[low].argmax()]] = 0.0
 
 
 def _levelled_kw(slack_h: FloatArray, takes_kw: FloatArray, room_kw: float) -> FloatArray:

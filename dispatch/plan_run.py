@@ -23,6 +23,9 @@ HORIZON = timedelta(hours=30)
 READY_BEFORE = timedelta(minutes=15)
 """Cars are planned to be ready this long before their drivers come."""
 
+MISSED_KWH = 0.01
+"""What a car behind a fuse that it shares may miss before it has no time to lose. [kWh]"""
+
 SLOWER_THAN_STATED = 1.1
 """A charger left alone starts earlier by this factor: capacity and efficiency are not quite known."""
 
@@ -58,6 +61,7 @@ def plan_zone(
     tariff: Tariff,
     guard_soc: float,
     rooms: Mapping[str, Room],
+    boosted: Sequence[CarView] = (),
 ) -> dict[str, PlanStep]:
     """Return the running half-hour's step of each car's base plan.
 
@@ -67,6 +71,7 @@ def plan_zone(
         tariff: Of the zone and the slots.
         guard_soc: Planned for above the driver's target, as reports are coarse; a fraction of capacity.
         rooms: What the cars' homes leave to them now, by site.
+        boosted: Cars of the same homes whose drivers have switched V2G off: the fuse is theirs first.
     """
     now = slots[0].start
     plan = planned(views, slots, tariff, guard_soc, [view.energy_kwh(now) for view in views])
@@ -82,21 +87,25 @@ def plan_zone(
             must_charge=short_kwh > 0 or below_floor,
         )
         homes[view.car.site.site_id].append(view)
+    mates: dict[str, list[CarView]] = defaultdict(list)
+    for view in boosted:
+        mates[view.car.site.site_id].append(view)
     for site_id, here in homes.items():
-        room_kw = rooms[site_id].import_kw
-        crowded = len(here) > 1 and sum(view.full_kw for view in here) > room_kw
-        if crowded and any(steps[view.car.car_id].must_charge for view in here):
-            steps |= _pressing(here, room_kw, now, guard_soc)
+        room_kw, together = rooms[site_id].import_kw, [*here, *mates[site_id]]
+        if len(together) > 1 and sum(view.full_kw for view in together) > room_kw:
+            late = any(steps[view.car.car_id].must_charge for view in here)
+            missed = missed_kwh(together, room_kw, now) if late or mates[site_id] else {}
+            if late or any(missed.get(view.car.car_id, 0.0) > MISSED_KWH for view in here):
+                steps |= _pressing(here, missed, now, guard_soc)
     return steps
 
 
 def _pressing(
-    views: Sequence[CarView], room_kw: float, now: datetime, guard_soc: float
+    views: Sequence[CarView], missed_kwh: Mapping[str, float], now: datetime, guard_soc: float
 ) -> dict[str, PlanStep]:
     """Return the steps of a home that has no time to lose: all that are not full share its fuse by haste."""
-    missed = missed_kwh(views, room_kw, now)
     return {
-        view.car.car_id: PlanStep(-view.full_kw, missed[view.car.car_id], must_charge=True)
+        view.car.car_id: PlanStep(-view.full_kw, missed_kwh[view.car.car_id], must_charge=True)
         for view in views
         if view.energy_kwh(now) < aim_kwh(view, guard_soc)
     }

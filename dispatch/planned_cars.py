@@ -61,6 +61,7 @@ class PlannedCars:
         zones: Mapping[str, Sequence[CarView]],
         urgent: Sequence[CarView],
         rooms: Mapping[str, Room],
+        boosted: Sequence[CarView],
         boosted_kw: Mapping[str, float],
         rebound: Callable[[str, datetime], Rebound | None],
         now: datetime,
@@ -73,7 +74,8 @@ class PlannedCars:
             zones: The cars by their zones.
             urgent: Those that take their part of a home's fuse, and are told elsewhere.
             rooms: What homes leave to their cars, by site.
-            boosted_kw: Drawn in each zone by cars whose drivers have switched V2G off. [kW]
+            boosted: Cars whose drivers have switched V2G off, told elsewhere.
+            boosted_kw: What they draw in each zone. [kW]
             rebound: What a zone keeps to after an event, at an instant.
             now: Domain instant.
         """
@@ -81,7 +83,7 @@ class PlannedCars:
         for zone, views in zones.items():
             here = [*views, *(view for view in urgent if view.car.site.zone == zone)]
             keeps_to = rebound(zone, now)
-            new = await self._plan(zone, here, rooms, now)
+            new = await self._plan(zone, here, rooms, boosted, now)
             kept_to, _ = self.refills.get(zone, (None, 0.0))
             if keeps_to is None:
                 self._steps |= new
@@ -109,7 +111,12 @@ class PlannedCars:
         return {self._zone_of[car_id] for car_id in changed}
 
     async def _plan(
-        self, zone: str, views: Sequence[CarView], rooms: Mapping[str, Room], now: datetime
+        self,
+        zone: str,
+        views: Sequence[CarView],
+        rooms: Mapping[str, Room],
+        boosted: Sequence[CarView],
+        now: datetime,
     ) -> Mapping[str, PlanStep]:
         """Plan the cars that have no plan; return what their plans say."""
         new = [view for view in views if view.car.car_id not in self._plans]
@@ -117,7 +124,7 @@ class PlannedCars:
             return {}
         slots = slots_from(now)
         tariff = self._prices(zone, slots)
-        plans = await asyncio.to_thread(plan_zone, new, slots, tariff, self._guard_soc, rooms)
+        plans = await asyncio.to_thread(plan_zone, new, slots, tariff, self._guard_soc, rooms, boosted)
         self._plans |= plans
         return plans
 

@@ -3,9 +3,12 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+
+from aggregator.model.fleet import Fleet
 from aggregator.model.time import HALF_HOUR, HOUR
 from aggregator.ports import Rebound
-from tests.builders import a_car_report, a_fleet
+from tests.builders import a_car, a_car_report, a_charger, a_fleet, a_site
 from tests.unit.test_controller import NOW, Loop
 
 MANY = 1_500
@@ -52,3 +55,30 @@ async def test_a_peak_that_begins_within_a_half_hour_is_kept_from_then_on():
     await loop.controller.cycle()
     drawn_w = {**before, **{point.car_id: point for point in loop.link.told}}
     assert sum(-point.export_w for point in drawn_w.values()) <= 5_000
+
+
+async def test_who_misses_the_target_because_a_mate_boosts_is_told_in_the_same_cycle_by_how_much():
+    home = a_site(import_limit_kw=9.2)
+    small = a_charger(charge_kw=3.6, min_kw=3.0)
+    cars = (a_car(site=home), a_car(car_id="car-2", charger=small, site=home))
+    loop = Loop(Fleet(cars, "f" * 64))
+    leaves = {"depart_at": NOW + 6 * HOUR, "target_soc": 0.8}
+    before = [a_car_report(measured_at=NOW, soc=0.6, **leaves), second(NOW, soc=0.55, **leaves)]
+    await loop.cycle(*before)
+    assert notices(loop) == []
+    boosted = a_car_report(measured_at=NOW, soc=0.3, boost=True, **leaves)
+    told = await loop.cycle(boosted, before[1])
+    assert told["car-1"].export_w == -7400
+    (notice,) = notices(loop)
+    # 5.7 hours at 7.4 kW fill the first; what is left to the second is less than its charger can hold
+    assert notice.code == "short_of_target"
+    assert notice.where == "car-2"
+    assert float(notice.text.split(" by ")[1].split()[0]) == pytest.approx(15.0, abs=1.0)
+
+
+def notices(loop):
+    return [notice for record in loop.records for notice in record.notices]
+
+
+def second(at, **changes):
+    return a_car_report(car_id="car-2", measured_at=at, **changes)
