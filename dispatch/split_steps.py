@@ -20,6 +20,9 @@ _SAME_KWH = 1e-9
 _ROUNDS = 4
 """In each, one car of a home may begin to run in a slot, and one take over a slot from the others."""
 
+_EXCHANGES = 20
+"""In a slot, one after the other."""
+
 _WORTH = 1e-4
 """A share of what is wanted in a slot below which nothing is changed for one car's sake."""
 
@@ -50,6 +53,10 @@ def hold_least(flows: Flows, least_kwh: FloatArray, worn_kwh: FloatArray, wanted
         if not _improved(flows, least_kwh, wanted_kwh, decided):
             break
     _top_up(flows, least_kwh, wanted_kwh)
+    for slot in range(wanted_kwh.size):
+        for _ in range(_EXCHANGES):
+            if not _exchanged(flows, least_kwh, slot, float(wanted_kwh[slot])):
+                break
 
 
 def _improved(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray, decided: set[int]) -> bool:
@@ -185,6 +192,33 @@ def _top_up(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None
         moved -= beyond * yields
         moved[first] = least[first]
         flows.left[first] -= least[first]
+
+
+def _exchanged(flows: Flows, least_kwh: FloatArray, slot: int, wanted_kwh: float) -> bool:
+    """Let one car take over from another that gives a little less, of any home.
+
+    What chargers that hold one power, or little else, can give together has gaps: by pairs they are narrow.
+    """
+    moved, least = flows.moved[slot], least_kwh[slot]
+    missing = wanted_kwh - float(moved.sum())
+    free = flows.room[slot] - summed(flows.site, moved, flows.room.shape[1])
+    most = np.minimum(np.minimum(flows.most[slot], flows.left), free[flows.site])
+    idle, runs = np.flatnonzero((moved == 0) & (least > 0) & (most >= least)), np.flatnonzero(moved > 0)
+    if missing <= _WORTH * wanted_kwh or not idle.size or not runs.size:
+        return False
+    runs = runs[np.argsort(moved[runs], kind="stable")]
+    place = np.searchsorted(moved[runs], least[idle] - missing)
+    out = runs[np.minimum(place, runs.size - 1)]
+    gain = np.where(place < runs.size, np.minimum(most[idle] - moved[out], missing), 0.0)
+    best = int(gain.argmax())
+    if gain[best] <= _WORTH * wanted_kwh:
+        return False
+    comes, goes = idle[best], out[best]
+    kwh = moved[goes] + gain[best]
+    flows.left[goes] += moved[goes]
+    flows.left[comes] -= kwh
+    moved[goes], moved[comes] = 0.0, kwh
+    return True
 
 
 def _in_order(flows: Flows, worn_kwh: FloatArray, slot: int, cars: IntArray) -> IntArray:
