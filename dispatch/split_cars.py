@@ -165,6 +165,16 @@ class Sites:
         """Number of sites."""
         return len(self.names)
 
+    def at(self, rows: IntArray) -> "Sites":
+        """Return some of the sites, in the order of ``rows``."""
+        load_kw = self.base_load_kw
+        return Sites(
+            names=[self.names[row] for row in rows.tolist()],
+            export_limit_kw=self.export_limit_kw[rows],
+            import_limit_kw=self.import_limit_kw[rows],
+            base_load_kw=None if load_kw is None else load_kw[rows],
+        )
+
     @classmethod
     def of(cls, rows: Mapping[str, SplitSite], slots: int) -> "Sites":
         """Return the columns of some sites by name, for an event of ``slots``."""

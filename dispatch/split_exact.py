@@ -23,12 +23,13 @@ from dispatch.split_units import Units, unbound, units_of
 _NOTHING_KWH = 1e-11
 
 
-def split_exactly(problem: SplitProblem, *, relieved: bool = True) -> Split:
+def split_exactly(problem: SplitProblem, *, relieved: bool = True, most_nodes: int | None = None) -> Split:
     """Return the best set-points: every rule is kept within 1e-9, the optimum delivered within 1e-6 kWh.
 
     Args:
         problem: What is asked.
         relieved: Whether what some cars of a home export may make room for what others of it must charge.
+        most_nodes: After which a search among least powers is content with what it has found.
     """
     up = problem.way > 0
     fleet = fleet_of(problem)
@@ -47,7 +48,7 @@ def split_exactly(problem: SplitProblem, *, relieved: bool = True) -> Split:
         short = fleet.must & (units.total_low_kwh < fleet.owed_kwh - MET_WITHIN_KWH)
         unrelieved = np.bincount(fleet.site, short | (not relieved), len(fleet.import_room_kwh)) > 0
         rooms = Rooms(fleet.import_room_kwh, fleet.export_room_kwh, unrelieved)
-        moved = _solved(units, pools, single, rooms, fleet, wanted_kwh, up=up)
+        moved = _solved(units, pools, single, rooms, fleet, wanted_kwh, up=up, most_nodes=most_nodes)
     return _answer(problem, fleet, _tidy(moved, units) * units.sign[:, None], method)
 
 
@@ -98,6 +99,7 @@ def _solved(
     wanted_kwh: FloatArray,
     *,
     up: bool,
+    most_nodes: int | None,
 ) -> FloatArray:
     """Return what each car moves by the program over single cars and pools."""
     few = units.at(single)
@@ -105,7 +107,7 @@ def _solved(
     for pool in pools:
         few = few.joined(pooled_units(pool, float(units.sign[pool.cars[0]]), fleet.hours))
         bounds.append(few.sign.size)
-    flows = best_flows(few, rooms, wanted_kwh, up=up)
+    flows = best_flows(few, rooms, wanted_kwh, up=up, most_nodes=most_nodes)
     moved = np.zeros_like(units.high_kwh)
     moved[single] = flows[: single.size]
     for pool, first, last in zip(pools, bounds, bounds[1:], strict=False):

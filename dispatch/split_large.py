@@ -20,6 +20,7 @@ import numpy as np
 
 from dispatch.split_cars import FloatArray
 from dispatch.split_exact import split_exactly
+from dispatch.split_homes import decide_homes
 from dispatch.split_mend import mend, shifting_kwh
 from dispatch.split_must import charging_levels, taken_kwh, takers_of
 from dispatch.split_parts import Charging, LargeFleet, Moves
@@ -72,6 +73,7 @@ def split_by_thresholds(problem: SplitProblem) -> Split:
     if steps:
         wanted = np.asarray(problem.request_kw) * fleet.hours + moves.taken.sum(axis=1)
         hold_least(fleet.flows(moves), fleet.least_kw * fleet.hours[:, None], problem.cars.worn_kwh, wanted)
+        decide_homes(fleet, moves)
     if not programmed and _may_soak(fleet):
         soak(fleet, moves)
     return _answer(fleet, moves, "lp" if programmed else "thresholds")
