@@ -49,6 +49,30 @@ def stop(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None:
         more[cars] -= gain[cars]
         flows.left[cars] += moved[cars]
         moved[cars] = 0.0
+    flows.forget()
+
+
+def move_on(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None:
+    """Let cars run in slots that lack some instead of slots that others can serve too, one of a home."""
+    missing = wanted_kwh - flows.moved.sum(axis=1)
+    is_short = missing > _WORTH * wanted_kwh
+    others = float(flows.left.sum())
+    for slot in np.flatnonzero(is_short).tolist():
+        for served in np.flatnonzero(~is_short)[::-1].tolist():
+            moved, before = flows.moved[slot], flows.moved[served]
+            free = flows.room[slot] - summed(flows.site, moved, flows.room.shape[1])
+            kwh = np.minimum(np.minimum(flows.most[slot], before + flows.left), free[flows.site])
+            can = (moved == 0) & (before > 0) & (least_kwh[slot] > 0) & (kwh >= least_kwh[slot])
+            cars = np.flatnonzero(can)
+            cars = cars[np.argsort(before[cars] - kwh[cars], kind="stable")]
+            cars = cars[first_of_each(flows.site[cars])]
+            enough = np.cumsum(before[cars]) <= min(others, flows.through(served, served))
+            cars = cars[enough & (np.cumsum(kwh[cars]) <= missing[slot])]
+            others -= float(before[cars].sum())
+            missing[slot] -= float(kwh[cars].sum())
+            flows.left[cars] += before[cars] - kwh[cars]
+            before[cars], moved[cars] = 0.0, kwh[cars]
+            flows.forget()
 
 
 def give_way(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None:

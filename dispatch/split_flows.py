@@ -67,8 +67,7 @@ class Flows:
     def put(self, chosen: BoolArray, part: "Flows") -> None:
         """Take over what some cars move now."""
         self.moved[:, chosen], self.left[chosen] = part.moved, part.left
-        self._spare.clear()
-        self._through.clear()
+        self.forget()
 
     @contextmanager
     def beyond(self, least_kwh: FloatArray) -> Iterator["Flows"]:
@@ -82,6 +81,10 @@ class Flows:
         )
         yield beyond
         self.moved[:], self.left[:] = beyond.moved + held, beyond.left
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what was worked out before something was changed from outside."""
         self._spare.clear()
         self._through.clear()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dispatch.split_anew import decide_anew, give_way, stop
+from dispatch.split_anew import decide_anew, give_way, move_on, stop
 from dispatch.split_cars import FloatArray, IntArray, first_of_each, summed
 from dispatch.split_flows import Flows
 from dispatch.split_repair import repair
@@ -65,6 +65,7 @@ def _improved(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray, decid
         return False
     before = flows.moved.copy(), flows.left.copy()
     stop(flows, least_kwh, wanted_kwh)
+    move_on(flows, least_kwh, wanted_kwh)
     _fill(flows, least_kwh, wanted_kwh)
     give_way(flows, least_kwh, wanted_kwh)
     _begin_more(flows, least_kwh, wanted_kwh)
