@@ -35,10 +35,14 @@ class ShortOrders:
         if missing <= max(SHORT, 2 * self._told.get(name, 0.0)):
             return []
         self._told[name] = missing
-        text = (
-            f"{name}: {shortfall_kwh:.1f} of {asked_kwh:.1f} kWh still asked for cannot be had from the cars"
-        )
-        return [Notice(now, "order_short", target.zone, text)]
+        beyond_kwh = shortfall_kwh - asked_kwh  # what they draw for their drivers
+        text = f"{shortfall_kwh:.1f} of {asked_kwh:.1f} kWh still asked for cannot be had from the cars"
+        if beyond_kwh > 0.0:
+            text = (
+                f"none of the {asked_kwh:.1f} kWh still asked for can be had from the cars, "
+                f"which draw {beyond_kwh:.1f} kWh for their drivers"
+            )
+        return [Notice(now, "order_short", target.zone, f"{name}: {text}")]
 
 
 class HighPeaks:
