@@ -200,7 +200,7 @@ WORDS = {
     "SubmissionFailed": "never arrived",
     "Awarded": "awarded",
     "AwardCancelled": "the DNO took its award back",
-    "NotAwarded": "not awarded",
+    "NotAwarded": "the window began and the DNO had not answered: not awarded",
     "Instructed": "ordered",
     "InstructionCancelled": "the DNO took its order back",
     "RequirementCancelled": "the DNO took its need back",
