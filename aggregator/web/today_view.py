@@ -95,7 +95,7 @@ class TodayView:
         todo: Bids that wait for a person, the next gate first.
         events: What runs, then what is to run.
         lapsed: Bids whose gate closed today with nobody having approved a draft, the latest gate first.
-        unanswered: Bids without an answer from the DNO whose window began yesterday or today, the latest first.
+        unanswered: Bids whose window began yesterday or today without an award, the latest first.
         money: Of today's windows, of tomorrow's, and of all later ones where there are any.
     """
 
