@@ -53,8 +53,8 @@ from aggregator.store import Alarm, InboxEntry, Store, StoredStatement
 T = TypeVar("T")
 
 OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.CLOSED))
-MODEL = "model"
-CLOCKWORK = "clock"
+MODEL, CLOCKWORK, PLATFORM, FLEET = "model", "clock", "platform", "fleet"
+"""Who records what nobody decided."""
 
 
 BeforeOrder = Callable[[Instruction, datetime], None]

@@ -1,6 +1,8 @@
 """Who is let in, for how long, and what shows that a person and no other site asked."""
 
 import re
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -166,3 +168,10 @@ def test_a_password_is_made_by_command_shown_once_and_kept_as_a_hash(tmp_path, c
     assert text.encode() not in (tmp_path / "flexloop.db").read_bytes()
     assert run(["desk", "password", "nobody", "--database", url]) == 2
     assert "a user of the configuration: anna, ben" in capsys.readouterr().err
+
+
+def test_a_password_waits_for_no_solver_and_no_tables_to_load():
+    heavy = "{'openleadr', 'pandas', 'pyarrow', 'pyomo', 'scipy'}"
+    asked = f"import sys, aggregator.commands.desk; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
