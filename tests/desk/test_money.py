@@ -148,6 +148,11 @@ async def test_the_command_line_beside_the_files_writes_the_same_bytes_whatever_
             assert await asyncio.to_thread(run, [*words, str(out), *options]) == 0
             written = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.iterdir()}
             assert written == files
+            link = html.unescape(re.search(r'href="(/v1/settlement/files/statement.json[^"]*)"', page)[1])
+            data, _ = await sue.download(link)
+            assert hashlib.sha256(data).hexdigest() == files["statement.json"], (
+                "what was shown, not what is new"
+            )
 
 
 async def test_a_missing_extra_is_named(tmp_path, monkeypatch):
