@@ -144,7 +144,7 @@ ENDED = {
     "RequirementCancelled": "the DNO took its need back",
     "SubmissionFailed": "never submitted",
     "AwardCancelled": "the DNO took its award back",
-    "NotAwarded": "not awarded",
+    "NotAwarded": "the DNO had not answered when its window began: not awarded",
     "OptedOut": "taken back after the award",
 }
 
@@ -176,12 +176,29 @@ def unsent(opportunity: Opportunity, draft: Draft, gate_closes_at: datetime, tri
     return f"{closed} and the platform had not acknowledged {bid}; {held}"
 
 
-def _closed(opportunity: Opportunity, gate_closes_at: datetime) -> str:
-    start, end, gate = (
-        at.astimezone(LONDON) for at in (opportunity.window.start, opportunity.window.end, gate_closes_at)
+def is_unanswered(opportunity: Opportunity, now: datetime) -> bool:
+    """Whether the window of what was bid has begun without an award, which would have had to come before."""
+    return opportunity.stage in (Stage.APPROVED, Stage.SUBMITTED) and now >= opportunity.window.start
+
+
+def unanswered(opportunity: Opportunity, held: Draft) -> str:
+    """Return in the desk's words that a window began and the DNO had not answered the bid that it holds."""
+    bid = f"the bid of {figure(max(held.offered_kw))} kW"
+    return (
+        f"{_where_and_when(opportunity)}: the window began and the DNO, which acknowledged {bid}, had not"
+        " answered it; it counts as not awarded, and nothing is delivered for it"
     )
+
+
+def _closed(opportunity: Opportunity, gate_closes_at: datetime) -> str:
+    gate = gate_closes_at.astimezone(LONDON)
+    return f"{_where_and_when(opportunity)}: the gate closed at {gate:%H:%M}"
+
+
+def _where_and_when(opportunity: Opportunity) -> str:
+    start, end = (at.astimezone(LONDON) for at in (opportunity.window.start, opportunity.window.end))
     last = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%a %d %b %H:%M}"
-    return f"{opportunity.zone}, {start:%a %d %b %H:%M} to {last}: the gate closed at {gate:%H:%M}"
+    return f"{opportunity.zone}, {start:%a %d %b %H:%M} to {last}"
 
 
 def must_be_possible(opportunity: Opportunity, fact: type[Fact], done: str, gate_closes_at: datetime) -> None:

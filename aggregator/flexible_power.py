@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, time, timedelta
 from urllib.parse import quote
 
+from aggregator.files.cells import guarded
 from aggregator.model.time import HALF_HOUR, LONDON, Interval, settlement_periods, utc_text
-from aggregator.reports import StatementRow, guarded
+from aggregator.reports import StatementRow
 from aggregator.settlement import NO_REGISTER
 
 WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")

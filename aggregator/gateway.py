@@ -34,7 +34,7 @@ from aggregator.said import DriversSaid
 from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Hold, Store
 from aggregator.wiring import prices_of, workflow_of
-from aggregator.workflow import fleet_of, fleets_of
+from aggregator.workflow import FLEET, fleet_of, fleets_of
 from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 
@@ -66,7 +66,6 @@ TIMEKEEPER = "keep time"
 HOLD_S = 1.0
 """Wall seconds between looks whether we still hold the store."""
 
-FLEET = "fleet"
 AHEAD = timedelta(days=15)
 """How far ahead opportunities are looked at for their nominations: the longest gate, and a day."""
 

@@ -32,9 +32,8 @@ from aggregator.model.time import Interval
 from aggregator.plausible import must_be_awarded, must_be_plausible
 from aggregator.ports import CallBatch, CallKind, Decision, MarketCall, Opt
 from aggregator.store import Alarm, InboxEntry
-from aggregator.workflow import Workflow
+from aggregator.workflow import PLATFORM, Workflow
 
-PLATFORM = "platform"
 OPTED_OUT = "we have opted out of it since"
 ATTEMPTS = 3
 OVER = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)

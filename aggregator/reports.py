@@ -18,6 +18,7 @@ import pygal
 
 from aggregator import charts
 from aggregator.energy import Bias
+from aggregator.files.cells import guarded, plain
 from aggregator.files.outputs import write_files
 from aggregator.model.time import LONDON, Interval, utc_text
 from aggregator.settlement import Line, shares_gbp
@@ -26,7 +27,6 @@ from aggregator.statement_tables import has_parquet, to_parquet, to_xlsx
 WH_PER_KWH = Decimal(1000)
 PARQUET_FILE = "statement.parquet"
 NOTHING_MORE: Mapping[str, str] = {}
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 COLUMNS = (
     "zone",
@@ -246,11 +246,11 @@ def _sheets(book: StatementBook) -> dict[str, list[dict[str, object]]]:
     lines = [guarded(row.cells()) for row in book.rows]
     totals: list[dict[str, object]] = [{"total": name, "value": sum_} for name, sum_ in book.totals.items()]
     inputs: list[dict[str, object]] = [
-        {"input": _plain(name), "sha256": digest} for name, digest in book.inputs.items()
+        {"input": plain(name), "sha256": digest} for name, digest in book.inputs.items()
     ]
     versions = [guarded(one.cells()) for one in book.versions]
     changed = [
-        {"opportunity": _plain(one.opportunity), "version": one.version, **guarded(asdict(change))}
+        {"opportunity": plain(one.opportunity), "version": one.version, **guarded(asdict(change))}
         for one in book.versions
         for change in one.changes
     ]
@@ -355,14 +355,3 @@ def _kwh(wh: int) -> Decimal:
 
 def _decimal(value: object) -> Decimal:
     return Decimal(str(value))
-
-
-def guarded(cells: Mapping[str, object]) -> dict[str, object]:
-    """Return cells whose texts stay one cell, and texts, in any spreadsheet."""
-    return {name: _plain(value) if isinstance(value, str) else value for name, value in cells.items()}
-
-
-def _plain(text: str) -> str:
-    """Return text that stays one cell, and text."""
-    guarded = f"'{text}" if text.startswith(FORMULA_STARTS) else text
-    return guarded.replace("\r", " ").replace("\n", " ")

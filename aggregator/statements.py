@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from aggregator.flexible_power import flexible_power_files
+from aggregator.lookback import known
 from aggregator.model.fleet import Fleets
 from aggregator.model.market import Product
 from aggregator.model.opportunity import Opportunity, Stage
@@ -53,12 +54,14 @@ class Made:
         files: All its files, by name.
         lacking: Why a file is missing, a line each.
         unkept: Opportunities whose figures come out otherwise than their last version says, or have none.
+        known_at: The instant as known at which it was made, exactly: asked for, or when it was begun.
     """
 
     book: StatementBook
     files: Mapping[str, bytes]
     lacking: tuple[str, ...]
     unkept: tuple[str, ...]
+    known_at: datetime
 
 
 def settleable(store: Store, period: Period) -> list[Opportunity]:
@@ -75,20 +78,26 @@ def keep_statements(
 
 
 def look_at(
-    store: Store, products: Mapping[str, Product], fleets: Fleets, period: Period, watched: Watched
+    store: Store,
+    products: Mapping[str, Product],
+    fleets: Fleets,
+    period: Period,
+    now: datetime,
+    watched: Watched,
 ) -> Made:
-    """Make a period's statement as known at a time, or now; no version is kept."""
-    done: dict[str, Worked] = {}
+    """Make a period's statement as known at the time it names, else at ``now``; no version is kept.
+
+    What comes in while it is made is left out, so that ``flexloop settle --as-known-at`` makes it again.
+    """
+    at, done = period.known_at or now, dict[str, Worked]()
     if period.known_at is None:
         by_name = {one.opportunity_id: one for one in settleable(store, period)}
         for name in watched(list(by_name)):
-            one = by_name[name]
-            done[name] = _lighter(work_out(store, one, products[one.product_id], fleets))
-    book = make_book(
-        store, products, fleets, period.start, period.end, period.zone, period.known_at, done, watched
-    )
+            one = known(store, by_name[name], at)
+            done[name] = _lighter(work_out(store, one, products[one.product_id], fleets, at))
+    book = make_book(store, products, fleets, period.start, period.end, period.zone, at, done, watched)
     files = book_files(book, flexible_power_files(book.rows))
-    return Made(book, files, lacking_of(files), tuple(sorted(_unkept(store, done))))
+    return Made(book, files, lacking_of(files), tuple(sorted(_unkept(store, done))), at)
 
 
 def lacking_of(files: Iterable[str]) -> tuple[str, ...]:

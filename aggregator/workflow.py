@@ -21,7 +21,7 @@ from aggregator.allowed import (
     must_allow_refusal,
     must_allow_withdrawal,
 )
-from aggregator.desk import Desk, amended_draft, undecided, unsent
+from aggregator.desk import Desk, amended_draft, unanswered, undecided, unsent
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.fleet import Fleet, Fleets
 from aggregator.model.market import Draft, Instruction, Plan, Product, Requirement
@@ -53,8 +53,8 @@ from aggregator.store import Alarm, InboxEntry, Store, StoredStatement
 T = TypeVar("T")
 
 OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.CLOSED))
-MODEL = "model"
-CLOCKWORK = "clock"
+MODEL, CLOCKWORK, PLATFORM, FLEET = "model", "clock", "platform", "fleet"
+"""Who records what nobody decided."""
 
 
 BeforeOrder = Callable[[Instruction, datetime], None]
@@ -246,7 +246,7 @@ class Workflow:
             case Stage.APPROVED if now >= self.gate_closes_at(opportunity):
                 return self._give_up_sending(opportunity)
             case Stage.SUBMITTED if now >= window.start:
-                return self.record(opportunity, NotAwarded(now), by=CLOCKWORK)
+                return self._give_up_waiting(opportunity)
             case Stage.AWARDED if now >= window.end:
                 return self.record(opportunity, DeliveryEnded(now), by=CLOCKWORK)
             case Stage.AWARDED if any(now >= order.window.start for order in opportunity.in_force):
@@ -335,6 +335,16 @@ class Workflow:
             if opportunity.stage is Stage.IN_REVIEW and draft is not None:
                 said = undecided(opportunity, draft, self.gate_closes_at(opportunity))
                 self.store.alarms.raise_(Alarm(now, "undecided", opportunity.opportunity_id, said))
+        return after
+
+    def _give_up_waiting(self, opportunity: Opportunity) -> Opportunity:
+        """Close a bid whose window begins without an award; where it offered something an alarm stays."""
+        now, held = self.now(), opportunity.submitted
+        with self.store.at_once():
+            after = self.record(opportunity, NotAwarded(now), by=CLOCKWORK)
+            if held is not None and any(held.offered_kw):
+                said = unanswered(opportunity, held)
+                self.store.alarms.raise_(Alarm(now, "unanswered", opportunity.opportunity_id, said))
         return after
 
     def _give_up_sending(self, opportunity: Opportunity) -> Opportunity:

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from aggregator.acting import DONE
+from aggregator.commands.access import note_of_access
 from aggregator.commands.context import Context
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import LONDON
@@ -34,7 +35,13 @@ def password(
             allowed = f"a user of the configuration: {', '.join(names) or 'there is none'}"
             raise BadMessage(Fault("desk password: USER", user, allowed))
         text = new_password()
-        workflow.store.desk_people.set_password(user, hashed(text), workflow.now())
+        known, store, now = hashed(text), workflow.store, workflow.now()
+        with store.at_once():
+            store.desk_people.set_password(user, known, now)
+            said = (
+                f"a new password was made for {user}; whoever was signed in by the one before is signed out"
+            )
+            note_of_access(store, now, "password", user, said)
     shared.answer({"user": user, "password": text}, text)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from aggregator.commands.access import note_of_access
 from aggregator.commands.context import Context
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import utc_text
@@ -37,7 +38,10 @@ def token_command(
         if car not in known:
             some = ", ".join(list(known)[:MOST_NAMED])
             raise BadMessage(Fault("drivers token: CAR", car, f"the id of a car in the fleet: {some}, ..."))
-        made, text = store.tokens.make(car, shared.clock().now())
+        now = shared.clock().now()
+        with store.at_once():
+            made, text = store.tokens.make(car, now)
+            note_of_access(store, now, "token", car, f"token {made.token_id} was made for the car's driver")
     shared.answer({**_body(made), "token": text}, text)
 
 
@@ -55,7 +59,12 @@ def revoke_command(
         if not found:
             allowed = "the id of a token or a car that has one: see flexloop drivers list"
             raise BadMessage(Fault("drivers revoke: TOKEN|CAR", token_id, allowed))
-        done = [revoked for one in found if (revoked := store.tokens.revoke(one.token_id, now))]
+        with store.at_once():
+            done = [revoked for one in found if (revoked := store.tokens.revoke(one.token_id, now))]
+            for one in found:
+                held = "revoked" if one.revoked_at is None else "revoked already"
+                said = f"token {one.token_id} of the car's driver is {held}"
+                note_of_access(store, now, "token", one.car_id, said)
     shared.answer({"tokens": [_body(one) for one in done]}, "\n".join(map(_line, done)))
 
 

@@ -35,6 +35,7 @@ ALARMS = {
     "ramp_held": "held by the ramp limit",
     "not_taken": "without their set-point",
     "bid_unacknowledged": "approved and not acknowledged at their gates",
+    "unanswered": "not answered by the DNO when their windows began",
     "undecided": "lapsed at its gate with nobody having decided",
     "interlock": "refused a set-point by the interlock",
 }

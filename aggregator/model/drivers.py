@@ -13,6 +13,7 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import Protocol
 
+from aggregator.model.figures import stated
 from aggregator.model.fleet import Car, Intent
 from aggregator.model.time import LONDON, shown_on
 
@@ -109,17 +110,17 @@ def in_words(word: Word) -> str:
         case None:
             text = "taken back"
         case Departure(depart_at=at, target_soc=soc):
-            text = f"needed {_local(at)} with {soc:.0%}"
+            text = f"needed {_local(at)} with {stated(soc)}"
         case Week(days=days):
             text = ", ".join(
-                f"{DAYS[row.day]} {row.depart_local:%H:%M} with {row.target_soc:.0%}" for row in days
+                f"{DAYS[row.day]} {row.depart_local:%H:%M} with {stated(row.target_soc)}" for row in days
             )
         case Boost():
             text = "full power now" if word.until is None else f"full power now, until {_local(word.until)}"
         case V2g(on=on):
             text = f"V2G {'on' if on else 'off'}"
         case Floor(soc=soc):
-            text = f"never below {soc:.0%}"
+            text = f"never below {stated(soc)}"
     return text
 
 

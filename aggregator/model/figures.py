@@ -5,3 +5,16 @@ def figure(value: float, digits: int = 3) -> str:
     """Return a figure rounded to at most so many digits after its point: ``39.689``, ``20``, never ``-0``."""
     text = f"{value:z.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def stated(share: float) -> str:
+    """Return a share that somebody stated, a floor or target, as it is kept: ``50.5%``, ``80%``.
+
+    To a hundredth of a percent, as the drivers' door tells it: one said in miles has no end of digits.
+    """
+    return f"{percent_of(share)}%"
+
+
+def percent_of(share: float) -> str:
+    """Return only its figure, as a form takes it: ``50.5``."""
+    return figure(100 * share, 2)

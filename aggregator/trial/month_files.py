@@ -14,9 +14,10 @@ from urllib.parse import quote
 
 from aggregator import charts
 from aggregator.cycles import CREDIT_GBP, NIGHTS_PER_CREDIT, days_of
+from aggregator.files.cells import guarded
 from aggregator.files.outputs import write_files
 from aggregator.model.time import utc_text
-from aggregator.reports import guarded, template_of
+from aggregator.reports import template_of
 from aggregator.trial.cells import (
     Cells,
     Generated,

@@ -7,6 +7,7 @@ key it is answered the same and not done twice.
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from aggregator.web.making import AUDIT, PROMISES, SETTLE, Making, days_of
 from aggregator.workflow import Workflow
 
 LONGEST_KEY = 100
+NO_ROLE = 403
+"""How the trail says that it takes another role."""
 
 
 class NoSuchBid(LookupError):
@@ -207,6 +210,30 @@ def perform(
             return noted(DONE, action.do(ground, bid, user, body))
     except RuleViolation as refused:
         return noted(REFUSED, str(refused))
+
+
+def note_without_role(
+    ground: Ground, action: Action, bid: str, user: str, body: Row | None, said: str
+) -> DeskAction:
+    """Note that somebody asked for an action that takes another role; in a thread.
+
+    Asked again it is another row, whatever the key: the role may be given meanwhile.
+
+    Args:
+        ground: What actions work on.
+        action: Which.
+        bid: What it is about, where it is a bid.
+        user: Who asked.
+        body: What it was asked with; None where that is none.
+        said: What the person was told.
+    """
+    subject = bid or ("" if body is None else action.about(body))
+    subject = subject if subject.isprintable() else ""
+    draft = str(getattr(body, "draft", None) or "")
+    asked = "" if body is None else _digest(action, bid, body)
+    key = secrets.token_hex(8)
+    row = DeskAction(ground.flow.now(), user, action.name, subject, draft, NO_ROLE, said, key, asked)
+    return ground.store.desk_trail.add(row)
 
 
 def _digest(action: Action, bid: str, body: Row) -> str:

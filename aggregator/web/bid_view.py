@@ -19,8 +19,6 @@ from aggregator.allowed import (
 )
 from aggregator.bid_text import by_whom, fact_rows
 from aggregator.desk import must_be_possible
-from aggregator.gateway import FLEET
-from aggregator.intake import PLATFORM
 from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.explanation import Explanation
 from aggregator.model.market import Draft, Instruction, Product, mean_kw
@@ -30,7 +28,7 @@ from aggregator.model.time import Interval, parse_instant
 from aggregator.store import DeskAction, Store
 from aggregator.web.bids_view import BidRow, bid_row
 from aggregator.web.words import either
-from aggregator.workflow import CLOCKWORK, MODEL, Workflow, is_valued
+from aggregator.workflow import CLOCKWORK, FLEET, MODEL, PLATFORM, Workflow, is_valued
 
 KW_PER_MW = 1000.0
 LONGEST_EVENT = 40_000
@@ -200,7 +198,7 @@ WORDS = {
     "SubmissionFailed": "never arrived",
     "Awarded": "awarded",
     "AwardCancelled": "the DNO took its award back",
-    "NotAwarded": "not awarded",
+    "NotAwarded": "the window began and the DNO had not answered: not awarded",
     "Instructed": "ordered",
     "InstructionCancelled": "the DNO took its order back",
     "RequirementCancelled": "the DNO took its need back",

@@ -1,14 +1,16 @@
 """Takes what people and programs ask to be done, by form or as JSON, and answers what came of it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from aiohttp import web
 
+from aggregator.drivers.problems import Refused
 from aggregator.files.inputs import Row, validate
 from aggregator.model.errors import BadMessage
 from aggregator.store import DeskAction
-from aggregator.web.actions import Action, Ground, perform
+from aggregator.web.actions import NO_ROLE, Action, Ground, note_without_role, perform
 from aggregator.web.answers import json_of, told
 from aggregator.web.bodies import Seen, SeenBids, Stop, of_form
 from aggregator.web.forms_back import FormsBack
@@ -18,6 +20,9 @@ from aggregator.web.routes import Answer
 from aggregator.web.stopping import Stopping
 
 Body = TypeVar("Body", bound=Row)
+Refusing = Callable[[web.Request, Person, str], Awaitable[None]]
+"""Notes that a person was refused something, and what was said."""
+
 TICKED = "ticked"
 """The topic of forms of several bids."""
 
@@ -57,6 +62,46 @@ class Doing:
             return told(request, done)
 
         return self._or_back(TICKED, act)
+
+    def refused_one(self, action: Action) -> Refusing:
+        """Return what notes that an action was asked for by somebody without a role for it."""
+
+        async def note(request: web.Request, person: Person, said: str) -> None:
+            body = await self._meant(request, person, action.body)
+            await self._note(action, request.match_info.get("bid", ""), person, body, said)
+
+        return note
+
+    def refused_many(self, action: Action) -> Refusing:
+        """Return what notes the same of an action on several bids, a row a bid."""
+
+        async def note(request: web.Request, person: Person, said: str) -> None:
+            body = await self._meant(request, person, SeenBids)
+            if body is None:
+                await self._note(action, "", person, None, said)
+                return
+            for one in body.bids:
+                await self._note(action, one.bid, person, Seen(draft=one.draft), said)
+
+        return note
+
+    async def _meant(self, request: web.Request, person: Person, model: type[Body]) -> Body | None:
+        """Return what was asked; None where that is wrong in itself.
+
+        Raises:
+            Refused: If another site's page asked: then nobody did.
+        """
+        try:
+            return (await self._asked(request, person, model))[0]
+        except BadMessage:
+            return None
+        except Refused as refused:
+            if refused.status == NO_ROLE:
+                raise
+            return None
+
+    async def _note(self, action: Action, bid: str, person: Person, body: Row | None, said: str) -> None:
+        await asyncio.to_thread(note_without_role, self._ground, action, bid, person.name, body, said)
 
     def _or_back(self, topic: str, act: Answer) -> Answer:
         """Return what does it; a form in which something is wrong comes back with its page."""

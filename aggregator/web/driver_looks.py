@@ -18,6 +18,7 @@ from aggregator.drivers.own_car import TAKEN_BACK, OwnCars
 from aggregator.drivers.problems import Refused
 from aggregator.model.drivers import DAYS, Topic, Week, Word
 from aggregator.model.errors import BadMessage
+from aggregator.model.figures import percent_of
 from aggregator.model.fleet import Car
 from aggregator.web.answers import as_json, see
 from aggregator.web.car_view import CarPage, ahead, car_page, stretches
@@ -178,6 +179,5 @@ def _usual_week(word: Word | None, now: datetime) -> dict[str, tuple[str, str]]:
     if word is None or not word.holds(now) or not isinstance(word.saying, Week):
         return {}
     return {
-        DAYS[row.day]: (f"{row.depart_local:%H:%M}", f"{100 * row.target_soc:.0f}")
-        for row in word.saying.days
+        DAYS[row.day]: (f"{row.depart_local:%H:%M}", percent_of(row.target_soc)) for row in word.saying.days
     }

@@ -50,7 +50,7 @@ class Making:
         store = self._gateway.store
         facts = sorted((one.opportunity_id, one.version) for one in settleable(store, period))
         name = f"the statement from {period.start} to {period.end}"
-        asked = self._asked(period)
+        asked = self._asked((period, self._gateway.clock.now()))
         key = (period, tuple(facts))
         return self._workshop.begin(key, name, by, look_task, asked, good_for_s=GOOD_FOR_S, but=but)
 
@@ -83,7 +83,8 @@ class Making:
             self._note(by, SETTLE, days_of(period), said)
             return said
 
-        self._begin(SETTLE, f"a statement of {days_of(period)}", by, look_task, period, settled)
+        what = (period, self._gateway.clock.now())
+        self._begin(SETTLE, f"a statement of {days_of(period)}", by, look_task, what, settled)
         return f"a statement of {days_of(period)} is being made; this page tells when it is"
 
     def audit(self, by: str) -> str:

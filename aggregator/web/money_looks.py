@@ -28,7 +28,15 @@ from aggregator.web.answers import as_json
 from aggregator.web.bodies import Explaining, KnownAt, SettledAt, of_form
 from aggregator.web.frame import Frame
 from aggregator.web.making import SETTLE
-from aggregator.web.money_view import busy_first, money_view, said_of, shown_files, usual_period, with_late
+from aggregator.web.money_view import (
+    busy_first,
+    command_line,
+    money_view,
+    said_of,
+    shown_files,
+    usual_period,
+    with_late,
+)
 from aggregator.web.people import Person
 from aggregator.web.routes import Answer
 from aggregator.web.words import plain_fault
@@ -101,9 +109,8 @@ class MoneyLooks:
 
         def made() -> web.Response:
             view = None
-            if period is not None and worked.made is not None and worked.job is not None:
-                view = money_view(period, worked.made, worked.job.begun_at)
-                view = with_late(view, self._frame.gateway)
+            if period is not None and worked.made is not None:
+                view = with_late(money_view(period, worked.made), self._frame.gateway)
             return self._frame.page(
                 "settlement",
                 person,
@@ -125,8 +132,7 @@ class MoneyLooks:
 
     async def _settlement_json(self, request: web.Request, person: Person) -> web.Response:
         period = self._period(request)
-        job = await self._look(request, period, person)
-        found = await _made(job)
+        found = await _made(await self._look(request, period, person))
 
         def made() -> web.Response:
             files = [
@@ -134,7 +140,8 @@ class MoneyLooks:
                 for one in shown_files(found.files)
             ]
             more = {
-                "as_known_at": utc_text(period.known_at or job.begun_at),
+                "as_known_at": utc_text(found.known_at),
+                "command": command_line(period, found.known_at),
                 "not_kept": list(found.unkept),
                 "files": files,
                 "not_written": list(found.lacking),

@@ -1,6 +1,7 @@
 """The page of a period's statement as data: events with their half-hours, versions, and files."""
 
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from aggregator.explain_text import in_words
 from aggregator.explaining import CarStep, Explanation
 from aggregator.gateway import Gateway
 from aggregator.metering_points import MeteringPoint
-from aggregator.model.time import LONDON, Interval
+from aggregator.model.time import LONDON, Interval, utc_text
 from aggregator.reports import StatementRow, Version
 from aggregator.settlement import Line
 from aggregator.statements import Made, Period
@@ -125,7 +126,8 @@ class MoneyView:
 
     Attributes:
         period: What was asked for.
-        made_at: Domain instant as of which it was worked out.
+        made_at: Domain instant as known at which it was worked out.
+        command: The command line that writes the same files, byte for byte.
         events: By zone and window.
         totals: Of the statement, by name: kWh and GBP.
         files: All there are.
@@ -135,6 +137,7 @@ class MoneyView:
 
     period: Period
     made_at: datetime
+    command: str
     events: tuple[EventSum, ...]
     totals: Mapping[str, Decimal]
     files: tuple[ShownFile, ...]
@@ -196,7 +199,7 @@ def _late(event: EventSum, made_at: datetime, gateway: Gateway) -> Late | None:
     return Late(event.version, meters, half_hours, is_seen=max(found.values()) <= made_at)
 
 
-def money_view(period: Period, made: Made, made_at: datetime) -> MoneyView:
+def money_view(period: Period, made: Made) -> MoneyView:
     """Return a statement that was made as it is shown."""
     by_bid: dict[str, list[StatementRow]] = {}
     for row in made.book.rows:
@@ -217,13 +220,22 @@ def money_view(period: Period, made: Made, made_at: datetime) -> MoneyView:
     ]
     return MoneyView(
         period,
-        made_at,
+        made.known_at,
+        command_line(period, made.known_at),
         tuple(events),
         made.book.totals,
         tuple(shown_files(made.files)),
         made.lacking,
         len(made.unkept),
     )
+
+
+def command_line(period: Period, known_at: datetime) -> str:
+    """Return the command line that makes a period's files again, as known at an instant."""
+    days = ["--from", period.start.isoformat(), "--to", period.end.isoformat()]
+    zone = ["--zone", period.zone] if period.zone else []
+    known = ["--as-known-at", utc_text(known_at), "--flexible-power", "--out", "statement"]
+    return shlex.join(["flexloop", "settle", *days, *zone, *known])
 
 
 def shown_files(files: Mapping[str, bytes]) -> list[ShownFile]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from markupsafe import Markup, escape
 
+from aggregator.model.figures import stated
 from aggregator.model.time import HOUR, LONDON, Interval
 from aggregator.web.night_view import CarNight, Event, Level, Point
 from aggregator.web.words import signed, sterling
@@ -59,9 +60,9 @@ def said_of(night: CarNight) -> str:
         words.append(f"charge {soc:.0%} at {at.astimezone(LONDON):%H:%M}")
         if night.lowest_soc is not None:
             words.append(f"{night.lowest_soc:.0%} at the lowest")
-    words.append(f"floor {night.floors[-1][1]:.0%}")
+    words.append(f"floor {stated(night.floors[-1][1])}")
     if night.need is not None:
-        words.append(f"needed {night.need.at.astimezone(LONDON):%a %H:%M} with {night.need.soc:.0%}")
+        words.append(f"needed {night.need.at.astimezone(LONDON):%a %H:%M} with {stated(night.need.soc)}")
     words.append(f"took {night.took_kwh:.1f} kWh, gave {night.gave_kwh:.1f} kWh")
     if night.planned:
         last = night.planned[-1]
@@ -204,7 +205,7 @@ class _Drawing:
         yield self._line(steps, "n-floor", "floor: never discharged below it")
         floor = night.floors[0][1]
         where = f'x="{LEFT + 4:g}" y="{self._y_soc(floor) + 13:.1f}"'
-        yield f'<text class="n-text n-floor-text" {where}>floor {floor:.0%}</text>'
+        yield f'<text class="n-text n-floor-text" {where}>floor {stated(floor)}</text>'
 
     def _charge(self) -> Iterator[str]:
         night = self._night
@@ -235,9 +236,9 @@ class _Drawing:
         yield f'<line class="n-need" x1="{x:.1f}" x2="{x:.1f}" y1="{y:.1f}" y2="{TOP + self._size.soc:.1f}"/>'
         yield (
             f'<path class="n-flag" d="M{x:.1f} {y - 5:.1f} l5 5 -5 5 -5 -5z"><title>needed'
-            f" {night.need.at.astimezone(LONDON):%H:%M} with {night.need.soc:.0%}</title></path>"
+            f" {night.need.at.astimezone(LONDON):%H:%M} with {stated(night.need.soc)}</title></path>"
         )
-        text = f"{night.need.soc:.0%} by {night.need.at.astimezone(LONDON):%H:%M}"
+        text = f"{stated(night.need.soc)} by {night.need.at.astimezone(LONDON):%H:%M}"
         yield self._words(x, self._y_soc(0.0) - 6, text, "n-text n-strong")
 
     def _words(self, x: float, y: float, text: str, kind: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, select_autoescape
 from jinja2.bccache import Bucket
 
-from aggregator.model.figures import figure
+from aggregator.model.figures import figure, percent_of, stated
 from aggregator.model.time import LONDON, utc_text
 from aggregator.web import words
 from aggregator.web.alarms_view import grouped
@@ -77,6 +77,8 @@ class Pages:
             "price": words.price,
             "sterling": words.sterling,
             "percent": words.percent,
+            "stated": stated,
+            "percent_of": percent_of,
             "change": words.change,
             "few": words.few,
             "plain_fault": words.plain_fault,

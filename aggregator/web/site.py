@@ -5,6 +5,7 @@ as something changes. After a form the browser is sent to a page that tells what
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -22,7 +23,7 @@ from aggregator.web.assets import PREFIX, Assets
 from aggregator.web.audit_looks import AuditLooks
 from aggregator.web.bid_looks import BidLooks
 from aggregator.web.bodies import SignIn
-from aggregator.web.doing import Doing
+from aggregator.web.doing import Doing, Refusing
 from aggregator.web.driver_looks import DriverLooks
 from aggregator.web.earlier import Earlier
 from aggregator.web.fleet_looks import FleetLooks
@@ -97,18 +98,22 @@ class Site:
         for form in routes.FORMS:
             app.router.add_post(form.path, self._let_in(looks[form.name], form.roles, "speak for a car"))
         for action in ACTIONS:
-            answer = self._let_in(doing.one(action), action.roles, action.name)
+            answer = self._let_in(doing.one(action), action.roles, action.name, doing.refused_one(action))
             app.router.add_post(action.path, answer)
         for path, action in MANY.items():
-            app.router.add_post(path, self._let_in(doing.many(action), action.roles, action.name))
+            refused = doing.refused_many(action)
+            app.router.add_post(path, self._let_in(doing.many(action), action.roles, action.name, refused))
         return app
 
     # who asks
 
     def _let_in(
-        self, answer: Answer, roles: Sequence[str], to: str
+        self, answer: Answer, roles: Sequence[str], to: str, refusing: Refusing | None = None
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Return what answers those who have one of some roles; ``to`` is what it takes one to do."""
+        """Return what answers those who have one of some roles; ``to`` is what it takes one to do.
+
+        Where somebody of the desk has none, ``refusing`` notes it. Who has not signed in leaves no row.
+        """
 
         async def handle(request: web.Request) -> web.StreamResponse:
             person = await self._entrance.who(request)
@@ -118,7 +123,13 @@ class Site:
                 if request.method == "POST":
                     raise Refused(401, "nothing was done: sign in anew, then send it again")
                 raise web.HTTPSeeOther(f"/sign-in?next={path_of(own_path(request.path_qs))}")
-            must_have(person, roles, to)
+            try:
+                must_have(person, roles, to)
+            except Refused as refused:
+                if refusing is not None and not person.is_driver:
+                    with suppress(Refused):  # what nobody meant is in nobody's name
+                        await refusing(request, person, refused.detail)
+                raise
             return await answer(request, person)
 
         return handle

@@ -23,7 +23,8 @@ class Asked:
     Attributes:
         url: The store's.
         settings: The gateway's.
-        what: A ``Period``, a month's first day with when it is to be known at, or who asks and when.
+        what: A ``Period`` with when it is asked for, a month's first day with when it is to be known at, or
+            who asks and when.
     """
 
     url: str
@@ -33,9 +34,10 @@ class Asked:
 
 def look_task(asked: Asked, step: Step) -> Made:
     """Make a period's statement; no version is kept."""
+    period, now = asked.what
     with open_store(asked.url, create=False) as store:
-        watched = told_to(step, passes=1 if asked.what.known_at is not None else 2)
-        return look_at(store, asked.settings.products, fleets_of(store), asked.what, watched)
+        watched = told_to(step, passes=1 if period.known_at is not None else 2)
+        return look_at(store, asked.settings.products, fleets_of(store), period, now, watched)
 
 
 def told_to(step: Step, passes: int) -> Callable[[Sequence[Any]], Iterable[Any]]:

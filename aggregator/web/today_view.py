@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from aggregator.desk import is_unanswered
 from aggregator.model.market import Draft
-from aggregator.model.opportunity import GateClosed, Opportunity, Settled, Stage
+from aggregator.model.opportunity import GateClosed, NotAwarded, Opportunity, Settled, Stage
 from aggregator.model.time import LONDON, Interval, local_day
 from aggregator.store import Store
 from aggregator.web.ahead import Ahead, ahead_of
@@ -52,7 +53,8 @@ class Money:
         day: The London day; None for all days after those told apart.
         paid_gbp: What statements come to.
         settled: How many there are.
-        decided_gbp: Expected margin of bids that stand or are delivered, and not settled yet.
+        decided_gbp: Expected margin of bids that stand or are delivered, and not settled yet; not of those
+            whose window has begun and that the DNO has not answered.
         decided: How many there are.
         waiting_gbp: Expected margin of drafts that wait for somebody.
         waiting: How many there are.
@@ -93,6 +95,7 @@ class TodayView:
         todo: Bids that wait for a person, the next gate first.
         events: What runs, then what is to run.
         lapsed: Bids whose gate closed today with nobody having approved a draft, the latest gate first.
+        unanswered: Bids whose window began yesterday or today without an award, the latest first.
         money: Of today's windows, of tomorrow's, and of all later ones where there are any.
     """
 
@@ -100,6 +103,7 @@ class TodayView:
     todo: tuple[BidRow, ...]
     events: tuple[EventRow, ...]
     lapsed: tuple[BidRow, ...]
+    unanswered: tuple[BidRow, ...]
     money: tuple[Money, ...]
 
 
@@ -112,22 +116,32 @@ def today_view(flow: Workflow, user: str) -> TodayView:
     todo = sorted((row for row in rows if row.gate_open), key=lambda row: (row.gate_closes_at, row.bid))
     events = [_event(one, now) for one in found if one.stage in RUNNING]
     events.sort(key=lambda row: (not row.runs, row.window.start, row.bid))
-    ahead = Interval(local_day(today).start, local_day(today).end + FURTHEST_AHEAD)
-    found = flow.store.journal.find(overlapping=ahead)
+    since = local_day(today - timedelta(days=1)).start
+    found = flow.store.journal.find(overlapping=Interval(since, local_day(today).end + FURTHEST_AHEAD))
     lapsed = [bid_row(one, flow, user) for one in found if one.closed_because == GateClosed.__name__]
     lapsed = [row for row in lapsed if row.gate_closes_at.astimezone(LONDON).date() == today]
     lapsed.sort(key=lambda row: (row.gate_closes_at, row.bid), reverse=True)
-    money = tuple(_money(flow.store, found, today))
-    return TodayView(now, tuple(todo), tuple(events), tuple(lapsed), money)
+    unanswered = [bid_row(one, flow, user) for one in found if _went_unanswered(one, now)]
+    unanswered = [row for row in unanswered if row.window.start >= since]
+    unanswered.sort(key=lambda row: (row.window.start, row.bid), reverse=True)
+    money = tuple(_money(flow.store, found, now))
+    return TodayView(now, tuple(todo), tuple(events), tuple(lapsed), tuple(unanswered), money)
 
 
-def _money(store: Store, found: Sequence[Opportunity], today: date) -> Iterator[Money]:
+def _went_unanswered(one: Opportunity, now: datetime) -> bool:
+    """Whether a bid of something got no answer by its window, be it closed for that yet or not."""
+    offered = one.submitted is not None and any(one.submitted.offered_kw)
+    return offered and (is_unanswered(one, now) or one.closed_because == NotAwarded.__name__)
+
+
+def _money(store: Store, found: Sequence[Opportunity], now: datetime) -> Iterator[Money]:
     """Yield the money of today's windows, of tomorrow's, and of later ones, if any."""
-    by_day = _by_day(found)
+    today, by_day = now.astimezone(LONDON).date(), _by_day(found)
     tomorrow = today + timedelta(days=1)
     for day in (today, tomorrow):
-        yield money_of(store, day, by_day.get(day, ()))
-    later = money_of(store, None, [one for day, some in by_day.items() if day > tomorrow for one in some])
+        yield money_of(store, day, by_day.get(day, ()), now)
+    furthest = [one for day, some in by_day.items() if day > tomorrow for one in some]
+    later = money_of(store, None, furthest, now)
     if not later.is_nothing:
         yield later
 
@@ -140,10 +154,11 @@ def _by_day(found: Iterable[Opportunity]) -> dict[date, list[Opportunity]]:
     return by_day
 
 
-def money_of(store: Store, day: date | None, some: Sequence[Opportunity]) -> Money:
-    """Return what some opportunities have earned, and are expected to."""
+def money_of(store: Store, day: date | None, some: Sequence[Opportunity], now: datetime) -> Money:
+    """Return what some opportunities have earned, and are expected to as things stand now."""
     settled = [one for one in some if one.statement_version > 0]
-    decided = [one for one in some if one.stage in (*STANDING, Stage.DELIVERED)]
+    standing = [one for one in some if one.stage in (*STANDING, Stage.DELIVERED)]
+    decided = [one for one in standing if not is_unanswered(one, now)]
     waiting = [one for one in some if one.stage is Stage.IN_REVIEW]
     decided_drafts, waiting_drafts = _valued(decided), _valued(waiting)
     return Money(

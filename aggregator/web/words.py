@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from aggregator.desk import is_unanswered
 from aggregator.model.errors import Fault
 from aggregator.model.figures import figure
 from aggregator.model.market import Requirement
@@ -197,8 +198,10 @@ STATES = {
 """Each stage's kind (which says how it looks) and word; one in review depends on who has seen it."""
 
 
-def state_of(one: Opportunity, *, needs_two: bool) -> tuple[str, str]:
+def state_of(one: Opportunity, now: datetime, *, needs_two: bool) -> tuple[str, str]:
     """Return a bid's kind and the word for where it stands."""
+    if is_unanswered(one, now):
+        return "bad", "no answer from the DNO"
     if one.stage in (Stage.AWARDED, Stage.DELIVERING) and one.cancelled_at is not None:
         return "wait", f"order cancelled {one.cancelled_at.astimezone(LONDON):%H:%M}"
     if one.stage is not Stage.IN_REVIEW:

@@ -199,6 +199,50 @@ async def test_the_tables_roles_are_the_rules_roles(tmp_path):
                 assert (status == 403) is not allowed, (user.name, action.name, status)
 
 
+def refusals(desk, user):
+    rows = [one for one in desk.store.desk_trail.all() if one.user == user and one.status == 403]
+    return [(one.action, one.subject, one.draft) for one in rows]
+
+
+async def test_who_lacks_the_role_is_refused_and_that_is_kept(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        sue, seen = await desk.sign_in("sue"), digest(desk, "bid-1")
+        status, told = await sue.post("/v1/bids/bid-1/amend", {"draft": seen, "kw": 20})
+        assert status == 403
+        assert (await sue.post("/v1/restarts", {"zone": "Canvey"}))[0] == 403
+        assert (await sue.form("/v1/bids/bid-1/approve", [("draft", seen)]))[0] == 403
+        many = [{"bid": name, "draft": digest(desk, name)} for name in ("bid-1", "bid-2")]
+        assert (await sue.post("/v1/approvals", {"bids": many}))[0] == 403
+        assert (await sue.post("/v1/bids/bid-1/withdraw", {"reason": " "}))[0] == 403
+        assert refusals(desk, "sue") == [
+            ("amend", "bid-1", seen),
+            ("restart", "Canvey", ""),
+            ("approve", "bid-1", seen),
+            ("approve", "bid-1", seen),
+            ("approve", "bid-2", digest(desk, "bid-2")),
+            ("withdraw", "bid-1", ""),
+        ]
+        (row, *_) = [one for one in desk.store.desk_trail.all() if one.status == 403]
+        assert row.said == told["detail"] == "sue is no trader, which it takes to amend"
+        assert desk.store.desk_trail.verify().holds
+        for path in ("/audit", "/v1/audit/trail.csv"):
+            _, text = await sue.get(path)
+            assert "sue is no trader, which it takes to amend" in text
+        assert "sue is no trader" in (await sue.get("/bids/bid-1"))[1]
+
+
+async def test_what_another_page_sent_or_a_stranger_asked_fills_no_trail(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        sue = await desk.sign_in("sue")
+        before = desk.store.desk_trail.length()
+        elsewhere = {"Origin": "http://elsewhere.test"}
+        assert (await sue.post("/v1/restarts", headers=elsewhere))[0] == 403
+        assert (await sue.post("/v1/restarts", headers={"X-CSRF-Token": None}))[0] == 403
+        async with desk.a_session().post(f"{desk.base}/v1/restarts", json={}) as response:
+            assert response.status == 401
+        assert desk.store.desk_trail.length() == before
+
+
 async def test_many_are_approved_each_as_it_was_seen(tmp_path):
     async with a_desk(tmp_path) as desk:
         ben = await desk.sign_in("ben")

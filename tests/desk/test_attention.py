@@ -10,7 +10,7 @@ import pytest
 from aggregator import acting
 from aggregator.forecast import Horizon
 from aggregator.forecast.outlook import Outlook
-from aggregator.model.opportunity import Instructed, Stage
+from aggregator.model.opportunity import Instructed, Stage, Submitted
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.store import Alarm
 from aggregator.web.ahead import Ahead
@@ -21,9 +21,13 @@ from aggregator.web.live_view import live_view
 from aggregator.web.today_view import today_view
 from aggregator.zone_forecast import ZoneForecast
 from tests.builders import an_instruction, some_steps
-from tests.desk.world import NOW, PRODUCT, ZONE, a_desk, a_key
+from tests.desk.world import EVENING, NOW, PRODUCT, ZONE, a_bid, a_desk, a_key, approved
 
 GATE = NOW + timedelta(hours=2)
+
+
+def acknowledged(draft):
+    return Submitted(NOW, draft.report_id)
 
 
 async def test_a_bid_that_lapsed_undecided_stands_on_today_that_day_and_is_an_alarm(tmp_path):
@@ -43,6 +47,36 @@ async def test_a_bid_that_lapsed_undecided_stands_on_today_that_day_and_is_an_al
         assert "undecided" in page
         desk.parts.clock.set(GATE + timedelta(days=1))
         assert "bid-1" not in [row.bid for row in today_view(gateway.workflow, "anna").lapsed]
+
+
+async def test_a_bid_without_an_answer_when_its_window_begins_is_told_and_counts_no_more(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        gateway = desk.parts.gateway
+        flow = gateway.workflow
+        a_bid(desk.store, "bid-9", approved, acknowledged, event="requirement-9")
+        desk.parts.clock.set(EVENING.start - timedelta(seconds=1))
+        before = today_view(flow, "anna")
+        assert (before.unanswered, before.money[0].decided) == ((), 1)
+        desk.parts.clock.set(EVENING.start)
+        for ticked in (False, True):
+            view = today_view(flow, "anna")
+            assert [row.bid for row in view.unanswered] == ["bid-9"]
+            assert (view.money[0].decided, view.money[0].decided_gbp) == (0, 0)
+            anna = await desk.sign_in("anna")
+            assert "Not answered by the DNO" in (await anna.get("/"))[1]
+            for path in ("/bids?shown=all", "/bids/bid-9"):
+                _, page = await anna.get(path)
+                told = (
+                    "the DNO had not answered when its window began" if ticked else "no answer from the DNO"
+                )
+                assert told in page
+            gateway.tick()
+        (alarm,) = [one for one in desk.store.alarms.open() if one.code == "unanswered"]
+        assert (alarm.where, f"{ZONE}, Wed 15 Jan 17:00 to 19:00" in alarm.text) == ("bid-9", True)
+        desk.parts.clock.set(EVENING.start + timedelta(hours=15))
+        assert [row.bid for row in today_view(flow, "anna").unanswered] == ["bid-9"]
+        desk.parts.clock.set(EVENING.start + timedelta(hours=39))
+        assert today_view(flow, "anna").unanswered == ()
 
 
 async def test_alarms_of_a_kind_stand_together_and_go_with_one_press(tmp_path):

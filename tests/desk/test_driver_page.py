@@ -49,6 +49,26 @@ async def test_a_driver_sees_nothing_of_the_desk_and_the_desk_speaks_for_no_car(
         assert (await other.get("/v1/my-car"))[1]["car_id"] == "car-2"
 
 
+async def test_what_a_driver_stated_is_told_everywhere_as_it_is_kept(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        driver, anna = await a_driver(desk), await desk.sign_in("anna")
+        await said(driver, "floor", {"level": "50.5", "unit": "percent"})
+        await said(
+            driver, "departure", {"depart_at": "2025-01-15T07:30", "amount": "80.25", "unit": "percent"}
+        )
+        week = {"mon_at": "07:30", "mon_amount": "85.5", "unit": "percent"}
+        await said(driver, "week", week)
+        assert (await driver.get("/v1/my-car"))[1]["floor_soc"] == 0.505
+        _, mine = await driver.get("/my-car?said=floor")
+        for told in ("50.5%", "80.25%", 'value="50.5"', 'value="80.25"', 'value="85.5"', "floor 50.5%"):
+            assert told in mine, told
+        for path in ("/fleet", f"/fleet/{CAR}", "/audit"):
+            _, page = await anna.get(path)
+            assert "50.5%" in page, path
+            assert not re.search(r"(?:floor|below) (?:50|51)%", page), path
+        assert "never below 50.5%" in [row.said for row in desk.store.desk_trail.all()]
+
+
 async def test_every_route_says_who_may(tmp_path):
     for one in (*LOOKS, *FORMS, *ACTIONS):
         assert one.roles, one

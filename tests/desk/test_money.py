@@ -1,15 +1,18 @@
 """Settlement at the desk: the same bytes as the command, versions, figures walked back, wrong questions."""
 
+import asyncio
 import hashlib
 import html
 import json
 import re
+import shlex
 from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
 
+from aggregator.cli import run
 from aggregator.commands.context import known_instant
 from aggregator.flexible_power import flexible_power_files
 from aggregator.reports import write_book
@@ -19,6 +22,7 @@ from aggregator.store.engine import open_engine, parse_url, writing
 from aggregator.workflow import fleets_of
 from tests.desk.money_world import DAY, a_delivered_desk, a_late_reading, found
 from tests.protocol.gateway import ZONE
+from tests.unit.config_steps import a_config, edit
 
 DELIVERED = ["0.000", "1.500", "1.500", "1.500"]
 """The order came half an hour into the window."""
@@ -117,6 +121,38 @@ async def test_files_of_a_day_that_still_runs_are_those_of_the_command_as_known_
                 assert hashlib.sha256(data).hexdigest() == digest, name
         first, second = ((tmp_path / f"out-{n}" / "statement.json").read_bytes() for n in (0, 1))
         assert first != second
+
+
+async def test_the_command_line_beside_the_files_writes_the_same_bytes_whatever_came_in_since(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        sue, clock = await desk.sign_in("sue"), desk.parts.clock
+        config = a_config(tmp_path)
+        edit(
+            config / "markets" / "ukpn.toml", ("standing_contract = false", "standing_contract = true")
+        )  # as the world's
+        options = ["--config", str(config / "gateway.toml"), "--database", desk.store.url]
+        clock.pass_by(timedelta(seconds=34, microseconds=123_456))
+        await settled(sue)
+        for more in ("", f"&zone={ZONE}"):
+            page = await found(sue, f"/settlement?{DAY}{more}", lambda page: 'id="command"' in page)
+            command = html.unescape(re.search(r'<pre id="command">([^<]*)</pre>', page)[1])
+            assert f"--as-known-at {clock.now():%Y-%m-%dT%H:%M:%S.%f}Z" in command
+            _, body = await sue.get(f"/v1/settlement?{DAY}{more}")
+            assert body["command"] == command
+            assert [one["version"] for one in body["versions"]] == [1]
+            files = {one["name"]: one["sha256"] for one in body["files"]}
+            clock.pass_by(timedelta(microseconds=5))
+            a_late_reading(desk, 1400)
+            words = shlex.split(command)[1:-1]
+            out = tmp_path / f"again{more}"
+            assert await asyncio.to_thread(run, [*words, str(out), *options]) == 0
+            written = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.iterdir()}
+            assert written == files
+            link = html.unescape(re.search(r'href="(/v1/settlement/files/statement.json[^"]*)"', page)[1])
+            data, _ = await sue.download(link)
+            assert hashlib.sha256(data).hexdigest() == files["statement.json"], (
+                "what was shown, not what is new"
+            )
 
 
 async def test_a_missing_extra_is_named(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """Who is let in, for how long, and what shows that a person and no other site asked."""
 
 import re
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -154,7 +156,22 @@ def test_a_password_is_made_by_command_shown_once_and_kept_as_a_hash(tmp_path, c
     text = capsys.readouterr().out.strip()
     assert re.fullmatch(r"([a-z2-9]{5}-){3}[a-z2-9]{5}", text)
     with open_store(url, create=False) as store:
-        assert store.desk_people.password_hash("anna").startswith("$argon2id$")
+        known = store.desk_people.password_hash("anna")
+        assert known.startswith("$argon2id$")
+        (row,) = store.desk_trail.all()
+        assert store.desk_trail.verify().holds
+    assert (row.action, row.subject, row.via, row.status) == ("password", "anna", "command line", 200)
+    assert row.user.startswith("account ")
+    assert not {text, known} & {row.said, row.key, row.asked}
+    assert run(["desk", "trail", "--database", url]) == 0
+    assert "a new password was made for anna" in capsys.readouterr().out
     assert text.encode() not in (tmp_path / "flexloop.db").read_bytes()
     assert run(["desk", "password", "nobody", "--database", url]) == 2
     assert "a user of the configuration: anna, ben" in capsys.readouterr().err
+
+
+def test_a_password_waits_for_no_solver_and_no_tables_to_load():
+    heavy = "{'openleadr', 'pandas', 'pyarrow', 'pyomo', 'scipy'}"
+    asked = f"import sys, aggregator.commands.desk; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -50,6 +50,18 @@ def test_a_token_is_printed_once_listed_without_its_secret_and_revoked(url, caps
     assert run(["drivers", "revoke", "car-1", "--database", url]) == 0
     with open_store(url, create=False) as store:
         assert store.tokens.check(other) is None
+        rows = store.desk_trail.all()
+        assert store.desk_trail.verify().holds
+    assert {(row.action, row.subject, row.via) for row in rows} == {("token", "car-1", "command line")}
+    assert [row.said.rpartition(" ")[2] for row in rows] == [
+        "driver",
+        "driver",
+        "revoked",
+        "already",
+        "revoked",
+    ]
+    assert all(made["token_id"] in row.said for row in rows if rows.index(row) in (0, 2, 3))
+    assert not any(made["token"].rsplit("_", 1)[1] in row.said for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,18 @@ def test_a_submitted_bid_waits_beyond_the_gate_until_its_window(flow, clock):
     clock.set(EVENING.start - timedelta(seconds=1))
     assert flow.advance(one) == one
     clock.set(EVENING.start)
+    assert flow.advance(flow.advance(one)).closed_because == "NotAwarded"
+    (alarm,) = flow.store.alarms.open()
+    assert (alarm.at, alarm.code, alarm.where) == (EVENING.start, "unanswered", one.opportunity_id)
+    assert alarm.text.startswith(f"{one.zone}, Wed 15 Jan 17:00 to 19:00: the window began and the DNO")
+    assert "acknowledged the bid of 50 kW" in alarm.text
+
+
+def test_no_answer_is_missed_where_nothing_was_offered(flow, clock):
+    one = submitted(flow, offered_kw=(0.0,) * 4)
+    clock.set(EVENING.start)
     assert flow.advance(one).closed_because == "NotAwarded"
+    assert flow.store.alarms.open() == []
 
 
 # delivery and settlement
