@@ -23,6 +23,7 @@ from aggregator.allowed import (
 )
 from aggregator.desk import Desk, amended_draft, undecided, unsent
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
+from aggregator.model.facts import MODEL
 from aggregator.model.fleet import Fleet, Fleets
 from aggregator.model.market import Draft, Instruction, Plan, Product, Requirement
 from aggregator.model.opportunity import (
@@ -53,7 +54,6 @@ from aggregator.store import Alarm, InboxEntry, Store, StoredStatement
 T = TypeVar("T")
 
 OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.CLOSED))
-MODEL = "model"
 CLOCKWORK = "clock"
 
 

@@ -17,13 +17,14 @@ from aggregator.acting import DONE
 from aggregator.files.inputs import LocalDate, Row
 from aggregator.gateway import FLEET
 from aggregator.intake import PLATFORM
+from aggregator.model.facts import MODEL
 from aggregator.model.opportunity import Approved, Checked, Declined, Fact, OptedOut, Proposed, Withdrawn
 from aggregator.model.time import local_day, utc_text
 from aggregator.reports import guarded
 from aggregator.said import trail_row
 from aggregator.store import BY_A_DRIVER, DeskAction, Recorded, Store, Verified, Wanted
 from aggregator.store.columns import micros
-from aggregator.workflow import CLOCKWORK, MODEL
+from aggregator.workflow import CLOCKWORK
 
 BY_THE_JOURNAL = "journal"
 """Where a decision stands that the trail says nothing of: a rule's, or one from before there was a trail."""

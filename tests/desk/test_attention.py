@@ -145,7 +145,7 @@ async def test_an_amended_bid_s_own_margin_is_shown_first_then_kept_and_summed(t
         assert found.then == Worth(half, model.why.margin_p10_gbp / 2, 1.0)
         anna = await desk.sign_in("anna")
         _, page = await anna.get("/bids/bid-1?kw=10&price=")
-        assert "P10, a bad day" in page
+        assert "Nine days in ten at least (P10)" in page
         assert "cannot be worked out anew" not in page
         status, _ = await anna.post("/v1/bids/bid-1/amend", {"draft": model.digest, "kw": 10.0})
         after = desk.bid("bid-1").draft
