@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from aggregator.desk import why_closed
 from aggregator.model.explanation import Change, Explanation
+from aggregator.model.facts import MODEL
 from aggregator.model.figures import figure
 from aggregator.model.market import Draft, Instruction, Requirement
 from aggregator.model.opportunity import Declined, Opportunity, Stage, SubmissionFailed, Withdrawn
 from aggregator.model.steps import PriceStep
 from aggregator.model.time import LONDON, utc_text
 from aggregator.store import Recorded
-from aggregator.workflow import MODEL, Workflow, is_valued
+from aggregator.workflow import Workflow, is_valued
 
 NOTHING_KW = 1e-6
 WITH_REASON = (Declined, Withdrawn, SubmissionFailed)
@@ -118,7 +119,8 @@ def in_words(one: Opportunity) -> Iterator[str]:
     yield from _offer(need, draft)
     yield (
         f"  expected margin GBP {draft.expected_margin_gbp:.2f}, "
-        f"on a bad day (P10) {why.margin_p10_gbp:.2f}, on a good one (P90) {why.margin_p90_gbp:.2f}"
+        f"nine past days in ten earn {why.margin_p10_gbp:.2f} or more (P10), "
+        f"one in ten {why.margin_p90_gbp:.2f} or more (P90)"
     )
     yield f"  {why.cars} cars behind it, over {why.scenarios} past days; solver: {why.solver}"
     if why.miss_gbp > 0.0:
@@ -179,7 +181,7 @@ def by_whom(draft: Draft) -> str:
         return ""
     held = "an amendment changes neither what is held back nor what is nominated"
     if is_valued(draft):
-        return f"written by {draft.by}: only what stops it from being larger is of the model's draft; {held}"
+        return f"written by {draft.by}: what stops it from being larger is told of the model's draft; {held}"
     return (
         f"written by {draft.by}: kW and prices sent are this draft's; margins, days that fall short, what"
         f" each part costs and what stops it are the model's draft's; {held}"

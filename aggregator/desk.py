@@ -7,10 +7,11 @@ from decimal import Decimal
 
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.explanation import Change
+from aggregator.model.facts import MODEL
 from aggregator.model.figures import figure
 from aggregator.model.market import Draft, Product, Requirement
 from aggregator.model.money import exact
-from aggregator.model.opportunity import NEXT, Fact, Opportunity, Stage
+from aggregator.model.opportunity import NEXT, Declined, Fact, Opportunity, Stage
 from aggregator.model.steps import PriceStep, cut_to
 from aggregator.model.time import LONDON
 
@@ -138,6 +139,7 @@ class Desk:
             raise RuleViolation(f"{user} is no {' or '.join(roles)}; {told}")
 
 
+NOT_OFFERED = "not offered by the model"
 ENDED = {
     "Declined": "refused",
     "Withdrawn": "withdrawn",
@@ -158,7 +160,9 @@ def why_closed(opportunity: Opportunity, gate_closes_at: datetime) -> str | None
         return (
             f"gate closed {gate_closes_at.astimezone(LONDON):%H:%M on %d %b}, and nobody had approved a draft"
         )
-    return ": ".join(filter(None, [ENDED.get(fact, "settled"), reason]))
+    by_model = fact == Declined.__name__ and opportunity.closed_by == MODEL
+    ended = NOT_OFFERED if by_model else ENDED.get(fact, "settled")
+    return ": ".join(filter(None, [ended, reason]))
 
 
 def undecided(opportunity: Opportunity, draft: Draft, gate_closes_at: datetime) -> str:

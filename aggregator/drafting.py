@@ -10,13 +10,13 @@ import numpy as np
 from aggregator.acceptance import PENNY, Asking, PriceRule
 from aggregator.bidding import Offer, Problem, Proposal
 from aggregator.model.explanation import Beside, Change, Explanation, PricedPart
+from aggregator.model.facts import MODEL
 from aggregator.model.market import Draft, Product, Requirement
 from aggregator.model.money import exact
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.steps import PriceStep, steps_of
 from aggregator.model.time import Interval
 from aggregator.risk import Level
-from aggregator.workflow import MODEL
 
 ROUNDED_TO = 6
 """Digits of a kW kept from the solver: a milliwatt; the rest is its noise."""

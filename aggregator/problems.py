@@ -354,19 +354,24 @@ def _inputs(
         for one in windows
         for name in ("arrive", "depart", "exportable_kwh", "fillable_kwh", "first_kwh", "rest_kwh")
     ]
-    committed = [other.levels for other in standing.others if other.levels]
+    committed = [(other.product.direction, other.levels) for other in standing.others if other.levels]
     return {
         "needs": _digest(f"{one.name} {one.need!r}" for one in asked),
-        "rules": _digest([repr([one.product for one in asked]), repr(terms.bidding), repr(terms.rule)]),
+        "rules": _digest([*_each(one.product for one in asked), repr(terms.bidding), repr(terms.rule)]),
         "fleet": fleet_digest,
         "history": _digest([repr(day.labels), *cars]),
         "peak signals": _digest([tariff.red.tobytes()]),
         "prices": _digest([*(price.tobytes() for price in prices), repr(tariff.wear_gbp_per_kwh)]),
         "base plan": _digest([plan.digest, base.base_kw.tobytes(), base.charge_kw.tobytes()]),
-        "bids that stand": _digest([repr(committed), base.committed_kw.tobytes()]),
-        "past delivery": _digest([repr([list(one) for one in past])]),
-        "price asked": _digest([repr(list(asking))]),
+        "bids that stand": _digest([repr(committed)]),
+        "past delivery": _digest(_each(list(one) for one in past)),
+        "price asked": _digest(_each(asking)),
     }
+
+
+def _each(found: Iterable[object]) -> list[str]:
+    """Return what differs among some: a need beside others under the same rules brings no new ones."""
+    return sorted({repr(one) for one in found})
 
 
 def _digest(parts: Iterable[str | bytes]) -> str:

@@ -20,6 +20,7 @@ from aggregator.files.cleared import read_cleared
 from aggregator.files.sessions import read_sessions
 from aggregator.forecast import Calendar, History, Horizon
 from aggregator.model.errors import RuleViolation
+from aggregator.model.facts import MODEL
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Draft, Plan, Product, Requirement
 from aggregator.model.opportunity import Opportunity, Stage
@@ -28,7 +29,7 @@ from aggregator.problems import Prepared, Terms, prepared
 from aggregator.standing import NOTHING, Other, Standing, standing_now, standing_then
 from aggregator.store import Store
 from aggregator.track_record import PastBids, TrackRecord, no_past
-from aggregator.workflow import MODEL, Workflow
+from aggregator.workflow import Workflow
 from aggregator.zone_day import PeaksKnown, SaidKnown, ZoneDay, nobody_said, zone_day
 
 

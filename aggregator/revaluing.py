@@ -19,13 +19,13 @@ from aggregator.config import Settings
 from aggregator.drafting import per_need_slot, valued
 from aggregator.forecast import History
 from aggregator.model.errors import BadMessage, Unavailable
+from aggregator.model.facts import MODEL
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Draft, Product, Requirement
 from aggregator.model.time import Interval
 from aggregator.problems import asking_at
 from aggregator.proposals import Proposer, proposer_of
 from aggregator.store import Store
-from aggregator.workflow import MODEL
 from aggregator.zone_day import SaidKnown
 
 log = structlog.get_logger()

@@ -14,11 +14,11 @@ from datetime import datetime
 
 from aggregator.forecast import Horizon
 from aggregator.model.explanation import Beside
+from aggregator.model.facts import MODEL
 from aggregator.model.market import Direction, Draft, Nomination, OrderMode, Plan, Product, Requirement
 from aggregator.model.opportunity import Opportunity, Stage, replay
 from aggregator.model.time import Interval, utc_text
 from aggregator.store import Store
-from aggregator.workflow import MODEL
 
 COMMITTED = (Stage.APPROVED, Stage.SUBMITTED, Stage.AWARDED, Stage.DELIVERING)
 LIVE = (Stage.RECEIVED, Stage.IN_REVIEW, *COMMITTED)

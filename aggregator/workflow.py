@@ -23,6 +23,7 @@ from aggregator.allowed import (
 )
 from aggregator.desk import Desk, amended_draft, unanswered, undecided, unsent
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
+from aggregator.model.facts import MODEL
 from aggregator.model.fleet import Fleet, Fleets
 from aggregator.model.market import Draft, Instruction, Plan, Product, Requirement
 from aggregator.model.opportunity import (
@@ -53,8 +54,8 @@ from aggregator.store import Alarm, InboxEntry, Store, StoredStatement
 T = TypeVar("T")
 
 OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.CLOSED))
-MODEL, CLOCKWORK, PLATFORM, FLEET = "model", "clock", "platform", "fleet"
-"""Who records what nobody decided."""
+CLOCKWORK, PLATFORM, FLEET = "clock", "platform", "fleet"
+"""Who records what nobody decided, beside the model."""
 
 
 BeforeOrder = Callable[[Instruction, datetime], None]

@@ -13,6 +13,7 @@ from aggregator.bidding import Bids, Infeasible, holds, propose
 from aggregator.drafting import per_need_slot
 from aggregator.forecast import History, Horizon
 from aggregator.lookback import known
+from aggregator.model.facts import MODEL
 from aggregator.model.market import Draft, Plan, Requirement
 from aggregator.model.opportunity import Opportunity, Proposed, Received
 from aggregator.model.time import Interval, half_hours, utc_text
@@ -21,7 +22,6 @@ from aggregator.problems import Prepared
 from aggregator.proposals import Proposer, history_of, proposer_of
 from aggregator.settling import SETTLED_STAGES, bias_before
 from aggregator.standing import newest_plan, plan_of
-from aggregator.workflow import MODEL
 
 WH_PER_KWH = 1000
 TOLERANCE_GBP = 0.005

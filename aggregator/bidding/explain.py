@@ -90,12 +90,16 @@ def _tranches(problem: Problem, offered: Bids, q: int) -> tuple[Tranche, ...]:
 
 
 def _cut_to(offered: Bids, q: int, level_kw: float) -> Bids:
-    """Return the bids with a line cut to a level; the energy it gives up is first what was held back."""
+    """Return the bids with a line cut to a level; the energy it gives up is first what was held back.
+
+    Of nothing bid nothing is held, also where more was held back than was bid: the first part carries that,
+    as on the days that fall short the nomination is served first, and no bid is without it.
+    """
     bid_kw, held_kw = offered.bid_kw.copy(), offered.held_kw.copy()
     bid_kw[q] = np.minimum(bid_kw[q], level_kw)
     held, less = float(held_kw[q].sum()), float(offered.bid_kw[q].sum() - bid_kw[q].sum())
     if held > 0.0:
-        held_kw[q] *= max(0.0, held - less) / held
+        held_kw[q] *= max(0.0, held - less) / held if level_kw > 0.0 else 0.0
     return Bids(bid_kw, held_kw)
 
 

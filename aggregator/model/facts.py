@@ -51,6 +51,10 @@ class Approved(Fact):
     rule: str | None = None
 
 
+MODEL = "model"
+"""Who wrote, or did not write, what no person did."""
+
+
 @dataclass(frozen=True, slots=True)
 class Declined(Fact):
     """The desk, or the model for want of cars, refused to bid."""

@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from aggregator.model.explanation import Explanation
+from aggregator.model.money import pounds
 from aggregator.model.rules import IN_FULL, NOMINATION, BaselineRule, Performance
 from aggregator.model.steps import PriceStep
 from aggregator.model.time import LONDON, Interval
@@ -292,6 +293,11 @@ class Plan:
     digest: str
 
 
+def _to_the_penny(price: Decimal) -> Decimal:
+    """Return a price with two digits after its point, or as many more as it has."""
+    return pounds(price) if price == pounds(price) else price
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A bid as it may be shown, approved and sent: exactly this or nothing (P7).
@@ -334,8 +340,8 @@ class Draft:
     def asks(self) -> str:
         """What is asked per MWh, in words."""
         if not self.steps:
-            return f"GBP {self.utilisation_gbp_per_mwh}/MWh"
-        first, last = self.steps[0].gbp_per_mwh, self.steps[-1].gbp_per_mwh
+            return f"GBP {_to_the_penny(self.utilisation_gbp_per_mwh)}/MWh"
+        first, last = (_to_the_penny(step.gbp_per_mwh) for step in (self.steps[0], self.steps[-1]))
         return f"GBP {first} to {last}/MWh in {len(self.steps)} steps"
 
     @property

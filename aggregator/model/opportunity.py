@@ -183,6 +183,7 @@ class Opportunity:
         held_until: When we or the platform took the award back while it ran; None where it stands.
         statement_version: Of the last statement; 0 before the first.
         closed_because: Why it ended, in words.
+        closed_by: Who ended it: a person or ``model``; empty where nobody did.
     """
 
     opportunity_id: str
@@ -200,6 +201,7 @@ class Opportunity:
     held_until: datetime | None = None
     statement_version: int = 0
     closed_because: str | None = None
+    closed_by: str = ""
 
     @property
     def in_force(self) -> tuple[Instruction, ...]:
@@ -288,7 +290,10 @@ class Opportunity:
                     )
                 return replace(moved, statement_version=version)
             case _:
-                return replace(moved, closed_because=_reason(fact) if stage is Stage.CLOSED else None)
+                because = _reason(fact) if stage is Stage.CLOSED else None
+                return replace(
+                    moved, closed_because=because, closed_by=getattr(fact, "by", "") if because else ""
+                )
 
 
 def replay(opportunity_id: str, facts: Iterable[Fact]) -> Opportunity:

@@ -1,11 +1,49 @@
 """Open alarms as data: those of one kind together, so that forty of a kind don't hide the one beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from aggregator.store import Alarm
 from aggregator.web.bodies import MOST_AT_ONCE
+
+KINDS = {
+    "bid_unacknowledged": "the gate closed before the DNO's platform had acknowledged the bid",
+    "capacity_differs": "a car reports another battery size than the fleet's file says",
+    "charger_refused": "a charger did not prove who it is, and is not heard",
+    "database_away": "the database did not answer; what happened meanwhile was kept and stored later",
+    "event_refused": "a message of the DNO could not be taken as it was",
+    "interlock": "the safety check stopped a set-point before it reached its car",
+    "no_bid_yet": "no draft could be made; it is tried again",
+    "not_following": "a car takes set-points and does not do what they say; others take its part",
+    "not_nominated": "a half-hour began and nothing had been nominated for it",
+    "not_taken": "a charger did not take the set-point it was sent; other cars take its part",
+    "opted_out": "an awarded bid was taken back",
+    "order_short": "the cars cannot give all that is ordered",
+    "peak_exceeded": "refilling in time takes more than the nominated peak",
+    "platform_away": "the DNO's platform did not answer for some polls",
+    "ramp_held": "cars wait: the zone would have changed its power faster than it may",
+    "register_event": "a meter's register jumped, stood still or was replaced",
+    "report_refused": "the DNO's platform did not take a report",
+    "set_aside": "something could not be worked on and waits",
+    "short_of_target": "a driver's target cannot be reached in time",
+    "stopped": "somebody pressed the emergency stop",
+    "undecided": "a gate closed with nobody having decided on the draft",
+}
+"""What each kind means, for who has not met it."""
+
+OF_BIDS = frozenset(
+    {
+        "bid_unacknowledged",
+        "event_refused",
+        "no_bid_yet",
+        "opted_out",
+        "report_refused",
+        "set_aside",
+        "undecided",
+    }
+)
+"""Kinds that name a bid, or a report on one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +69,16 @@ class AlarmGroup:
         return max(one.at for one in self.alarms)
 
     @property
+    def means(self) -> str:
+        """What the kind means; empty where its text says all."""
+        return KINDS.get(self.code, "")
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether all were raised within a minute, so that one time of day tells when."""
+        return f"{self.first_at:%x %H:%M}" == f"{self.last_at:%x %H:%M}"
+
+    @property
     def places(self) -> tuple[str, ...]:
         """The cars, zones or bids that they are about, each once."""
         return tuple(dict.fromkeys(name for one in self.alarms for name in one.where.split(", ")))
@@ -39,6 +87,11 @@ class AlarmGroup:
     def at_once(self) -> tuple[Alarm, ...]:
         """Those that one press acknowledges: the newest."""
         return self.alarms[:MOST_AT_ONCE]
+
+
+def named(names: Sequence[str], places: Mapping[str, str]) -> str:
+    """Return names as people know them, with commas between them."""
+    return ", ".join(places.get(name, name) for name in names)
 
 
 def grouped(alarms: Sequence[Alarm]) -> tuple[AlarmGroup, ...]:

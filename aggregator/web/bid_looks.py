@@ -63,6 +63,7 @@ class BidLooks:
                 stamp=stamped,
                 view=view,
                 live=live,
+                places=self._frame.places(live.alarms),
                 evening=evening,
                 every_s=WAITS_S if evening is None else 0,
             )
@@ -109,13 +110,14 @@ class BidLooks:
 
     async def _live(self, request: web.Request, person: Person) -> web.Response:
         def made() -> web.Response:
-            stamped = self._frame.stamp()
+            stamped, live = self._frame.stamp(), self._frame.now()
             return self._frame.page(
                 "live",
                 person,
                 request,
                 stamp=stamped,
-                live=self._frame.now(),
+                live=live,
+                places=self._frame.places(live.alarms),
                 zones=self._frame.ground.zones,
                 may_restart=self._frame.gateway.workflow.desk.may(person.name, *acting.RESTART),
             )

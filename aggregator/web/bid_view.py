@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 
 from lxml import etree
 
@@ -17,20 +18,31 @@ from aggregator.allowed import (
     must_allow_withdrawal,
     why_not,
 )
-from aggregator.bid_text import by_whom, fact_rows
-from aggregator.desk import must_be_possible
+from aggregator.bid_text import by_whom, kws
+from aggregator.desk import NOT_OFFERED, must_be_possible
 from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.explanation import Explanation
+from aggregator.model.facts import MODEL
 from aggregator.model.market import Draft, Instruction, Product, mean_kw
-from aggregator.model.opportunity import Opportunity, Proposed, Stage
+from aggregator.model.opportunity import (
+    Awarded,
+    Declined,
+    Instructed,
+    Opportunity,
+    Proposed,
+    Settled,
+    Stage,
+)
 from aggregator.model.steps import PriceStep
-from aggregator.model.time import Interval, parse_instant
-from aggregator.store import DeskAction, Store
+from aggregator.model.time import Interval
+from aggregator.store import DeskAction, Recorded, Store
+from aggregator.web.ahead import UNITS
 from aggregator.web.bids_view import BidRow, bid_row
 from aggregator.web.words import either
-from aggregator.workflow import CLOCKWORK, FLEET, MODEL, PLATFORM, Workflow, is_valued
+from aggregator.workflow import CLOCKWORK, FLEET, PLATFORM, Workflow, is_valued
 
 KW_PER_MW = 1000.0
+PENNY_GBP = 0.01
 LONGEST_EVENT = 40_000
 LEAST_TO_AGREE = 2
 RULES = {
@@ -95,7 +107,7 @@ class Worth:
 
     Attributes:
         margin_gbp: Expected. [GBP]
-        p10_gbp: On a bad day. [GBP]
+        p10_gbp: Nine of ten drawn days earn so much or more. [GBP]
         deliver: Share of the drawn days on which 95% of it or more would be delivered.
     """
 
@@ -164,6 +176,7 @@ class BidView:
         orders: All that were given, each as last amended.
         is_live: Whether it is awarded or delivered now: Live tells of it.
         next_step: Who may check or approve it next, in words; empty where nobody can.
+        paid_gbp: What its last statement comes to; None before the first. [GBP]
     """
 
     row: BidRow
@@ -183,6 +196,21 @@ class BidView:
     orders: tuple[OrderRow, ...]
     is_live: bool
     next_step: str
+    paid_gbp: Decimal | None
+
+    @property
+    def costs_fall(self) -> bool:
+        """Whether a part of the bid costs less than the one before it."""
+        costs = [part.marginal_gbp_per_mwh for part in self.why.parts] if self.why else []
+        return any(after < before - PENNY_GBP for before, after in pairwise(costs))
+
+    @property
+    def held_beyond_kwh(self) -> float:
+        """How much more is held back than is bid; not above 0 where no more is. [kWh]"""
+        if self.why is None or self.draft is None or self.one.requirement is None:
+            return 0.0
+        hours = [slot.hours for slot in self.one.requirement.slots]
+        return self.why.held_back_kwh - _kwh(self.draft.offered_kw, hours)
 
 
 WORDS = {
@@ -219,7 +247,8 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
     asked, store = flow.asked(one, user), flow.store
     need, draft = one.requirement, one.draft
     entry = store.inbox.get(need.key) if need is not None else None
-    rows = fact_rows(store.journal.facts(one.opportunity_id))
+    facts = store.journal.facts(one.opportunity_id)
+    amounts = [Decimal(row.fact.amount_gbp) for row in facts if isinstance(row.fact, Settled)]
     return BidView(
         row=bid_row(one, flow, user),
         one=one,
@@ -233,11 +262,12 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         over=_in_short(why_not(_must_be_reviewable, asked), one),
         event=_as_text(entry.raw) if entry is not None else None,
         received_at=entry.received_at if entry is not None else None,
-        history=tuple(_happened(row) for row in reversed(rows)),
+        history=tuple(_happened(row) for row in reversed(facts)),
         trail=tuple(reversed(store.desk_trail.about(one.opportunity_id))),
         orders=tuple(_orders(one)),
         is_live=one.stage in COMMITTED,
         next_step=next_step(flow, one),
+        paid_gbp=amounts[-1] if amounts else None,
     )
 
 
@@ -362,9 +392,18 @@ def _gbp(draft: Draft, hours: list[float]) -> float:
     return sum(_kwh(step.offered_kw, hours) * float(step.gbp_per_mwh) / KW_PER_MW for step in draft.priced)
 
 
-def _happened(row: Mapping[str, object]) -> Happened:
-    what, by = WORDS.get(str(row["fact"]), str(row["fact"])), str(row["by"])
-    return Happened(parse_instant(str(row["at"])), what, BY.get(by, by), str(row.get("reason", "")))
+def _happened(row: Recorded) -> Happened:
+    fact, kind = row.fact, type(row.fact).__name__
+    what = NOT_OFFERED if isinstance(fact, Declined) and row.by == MODEL else WORDS.get(kind, kind)
+    match fact:
+        case Instructed(instruction=order):
+            unit = UNITS[order.mode]
+            what += f": {kws([step.value for step in order.steps])} {unit}"
+        case Awarded(award=award):
+            what += f": {kws(award.awarded_kw)} kW"
+        case Settled(statement_version=version, amount_gbp=amount):
+            what += f": £{Decimal(amount):,.2f}, statement version {version}"
+    return Happened(fact.at, what, BY.get(row.by, row.by), str(getattr(fact, "reason", "")))
 
 
 def _as_text(raw: bytes) -> str:

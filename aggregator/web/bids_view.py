@@ -1,5 +1,6 @@
 """The page of bids as data: a row a bid, filtered and sorted; plain values, no request, no markup."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,7 @@ class BidRow:
         gate_open: Whether that is still to come.
         kind: How its state looks.
         state: Its state in words.
+        because: Why it ended so, where anything is to be told.
         stage: The life cycle's.
         needed_kw: Per slot, none for an order without a need. [kW]
         offered_kw: Per slot of the draft. [kW]
@@ -35,7 +37,8 @@ class BidRow:
         ceiling: The most the DNO pays. [GBP/MWh]
         deliver: Share of the drawn days on which 95% of it or more would be delivered.
         margin_gbp: Expected margin. [GBP]
-        margin_p10_gbp: The same on a bad day. [GBP]
+        margin_p10_gbp: Nine of ten drawn days earn so much or more; above the mean where fewer fall short,
+            and these by much. [GBP]
         cars: Cars behind it.
         digest: Of the draft.
         by: Who wrote the draft.
@@ -52,6 +55,7 @@ class BidRow:
     gate_open: bool
     kind: str
     state: str
+    because: str
     stage: Stage
     needed_kw: tuple[float, ...]
     offered_kw: tuple[float, ...]
@@ -73,7 +77,7 @@ def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
     need, draft, gate, now = one.requirement, one.draft, flow.gate_closes_at(one), flow.now()
     asked, needs_two = flow.asked(one, user), flow.needs_two(one)
     kind, state = state_of(one, now, needs_two=needs_two)
-    ended = why_closed(one, gate)
+    ended, because = _in_two(why_closed(one, gate) or "")
     return BidRow(
         bid=one.opportunity_id,
         zone=one.zone,
@@ -83,6 +87,7 @@ def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
         gate_open=now < gate,
         kind=kind,
         state=ended or state,
+        because=because,
         stage=one.stage,
         needed_kw=need.needed_kw if need else (),
         offered_kw=draft.offered_kw if draft else (),
@@ -98,6 +103,12 @@ def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
         may_check=needs_two and one.checked_by is None and why_not(must_allow_check, asked) is None,
         may_approve=why_not(must_allow_approval, asked) is None,
     )
+
+
+def _in_two(ended: str) -> tuple[str, str]:
+    """Return how a bid ended in a few words, and the rest of what is told of it."""
+    found = re.fullmatch(r"(.+?)(?:: |, and )(.+)", ended, re.DOTALL)
+    return (found[1], found[2]) if found else (ended, "")
 
 
 SORTS: Mapping[str, Callable[[BidRow], tuple[object, ...]]] = {

@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from aggregator.acting import DONE
 from aggregator.files.cells import guarded
 from aggregator.files.inputs import LocalDate, Row
+from aggregator.model.facts import MODEL
 from aggregator.model.opportunity import Approved, Checked, Declined, Fact, OptedOut, Proposed, Withdrawn
 from aggregator.model.time import local_day, utc_text
 from aggregator.said import trail_row
 from aggregator.store import BY_A_DRIVER, DeskAction, Recorded, Store, Verified, Wanted
 from aggregator.store.columns import micros
-from aggregator.workflow import CLOCKWORK, FLEET, MODEL, PLATFORM
+from aggregator.workflow import CLOCKWORK, FLEET, PLATFORM
 
 BY_THE_JOURNAL = "journal"
 """Where a decision stands that the trail says nothing of: a rule's, or one from before there was a trail."""

@@ -4,7 +4,7 @@ A page carries the stamp of what it showed; the stream tells the newest one, and
 is made anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from aiohttp import web
@@ -12,9 +12,10 @@ from aiohttp import web
 from aggregator.acting import DONE, extent
 from aggregator.gateway import Gateway
 from aggregator.model.time import utc_text
-from aggregator.store import DeskAction
+from aggregator.store import Alarm, DeskAction
 from aggregator.web.actions import Ground
 from aggregator.web.ahead import Ahead
+from aggregator.web.alarms_view import OF_BIDS
 from aggregator.web.assets import Assets
 from aggregator.web.live_view import LiveView, ZoneNow, live_view
 from aggregator.web.making import Making
@@ -100,6 +101,17 @@ class Frame:
             [car.car_id for car in view.silent],
         )
 
+    def places(self, alarms: Iterable[Alarm]) -> dict[str, str]:
+        """Return zone and window of the bids that alarms are about, by what the alarms call them."""
+        told = {}
+        for where in {one.where for one in alarms if one.code in OF_BIDS}:
+            for name in (where, where.rpartition(":")[0]):  # a report's name is its bid's and a version
+                one = self.ground.store.journal.opportunity(name)
+                if one.version > 0:
+                    told[where] = f"{one.zone} {plain_span(one.window)}"
+                    break
+        return told
+
     def _called(self, deeds: Sequence[DeskAction]) -> dict[str, str]:
         """Return what people call the bids that deeds are about, by their ids."""
         found = (self.ground.store.journal.opportunity(one.subject) for one in deeds)
@@ -134,6 +146,7 @@ def _zone_row(zone: ZoneNow) -> dict[str, object]:
         "metered_kw": zone.metered_kw,
         "ordered_kw": zone.ordered_kw,
         "beyond_kw": zone.beyond_kw,
+        "missing_kw": zone.missing_kw,
         "serving": zone.serving,
         "until": utc_text(zone.until) if zone.until else None,
         "stopped": zone.stopped,

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import copysign
 
+from aggregator.acting import extent
 from aggregator.gateway import Gateway
 from aggregator.model.market import mean_kw
 from aggregator.model.opportunity import Opportunity
@@ -18,6 +20,7 @@ from aggregator.store import Alarm, Halt
 from aggregator.web.ahead import Ahead, ahead_of
 from dispatch.controller import Controller
 from dispatch.fleet_view import IDLE_W, CarView
+from dispatch.notices import SHORT
 
 W_PER_KW = 1000.0
 STATES = ("giving", "charging", "idle", "not following", "silent", "away")
@@ -49,6 +52,7 @@ class ZoneNow:
         stopped: Whether somebody stopped it.
         cars: Plugged in and heard of.
         bids: Its awarded bids whose window is not over, the next first.
+        settled_in: Whether the level that is ordered has held for two reports of the chargers or longer.
     """
 
     zone: str
@@ -60,6 +64,7 @@ class ZoneNow:
     stopped: bool
     cars: int
     bids: tuple[AwardedBid, ...]
+    settled_in: bool
 
     @property
     def ordered_kw(self) -> float | None:
@@ -72,6 +77,14 @@ class ZoneNow:
     def beyond_kw(self) -> float | None:
         """What is metered beyond the nomination, as settlement counts; None where no order is followed."""
         return None if self.ordered_kw is None else self.metered_kw - (self.nominated_kw or 0.0)
+
+    @property
+    def missing_kw(self) -> float | None:
+        """What is missing of what is ordered; None where that is little, or cars are still on their way."""
+        if self.ordered_kw is None or self.beyond_kw is None or not self.settled_in:
+            return None
+        missing_kw = copysign(1.0, self.ordered_kw) * (self.ordered_kw - self.beyond_kw)
+        return missing_kw if missing_kw > SHORT * abs(self.ordered_kw) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +126,10 @@ class LiveView:
     halts: tuple[Halt, ...]
     cars_known: int
 
+    def is_over(self, alarm: Alarm) -> bool:
+        """Whether what an alarm tells of has ended since: a stop that was lifted."""
+        return alarm.code == "stopped" and all(extent(halt) != alarm.where for halt in self.halts)
+
     @property
     def loop_is_late(self) -> bool:
         """Whether the control loop does not do its work."""
@@ -129,7 +146,7 @@ def live_view(gateway: Gateway, controller: Controller) -> LiveView:
     cycled_at = controller.cycled_at
     start = floor_half_hour(now)
     half_hour = Interval(start, start + HALF_HOUR)
-    zones = tuple(_zones(gateway, views, states, now, half_hour))
+    zones = tuple(_zones(gateway, views, states, now, half_hour, stale_after))
     return LiveView(
         now=now,
         half_hour=half_hour,
@@ -160,12 +177,18 @@ def state_of(view: CarView, controller: Controller, now: datetime, stale_after: 
 
 
 def _zones(
-    gateway: Gateway, views: Sequence[CarView], states: Sequence[str], now: datetime, half_hour: Interval
+    gateway: Gateway,
+    views: Sequence[CarView],
+    states: Sequence[str],
+    now: datetime,
+    half_hour: Interval,
+    two_reports: timedelta,
 ) -> Iterator[ZoneNow]:
     stopped = gateway.book.stopped()
     targets = {target.zone: target for target in gateway.book.targets(now) if target.zone not in stopped}
     for zone in gateway.settings.fleet.zones:
-        target = targets.get(zone)
+        target, awarded = targets.get(zone), gateway.book.awarded(zone)
+        serving = target.opportunity_ids[0] if target is not None else None
         nominated = gateway.store.nominations.between(zone, half_hour)
         heard = [
             view.report
@@ -177,12 +200,22 @@ def _zones(
             target_kw=target.export_kw[0] if target is not None else None,
             nominated_kw=mean_kw(nominated[0]) if nominated else None,
             metered_kw=sum(report.export_w for report in heard) / W_PER_KW,
-            serving=target.opportunity_ids[0] if target is not None else None,
+            serving=serving,
             until=target.slots[-1].end if target is not None else None,
             stopped=zone in stopped,
             cars=len(heard),
-            bids=tuple(_awarded(gateway.book.awarded(zone), now)),
+            bids=tuple(_awarded(awarded, now)),
+            settled_in=any(
+                one.opportunity_id == serving and _level_since(one, now) <= now - two_reports
+                for one in awarded
+            ),
         )
+
+
+def _level_since(one: Opportunity, now: datetime) -> datetime:
+    """Return since when what is ordered of a bid now has been so."""
+    begun = [step.interval.start for order in one.in_force for step in order.steps if now in step.interval]
+    return max([*begun, *(change.at for change in one.orders)], default=now)
 
 
 def _awarded(found: Sequence[Opportunity], now: datetime) -> list[AwardedBid]:

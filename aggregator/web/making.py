@@ -49,7 +49,7 @@ class Making:
         """
         store = self._gateway.store
         facts = sorted((one.opportunity_id, one.version) for one in settleable(store, period))
-        name = f"the statement from {period.start} to {period.end}"
+        name = f"the statement of {days_of(period)}"
         asked = self._asked((period, self._gateway.clock.now()))
         key = (period, tuple(facts))
         return self._workshop.begin(key, name, by, look_task, asked, good_for_s=GOOD_FOR_S, but=but)
@@ -128,7 +128,7 @@ class Making:
 
 def days_of(period: Period) -> str:
     """Return a period in words."""
-    return f"{period.start} to {period.end}{f', {period.zone}' if period.zone else ''}"
+    return f"{period.start:%d %b %Y} to {period.end:%d %b %Y}{f', {period.zone}' if period.zone else ''}"
 
 
 def _count(number: int, word: str) -> str:

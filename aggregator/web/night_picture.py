@@ -203,9 +203,13 @@ class _Drawing:
             for point in ((at, soc), (end, soc))
         ]
         yield self._line(steps, "n-floor", "floor: never discharged below it")
-        floor = night.floors[0][1]
-        where = f'x="{LEFT + 4:g}" y="{self._y_soc(floor) + 13:.1f}"'
-        yield f'<text class="n-text n-floor-text" {where}>floor {stated(floor)}</text>'
+        for (at, floor), end in zip(night.floors, ends, strict=True):
+            x, until = self._x(at), self._x(end)
+            if until - x > CLOSE or at == night.floors[-1][0]:
+                near = x > self._size.width - RIGHT - CLOSE
+                beside, anchor = (x - 4, "end") if near else (x + 4, "start")
+                where = f'x="{beside:.1f}" y="{self._y_soc(floor) + 13:.1f}" text-anchor="{anchor}"'
+                yield f'<text class="n-text n-floor-text" {where}>floor {stated(floor)}</text>'
 
     def _charge(self) -> Iterator[str]:
         night = self._night

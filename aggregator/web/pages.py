@@ -12,7 +12,7 @@ from jinja2.bccache import Bucket
 from aggregator.model.figures import figure, percent_of, stated
 from aggregator.model.time import LONDON, utc_text
 from aggregator.web import words
-from aggregator.web.alarms_view import grouped
+from aggregator.web.alarms_view import KINDS, grouped, named
 from aggregator.web.assets import Assets
 from aggregator.web.bids_view import Choice
 from aggregator.web.night_picture import NARROW, night_picture
@@ -83,6 +83,7 @@ class Pages:
             "few": words.few,
             "plain_fault": words.plain_fault,
             "grouped": grouped,
+            "named": named,
             "at": words.at,
             "span": words.span,
             "half_hour": words.half_hour_text,
@@ -103,6 +104,7 @@ class Pages:
             "key": _new_key,
             "pages": PAGES,
             "one_day": ONE_DAY,
+            "kinds": KINDS,
         }
         for name in self._environment.list_templates():
             self._environment.get_template(name)  # compiled before anybody waits for a page

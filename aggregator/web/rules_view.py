@@ -6,11 +6,12 @@ from datetime import datetime
 
 from aggregator.desk import OnePerson, Rule
 from aggregator.desk_settings import User
+from aggregator.model.facts import MODEL
 from aggregator.model.market import Draft, Requirement
 from aggregator.model.opportunity import Approved, Opportunity, Proposed, Stage
 from aggregator.model.time import Interval, utc_text
 from aggregator.store import Recorded
-from aggregator.workflow import MODEL, Workflow
+from aggregator.workflow import Workflow
 
 WhyNot = Callable[[Requirement, Draft], Iterable[str]]
 

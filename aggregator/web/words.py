@@ -30,11 +30,10 @@ def signed(value: float, digits: int) -> str:
 
 
 def kw(value: float | None) -> Markup:
-    """Return a power, to a tenth where it is no whole number. [kW]"""
+    """Return a power, to a tenth, so that figures of a column line up. [kW]"""
     if value is None:
         return Markup('<span class="none">–</span>')
-    digits = 0 if abs(value - round(value)) < 0.05 else 1  # noqa: PLR2004 - half of the last digit shown
-    return Markup('{} <span class="unit">kW</span>').format(signed(value, digits))
+    return Markup('{} <span class="unit">kW</span>').format(signed(value, 1))
 
 
 def kw_range(levels: Iterable[float]) -> Markup:

@@ -154,7 +154,7 @@ async def test_live_tells_what_an_order_will_be_and_what_the_dno_amended_of_it(t
         vera = await desk.sign_in("vera")
         _, page = await vera.get("/")
         said = " ".join(re.sub("<[^>]*>", "", page).split())
-        assert "3 kW ordered now, 1.5 kW from 12:30 (amended 12:01)" in said
+        assert "3.0 kW ordered now, 1.5 kW from 12:30 (amended 12:01)" in said
         _, page = await vera.get("/live")
         said = " ".join(re.sub("<[^>]*>", "", page).split())
         assert "From 12:30: 3 kW → 1.5 kW ordered; amended 12:01, was 3 kW" in said
@@ -179,7 +179,7 @@ async def test_an_amended_bid_s_own_margin_is_shown_first_then_kept_and_summed(t
         assert found.then == Worth(half, model.why.margin_p10_gbp / 2, 1.0)
         anna = await desk.sign_in("anna")
         _, page = await anna.get("/bids/bid-1?kw=10&price=")
-        assert "P10, a bad day" in page
+        assert "Nine days in ten at least (P10)" in page
         assert "cannot be worked out anew" not in page
         status, _ = await anna.post("/v1/bids/bid-1/amend", {"draft": model.digest, "kw": 10.0})
         after = desk.bid("bid-1").draft
@@ -297,3 +297,18 @@ def test_tonight_is_what_power_and_energy_allow_all_through(held_kwh, kw):
     found = Outlook(np.ones((3, 48)), power, np.full((3, 48), held_kwh))
     zone = ZoneForecast(ZONE, 1, ("a day",), horizon.slots, found)
     assert through_kw(zone, window, "p50") == kw
+
+
+async def test_alarms_are_told_by_zone_and_window_by_what_they_mean_and_whether_they_are_over(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        for n in range(3):
+            cars = ", ".join(f"leaf-{4 * n + car}" for car in range(4))
+            desk.store.alarms.raise_(Alarm(NOW + timedelta(seconds=n), "not_taken", cars, "not taken"))
+        desk.store.alarms.raise_(Alarm(NOW, "bid_unacknowledged", "bid-1:1", "not acknowledged"))
+        desk.store.alarms.raise_(Alarm(NOW, "stopped", "all zones", "stopped by otto: a test"))
+        anna = await desk.sign_in("anna")
+        said = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", (await anna.get("/live"))[1]))
+    assert "not taken : 3 alarms about 12 cars or zones, leaf-8, leaf-9, leaf-10 and 9 more" in said
+    assert "bid unacknowledged Hendon Way Wed 15 Jan 17:00–19:00" in said
+    assert "not taken a charger did not take the set-point" in said
+    assert "Tue 14 Jan 12:00 · over by now stopped by otto" in said

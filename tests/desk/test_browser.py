@@ -169,10 +169,10 @@ async def test_live_stops_with_one_key_and_two_people_restart(tmp_path):
     async with a_desk(tmp_path) as desk, browsing(desk) as people:
         vera = await people.signed_in("vera", "/live")
         zone = vera.locator("[data-zone='Hendon Way']")
-        await expect(zone.locator("[data-of=metered_kw]")).to_have_text("6 kW")
-        await expect(zone.locator("[data-of=target_kw]")).to_have_text("4 kW")
+        await expect(zone.locator("[data-of=metered_kw]")).to_have_text("6.0 kW")
+        await expect(zone.locator("[data-of=target_kw]")).to_have_text("4.0 kW")
         desk.parts.clock.pass_by(timedelta(minutes=4))
-        await expect(zone.locator("[data-of=metered_kw]")).to_have_text("0 kW")
+        await expect(zone.locator("[data-of=metered_kw]")).to_have_text("0.0 kW")
         await expect(vera.locator("[data-live-state=silent]")).to_have_text("2")
         await expect(vera.locator("text=car-2").first).to_be_visible()  # made anew by itself
         await vera.keyboard.press("Shift+S")

@@ -159,7 +159,7 @@ async def test_the_chart_moves_and_what_is_delivered_follows_the_target(tmp_path
         assert int(await chart.get_attribute("data-points")) >= before + 4
         canvas = chart.locator("canvas")
         assert await canvas.evaluate(DRAWN) > 0
-        await expect(vera.locator(f"[data-zone='{ZONE}'] [data-of=metered_kw]")).to_have_text("4 kW")
+        await expect(vera.locator(f"[data-zone='{ZONE}'] [data-of=metered_kw]")).to_have_text("4.0 kW")
 
 
 async def test_a_gate_that_closes_takes_its_buttons_away_and_nothing_that_was_typed(tmp_path):

@@ -53,15 +53,15 @@ async def test_a_statement_is_shown_kept_and_corrected(tmp_path):
         _, page = await vera.get(f"/settlement?{DAY}")
         assert "no version yet" in page
         assert "takes the role settlement or operator" in page
-        assert await settled(sue) == "2025-01-14 to 2025-01-15: 1 event, 1 new version"
+        assert await settled(sue) == "14 Jan 2025 to 15 Jan 2025: 1 event, 1 new version"
         first = desk.store.statements.latest("bid-5")
         assert (first.version, first.reason) == (1, "first settlement")
-        assert await settled(sue, number=2) == "2025-01-14 to 2025-01-15: 1 event, 0 new versions"
+        assert await settled(sue, number=2) == "14 Jan 2025 to 15 Jan 2025: 1 event, 0 new versions"
 
         desk.parts.clock.pass_by(timedelta(minutes=1))
         a_late_reading(desk, 1400)
         known = desk.parts.clock.now()
-        assert await settled(sue, number=3) == "2025-01-14 to 2025-01-15: 1 event, 1 new version"
+        assert await settled(sue, number=3) == "14 Jan 2025 to 15 Jan 2025: 1 event, 1 new version"
         status, body = await vera.get(f"/v1/settlement?{DAY}")
         assert [one["version"] for one in body["versions"]] == [1, 2]
         assert body["versions"][1]["reason"] == "readings changed"

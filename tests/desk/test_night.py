@@ -92,6 +92,28 @@ def test_a_picture_is_whole_whatever_the_night_and_stays_within_its_frame(night,
     assert len(bars) - len(hollow) <= len(night.past)
 
 
+@pytest.mark.parametrize("hours", [3, 17.9])
+def test_each_floor_of_a_night_is_told_where_it_holds_and_the_last_always(hours):
+    changed = NIGHT.start + timedelta(hours=hours)
+    night = CarNight(
+        a_car(),
+        NIGHT,
+        NIGHT.start,
+        soc=[],
+        floors=[(NIGHT.start, 0.3), (changed, 0.45)],
+        stays=[],
+        unknown=[],
+        past=[],
+        planned=[],
+        need=None,
+        events=[],
+    )
+    root = etree.fromstring(str(night_picture(night, WIDE)))
+    told = [one for one in root.iter() if "n-floor-text" in (one.get("class") or "")]
+    assert [one.text for one in told] == ["floor 30%", "floor 45%"]
+    assert float(told[0].get("y")) > float(told[1].get("y"))
+
+
 async def test_energies_of_half_hours_add_up_to_the_registers(tmp_path):
     chance = random.Random(7)
     async with a_desk(tmp_path, empty=True) as desk:

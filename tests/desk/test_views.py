@@ -1,6 +1,7 @@
 """What the pages show, without a browser: rows, states, effects, figures and times."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -8,11 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.model.explanation import PricedPart
+from aggregator.model.facts import MODEL
 from aggregator.model.market import Nomination
 from aggregator.model.opportunity import (
+    Declined,
     DeliveryEnded,
     DeliveryStarted,
     InstructionCancelled,
+    Received,
     Settled,
     Submitted,
 )
@@ -23,7 +28,7 @@ from aggregator.web.bids_view import SORTS, Choice, bid_rows
 from aggregator.web.live_view import STATES, live_view
 from aggregator.web.today_view import today_view
 from aggregator.workflow import CLOCKWORK
-from tests.desk.world import EVENING, NOW, a_desk, a_key
+from tests.desk.world import EVENING, NOW, a_bid, a_desk, a_key, a_need, the_why
 
 
 def test_times_are_londons_and_say_utc_on_hover():
@@ -242,6 +247,60 @@ async def test_live_tells_the_nomination_of_the_running_half_hour_and_none_where
             told[minutes] = zone_now(parts).nominated_kw, zone_now(parts, "Wrotham").nominated_kw
         assert told == {1: (1.0, None), 89: (1.0, None), 91: (-1.4, None), 121: (None, None)}
         assert words.half_hour_text(live_view(parts.gateway, parts.controller).half_hour) == "14:00–14:30"
+
+
+async def test_live_marks_what_is_missing_of_an_order_once_cars_had_time_to_follow(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        parts = desk.parts
+        due = replace(zone_now(parts), settled_in=True)
+        assert not zone_now(parts).settled_in  # ordered a minute ago
+        assert due.missing_kw is None  # 5 of 3 kW
+        assert [replace(due, metered_kw=kw).missing_kw for kw in (1.4, 3.8, 3.9)] == [
+            pytest.approx(2.6),
+            pytest.approx(0.2),
+            None,
+        ]
+        down = replace(due, target_kw=-9.0, nominated_kw=-1.0)  # 8 kW more are to be drawn
+        assert [replace(down, metered_kw=kw).missing_kw for kw in (-8.7, -5.0)] == [None, pytest.approx(4.0)]
+        for _ in range(3):
+            await parts.minute()
+        assert zone_now(parts).settled_in
+
+
+async def test_what_the_model_did_not_offer_is_not_a_person_s_refusal(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        flow = desk.parts.gateway.workflow
+        because = "nothing can be offered at a profit and above the minimum (no scenario falls short)"
+        for name, by in (("no-offer", MODEL), ("no-wish", "anna")):
+            facts = [Received(NOW, a_need(name)), Declined(NOW, because, by)]
+            flow.store.journal.append_many(name, facts, expected_version=0, by=by, recorded_at=NOW)
+        views = [bid_view(flow, desk.bid(name), "anna") for name in ("no-offer", "no-wish")]
+        assert [view.row.state for view in views] == ["not offered by the model", "refused"]
+        assert [view.row.because for view in views] == [because, because]
+        assert [view.history[0].what for view in views] == ["not offered by the model", "refused"]
+
+
+async def test_a_bid_s_page_tells_what_was_ordered_paid_and_lost_and_why_costs_fall(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        over = [DeliveryEnded(NOW), Settled(NOW, 1, "d" * 64, "12.43"), Settled(NOW, 2, "e" * 64, "12.40")]
+        version = desk.bid("bid-5").version
+        desk.store.journal.append_many("bid-5", over, expected_version=version, by="test", recorded_at=NOW)
+        parts = (PricedPart(4.0, 739.64, 590.0), PricedPart(14.0, 118.65, 590.0))
+        why = the_why(parts=parts, held_back_kwh=80.0, margin_p10_gbp=-3.5)
+        a_bid(desk.store, "bid-6", event="requirement-6", why=why, expected_margin_gbp=-3.61)
+        anna = await desk.sign_in("anna")
+        (_, settled), (_, lost), (_, bids) = [
+            await anna.get(path) for path in ("/bids/bid-5", "/bids/bid-6", "/bids")
+        ]
+    assert re.search(r'Paid <strong>£12.40</strong> · <a href="/settlement/bid-5">', settled)
+    assert "ordered: 3 kW" in settled
+    assert "settled: £12.40, statement version 2" in settled
+    assert "The first part is the dearest" in lost
+    assert "The first part is the dearest" not in settled
+    assert re.search(r"more is held back than is bid", lost)
+    assert "−£3.50 or more on nine days in ten (P10); the worse days lower the mean" in lost
+    assert all("loss</span>" in page for page in (lost, bids))
+    assert "loss</span>" not in settled
 
 
 async def test_a_cancelled_order_is_said_wherever_its_bid_stands(tmp_path):

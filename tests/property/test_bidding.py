@@ -186,6 +186,25 @@ def test_a_part_paid_its_marginal_cost_earns_nothing(seed, hold_back):
     assert (paid - mean) * called_mwh == pytest.approx(bid.expected_margin_gbp, abs=1e-6)
 
 
+@FEW
+@given(seeds, st.floats(0.0, 12.0))
+def test_parts_of_a_bid_that_holds_back_more_than_it_sells_add_up_to_its_margin(seed, usual_kw):
+    fleet = a_fleet(seed, cars=6, slots=3, scenarios=6)
+    problem = a_problem(
+        fleet, base_kw=np.full(3, usual_kw), hold_back=True, bid_shape=BidShape.FLAT, tick_kw=0.5
+    )
+    bid = proposed(problem)
+    if bid.is_zero:
+        return
+    offer, line = bid.offers[0], problem.lines[0]
+    costs = np.array([tranche.marginal_gbp_per_mwh for tranche in offer.tranches])
+    parts = np.diff([0.0, *(tranche.up_to_kw for tranche in offer.tranches)])
+    paid = line.utilisation_gbp_per_mwh + line.availability_gbp_per_mw_h
+    called_mwh = line.award_probability * HOURS * offer.offered_kw.sum() / 1000.0
+    earned = (paid - float(costs @ parts) / parts.sum()) * called_mwh
+    assert earned == pytest.approx(offer.expected_margin_gbp, abs=1e-6)
+
+
 @pytest.mark.parametrize("shape", list(BidShape))
 def test_what_earns_nothing_is_not_bid_and_moves_nothing(shape):
     fleet = a_fleet(3, cars=6, slots=4, scenarios=3)

@@ -97,7 +97,8 @@ def test_a_draft_is_told_in_words(capsys):
         "17:00-17:30  30 of 40 kW; base discharge 10.0 kW, 1.0 held back",
         "17:30-18:00  50 of 60 kW; base discharge 10.5 kW",
         "asks GBP 300.00/MWh delivered, 10/MW/h held ready",
-        "expected margin GBP 4.25, on a bad day (P10) 1.10, on a good one (P90) 6.00",
+        "expected margin GBP 4.25, nine past days in ten earn 1.10 or more (P10), "
+        "one in ten 6.00 or more (P90)",
         "12 cars behind it, over 30 past days; solver: glpk optimal 0.0",
         "cut to 0.970 of what the past days allow, by what was delivered of earlier bids",
         "the price is held to be accepted 80% of the time, by prices cleared before",

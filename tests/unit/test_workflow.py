@@ -8,11 +8,12 @@ import pytest
 from aggregator.bid_text import in_words
 from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.explanation import Change
+from aggregator.model.facts import MODEL
 from aggregator.model.opportunity import Received, Stage
 from aggregator.model.steps import PriceStep
 from aggregator.outgoing import bid_report
 from aggregator.store import open_store
-from aggregator.workflow import MODEL, Workflow
+from aggregator.workflow import Workflow
 from tests.builders import (
     NOON,
     PRODUCT,

@@ -72,13 +72,28 @@
   const zones = new Map();
   const span = (_, low, high) => [Math.max(Math.min(low ?? 0, (high ?? 60) - 60), (high ?? 60) - SHOWN_S), high ?? 60];
   const clocks = (plot, values) => times(plot.scales.x.max - plot.scales.x.min > 1200 ? clock : clockS)(plot, values);
+  const padded = (_, least, most) => {  // no line lies on the edge
+    const low = Math.min(least ?? 0, 0), high = Math.max(most ?? 0, 0), room = Math.max(1, 0.12 * (high - low));
+    return [low - room, high + room];
+  };
+  const shaded = (plot) => {  // the windows of awarded bids
+    const {left, top, width, height} = plot.bbox, {ctx} = plot;
+    ctx.save();
+    ctx.fillStyle = css("--live-bg");
+    for (const found of plot.root.closest("[data-zone]").dataset.windows.trim().split(" ").filter(Boolean)) {
+      const [from, until] = found.split("/").map((at) => Math.min(Math.max(plot.valToPos(Date.parse(at) / 1e3, "x", true), left), left + width));
+      ctx.fillRect(from, top, until - from, height);
+    }
+    ctx.restore();
+  };
   const steps = () => uPlot.paths.stepped({align: 1});
   const plotOf = (box, data) => {
     const line = (label, colour, more) => ({label, stroke: css(colour), width: 2, points: {show: false}, ...more});
     return new uPlot({
       width: box.clientWidth, height: 150, tzDate: london, legend: {show: false}, cursor: {show: false},
       axes: [axis({values: clocks, space: 80, size: 28}), axis({values: whole, size: 64, space: 28})],
-      scales: {x: {time: true, range: span}, y: {range: (_, low, high) => [Math.min(low ?? 0, 0) - 1, Math.max(high ?? 0, 0) + 1]}},
+      scales: {x: {time: true, range: span}, y: {range: padded}},
+      hooks: {drawClear: [shaded]},
       series: [{}, line("Target", "--bid", {dash: [8, 4], paths: steps()}), line("Nominated", "--nominated", {dash: [2, 4], paths: steps()}), line("Metered", "--p50", {width: 3})],
     }, data, box);
   };

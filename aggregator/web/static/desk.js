@@ -10,7 +10,7 @@
   let isOver = false, cut = false, turnedAway = false;
   let heardAt = 0, madeAt = 0, shown = null, pace = 0, lastId = "", lost = false, refreshing = false, refusedFor = null;
 
-  const number = (value) => (Math.abs(value - Math.round(value)) < 0.05 ? value.toFixed(0) : value.toFixed(1)).replace(/^-(?=0(\.0)?$)/, "").replace("-", "\u2212");
+  const number = (value) => value.toFixed(1).replace(/^-(?=0(\.0)?$)/, "").replace("-", "\u2212");
   const put = (element, text, unit) => {
     const line = unit ? `${text} ${unit}` : text;
     if (element.textContent === line) return;
