@@ -26,7 +26,7 @@ from aggregator.model.explanation import Explanation
 from aggregator.model.market import Draft, Instruction, Product, mean_kw
 from aggregator.model.opportunity import Opportunity, Proposed, Stage
 from aggregator.model.steps import PriceStep
-from aggregator.model.time import Interval, parse_instant
+from aggregator.model.time import LONDON, Interval, parse_instant
 from aggregator.store import DeskAction, Store
 from aggregator.web.bids_view import BidRow, bid_row
 from aggregator.web.words import either
@@ -285,6 +285,9 @@ def check_then_approval(checks: Sequence[str], approves: Sequence[str]) -> str:
 def _must_be_reviewable(asked: Asked) -> None:
     if asked.one.stage in REVIEWED:
         must_be_possible(asked.one, Proposed, REVIEW, asked.gate_closes_at)
+    elif asked.now >= asked.gate_closes_at:
+        at = f"{asked.gate_closes_at.astimezone(LONDON):%H:%M on %a %d %b}"
+        raise RuleViolation(f"the gate closed at {at}: nothing can be decided any more")
 
 
 def _in_short(reason: str | None, one: Opportunity) -> str | None:
