@@ -100,6 +100,7 @@ class BidLooks:
                 person,
                 request,
                 stamp=stamped,
+                shows=stamp(view.row.digest, view.slots),
                 own=stamp(one.version, view.row.gate_open, sorted(view.may.items())),
                 page="bids",
                 view=view,

@@ -34,7 +34,7 @@ from aggregator.model.opportunity import (
     Stage,
 )
 from aggregator.model.steps import PriceStep
-from aggregator.model.time import Interval
+from aggregator.model.time import LONDON, Interval
 from aggregator.store import DeskAction, Recorded, Store
 from aggregator.web.ahead import UNITS
 from aggregator.web.bids_view import BidRow, bid_row
@@ -313,6 +313,9 @@ def check_then_approval(checks: Sequence[str], approves: Sequence[str]) -> str:
 def _must_be_reviewable(asked: Asked) -> None:
     if asked.one.stage in REVIEWED:
         must_be_possible(asked.one, Proposed, REVIEW, asked.gate_closes_at)
+    elif asked.now >= asked.gate_closes_at:
+        at = f"{asked.gate_closes_at.astimezone(LONDON):%H:%M on %a %d %b}"
+        raise RuleViolation(f"the gate closed at {at}: nothing can be decided any more")
 
 
 def _in_short(reason: str | None, one: Opportunity) -> str | None:

@@ -76,7 +76,7 @@ def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
     """Return a bid as ``user`` sees it in a list."""
     need, draft, gate, now = one.requirement, one.draft, flow.gate_closes_at(one), flow.now()
     asked, needs_two = flow.asked(one, user), flow.needs_two(one)
-    kind, state = state_of(one, now, needs_two=needs_two)
+    kind, state = state_of(one, now, needs_two=needs_two, gate_open=now < gate)
     ended, because = _in_two(why_closed(one, gate) or "")
     return BidRow(
         bid=one.opportunity_id,

@@ -30,6 +30,9 @@ from dispatch.controller import Controller
 MANY_KEPT = 20
 """Most outcomes told of one form."""
 
+WAIT_FOR_MORE = ("check", "amend", "stop", "restart")
+"""What is confirmed of these holds until somebody does the next thing."""
+
 
 class Frame:
     """Makes pages, and tells how things stand.
@@ -126,16 +129,18 @@ class Frame:
         return [one for one in found if one.action != "sign-in" and not self._is_past(one)]
 
     def _is_past(self, one: DeskAction) -> bool:
-        """Whether a refusal is of a thing that has changed since: it says nothing of how it stands now."""
-        if one.status == DONE:
+        """Whether its thing has changed since a refusal, or since what waits for more was confirmed."""
+        if one.status == DONE and one.action not in WAIT_FOR_MORE:
             return False
         store = self.ground.store
         if one.action in ("stop", "restart"):
             moved = [halt for halt in store.halts.all() if extent(halt) == one.subject]
             times = [at for halt in moved for at in (halt.at, halt.first_restart_at, halt.restarted_at) if at]
-        else:
-            times = [recorded.recorded_at for recorded in store.journal.facts(one.subject)]
-        return any(at > one.at for at in times)
+            later = [row for row in store.desk_trail.about(one.subject) if row.action_id > one.action_id]
+            return any(at > one.at for at in times) or any(
+                row.status == DONE and "restart" in (row.action, one.action) for row in later
+            )
+        return any(recorded.recorded_at > one.at for recorded in store.journal.facts(one.subject))
 
 
 def _zone_row(zone: ZoneNow) -> dict[str, object]:

@@ -197,7 +197,7 @@ STATES = {
 """Each stage's kind (which says how it looks) and word; one in review depends on who has seen it."""
 
 
-def state_of(one: Opportunity, now: datetime, *, needs_two: bool) -> tuple[str, str]:
+def state_of(one: Opportunity, now: datetime, *, needs_two: bool, gate_open: bool) -> tuple[str, str]:
     """Return a bid's kind and the word for where it stands."""
     if is_unanswered(one, now):
         return "bad", "no answer from the DNO"
@@ -205,6 +205,8 @@ def state_of(one: Opportunity, now: datetime, *, needs_two: bool) -> tuple[str, 
         return "wait", f"order cancelled {one.cancelled_at.astimezone(LONDON):%H:%M}"
     if one.stage is not Stage.IN_REVIEW:
         return STATES.get(one.stage, ("wait", one.stage.value.lower()))
+    if not gate_open:
+        return "wait", "gate closed"
     if one.checked_by is not None:
         return "todo", f"checked by {one.checked_by}, to approve"
     return "todo", "to check" if needs_two else "to approve"

@@ -177,6 +177,8 @@ async def test_live_stops_with_one_key_and_two_people_restart(tmp_path):
         await expect(vera.locator("text=car-2").first).to_be_visible()  # made anew by itself
         await vera.keyboard.press("Shift+S")
         await expect(vera.locator(".flash.halt")).to_contain_text("Stopped: all zones by vera")
+        await expect(vera.locator("#told .flash.stopped")).to_contain_text("Stopped")  # and not in green
+        await expect(vera.locator(".flash.good")).to_have_count(0)
         await expect(vera.locator("[id^=restart]")).to_have_count(0)
         for name, said in (("otto", "a second person must"), ("ben", "restarted by otto and ben")):
             page = await people.signed_in(name, "/live")

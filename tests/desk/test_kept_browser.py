@@ -38,6 +38,7 @@ async def test_a_session_that_ends_takes_nothing_that_is_typed(tmp_path):
         await connected(other)
         await signs_out(other)
         await expect(banner).to_contain_text("Your session is over. What you typed is kept here.")
+        await expect(banner).to_contain_text("Figures are from 12:01:00.")
         await expect(anna.locator("#link")).to_have_text("signed out")
         await expect(reason).to_have_value("too little")
         await anna.locator("#do-reject").click()
@@ -58,7 +59,25 @@ async def test_a_session_that_ends_takes_nothing_that_is_typed(tmp_path):
         await anna.evaluate(BACK)
         await expect(banner).to_have_text("Signed in again; what you typed is kept.")
         await expect(reason).to_have_value("too little")
+        for name in ("ben", "anna"):
+            await signs_out(tab)
+            await expect(banner).to_contain_text(
+                "Your session is over" if name == "ben" else "ben has signed in"
+            )
+            await signs_in(tab, name)
+            await anna.locator("#do-reject").click()
+            if name == "ben":
+                await expect(banner).to_contain_text("ben has signed in")
+                await expect(banner).to_contain_text("Nothing was done")
+        await expect(banner).to_have_text("Signed in again; what you typed is kept.")
+        await expect(anna.locator("#told .flash")).to_contain_text(
+            "Not sent You have signed in again since: press"
+        )
+        await expect(anna.locator("#link")).to_have_attribute("data-state", "live")
+        await expect(reason).to_have_value("too little")
+        assert desk.bid("bid-1").stage is Stage.IN_REVIEW
         await anna.locator("#do-reject").click()
+        await expect(banner).to_be_hidden()
         await expect(anna.locator(".flash.good")).to_contain_text("refused by anna: too little")
         done = [(one.user, one.action) for one in desk.store.desk_trail.about("bid-1")]
         assert done == [("anna", "reject")]

@@ -174,14 +174,20 @@ async def test_a_gate_that_closes_takes_its_buttons_away_and_nothing_that_was_ty
         desk.parts.clock.pass_by(timedelta(seconds=5))
         await expect(left).to_have_text("closed")
         await expect(anna.locator("#do-check")).to_be_hidden()
-        await expect(anna.locator(".cannot", has_text="The gate closed at 14:00").first).to_be_visible()
+        actions = anna.locator(".actions")
+        await expect(actions).to_contain_text("The gate closed at 14:00: nothing can be decided any more.")
+        assert (await actions.inner_text()).lower().count("the gate closed") == 1
+        await expect(anna.locator(".under .state")).to_have_text("gate closed")
         await expect(anna.locator("#reject-reason")).to_be_focused()
         await expect(anna.locator("#reject-reason")).to_have_value("too little")
+        await expect(anna.locator("#banner")).to_contain_text("The gate closed at 14:00")
         await expect(anna.locator("#banner")).to_contain_text("what you typed is kept")
         await expect(anna.locator("#do-reject")).to_be_hidden()
         await anna.locator("#banner button").click()
         await expect(anna.locator("#reject-reason")).to_have_count(0)
-        await expect(anna.locator("#cannot-check")).to_contain_text("the gate closed")
+        await expect(anna.locator("#cannot")).to_contain_text("The gate closed")
+        assert (await actions.inner_text()).lower().count("the gate closed") == 1
+        await expect(anna.locator(".under .state")).to_have_text("gate closed")
         assert desk.bid("bid-1").stage is Stage.IN_REVIEW
 
 
@@ -191,7 +197,7 @@ async def test_a_button_in_focus_whose_gate_closes_gives_it_to_the_reason(tmp_pa
         await anna.keyboard.press("a")
         await expect(anna.locator("#do-check")).to_be_focused()
         desk.parts.clock.set(NOW + GATE)
-        await expect(anna.locator("#cannot-check")).to_be_focused()
+        await expect(anna.locator("#cannot")).to_be_focused()
 
 
 async def test_who_approves_a_moment_after_the_gate_is_refused_with_the_reason(tmp_path):
@@ -223,13 +229,58 @@ async def test_a_draft_that_goes_stale_under_a_half_filled_form_loses_nothing(tm
         anna = await desk.sign_in("anna")
         seen = {"draft": desk.bid("bid-3").draft.digest}
         assert (await anna.post("/v1/bids/bid-3/amend", {**seen, "gbp_per_mwh": 250}))[0] == 200
-        await expect(cleo.locator("#banner")).to_contain_text("Something has changed")
+        await expect(cleo.locator("#banner")).to_contain_text(
+            "Something has changed since this was shown: Draft 2 by anna: £300.00 /MWh → £250.00 /MWh"
+        )
         await cleo.keyboard.press("Enter")
         await expect(cleo.locator(".flash.bad")).to_contain_text("the draft changed after it was shown")
         await expect(cleo.locator("h2#act + p")).to_contain_text("Draft 2 by anna")
         await expect(cleo.locator("#reject-reason")).to_have_value("the cars are away")
         await cleo.locator("#do-reject").click()
         await expect(cleo.locator(".flash.good")).to_contain_text("refused by cleo: the cars are away")
+
+
+async def test_a_draft_that_another_person_amends_is_said_and_drawn(tmp_path):
+    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+        vera = await people.signed_in("vera", "/bids/bid-1")
+        fan = vera.locator("#fan")
+        await expect(fan).to_have_attribute("data-drawn", "yes")
+        await expect(fan).to_have_attribute("data-bid", "20 50")
+        anna = await desk.sign_in("anna")
+        seen = {"draft": desk.bid("bid-1").draft.digest}
+        assert (await anna.post("/v1/bids/bid-1/amend", {**seen, "kw": 20}))[0] == 200
+        await expect(vera.locator("#banner")).to_have_text("Draft 2 by anna: 20 to 50 kW → 20 kW.")
+        await expect(fan).to_have_attribute("data-bid", "20 20")
+        await expect(fan).to_have_attribute("data-drawn", "yes")
+        await expect(fan.locator("canvas")).to_have_count(1)
+
+
+async def test_a_stop_that_is_not_answered_is_not_told_as_done_once_the_line_is_back(tmp_path):
+    async with a_desk(tmp_path) as desk, a_relay(desk) as (relay, direct), browsing(desk) as people:
+        there, desk.base = desk.base, direct
+        otto, ben = [await desk.sign_in(name) for name in ("otto", "ben")]
+        desk.base = there
+        await otto.post("/v1/stops", {"reason": "smoke"})
+        first = (await otto.post("/v1/restarts"))[1]["action"]
+        page = await people.signed_in("otto", "/live")
+        await people.go(page, f"/live?did={first}")
+        told = page.locator("#told")
+        await expect(told).to_contain_text("a second person must")
+        await relay.cut()
+        await page.keyboard.press("Shift+S")
+        await expect(told).to_contain_text("Not answered The gateway does not answer: whether this was done")
+        await expect(told).to_contain_text("flexloop stop --as otto")
+        await expect(page.locator("#link")).to_have_attribute("data-state", "lost")
+        assert (await ben.post("/v1/restarts"))[0] == 200
+        await relay.mend()
+        await connected(page)
+        await expect(page.locator(".flash.halt")).to_have_count(0)  # made anew by itself
+        await expect(told).to_contain_text("Not answered")
+        await expect(told.locator(".flash")).to_have_count(1)
+        await page.reload()
+        await connected(page)
+        await expect(told.locator(".flash")).to_have_count(0)
+        people.faults.clear()  # the browser itself tells of the line that is down
 
 
 async def test_what_is_ticked_outlives_a_page_made_anew_only_where_it_means_the_same(tmp_path):

@@ -39,28 +39,33 @@
     }, [at, ...Object.values(columns)], box);
   };
 
+  // What is drawn is drawn anew once the page shows another draft or nomination; the box itself outlives that.
+  let fan = null;
   const drawFan = async () => {
-    const box = document.getElementById("fan");
-    if (!box || box.dataset.drawn) return;
+    const box = document.getElementById("fan"), shows = box?.parentElement.dataset.shows;
+    if (!box || box.dataset.shows === shows) return;
+    box.dataset.shows = shows;
     box.dataset.drawn = "asked";
     const state = document.getElementById("fan-state");
     try {
       const answer = await fetch(box.dataset.fan, {headers: {Accept: "application/json"}});
       if (!answer.ok) throw new Error(String(answer.status));
       const found = await answer.json();
+      if (box.dataset.shows !== shows) return;
+      if (fan?.box === box) fan.plot.destroy();
       if (!found.slots.length) {
         state.textContent = found.reason ? `No forecast: ${found.reason}.` : "No forecast for this window.";
         box.dataset.drawn = "empty";
         return;
       }
       state.hidden = true;
-      let plot = fanOf(box, found);
+      if (fan?.box !== box) new ResizeObserver(() => { if (fan.box === box) fan.plot.setSize({width: box.clientWidth, height: 270}); }).observe(box);
+      fan = {box, found, plot: fanOf(box, found)};
       box.setAttribute("role", "img");
-      const inside = found.slots.filter((slot) => slot.bid_kw != null);
+      const inside = found.slots.filter((slot) => slot.bid_kw != null), bids = inside.map((slot) => slot.bid_kw);
+      box.dataset.bid = `${Math.min(...bids)} ${Math.max(...bids)}`;
       const least = Math.min(...inside.map((slot) => slot.p10_kw)), most = Math.max(...inside.map((slot) => slot.p90_kw));
       box.setAttribute("aria-label", `Capacity in the window: P10 at least ${kw(least)}, P90 at most ${kw(most)}, by ${found.cars} cars over ${found.days} past days; need, bid and nomination stand in the table below`);
-      new ResizeObserver(() => plot.setSize({width: box.clientWidth, height: 270})).observe(box);
-      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { plot.destroy(); plot = fanOf(box, found); });
       box.dataset.drawn = "yes";
     } catch {
       state.textContent = "The forecast cannot be shown now; the table below holds.";
@@ -125,7 +130,10 @@
       draw(one.zone);
     }
   };
-  const redraw = () => { for (const known of zones.values()) { known.plot?.destroy(); known.plot = null; known.box = null; } };
+  const redraw = () => {
+    if (fan?.box.isConnected) { fan.plot.destroy(); fan.plot = fanOf(fan.box, fan.found); }
+    for (const known of zones.values()) { known.plot?.destroy(); known.plot = null; known.box = null; }
+  };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   window.deskCharts = {drawFan, live, past};
 })();

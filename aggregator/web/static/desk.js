@@ -27,7 +27,7 @@
   };
   const age = (seconds) => seconds >= 3600 ? `${Math.floor(seconds / 3600)} h ${Math.floor(seconds % 3600 / 60)} min` : seconds >= 60 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds)} s`;
 
-  // What the banner is about: "lost", "again", "changed" or nothing; what is lost outdoes the rest.
+  // What the banner is about: "lost", "again", "changed", "draft" or nothing; what is lost outdoes the rest.
   const tell = (about, text = "") => {
     banner.dataset.about = about;
     if (banner.firstChild?.data !== text) banner.textContent = text;
@@ -51,17 +51,17 @@
     for (const element of document.querySelectorAll("[data-gate]")) if (Date.parse(element.dataset.gate) <= now) shut(element);
     return closed;
   };
+  // It is said once, above all that it ends; what somebody typed stays in sight.
   const shut = (element) => {
     if (element.type === "checkbox") { element.checked = false; element.disabled = true; return; }
-    const text = `The gate closed at ${hour.format(Date.parse(element.dataset.gate))}: this cannot be done any more.`;
-    if (element.matches("p")) return put(element, text);
-    const button = element.querySelector("button:not([hidden])");
-    if (!button) return;
-    const why = Object.assign(document.createElement("p"), {id: button.id.replace(/^do-/, "cannot-"), className: "cannot", tabIndex: -1, textContent: text});
-    button.after(why);
+    if (element.matches(".state")) { element.className = "state wait"; element.lastChild.data = "gate closed"; return; }
+    const why = document.getElementById("cannot") ?? Object.assign(document.createElement("p"), {id: "cannot", className: "cannot", tabIndex: -1, textContent: `The gate closed at ${hour.format(Date.parse(element.dataset.gate))}: nothing can be decided any more.`});
+    if (!why.isConnected) element.closest(".actions").querySelector("h2").after(why);
+    const holds = typed().some((field) => element.contains(field)), button = element.querySelector("button");
     if (document.activeElement === button) why.focus();
-    button.hidden = true;
-    if (!typed().some((field) => element.contains(field))) for (const label of element.querySelectorAll("label")) label.hidden = true;
+    if (holds) { button.hidden = true; return; }
+    element.hidden = true;
+    if (element.previousElementSibling?.matches("h3")) element.previousElementSibling.hidden = true;
   };
 
   const show = (picture) => {
@@ -112,7 +112,7 @@
   };
   const busy = () => {
     const active = document.activeElement;
-    return typed().length || active?.matches?.("main input:not([type=checkbox]), main select") || document.querySelector("dialog[open], .htmx-request");
+    return typed().length || active?.matches?.("main input:not([type=checkbox]), main select") || document.querySelector("dialog[open]") || sending();
   };
   // Where the focus is: an element with an id, or what is in one (a row of a table), or a link.
   const focusNow = () => {
@@ -121,7 +121,8 @@
   };
   const focusOn = (place) => {
     if (!place || document.activeElement !== document.body) return;
-    const home = place.id && (document.getElementById(place.id) ?? document.getElementById(place.id.replace(/^do-/, "cannot-")));
+    const homes = [place.id, ...(place.id?.startsWith("do-") ? [place.id.replace("do-", "cannot-"), "cannot"] : [])];
+    const home = homes.map((id) => document.getElementById(id)).find(Boolean);
     const link = place.href && (home || document).querySelector(`a[href="${CSS.escape(place.href)}"]`);
     const itself = home?.matches("a, button, input, select, summary, [tabindex]") ? home : home?.querySelector("a, button, input, summary");
     (link || itself)?.focus();
@@ -131,51 +132,91 @@
     if (did) query.set("did", did);
     return `${location.pathname}?${query}`;
   };
-  // Whether what the page is about is still as shown: a bid's page says so of its bid, others of nothing.
-  const isSame = async () => {
-    const own = document.getElementById("main").dataset.own;
-    if (!own) return false;
-    const answer = await fetch(path(), {headers: {Accept: "text/html"}}).then((found) => found.text()).catch(() => "");
-    return new DOMParser().parseFromString(answer, "text/html").getElementById("main")?.dataset.own === own;
+  // The address keeps no word of what was done: a page that is loaded again does not tell it again.
+  const forget = () => {
+    const address = new URL(location.href);
+    if (!address.searchParams.has("did")) return;
+    address.searchParams.delete("did");
+    history.replaceState(null, "", address);
   };
-  const refresh = async (asked) => {
-    if (busy() && !asked) {
-      refusedFor = shown?.stamp;
-      if (await isSame()) return;
-      return tell("changed", "Something has changed since this was shown; what you typed is kept.");
-    }
+  const draftOf = (page) => ({...page.getElementById("draft")?.dataset});
+  const newDraft = (before, now) => {
+    if (!now.version || !before.version || now.version === before.version) return "";
+    const changes = ["bid", "asks"].filter((one) => now[one] !== before[one]).map((one) => `${before[one]} \u2192 ${now[one]}`);
+    return `Draft ${now.version} by ${now.by}${changes.length ? `: ${changes.join(", ")}` : ""}`;
+  };
+  // What has changed of what the page is about, in words, or nothing: a bid's page tells it of its bid.
+  const changed = async () => {
+    const something = "Something has changed since this was shown", own = document.getElementById("main").dataset.own;
+    if (!own) return something;
+    const answer = await fetch(path(), {headers: {Accept: "text/html"}}).then((found) => found.text()).catch(() => "");
+    const page = new DOMParser().parseFromString(answer, "text/html"), over = page.getElementById("cannot");
+    if (page.getElementById("main")?.dataset.own === own) return "";
+    if (over) return over.textContent.replace(/\.$/, "");
+    const [was, is] = [document, page].map((one) => one.querySelector(".under .state")?.textContent);
+    const what = newDraft(draftOf(document), draftOf(page)) || (is !== was && is);
+    return what ? `${something}: ${what}` : something;
+  };
+  const sending = () => document.querySelector(".htmx-request");
+  const tellChange = async () => {
+    const made = document.getElementById("main").dataset.stamp;
+    refusedFor = shown?.stamp;
+    const what = await changed();
+    if (sending()) refusedFor = null;
+    else if (what && made === document.getElementById("main").dataset.stamp) tell("changed", `${what}; what you typed is kept.`);
+  };
+  const refresh = async (asked, swap = asked ? "outerHTML" : "outerMorph") => {
+    if (busy() && !asked) return tellChange();
     refreshing = true;
     turnedAway = false;
-    const focused = focusNow(), opened = new Map([...document.querySelectorAll("main details")].map((one, n) => [one.id || n, one.open]));
+    const before = draftOf(document), focused = focusNow(), opened = new Map([...document.querySelectorAll("main details")].map((one, n) => [one.id || n, one.open]));
     keep();
     try {
-      await htmx.ajax("GET", path(), {target: "#main", select: "#main", swap: asked ? "outerHTML" : "outerMorph"});
+      await htmx.ajax("GET", path(), {target: "#main", select: "#main", swap});
     } finally { refreshing = false; }
     if (turnedAway) return;
+    if (said && !said.isConnected) stays();
     document.querySelectorAll("main details").forEach((one, n) => { one.open = opened.get(one.id || n) ?? false; });
-    if (banner.dataset.about === "changed") tell("");
+    const news = newDraft(before, draftOf(document));
+    if (banner.dataset.about === "changed") tell(""); else if (news && !isOver) tell("draft", `${news}.`);
     bringBack();
     focusOn(focused);
     after();
   };
   const after = () => { madeAt = Date.now(); window.deskCharts.drawFan(); if (shown) show(shown); };
-  document.addEventListener("htmx:before:request", () => { if (!refreshing) keep(); });
+  let sent = [];  // ids of what is in the form that goes out: once it is done, that is done with
+  document.addEventListener("htmx:before:request", ({detail}) => {
+    if (refreshing) return;
+    keep();
+    sent = kept.filter(({id}) => document.getElementById(id).form === detail.ctx.sourceElement).map(({id}) => id);
+  });
   document.addEventListener("htmx:after:settle", () => {
     if (refreshing) return;
     const told = document.querySelector("#told .flash");  // stays until the next action or page; a refresh leaves it
-    if (told?.matches(".good")) kept = [];
+    said = null;
+    if (isOver) goOn();
+    tell("");
+    if (told?.matches(".good, .stopped")) kept = kept.filter(({id}) => !sent.includes(id));
     bringBack();
     document.querySelector("main [aria-invalid=true]")?.focus();
     if (told) { told.tabIndex = -1; told.focus(); }
     after();
   });
 
-  // What came of a form, said above a page that stays as it is, with all that was typed.
+  // What came of a form, said above a page that stays as it is, with all that was typed; what was told before is past.
+  let said = null;
+  const stays = () => {
+    const told = document.getElementById("told");
+    told.replaceChildren(said);
+    told.dataset.did = "";
+    told.toggleAttribute("hx-morph-skip", true);
+  };
   const say = (text, label = "Not done") => {
-    const one = Object.assign(document.createElement("p"), {className: "flash bad", tabIndex: -1, textContent: `${text[0].toUpperCase()}${text.slice(1)}. ${typed().length ? "What you typed is kept." : ""}`});
+    const one = Object.assign(document.createElement("p"), {id: "said", className: "flash bad", tabIndex: -1, textContent: `${text[0].toUpperCase()}${text.slice(1)}. ${typed().length ? "What you typed is kept." : ""}`});
     one.setAttribute("role", "alert");
     one.prepend(Object.assign(document.createElement("strong"), {textContent: label}), " ");
-    document.getElementById("told").replaceChildren(one);
+    said = one;
+    stays();
     one.focus();
   };
   // A session that ended under the page, or is somebody else's by now: nothing is swapped in, nothing goes on in
@@ -185,19 +226,23 @@
     isOver = true;
     source.close();
     state("lost", "signed out");
-    const still = typed().length ? " What you typed is kept here." : "";
+    const still = typed().length ? " What you typed is kept here." : "", asOf = shown ? ` Figures are from ${time.format(Date.parse(shown.now))}.` : "";
     const link = Object.assign(document.createElement("a"), whose ? {href: location.href, textContent: `Go on as ${whose}`} : {href: `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`, textContent: "Sign in in another tab", target: "_blank", rel: "noopener"});
-    tell("lost", whose ? `${whose} has signed in in this browser; this page is ${me}'s.${sent ? " Nothing was done." : ""}${still}` : `Your session is over${sent ? ": nothing was done" : ""}.${still}${still ? " Sign in, then come back to this page." : ""}`);
+    tell("lost", whose ? `${whose} has signed in in this browser; this page is ${me}'s.${sent ? " Nothing was done." : ""}${still}${asOf}` : `Your session is over${sent ? ": nothing was done" : ""}.${still}${still ? " Sign in, then come back to this page." : ""}${asOf}`);
     if (!banner.childElementCount) banner.append(" ", link);
     if (sent) link.focus();
   };
-  const comeBack = async () => {
-    await refresh(true);
-    if (turnedAway) return;
+  const goOn = () => {
     isOver = lost = false;
     heardAt = Date.now();
     listen();
+  };
+  const comeBack = async (sent) => {
+    await refresh(true);
+    if (turnedAway) return;
+    goOn();
     again("Signed in again; what you typed is kept.");
+    if (sent) say("you have signed in again since: press again to send", "Not sent");
   };
   // Only pages of who looks here are swapped in, and of refused forms only those that show the fields again.
   const SHOWN_AGAIN = 422, NOT_MEANT = 403;
@@ -212,10 +257,13 @@
     if (!isMine && (whose || status < 500)) return over(whose, sent);
     if (!sent) return;
     const told = page.getElementById("refused-detail"), why = told?.textContent || "nothing was done: the gateway did not answer as it should";
-    if (status === NOT_MEANT) refresh(true).then(() => { if (!isOver) say(why); }); else say(why, told?.dataset.label);
+    if (status === NOT_MEANT && isOver) comeBack(true);
+    else if (status === NOT_MEANT) refresh(true).then(() => { if (!isOver) say(why); }); else say(why, told?.dataset.label);
   });
+  const STOP_ELSEWHERE = ` Without the gateway cars end discharging by themselves within 120 s; where only this browser is cut off from it, flexloop stop --as ${me} --reason WHY stops them, in a shell beside it`;
   document.addEventListener("htmx:error", (event) => {
-    if (event.detail.ctx?.request.method === "POST") say("the gateway does not answer: whether this was done is not known; sent again, it is done once");
+    const {method, action} = event.detail.ctx?.request ?? {};
+    if (method === "POST") say(`the gateway does not answer: whether this was done is not known; sent again, it is done once${action.endsWith("/v1/stops") ? `.${STOP_ELSEWHERE}` : ""}`, "Not answered");
   });
 
   // A field's own words, beside it; and what was said of other figures goes once others are typed.
@@ -237,7 +285,7 @@
     const closed = show(shown);
     document.body.dataset.heard = String(Number(document.body.dataset.heard ?? 0) + 1);
     const made = document.getElementById("main").dataset.stamp;
-    if (made && (closed || made !== shown.stamp) && !refreshing && refusedFor !== shown.stamp) refresh(false);
+    if (made && (closed || made !== shown.stamp) && !refreshing && !sending() && refusedFor !== shown.stamp) refresh(false);
     const everyMs = 1000 * Number(document.getElementById("main").dataset.every);  // what no stamp tells of
     if (everyMs && Date.now() - madeAt > everyMs && !refreshing && !busy()) refresh(false);
   };
@@ -292,10 +340,10 @@
     askedAt = Date.now();
   };
   let askedAt = 0;
-  window.addEventListener("focus", () => { if (isOver && !refreshing) comeBack(); });
+  window.addEventListener("focus", () => { if (isOver && !refreshing) comeBack(false); });
   document.addEventListener("visibilitychange", () => {
     heardAt = Date.now();
-    if (isOver) { if (!document.hidden && !refreshing) comeBack(); return; }
+    if (isOver) { if (!document.hidden && !refreshing) comeBack(false); return; }
     if (document.hidden) { source.close(); state("waiting", "paused"); } else listen();
   });
   listen();
@@ -309,6 +357,8 @@
     else if (Date.now() - askedAt > DEAF_MS && quiet > DEAF_MS) listen();  // a line that is dead does not say so
   }, LOOK_MS);
   heardAt = Date.now();
+  forget();
   broughtAlong();
   after();
+  window.deskAnew = () => { if (!refreshing) refresh(true, "outerMorph"); };
 })();

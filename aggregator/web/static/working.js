@@ -5,6 +5,6 @@
   setInterval(() => {
     if (document.hidden || !document.querySelector("[data-working]") || document.querySelector(".htmx-request")) return;
     if (document.activeElement?.matches?.("main input:not([type=checkbox]), main select")) return;
-    htmx.ajax("GET", location.pathname + location.search, {target: "#main", select: "#main", swap: "outerMorph"});
+    window.deskAnew();
   }, EVERY_MS);
 })();
