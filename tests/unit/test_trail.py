@@ -181,8 +181,8 @@ def test_words_are_chained_with_all_that_was_said(store):
     clock = FakeClock(NOON)
     said = DriversSaid(store, clock)
     store.drivers.say(Word("car-1", Topic.V2G, 0, NOON, "t0ken", V2g(on=False)), 0)
-    said.say(Word("car-1", Topic.FLOOR, 0, NOON, "t0ken", Floor(0.451)), 0)
-    said.say(Word("car-1", Topic.FLOOR, 0, NOON, "t0ken", Floor(0.452)), 1)
+    said.say(Word("car-1", Topic.FLOOR, 0, NOON, "t0ken", Floor(0.45001)), 0)
+    said.say(Word("car-1", Topic.FLOOR, 0, NOON, "t0ken", Floor(0.45002)), 1)
     rows = store.desk_trail.all()
     assert [(one.user, one.subject, one.said, one.via) for one in rows] == [
         ("t0ken", "car-1", "never below 45%", "driver")
