@@ -15,7 +15,7 @@ from playwright.async_api import Page, Request
 from sqlalchemy import insert
 
 from aggregator.serving import listen_on, serving
-from aggregator.store import Store
+from aggregator.store import SignedIn, Store
 from aggregator.store.chain import link
 from aggregator.store.columns import micros
 from aggregator.store.engine import open_engine, parse_url, writing
@@ -69,7 +69,8 @@ async def _stream() -> list[Row]:
                 return found
 
             stream, app = Stream(picture, entrance, frame.ground.zones), web.Application()
-            secret = await asyncio.to_thread(gateway.store.desk_people.sign_in, "vera", desk.wall.now())
+            vera, people = SignedIn("vera"), gateway.store.desk_people
+            secret = await asyncio.to_thread(people.sign_in, vera, desk.wall.now())
             viewer = await entrance.behind(secret)
             if viewer is None:
                 raise RuntimeError("the bench's viewer was not let in")
