@@ -33,7 +33,11 @@ def decide_homes(fleet: LargeFleet, moves: Moves) -> None:
             return
         takers, free = rows[place[rows] >= 0], rows[place[rows] < 0]
         before = moves.free[:, free].sum(axis=1) - moves.taken[:, place[takers]].sum(axis=1)
-        best = split_exactly(_alone(problem, rows, (missing + before) / hours), most_nodes=_MOST_NODES)
+        home = _alone(problem, rows, (missing + before) / hours)
+        try:
+            best = split_exactly(home, most_nodes=_MOST_NODES)
+        except RuntimeError:  # so few nodes found nothing by which all reach what they have to: it stays
+            continue
         export = dict(zip(rows.tolist(), best.export_kw * hours, strict=True))
         after = np.asarray(sum(export.values()))
         asked = missing + before
