@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Many processes of the demo and of the tests import this tree: it is compiled once, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE =
 PIP = $(BIN)/pip --disable-pip-version-check --quiet install --no-compile
 
 .PHONY: demo test check lint types imports bench soak clean

@@ -300,23 +300,24 @@ class Told:
     """
 
     words: Sequence[Word]
-    _by_topic: dict[tuple[str, Topic], list[Word]] = field(init=False, repr=False, compare=False)
+    _by_car: dict[str, dict[Topic, list[Word]]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        found: dict[tuple[str, Topic], list[Word]] = {}
+        found: dict[str, dict[Topic, list[Word]]] = {}
         for word in sorted(self.words, key=lambda one: one.version):
-            found.setdefault((word.car_id, word.topic), []).append(word)
-        object.__setattr__(self, "_by_topic", found)
+            found.setdefault(word.car_id, {topic: [] for topic in Topic})[word.topic].append(word)
+        object.__setattr__(self, "_by_car", found)
 
     def of(self, car_id: str, at: datetime) -> Words:
         """Return the latest words of a car told by an instant."""
-        rows = {topic: self._by_topic.get((car_id, topic), ()) for topic in Topic}
+        if car_id not in self._by_car:  # most say nothing at the door, and are asked about by the report
+            return NO_WORDS
         known = {
             topic: next((word for word in reversed(words) if word.told_at <= at), None)
-            for topic, words in rows.items()
+            for topic, words in self._by_car[car_id].items()
         }
         return {topic: word for topic, word in known.items() if word is not None}
 
     def about(self, car_id: str, topic: Topic) -> Sequence[Word]:
         """Return all words of a car about a topic, oldest first."""
-        return self._by_topic.get((car_id, topic), ())
+        return self._by_car[car_id][topic] if car_id in self._by_car else ()

@@ -7,6 +7,7 @@ or down is one transaction, so that a process killed half way leaves the tables 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -178,7 +179,9 @@ def _config(migrations: Path) -> Config:
     return config
 
 
+@cache
 def _scripts(migrations: Path) -> ScriptDirectory:
+    """Return a folder's migrations, read once: alembic runs each file anew for every reading."""
     return ScriptDirectory.from_config(_config(migrations))
 
 

@@ -6,6 +6,7 @@ nobody has takes as long as a wrong password.
 
 import asyncio
 import secrets
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -33,13 +34,19 @@ class Verifier:
 
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._nobodys = hashed(secrets.token_hex(16))
+        self._nobodys = _nobodys()
 
     async def is_right(self, password: str, known: str | None) -> bool:
         """Whether a password is the one of a hash; never where there is no hash."""
         async with self._turns:
             same = await asyncio.to_thread(_verify, known or self._nobodys, password)
         return same and known is not None
+
+
+@cache
+def _nobodys() -> str:
+    """Return the hash of a password that nobody knows, made once a process."""
+    return hashed(secrets.token_hex(16))
 
 
 def _verify(known: str, password: str) -> bool:

@@ -25,7 +25,7 @@ from aggregator.web.frame import Frame
 from aggregator.web.people import Entrance
 from aggregator.web.stream import Stream
 from tests.bench.measure import Row, percentile_ms
-from tests.desk.browsing import CHROMIUM, browsing
+from tests.desk.browsing import CHROMIUM, a_chromium, browsing
 from tests.desk.world import NOW, a_desk
 
 VIEWERS, PICTURES = 50, 20
@@ -154,7 +154,11 @@ def fill_trail(store: Store, count: int) -> None:
 async def _pages() -> list[Row]:
     found = []
     with tempfile.TemporaryDirectory(prefix="flexloop-bench-") as folder:
-        async with a_desk(Path(folder)) as desk, browsing(desk) as people:
+        async with (
+            a_desk(Path(folder)) as desk,
+            a_chromium() as chromium,
+            browsing(desk, chromium) as people,
+        ):
             page = await people.signed_in("anna")
             for name, path in PAGES.items():
                 fresh = await people.page()

@@ -22,22 +22,32 @@ FLAGS = (
     "--disable-sync",
 )
 COLOURS = ["color-contrast", "link-in-text-block"]
+FAULTS_ONLY = {"resultTypes": ["violations"]}
+"""Every rule is run; of what passes axe works no list out, which takes it longer than the rules."""
+
 expect.set_options(timeout=20_000)
 
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None and os.environ.get("CI") != "true", reason="there is no Chromium on the path"
 )
 
+one_browser = pytest.mark.asyncio(loop_scope="session")
+"""Chromium is started once a process of tests, in a loop that lasts as long; people share nothing in it."""
+
+in_chromium = [needs_chromium, one_browser, pytest.mark.xdist_group("browser"), pytest.mark.slow]
+
 
 class Browsing:
     """Browsers of people; what goes wrong in their pages, or leaves the host, is kept."""
 
-    def __init__(self, browser, desk):
-        self._browser, self.desk = browser, desk
+    def __init__(self, chromium, desk):
+        self._chromium, self.desk = chromium, desk
+        self._contexts = []
         self.faults, self.hosts = [], set()
 
     async def page(self, width=1280, **more):
-        context = await self._browser.new_context(viewport={"width": width, "height": 900}, **more)
+        context = await self._chromium.new_context(viewport={"width": width, "height": 900}, **more)
+        self._contexts.append(context)
         page = await context.new_page()
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -62,6 +72,10 @@ class Browsing:
         await page.goto(self.desk.base + path)
         await connected(page)
 
+    async def close(self):
+        for context in self._contexts:
+            await context.close()
+
 
 async def connected(page):
     """Wait until the live picture comes."""
@@ -75,19 +89,28 @@ async def violations(page):
     found = []
     for scheme, rules in (("dark", {"runOnly": COLOURS}), ("light", {})):
         await page.emulate_media(color_scheme=scheme)
-        violated = (await page.evaluate("rules => axe.run(rules)", rules))["violations"]
+        violated = (await page.evaluate("rules => axe.run(rules)", {**rules, **FAULTS_ONLY}))["violations"]
         found += [(scheme, one["id"], [node["target"] for node in one["nodes"]][:3]) for one in violated]
     return found
 
 
 @asynccontextmanager
-async def browsing(desk):
-    """Run Chromium; nothing may have gone wrong in any page by the end, nor left the host."""
+async def a_chromium():
+    """Run Chromium."""
     assert CHROMIUM is not None, "Chromium must be there: apt-get install chromium"
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        found = Browsing(browser, desk)
-        yield found
+        yield browser
         await browser.close()
+
+
+@asynccontextmanager
+async def browsing(desk, chromium):
+    """Let people browse; nothing may have gone wrong in any page by the end, nor left the host."""
+    found = Browsing(chromium, desk)
+    try:
+        yield found
+    finally:
+        await found.close()
     assert found.faults == []
     assert found.hosts <= {desk.base.rpartition("/")[2]}

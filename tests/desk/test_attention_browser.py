@@ -2,21 +2,20 @@
 
 from datetime import timedelta
 
-import pytest
 from playwright.async_api import expect
 
 from aggregator.store import Alarm
-from tests.desk.browsing import browsing, needs_chromium, violations
+from tests.desk.browsing import browsing, in_chromium, violations
 from tests.desk.world import NOW, a_desk
 
-pytestmark = [needs_chromium, pytest.mark.xdist_group("browser"), pytest.mark.slow]
+pytestmark = in_chromium
 
 HEARD = """new MutationObserver((_, watch) => { watch.disconnect(); console.log("heard"); })
     .observe(document.body, {attributes: true, attributeFilter: ["data-heard"]})"""
 
 
-async def test_a_crowd_of_alarms_is_one_row_by_keyboard(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_crowd_of_alarms_is_one_row_by_keyboard(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         for n in range(3, 30):
             desk.store.alarms.raise_(Alarm(NOW, "not_following", f"car-{n}", "told 3.0 kW"))
         anna = await people.signed_in("anna", "/live")
@@ -38,8 +37,8 @@ async def test_a_crowd_of_alarms_is_one_row_by_keyboard(tmp_path):
         assert [alarm.code for alarm in desk.store.alarms.open()] == ["order_short"]
 
 
-async def test_only_what_changed_of_this_bid_is_told_while_somebody_types(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_only_what_changed_of_this_bid_is_told_while_somebody_types(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/bids/bid-1")
         await anna.locator("#reject-reason").fill("too lit")
         one = desk.bid("bid-3")
@@ -52,8 +51,8 @@ async def test_only_what_changed_of_this_bid_is_told_while_somebody_types(tmp_pa
         await expect(anna.locator("#reject-reason")).to_have_value("too lit")
 
 
-async def test_what_one_does_oneself_is_not_told_as_a_change_and_takes_nothing_that_is_typed(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_what_one_does_oneself_is_not_told_as_a_change_and_leaves_what_is_typed(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/bids/bid-1")
         await anna.locator("#reject-reason").fill("too lit")
 
@@ -75,8 +74,8 @@ async def test_what_one_does_oneself_is_not_told_as_a_change_and_takes_nothing_t
         await expect(anna.locator("#reject-reason")).to_have_value("too lit")
 
 
-async def test_nothing_is_offered_once_the_gate_has_closed_under_the_page(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_nothing_is_offered_once_the_gate_has_closed_under_the_page(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/bids/bid-1")
         await expect(anna.locator("#reject-reason")).to_be_visible()
         desk.parts.clock.set(NOW + timedelta(hours=2))
@@ -86,8 +85,8 @@ async def test_nothing_is_offered_once_the_gate_has_closed_under_the_page(tmp_pa
         await expect(anna.locator(".actions button:visible")).to_have_count(0)
 
 
-async def test_a_reason_of_spaces_and_other_figures_are_answered_in_place(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_reason_of_spaces_and_other_figures_are_answered_in_place(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/bids/bid-1")
         reason = anna.locator("#reject-reason")
         await reason.fill("   ")
@@ -101,8 +100,8 @@ async def test_a_reason_of_spaces_and_other_figures_are_answered_in_place(tmp_pa
         await expect(anna.locator("#effect")).to_have_count(0)
 
 
-async def test_a_gateway_that_is_gone_is_said_after_three_seconds(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_gateway_that_is_gone_is_said_after_three_seconds(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/live")
         await anna.clock.set_fixed_time(NOW)
         for _ in range(2):  # the second one came after the browser's clock was set

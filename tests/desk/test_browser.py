@@ -2,15 +2,14 @@
 
 from datetime import timedelta
 
-import pytest
 from playwright.async_api import expect
 
 from aggregator.model.opportunity import Stage
 from aggregator.store import Alarm, Halt
-from tests.desk.browsing import browsing, connected, needs_chromium, violations
+from tests.desk.browsing import browsing, connected, in_chromium, violations
 from tests.desk.world import NOW, a_desk
 
-pytestmark = [needs_chromium, pytest.mark.xdist_group("browser"), pytest.mark.slow]
+pytestmark = in_chromium
 
 PATHS = ("/", "/bids", "/bids?shown=all&zone=Wrotham", "/bids/bid-1", "/bids/bid-2?kw=20&price=200", "/live")
 HEAVIEST_PAGE = 150_000
@@ -19,8 +18,8 @@ A4_PX = 718
 """Upright, with margins of a centimetre."""
 
 
-async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         desk.store.halts.stop(Halt("Wrotham", NOW, "ben", "a recall"))
         page = await people.page()
         await page.goto(f"{desk.base}/sign-in")
@@ -52,8 +51,8 @@ async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path):
         assert sum(sizes) <= HEAVIEST_PAGE
 
 
-async def test_two_people_approve_by_keyboard_and_each_sees_the_other(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_two_people_approve_by_keyboard_and_each_sees_the_other(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/")
         ben = await people.signed_in("ben", "/bids/bid-1")
         await expect(ben.locator(".cannot").first).to_contain_text("somebody else must check")
@@ -82,8 +81,8 @@ async def test_two_people_approve_by_keyboard_and_each_sees_the_other(tmp_path):
         assert desk.bid("bid-1").stage is Stage.APPROVED
 
 
-async def test_a_stale_screen_is_refused_and_says_so(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_stale_screen_is_refused_and_says_so(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         ben = await people.signed_in("ben", "/bids/bid-3")
         await ben.locator("#reject-reason").fill("too low")  # who types is not interrupted
         anna = await desk.sign_in("anna")
@@ -97,8 +96,8 @@ async def test_a_stale_screen_is_refused_and_says_so(tmp_path):
         assert desk.bid("bid-3").stage is Stage.IN_REVIEW
 
 
-async def test_an_amendment_shows_its_effect_first(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_an_amendment_shows_its_effect_first(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/bids/bid-2")
         await anna.keyboard.press("e")
         await expect(anna.locator("#amend-kw")).to_be_focused()
@@ -120,8 +119,8 @@ async def test_an_amendment_shows_its_effect_first(tmp_path):
         )
 
 
-async def test_every_action_on_a_bid_goes_by_keyboard(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_every_action_on_a_bid_goes_by_keyboard(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/bids")
         await expect(anna.locator("#row-bid-3")).to_be_visible()
         for key in ("j", "j", "j", "k", "j", "Enter"):
@@ -154,8 +153,8 @@ async def test_every_action_on_a_bid_goes_by_keyboard(tmp_path):
         assert list(desk.store.alarms.open()) == []
 
 
-async def test_after_an_action_one_goes_on_from_the_row_one_was_in(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_after_an_action_one_goes_on_from_the_row_one_was_in(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         ben = await people.signed_in("ben", "/bids")
         for key in ("j", "j", "x", "a"):
             await ben.keyboard.press(key)
@@ -165,8 +164,8 @@ async def test_after_an_action_one_goes_on_from_the_row_one_was_in(tmp_path):
         await expect(ben.locator("#row-bid-3 a")).to_be_focused()
 
 
-async def test_live_stops_with_one_key_and_two_people_restart(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_live_stops_with_one_key_and_two_people_restart(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         vera = await people.signed_in("vera", "/live")
         zone = vera.locator("[data-zone='Hendon Way']")
         await expect(zone.locator("[data-of=metered_kw]")).to_have_text("6.0 kW")
@@ -195,8 +194,8 @@ async def test_live_stops_with_one_key_and_two_people_restart(tmp_path):
         await expect(page.locator(".flash.good")).to_contain_text("1 acknowledged by ben")
 
 
-async def test_what_came_of_an_action_stays_until_one_goes_on(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_what_came_of_an_action_stays_until_one_goes_on(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         ben = await people.signed_in("ben", "/bids")
         for key in ("j", "j", "x", "a", "Enter"):
             await ben.keyboard.press(key)
@@ -221,8 +220,8 @@ async def test_what_came_of_an_action_stays_until_one_goes_on(tmp_path):
         await expect(flash).to_have_count(0)
 
 
-async def test_many_are_ticked_by_key_and_approved(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_many_are_ticked_by_key_and_approved(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         ben = await people.signed_in("ben", "/bids")
         for key in ("j", "j", "x", "j", "x", "a"):
             await ben.keyboard.press(key)
@@ -231,8 +230,8 @@ async def test_many_are_ticked_by_key_and_approved(tmp_path):
         assert [desk.bid(name).stage for name in ("bid-2", "bid-3")] == [Stage.APPROVED] * 2
 
 
-async def test_single_keys_can_be_switched_off(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_single_keys_can_be_switched_off(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         vera = await people.signed_in("vera", "/live")
         await vera.keyboard.press("?")
         await vera.locator("#keys-on").uncheck()
@@ -243,8 +242,8 @@ async def test_single_keys_can_be_switched_off(tmp_path):
         assert desk.store.halts.standing() == ()
 
 
-async def test_it_works_without_scripts(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_it_works_without_scripts(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         ben = await people.signed_in("ben", "/bids/bid-2", java_script_enabled=False)
         await expect(ben.locator(".status")).to_contain_text("figures as of 12:01, reload for newer")
         for words in ("connecting", "Working the forecast out"):
@@ -255,8 +254,8 @@ async def test_it_works_without_scripts(tmp_path):
         assert desk.bid("bid-2").stage is Stage.APPROVED
 
 
-async def test_who_is_signed_out_or_cut_off_is_told(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_who_is_signed_out_or_cut_off_is_told(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/live")
         await desk.shut_door()
         await expect(anna.locator("#link")).to_have_attribute("data-state", "lost")
@@ -271,8 +270,8 @@ async def test_who_is_signed_out_or_cut_off_is_told(tmp_path):
         people.faults.clear()
 
 
-async def test_an_empty_desk_says_what_is_to_come_and_prints_plainly(tmp_path):
-    async with a_desk(tmp_path, empty=True) as desk, browsing(desk) as people:
+async def test_an_empty_desk_says_what_is_to_come_and_prints_plainly(tmp_path, chromium):
+    async with a_desk(tmp_path, empty=True) as desk, browsing(desk, chromium) as people:
         vera = await people.signed_in("vera", "/")
         await expect(vera.locator(".empty").first).to_contain_text("No draft waits for anybody")
         await people.go(vera, "/bids")

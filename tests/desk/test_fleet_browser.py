@@ -2,14 +2,13 @@
 
 from datetime import timedelta
 
-import pytest
 from playwright.async_api import expect
 
-from tests.desk.browsing import browsing, connected, needs_chromium, violations
+from tests.desk.browsing import browsing, connected, in_chromium, violations
 from tests.desk.driver_steps import CAR, a_token
 from tests.desk.world import a_desk
 
-pytestmark = [needs_chromium, pytest.mark.xdist_group("browser"), pytest.mark.slow]
+pytestmark = in_chromium
 
 PATHS = ("/fleet", "/fleet?shown=silent", "/fleet/car-1", "/fleet/car-1?night=2025-01-10")
 HEAVIEST_PAGE = 150_000
@@ -30,8 +29,8 @@ async def fits(page, width, where):
     assert await page.evaluate("document.documentElement.scrollWidth") <= width, (where, width)
 
 
-async def test_every_page_is_accessible_and_fits_a_phone(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_every_page_is_accessible_and_fits_a_phone(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         await desk.parts.minutes(35)
         desk.parts.clock.pass_by(timedelta(minutes=3))
         vera = await people.signed_in("vera")
@@ -63,8 +62,8 @@ async def test_every_page_is_accessible_and_fits_a_phone(tmp_path):
         assert people.faults.pop().endswith("403 (Forbidden)")
 
 
-async def test_pages_are_light(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_pages_are_light(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         driver = await driving(people, desk)
         page = await people.page()
         loaded = []
@@ -74,8 +73,8 @@ async def test_pages_are_light(tmp_path):
         assert sum([(await one.sizes())["responseBodySize"] for one in loaded]) <= HEAVIEST_PAGE
 
 
-async def test_the_fleet_by_keyboard_and_made_anew_by_itself(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_the_fleet_by_keyboard_and_made_anew_by_itself(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         vera = await people.signed_in("vera", "/")
         await vera.keyboard.press("f")
         await vera.wait_for_url("**/fleet")
@@ -99,8 +98,8 @@ async def test_the_fleet_by_keyboard_and_made_anew_by_itself(tmp_path):
         await expect(vera.locator("#row-car-2 .state")).to_have_text("silent")
 
 
-async def test_a_driver_says_it_all_by_keyboard_on_a_phone(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_driver_says_it_all_by_keyboard_on_a_phone(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         driver = await driving(people, desk, width=360)
         await driver.locator("#boost-hours").focus()
         await driver.keyboard.press("Tab")
@@ -127,8 +126,8 @@ async def test_a_driver_says_it_all_by_keyboard_on_a_phone(tmp_path):
         assert people.faults.pop().endswith("422 (Unprocessable Entity)")
 
 
-async def test_a_drivers_page_works_without_scripts(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_drivers_page_works_without_scripts(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         driver = await driving(people, desk, java_script_enabled=False)
         await driver.locator("#boost-on").click()
         await expect(driver.locator(".flash.good")).to_contain_text("Boost is on")
@@ -136,8 +135,8 @@ async def test_a_drivers_page_works_without_scripts(tmp_path):
         await expect(driver.locator("input[name=token]")).to_be_visible()
 
 
-async def test_what_a_driver_sees_is_shown_anew_and_forms_are_left_alone(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_what_a_driver_sees_is_shown_anew_and_forms_are_left_alone(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         driver = await driving(people, desk)
         await driver.locator("#amount").fill("55")
         desk.parts.clock.pass_by(timedelta(minutes=4))

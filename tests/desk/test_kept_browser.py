@@ -3,14 +3,13 @@
 import sqlite3
 from contextlib import closing
 
-import pytest
 from playwright.async_api import expect
 
 from aggregator.model.opportunity import Stage
-from tests.desk.browsing import browsing, connected, needs_chromium, violations
+from tests.desk.browsing import browsing, connected, in_chromium, violations
 from tests.desk.world import PASSWORDS, a_desk
 
-pytestmark = [needs_chromium, pytest.mark.xdist_group("browser"), pytest.mark.slow]
+pytestmark = in_chromium
 
 BACK = "window.dispatchEvent(new Event('focus'))"
 
@@ -28,8 +27,8 @@ async def signs_out(page):
     await expect(page.locator("input[name=password]")).to_be_visible()
 
 
-async def test_a_session_that_ends_takes_nothing_that_is_typed(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_session_that_ends_takes_nothing_that_is_typed(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/bids/bid-1")
         reason, banner = anna.locator("#reject-reason"), anna.locator("#banner")
         await reason.fill("too little")
@@ -84,8 +83,8 @@ async def test_a_session_that_ends_takes_nothing_that_is_typed(tmp_path):
         people.faults.clear()  # the browser itself tells of what was answered 401 and 403
 
 
-async def test_a_form_that_meets_a_locked_database_stays_and_is_done_once(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_form_that_meets_a_locked_database_stays_and_is_done_once(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/bids/bid-1")
         reason = anna.locator("#reject-reason")
         await reason.fill("too little")

@@ -6,14 +6,13 @@ import re
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
-import pytest
 from playwright.async_api import expect
 
 from aggregator.model.opportunity import Stage
-from tests.desk.browsing import browsing, connected, needs_chromium
+from tests.desk.browsing import browsing, connected, in_chromium
 from tests.desk.world import NOW, a_desk
 
-pytestmark = [needs_chromium, pytest.mark.xdist_group("browser"), pytest.mark.slow]
+pytestmark = in_chromium
 
 ZONE = "Hendon Way"
 GATE = timedelta(hours=2)
@@ -94,11 +93,11 @@ async def told(desk, base):
     return len({row[0] for row in past["rows"]})
 
 
-async def test_a_line_that_breaks_leaves_no_hole_in_the_chart_and_both_are_said(tmp_path):
+async def test_a_line_that_breaks_leaves_no_hole_in_the_chart_and_both_are_said(tmp_path, chromium):
     async with (
         a_desk(tmp_path) as desk,
         a_relay(desk) as (relay, direct),
-        browsing(desk) as people,
+        browsing(desk, chromium) as people,
         time_passing(desk),
     ):
         vera = await people.signed_in("vera", "/live")
@@ -119,8 +118,8 @@ async def test_a_line_that_breaks_leaves_no_hole_in_the_chart_and_both_are_said(
         people.faults.clear()  # the browser itself tells of the line that is down
 
 
-async def test_a_restart_is_said_and_leaves_a_gap(tmp_path):
-    async with a_desk(tmp_path) as desk, time_passing(desk), browsing(desk) as people:
+async def test_a_restart_is_said_and_leaves_a_gap(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, time_passing(desk), browsing(desk, chromium) as people:
         vera = await people.signed_in("vera", "/live")
         await expect(vera.locator(f"[data-chart='{ZONE}']")).to_have_attribute("data-points", AT_LEAST_FOUR)
         await desk.shut_door()
@@ -130,8 +129,8 @@ async def test_a_restart_is_said_and_leaves_a_gap(tmp_path):
         people.faults.clear()
 
 
-async def test_a_page_that_is_opened_begins_its_chart_with_the_last_minutes(tmp_path):
-    async with a_desk(tmp_path) as desk, time_passing(desk), browsing(desk) as people:
+async def test_a_page_that_is_opened_begins_its_chart_with_the_last_minutes(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, time_passing(desk), browsing(desk, chromium) as people:
         vera = await people.signed_in("vera", "/")
         await expect(vera.locator("body")).to_have_attribute("data-heard", AT_LEAST_FOUR)
         await vera.keyboard.press("l")
@@ -142,8 +141,8 @@ async def test_a_page_that_is_opened_begins_its_chart_with_the_last_minutes(tmp_
         assert int(await chart.get_attribute("data-points")) >= heard + 3
 
 
-async def test_the_chart_moves_and_what_is_delivered_follows_the_target(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_the_chart_moves_and_what_is_delivered_follows_the_target(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         vera = await people.signed_in("vera", "/live")
         chart = vera.locator(f"[data-chart='{ZONE}']")
         await expect(chart).to_have_attribute("data-metered", "6")
@@ -162,8 +161,8 @@ async def test_the_chart_moves_and_what_is_delivered_follows_the_target(tmp_path
         await expect(vera.locator(f"[data-zone='{ZONE}'] [data-of=metered_kw]")).to_have_text("4.0 kW")
 
 
-async def test_a_gate_that_closes_takes_its_buttons_away_and_nothing_that_was_typed(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_gate_that_closes_takes_its_buttons_away_and_nothing_that_was_typed(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         desk.parts.clock.set(NOW + GATE - timedelta(seconds=90))
         anna = await people.signed_in("anna", "/bids/bid-1")
         left = anna.locator(".under .left")
@@ -191,8 +190,8 @@ async def test_a_gate_that_closes_takes_its_buttons_away_and_nothing_that_was_ty
         assert desk.bid("bid-1").stage is Stage.IN_REVIEW
 
 
-async def test_a_button_in_focus_whose_gate_closes_gives_it_to_the_reason(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_button_in_focus_whose_gate_closes_gives_it_to_the_reason(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/bids/bid-1")
         await anna.keyboard.press("a")
         await expect(anna.locator("#do-check")).to_be_focused()
@@ -200,8 +199,8 @@ async def test_a_button_in_focus_whose_gate_closes_gives_it_to_the_reason(tmp_pa
         await expect(anna.locator("#cannot")).to_be_focused()
 
 
-async def test_who_approves_a_moment_after_the_gate_is_refused_with_the_reason(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_who_approves_a_moment_after_the_gate_is_refused_with_the_reason(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         ben = await people.signed_in("ben", "/bids/bid-2")
         await expect(ben.locator("body")).to_have_attribute("data-heard", re.compile(r"^\d+$"))
         desk.parts.clock.set(NOW + GATE + timedelta(days=1))
@@ -211,8 +210,8 @@ async def test_who_approves_a_moment_after_the_gate_is_refused_with_the_reason(t
         assert desk.bid("bid-2").stage is Stage.IN_REVIEW
 
 
-async def test_a_tick_whose_gate_closes_is_taken_off_and_the_others_stay(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_tick_whose_gate_closes_is_taken_off_and_the_others_stay(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         anna = await people.signed_in("anna", "/bids")
         for name in ("bid-1", "bid-3"):
             await anna.locator(f"#tick-{name}").check()
@@ -222,8 +221,8 @@ async def test_a_tick_whose_gate_closes_is_taken_off_and_the_others_stay(tmp_pat
         await expect(anna.locator("#tick-bid-1")).not_to_be_checked()
 
 
-async def test_a_draft_that_goes_stale_under_a_half_filled_form_loses_nothing(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_draft_that_goes_stale_under_a_half_filled_form_loses_nothing(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         cleo = await people.signed_in("cleo", "/bids/bid-3")
         await cleo.locator("#reject-reason").fill("the cars are away")
         anna = await desk.sign_in("anna")
@@ -240,8 +239,8 @@ async def test_a_draft_that_goes_stale_under_a_half_filled_form_loses_nothing(tm
         await expect(cleo.locator(".flash.good")).to_contain_text("refused by cleo: the cars are away")
 
 
-async def test_a_draft_that_another_person_amends_is_said_and_drawn(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_draft_that_another_person_amends_is_said_and_drawn(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         vera = await people.signed_in("vera", "/bids/bid-1")
         fan = vera.locator("#fan")
         await expect(fan).to_have_attribute("data-drawn", "yes")
@@ -255,8 +254,8 @@ async def test_a_draft_that_another_person_amends_is_said_and_drawn(tmp_path):
         await expect(fan.locator("canvas")).to_have_count(1)
 
 
-async def test_a_stop_that_is_not_answered_is_not_told_as_done_once_the_line_is_back(tmp_path):
-    async with a_desk(tmp_path) as desk, a_relay(desk) as (relay, direct), browsing(desk) as people:
+async def test_a_stop_that_is_not_answered_is_not_told_as_done_once_the_line_is_back(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, a_relay(desk) as (relay, direct), browsing(desk, chromium) as people:
         there, desk.base = desk.base, direct
         otto, ben = [await desk.sign_in(name) for name in ("otto", "ben")]
         desk.base = there
@@ -283,8 +282,8 @@ async def test_a_stop_that_is_not_answered_is_not_told_as_done_once_the_line_is_
         people.faults.clear()  # the browser itself tells of the line that is down
 
 
-async def test_what_is_ticked_outlives_a_page_made_anew_only_where_it_means_the_same(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_what_is_ticked_outlives_a_page_made_anew_only_where_it_means_the_same(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         ben = await people.signed_in("ben", "/bids")
         for name in ("bid-2", "bid-3"):
             await ben.locator(f"#tick-{name}").check()
@@ -297,8 +296,8 @@ async def test_what_is_ticked_outlives_a_page_made_anew_only_where_it_means_the_
         await expect(ben.locator("#tick-bid-3")).not_to_be_checked()
 
 
-async def test_the_row_in_focus_keeps_it_while_the_table_changes(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_the_row_in_focus_keeps_it_while_the_table_changes(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         vera = await people.signed_in("vera", "/bids")
         for sort in ("margin", "gate"):
             await vera.locator(f"#sort-{sort}").press("Enter")

@@ -1,13 +1,12 @@
 """Settlement, Audit and Rules in Chromium: for everybody, on a phone, by keyboard, while work goes on."""
 
-import pytest
 from playwright.async_api import expect
 
 from aggregator.desk_settings import ApprovalRule
-from tests.desk.browsing import browsing, connected, needs_chromium, violations
+from tests.desk.browsing import browsing, connected, in_chromium, violations
 from tests.desk.money_world import DAY, a_delivered_desk, a_late_reading
 
-pytestmark = [needs_chromium, pytest.mark.xdist_group("browser"), pytest.mark.slow]
+pytestmark = in_chromium
 
 PATHS = (
     f"/settlement?{DAY}",
@@ -29,8 +28,8 @@ async def ready(page):
     await expect(page.locator("[data-working]")).to_have_count(0, timeout=A_WHILE_MS)
 
 
-async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path):
-    async with a_delivered_desk(tmp_path, rule=(RULE,)) as desk, browsing(desk) as people:
+async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path, chromium):
+    async with a_delivered_desk(tmp_path, rule=(RULE,)) as desk, browsing(desk, chromium) as people:
         page = await people.signed_in("sue")
         for path in PATHS:
             for width in (1280, 360):
@@ -53,8 +52,8 @@ async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path):
         assert sum(sizes) <= HEAVIEST_PAGE
 
 
-async def test_a_statement_is_made_and_walked_back_by_keyboard(tmp_path):
-    async with a_delivered_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_a_statement_is_made_and_walked_back_by_keyboard(tmp_path, chromium):
+    async with a_delivered_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         sue = await people.signed_in("sue")
         await sue.keyboard.press("s")
         await sue.wait_for_url("**/settlement")
@@ -83,8 +82,8 @@ async def test_a_statement_is_made_and_walked_back_by_keyboard(tmp_path):
         await expect(sue.locator(".figures")).to_contain_text("1.100 kWh")
 
 
-async def test_what_is_worked_on_says_so_and_is_there_by_itself(tmp_path):
-    async with a_delivered_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_what_is_worked_on_says_so_and_is_there_by_itself(tmp_path, chromium):
+    async with a_delivered_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         vera = await people.signed_in("vera", f"/settlement?{DAY.replace('&', '%26')}")
         await expect(vera.locator("[data-working] progress")).to_be_visible()
         assert await violations(vera) == []
@@ -95,8 +94,8 @@ async def test_what_is_worked_on_says_so_and_is_there_by_itself(tmp_path):
         assert (await (await taken.value).path()).read_text().startswith("zone,product,opportunity")
 
 
-async def test_an_audit_is_run_from_the_page(tmp_path):
-    async with a_delivered_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_an_audit_is_run_from_the_page(tmp_path, chromium):
+    async with a_delivered_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         otto = await people.signed_in("otto")
         await otto.keyboard.press("d")
         await otto.wait_for_url("**/audit")
@@ -112,8 +111,8 @@ async def test_an_audit_is_run_from_the_page(tmp_path):
         await otto.wait_for_url("**/rules")
 
 
-async def test_it_works_without_scripts_and_prints(tmp_path):
-    async with a_delivered_desk(tmp_path) as desk, browsing(desk) as people:
+async def test_it_works_without_scripts_and_prints(tmp_path, chromium):
+    async with a_delivered_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         sue = await people.signed_in(
             "sue", f"/settlement?{DAY.replace('&', '%26')}", java_script_enabled=False
         )

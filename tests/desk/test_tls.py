@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from aggregator.model.opportunity import Stage
-from tests.desk.browsing import browsing, connected, needs_chromium
+from tests.desk.browsing import browsing, connected, needs_chromium, one_browser
 from tests.desk.world import PASSWORDS, a_desk
 from tests.protocol.certificates import Authority
 
@@ -98,11 +98,12 @@ async def test_behind_a_proxy_origin_is_the_one_it_serves(tmp_path, names):
 
 
 @needs_chromium
+@one_browser
 @pytest.mark.slow
 @pytest.mark.xdist_group("browser")
-async def test_a_browser_signs_in_acts_and_watches_by_tls(tmp_path):
+async def test_a_browser_signs_in_acts_and_watches_by_tls(tmp_path, chromium):
     table, _ = with_tls(tmp_path)
-    async with a_desk(tmp_path, **table) as desk, browsing(desk) as people:
+    async with a_desk(tmp_path, **table) as desk, browsing(desk, chromium) as people:
         ben = await people.signed_in("ben", "/bids/bid-2", ignore_https_errors=True)
         await ben.keyboard.press("a")
         await ben.keyboard.press("Enter")

@@ -15,7 +15,9 @@ from aggregator.demo.run import Stage
 PATIENCE_S = 60.0
 LOOK_S = 0.02
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["aggregator.cli"])
+FORKS.set_forkserver_preload(
+    ["aggregator.cli", *(f"aggregator.commands.{name}" for name in ("serve", "simulate", "readings"))]
+)
 
 
 def play(arguments: Sequence[str], log_file: Path) -> None:

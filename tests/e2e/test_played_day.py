@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import pytest_asyncio
 
 from aggregator.model.metering import Outcome
 from aggregator.model.time import HALF_HOUR, HOUR
@@ -29,6 +30,13 @@ nobody knows what those do."""
 
 ONE_ZONE = ("Canvey",)
 BAD = (*usual_troubles(), DEAF)
+ALL_LEAVE_AT_SEVEN = Way(zones=ONE_ZONE, target_soc=0.9, leave_at=FIVE_PM + 14 * HOUR)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fully_nominated():
+    """What is nominated of a day on which all leave at seven; the day with no order is played once."""
+    return await nominations_of(ALL_LEAVE_AT_SEVEN)
 
 
 def off_track(day: PlayedDay) -> dict:
@@ -105,16 +113,17 @@ async def test_after_the_event_zones_stay_under_their_nominated_peaks_and_driver
 
 
 @pytest.mark.parametrize("nominated_part", [0.3, 0.4, 0.6])
-async def test_a_zone_that_nominated_little_begins_to_refill_so_early_that_its_peak_is_enough(nominated_part):
-    """All leave at seven; what the cheap hours can't hold is drawn before them, not in the last ones."""
-    way = Way(zones=ONE_ZONE, target_soc=0.9, leave_at=FIVE_PM + 14 * HOUR)
+async def test_a_zone_that_nominated_little_begins_to_refill_so_early_that_its_peak_is_enough(
+    fully_nominated, nominated_part
+):
+    """What the cheap hours can't hold is drawn before them, not in the last ones."""
     nominated = {
         zone: {
             slot: replace(one, export_wh=round(one.export_wh * nominated_part)) for slot, one in rows.items()
         }
-        for zone, rows in (await nominations_of(way)).items()
+        for zone, rows in fully_nominated.items()
     }
-    day = await PlayedDay(way, nominated).play()
+    day = await PlayedDay(ALL_LEAVE_AT_SEVEN, nominated).play()
     checked, missed = day.departures()
     assert checked > 10
     assert missed == []
