@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_rando
 
 from aggregator.allowed import COMMITTED
 from aggregator.book import Book
+from aggregator.clockwork import FLEET
 from aggregator.config import Settings
 from aggregator.forecast import Horizon
 from aggregator.intake import take_batch
@@ -34,7 +35,7 @@ from aggregator.said import DriversSaid
 from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Hold, Store
 from aggregator.wiring import prices_of, workflow_of
-from aggregator.workflow import FLEET, fleet_of, fleets_of
+from aggregator.workflow import fleet_of, fleets_of
 from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 

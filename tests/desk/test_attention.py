@@ -15,7 +15,7 @@ from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.store import Alarm
 from aggregator.web.ahead import Ahead
 from aggregator.web.alarms_view import grouped
-from aggregator.web.bid_view import Worth, effect_of
+from aggregator.web.effect import Worth, effect_of
 from aggregator.web.evening import evening_after, through_kw
 from aggregator.web.live_view import live_view
 from aggregator.web.today_view import today_view

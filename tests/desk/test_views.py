@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.clockwork import CLOCKWORK
 from aggregator.model.explanation import PricedPart
 from aggregator.model.facts import MODEL
 from aggregator.model.market import Nomination
@@ -23,11 +24,11 @@ from aggregator.model.opportunity import (
 )
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.web import words
-from aggregator.web.bid_view import bid_view, check_then_approval, effect_of
+from aggregator.web.bid_view import bid_view, check_then_approval
 from aggregator.web.bids_view import SORTS, Choice, bid_rows
+from aggregator.web.effect import effect_of
 from aggregator.web.live_view import STATES, live_view
 from aggregator.web.today_view import today_view
-from aggregator.workflow import CLOCKWORK
 from tests.desk.world import EVENING, NOW, a_bid, a_desk, a_key, a_need, the_why
 
 

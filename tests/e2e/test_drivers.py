@@ -133,7 +133,7 @@ def _driver(stage: Stage, port: int, car_id: str, capfd: Any) -> Driver:
 
 
 def _boosted_since(stage: Stage, car_id: str, since: datetime) -> bool:
-    """Return whether a car's charger took a boost's set-point after an instant: what is read may be from before."""
+    """Return whether a car's charger took a boost's set-point after an instant: others may be from before."""
     points = told(stage.url)[car_id]
     return any(one.issued_at > since and one.purpose is Purpose.BOOST for one in points)
 
