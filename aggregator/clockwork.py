@@ -104,6 +104,7 @@ class Clockwork:
             draft = opportunity.draft
             if opportunity.stage is Stage.APPROVED and draft is not None and draft.report_id == report_id:
                 self.record(opportunity, Submitted(self.now(), report_id), by=CLOCKWORK)
+                self.store.alarms.end("bid_unacknowledged", report_id, self.now())
             elif opportunity.stage is Stage.SETTLED and report_id == settlement_report_id(
                 opportunity.opportunity_id, opportunity.statement_version
             ):
@@ -126,6 +127,7 @@ class Clockwork:
         fact = GateClosed(now) if opportunity.submitted is None else DraftLapsed(now)
         with self.store.at_once():
             after = self.record(opportunity, fact, by=CLOCKWORK)
+            self.store.alarms.end("no_bid_yet", opportunity.opportunity_id, now)
             if opportunity.stage is Stage.IN_REVIEW and draft is not None:
                 said = undecided(opportunity, draft, self.gate_closes_at(opportunity))
                 self.store.alarms.raise_(Alarm(now, "undecided", opportunity.opportunity_id, said))

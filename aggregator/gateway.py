@@ -259,6 +259,7 @@ class Gateway:
             self._solve_again_at[name] = self.clock.now() + SOLVE_AGAIN
             return opportunity
         self._solve_again_at.pop(name, None)
+        self.store.alarms.end("no_bid_yet", name, self.clock.now())
         return proposed
 
     def _report_settled(self, opportunity: Opportunity) -> None:

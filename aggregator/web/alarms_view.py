@@ -28,6 +28,9 @@ KINDS = {
     "set_aside": "something could not be worked on and waits",
     "short_of_target": "a driver's target cannot be reached in time",
     "stopped": "somebody pressed the emergency stop",
+    "test_event_ended": "the DNO's platform tried out its way to us, and is done",
+    "test_event_started": "the DNO's platform tries out its way to us; no car moves",
+    "unanswered": "the DNO had not answered a bid when its window began",
     "undecided": "a gate closed with nobody having decided on the draft",
 }
 """What each kind means, for who has not met it."""
@@ -40,6 +43,7 @@ OF_BIDS = frozenset(
         "opted_out",
         "report_refused",
         "set_aside",
+        "unanswered",
         "undecided",
     }
 )
@@ -72,6 +76,11 @@ class AlarmGroup:
     def means(self) -> str:
         """What the kind means; empty where its text says all."""
         return KINDS.get(self.code, "")
+
+    @property
+    def over(self) -> int:
+        """Of how many what they tell of is over."""
+        return sum(one.over_at is not None for one in self.alarms)
 
     @property
     def is_brief(self) -> bool:
