@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from markupsafe import Markup, escape
 
+from aggregator.model import figures
 from aggregator.model.figures import stated
 from aggregator.model.time import HOUR, LONDON, Interval
 from aggregator.web.night_view import CarNight, Event, Level, Point
@@ -63,7 +64,7 @@ def said_of(night: CarNight) -> str:
     words.append(f"floor {stated(night.floors[-1][1])}")
     if night.need is not None:
         words.append(f"needed {night.need.at.astimezone(LONDON):%a %H:%M} with {stated(night.need.soc)}")
-    words.append(f"took {night.took_kwh:.1f} kWh, gave {night.gave_kwh:.1f} kWh")
+    words.append(f"took {figures.kwh(night.took_kwh)}, gave {figures.kwh(night.gave_kwh)}")
     if night.planned:
         last = night.planned[-1]
         planned = last.energy_kwh / night.car.capacity_kwh
@@ -187,7 +188,7 @@ class _Drawing:
         x, end, zero, y = self._x(slot.start), self._x(slot.end), self._y_kw(0.0), self._y_kw(export_kw)
         does = "gives" if export_kw > 0 else "takes"
         where = f'x="{x + 0.5:.1f}" y="{min(y, zero):.1f}"'
-        words = f"{_clock(slot)}: {does} {abs(export_kw):.1f} kW; {sterling(why)}"
+        words = f"{_clock(slot)}: {does} {figures.kw(abs(export_kw))}; {sterling(why)}"
         return (
             f'<rect class="{kind} n-{does}" {where}'
             f' width="{max(0.5, end - x - 1):.1f}" height="{abs(y - zero):.1f}">'
@@ -270,7 +271,7 @@ def _thinned(points: Sequence[Point]) -> Sequence[Point]:
 
 def _said_of_level(event: Event, level: Level) -> str:
     words = f"the network operator's event, {_clock(level.span)}"
-    words += "" if level.kw is None else f", {level.kw:.1f} kW of the zone"
+    words += "" if level.kw is None else f", {figures.kw(level.kw)} of the zone"
     if event.ended_at is not None:
         words += f"; cancelled at {event.ended_at.astimezone(LONDON):%H:%M}"
     return words

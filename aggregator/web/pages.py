@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, select_autoescape
 from jinja2.bccache import Bucket
 
-from aggregator.model.figures import figure, percent_of, stated
+from aggregator.model.figures import figure, kw, kwh, percent_of, stated
 from aggregator.model.time import LONDON, utc_text
 from aggregator.web import words
 from aggregator.web.alarms_view import KINDS, grouped, named
@@ -97,6 +97,8 @@ class Pages:
             "thousands": "{:,}".format,
             "few_digits": "{:.4g}".format,
             "figure": figure,
+            "said_kw": kw,
+            "said_kwh": kwh,
             "plain_number": partial(figure, digits=6),
         }
         self._environment.globals |= {

@@ -154,7 +154,7 @@ async def test_live_tells_what_an_order_will_be_and_what_the_dno_amended_of_it(t
         vera = await desk.sign_in("vera")
         _, page = await vera.get("/")
         said = " ".join(re.sub("<[^>]*>", "", page).split())
-        assert "3.0 kW ordered now, 1.5 kW from 12:30 (amended 12:01)" in said
+        assert "3 kW ordered now, 1.5 kW from 12:30 (amended 12:01)" in said
         _, page = await vera.get("/live")
         said = " ".join(re.sub("<[^>]*>", "", page).split())
         assert "From 12:30: 3 kW → 1.5 kW ordered; amended 12:01, was 3 kW" in said

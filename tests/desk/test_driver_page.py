@@ -322,7 +322,7 @@ async def test_a_car_that_rests_is_not_said_to_charge(tmp_path):
         assert "it is not told to charge at the moment" in page
         await parts.controller.cycle()
         _, page = await driver.get("/my-car")
-        assert "It is told to charge with 7.4 kW and takes 0.0 kW" in page
+        assert "It is told to charge with 7.4 kW and takes 0 kW" in page
         assert "Takes" in page.partition('class="plan"')[2].partition("</li>")[0]
         await parts.minute(obedient=True)
         _, page = await driver.get("/my-car")
