@@ -6,23 +6,13 @@ import pytest
 from playwright.async_api import expect
 
 from tests.desk.browsing import browsing, connected, needs_chromium, violations
-from tests.desk.driver_steps import CAR, a_token
+from tests.desk.driver_steps import driving
 from tests.desk.world import a_desk
 
 pytestmark = [needs_chromium, pytest.mark.xdist_group("browser"), pytest.mark.slow]
 
 PATHS = ("/fleet", "/fleet?shown=silent", "/fleet/car-1", "/fleet/car-1?night=2025-01-10")
 HEAVIEST_PAGE = 150_000
-
-
-async def driving(people, desk, **more):
-    """Return the page of a driver who has signed in with a token."""
-    page = await people.page(**more)
-    await page.goto(f"{desk.base}/my-car")
-    await page.fill("input[name=token]", a_token(desk)[1])
-    await page.press("input[name=token]", "Enter")
-    await expect(page.locator("#now-title")).to_contain_text(CAR)
-    return page
 
 
 async def fits(page, width, where):
