@@ -19,6 +19,7 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 MINUS = "\N{MINUS SIGN}"
 FEW = 4
 GBP = re.compile(r"GBP (?=[-\N{MINUS SIGN}+]?\d)")
+CLOCKS = re.compile(r"(?<=\d\d:\d\d)-(?=\d\d:\d\d)")
 HYPHEN = re.compile(r"(?<=[ £])-(?=\d)")
 WH_PER_KWH = 1000
 
@@ -66,8 +67,8 @@ def pounds(value: float | Decimal | None) -> Markup:
 
 
 def sterling(text: str) -> str:
-    """Return words with figures as screens show them: commands write GBP and hyphens, they £ and minus."""
-    return HYPHEN.sub(MINUS, GBP.sub("£", text)).replace(f"£{MINUS}", f"{MINUS}£")
+    """Return words with figures as screens show them: commands write GBP and hyphens, they £, minus and dash."""
+    return HYPHEN.sub(MINUS, CLOCKS.sub("–", GBP.sub("£", text))).replace(f"£{MINUS}", f"{MINUS}£")
 
 
 def price(value: float | Decimal | None) -> Markup:
