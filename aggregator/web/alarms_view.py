@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from aggregator.model.time import LONDON
 from aggregator.store import Alarm
 from aggregator.web.bodies import MOST_AT_ONCE
 
@@ -78,6 +79,11 @@ class AlarmGroup:
         return KINDS.get(self.code, "")
 
     @property
+    def is_of_a_day(self) -> bool:
+        """Whether all were raised on one day of London's."""
+        return same_day(self.first_at, self.last_at)
+
+    @property
     def over(self) -> int:
         """Of how many what they tell of is over."""
         return sum(one.over_at is not None for one in self.alarms)
@@ -96,6 +102,11 @@ class AlarmGroup:
     def at_once(self) -> tuple[Alarm, ...]:
         """Those that one press acknowledges: the newest."""
         return self.alarms[:MOST_AT_ONCE]
+
+
+def same_day(one: datetime, other: datetime) -> bool:
+    """Whether two instants are of one day of London's."""
+    return one.astimezone(LONDON).date() == other.astimezone(LONDON).date()
 
 
 def named(names: Sequence[str], places: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ GAP = 22.0
 AXIS = 18.0
 MOST_POINTS = 300
 LEAST_KW = 0.005
-CLOSE = 56.0
+CLOSE, LETTER = 56.0, 8.0
 """So near to the right edge words stand to the left of what they are about."""
 
 
@@ -44,7 +44,7 @@ class Size:
     every: int
 
 
-WIDE, NARROW = Size(880.0, 190.0, 110.0, 2), Size(340.0, 170.0, 96.0, 6)
+WIDE, MIDDLE, NARROW = Size(880.0, 190.0, 110.0, 2), Size(650.0, 180.0, 100.0, 2), Size(340.0, 170.0, 96.0, 6)
 
 
 def night_picture(night: CarNight, size: Size = WIDE) -> Markup:
@@ -248,7 +248,7 @@ class _Drawing:
 
     def _words(self, x: float, y: float, text: str, kind: str) -> str:
         """Return words beside a place: to its left where there is no room to its right."""
-        near = x > self._size.width - RIGHT - CLOSE
+        near = x + 6 + LETTER * len(text) > self._size.width
         at, anchor = (x - 6, "end") if near else (x + 6, "start")
         return f'<text class="{kind}" x="{at:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 

@@ -80,7 +80,9 @@ async def test_a_list_tells_which_bids_changed_how_many_and_into_what_while_some
         await banner.locator("button").click()
         await expect(anna.locator("#row-bid-9")).to_be_visible()
         await expect(banner).to_be_hidden()
-        await expect(anna.locator("#tick-bid-3")).to_have_count(0)  # another draft than was ticked, and her own
+        await expect(anna.locator("#tick-bid-3")).to_have_count(
+            0
+        )  # another draft than was ticked, and her own
 
 
 async def test_what_one_does_oneself_is_not_told_as_a_change_and_takes_nothing_that_is_typed(tmp_path):

@@ -321,3 +321,20 @@ async def test_a_cancelled_order_is_said_wherever_its_bid_stands(tmp_path):
         assert [(row.order.key.event_id, row.cancelled_at) for row in view.orders] == [("order-5", at)]
         event = next(one for one in today_view(flow, "anna").events if one.bid == "bid-5")
         assert (event.runs, event.cancelled_at) == (False, at)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no car since 2025-07-15T17:40:00Z", "no car since Tue 15 Jul 18:40"),
+        ("until 2025-01-08 17:00:05 UTC, for order", "until Wed 08 Jan 17:00:05, for order"),
+        (
+            "from 2025-01-08T17:00:00.250000Z to 2025-01-08T17:30Z",
+            "from Wed 08 Jan 17:00 to Wed 08 Jan 17:30",
+        ),
+        ("event 2025-13-08T17:00:00Z", "event 2025-13-08T17:00:00Z"),
+        ("given in 16:00-19:00, margin GBP -1.50", "given in 16:00–19:00, margin −£1.50"),
+    ],
+)
+def test_what_commands_write_is_shown_by_londons_clocks_in_pounds(text, shown):
+    assert words.sterling(text) == shown
