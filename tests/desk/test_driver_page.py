@@ -189,7 +189,7 @@ WRONG = [
         ["one of percent, miles"],
     ),
     ("floor", {"level": "29"}, ["29%: at least 30%: the car"]),
-    ("floor", {"level": "40", "unit": "miles"}, ["40 miles: at least 59.9 miles: the car"]),
+    ("floor", {"level": "40", "unit": "miles"}, ["40 miles: at least 60 miles: the car"]),
     ("floor", {"level": ""}, ["a number, such as 80"]),
     ("week", {"mon_at": "07:30"}, ["a number, such as 80, or the day left empty"]),
     ("week", {"tue_amount": "80"}, ["a time, such as 07:30, or the day left empty"]),
