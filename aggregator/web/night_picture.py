@@ -44,7 +44,7 @@ class Size:
     every: int
 
 
-WIDE, MIDDLE, NARROW = Size(880.0, 190.0, 110.0, 2), Size(650.0, 180.0, 100.0, 2), Size(340.0, 170.0, 96.0, 6)
+WIDE, MIDDLE, NARROW = Size(880.0, 190.0, 110.0, 2), Size(650.0, 180.0, 100.0, 3), Size(340.0, 170.0, 96.0, 6)
 
 
 def night_picture(night: CarNight, size: Size = WIDE) -> Markup:

@@ -245,7 +245,7 @@ async def test_what_will_be_missed_and_by_how_much(tmp_path):
         driver = await a_driver(desk)
         await said(driver, "departure", {"depart_at": "2025-01-14T12:10", "amount": "100"})
         _, page = await driver.get("/my-car")
-        assert re.search(r"Your target will be missed by 5\.0 kWh", page)
+        assert "Your target will be missed by 5\N{NO-BREAK SPACE}kWh" in page
         assert "It charges at full power" not in page, "it gives energy: nothing else was told to it yet"
         assert "not told to charge" in page or "told to give energy" in page
         _, body = await driver.get("/v1/my-car")
