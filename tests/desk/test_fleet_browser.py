@@ -143,5 +143,6 @@ async def test_what_a_driver_sees_is_shown_anew_and_forms_are_left_alone(tmp_pat
         await expect(driver.locator("#banner")).to_be_hidden()
         (token,) = desk.store.tokens.all()
         desk.store.tokens.revoke(token.token_id, desk.parts.clock.now())
+        await driver.locator("#amount").evaluate("field => { field.value = field.defaultValue; }")
         await driver.evaluate("window.dispatchEvent(new Event('online'))")
         await expect(driver.locator("input[name=token]")).to_be_visible()
