@@ -107,7 +107,9 @@ async def test_a_token_that_is_revoked_takes_nothing_that_its_driver_types(tmp_p
         await tab.press("input[name=token]", "Enter")
         await expect(tab.locator("#now-title")).to_contain_text("car-2")
         await driver.locator("#say-departure").click()
-        await expect(banner).to_contain_text("car-2 has signed in in this browser; this page is car-1's.")
+        await expect(banner).to_contain_text(
+            "car-2 has signed in in this browser; this page is car-1's: nothing was sent."
+        )
         await tab.locator("text=Sign out").click()
         await tab.fill("input[name=token]", a_token(desk)[1])
         await tab.press("input[name=token]", "Enter")

@@ -4,7 +4,7 @@
 (() => {
   const EVERY_MS = 30_000, ALONG = "flexloop-along", SIGN_IN = "/sign-in?next=%2Fmy-car";
   const me = document.body.dataset.person, banner = document.getElementById("banner");
-  let asking = false, isOver = false;
+  let asking = false, isOver = false, toldOf = "";
 
   const tell = (text, link) => {
     banner.textContent = text;
@@ -17,7 +17,9 @@
 
   const over = (whose, sent) => {
     if (!sent && !typed().length) return location.reload();
+    if (isOver && !sent && whose === toldOf) return;  // what was told of a form that was not sent stays
     isOver = true;
+    toldOf = whose;
     const kept = typed().length ? " What you typed is kept here." : "", nothing = sent ? ": nothing was sent" : "";
     if (whose) tell(`${whose} has signed in in this browser; this page is ${me}'s${nothing}.${kept}`, {href: "/my-car", textContent: `Go on as ${whose}`});
     else tell(`You are signed out${nothing}.${kept} Sign in, then come back to this page.`, {href: SIGN_IN, textContent: "Sign in in another tab", target: "_blank", rel: "noopener"});
