@@ -95,6 +95,8 @@ def restart(flow: Workflow, zones: Sequence[str], zone: str | None, user: str) -
         raise RuleViolation(f"{zone or 'everything'} is not stopped; what is: {others}")
     halt = flow.store.halts.restart(standing[0].halt_id, user, flow.now())
     done = halt.restarted_by is not None
+    if done:
+        flow.store.alarms.end("stopped", extent(halt), flow.now())
     alone = f"{user} lets it go on; a second person must"
     said = f"restarted by {halt.first_restart_by} and {user}" if done else alone
     return f"{extent(halt)}: {said}"

@@ -11,6 +11,7 @@ from datetime import timedelta
 import structlog
 from aiohttp.log import server_logger
 
+from aggregator.alarm_ends import AlarmEnds
 from aggregator.config import Settings
 from aggregator.drivers.door import Door
 from aggregator.files.secrets import read_secrets
@@ -89,6 +90,7 @@ async def serve(
             for market in settings.market
         }
         watch = PlatformWatch(vens, store, clock, gateway.patience)
+        ends = AlarmEnds(store, controller, gateway.book, clock, gateway.patience)
         if listener := doors.get("http"):
             watched = Watched(settings, store, clock, controller, gateway.recorder, vens)
             app = Health(watched, stop).app()
@@ -110,6 +112,7 @@ async def serve(
                     workers.create_task(gateway.tell(), name="tell"),
                     workers.create_task(gateway.keep_hold(hold), name="keep hold"),
                     workers.create_task(watch.run(), name="watch platforms"),
+                    workers.create_task(ends.run(), name="end alarms"),
                 ]
                 for vtn_id, ven in vens.items():
                     market_side.append(

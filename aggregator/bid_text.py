@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from aggregator.desk import why_closed
+from aggregator.model import figures
 from aggregator.model.explanation import Change, Explanation
 from aggregator.model.facts import MODEL
 from aggregator.model.figures import figure
@@ -134,7 +135,7 @@ def in_words(one: Opportunity) -> Iterator[str]:
         yield f"  the price is held to be accepted {why.accepted:.0%} of the time, by prices cleared before"
     if why.held_back_kwh > 0.0:
         yield (
-            f"  holds {why.held_back_kwh:.1f} kWh of base discharge back, which would have earned "
+            f"  holds {figures.kwh(why.held_back_kwh)} of base discharge back, which would have earned "
             f"GBP {why.held_back_gbp:.2f}"
         )
     if note := by_whom(draft):
@@ -151,10 +152,10 @@ def _offer(need: Requirement, draft: Draft) -> Iterator[str]:
     for slot, needed, kw, base, kept in zip(
         need.slots, need.needed_kw, draft.offered_kw, draft.base_kw, draft.kept_kw, strict=True
     ):
-        held = f", {base - kept:.1f} held back" if base - kept > NOTHING_KW else ""
+        held = f", {figures.kw(base - kept)} held back" if base - kept > NOTHING_KW else ""
         yield (
             f"  {slot.start.astimezone(LONDON):%H:%M}-{slot.end.astimezone(LONDON):%H:%M}  "
-            f"{figure(kw)} of {figure(needed)} kW; base discharge {base:.1f} kW{held}"
+            f"{figure(kw)} of {figure(needed)} kW; base discharge {figures.kw(base)}{held}"
         )
     yield f"  asks {draft.asks} delivered, {draft.availability_gbp_per_mw_h}/MW/h held ready"
     for step in draft.steps:

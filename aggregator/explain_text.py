@@ -158,16 +158,16 @@ def _line(found: Explanation, explained: Explained, car: str | None) -> Iterator
     yield f"  metered {_kwh(line.metered_export_wh)}, net export of {len(there)} chargers; {line.quality}"
     missing = _kwh(line.deficiency_wh)
     yield f"  delivered {_kwh(line.delivered_wh)}: {_clamp(line, product)}; missing {missing}"
-    price = award.utilisation_gbp_per_mwh if award else product.call_gbp_per_mwh or 0
+    price = _price(award.utilisation_gbp_per_mwh if award else product.call_gbp_per_mwh or 0)
     yield (
-        f"  utilisation GBP {line.utilisation_gbp:f} = {_kwh(line.delivered_wh)} at GBP {_price(price)}/MWh"
+        f"  utilisation GBP {_price(line.utilisation_gbp)} = {_kwh(line.delivered_wh)} at GBP {price}/MWh"
         f" times {line.factor.normalize():f}"
     )
     if line.availability_gbp:
-        yield f"  availability GBP {line.availability_gbp:f}"
+        yield f"  availability GBP {_price(line.availability_gbp)}"
     if line.penalty_gbp:
         yield (
-            f"  penalty GBP {line.penalty_gbp:f} = {_kwh(line.deficiency_wh)}"
+            f"  penalty GBP {_price(line.penalty_gbp)} = {_kwh(line.deficiency_wh)}"
             f" at GBP {_price(product.penalty_gbp_per_mwh)}/MWh"
         )
     yield f"  amount GBP {line.amount_gbp}, rounded once, half to even"

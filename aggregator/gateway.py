@@ -14,6 +14,7 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_rando
 
 from aggregator.allowed import COMMITTED
 from aggregator.book import Book
+from aggregator.clockwork import FLEET
 from aggregator.config import Settings
 from aggregator.forecast import Horizon
 from aggregator.intake import take_batch
@@ -34,7 +35,7 @@ from aggregator.said import DriversSaid
 from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Hold, Store
 from aggregator.wiring import prices_of, workflow_of
-from aggregator.workflow import FLEET, fleet_of, fleets_of
+from aggregator.workflow import fleet_of, fleets_of
 from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 
@@ -258,6 +259,7 @@ class Gateway:
             self._solve_again_at[name] = self.clock.now() + SOLVE_AGAIN
             return opportunity
         self._solve_again_at.pop(name, None)
+        self.store.alarms.end("no_bid_yet", name, self.clock.now())
         return proposed
 
     def _report_settled(self, opportunity: Opportunity) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from aggregator.clockwork import PLATFORM
 from aggregator.model.errors import RuleViolation
 from aggregator.model.market import Award, Direction, Instruction, PeakWindow, Rehearsal, Requirement
 from aggregator.model.opportunity import (
@@ -32,7 +33,7 @@ from aggregator.model.time import Interval
 from aggregator.plausible import must_be_awarded, must_be_plausible
 from aggregator.ports import CallBatch, CallKind, Decision, MarketCall, Opt
 from aggregator.store import Alarm, InboxEntry
-from aggregator.workflow import PLATFORM, Workflow
+from aggregator.workflow import Workflow
 
 OPTED_OUT = "we have opted out of it since"
 ATTEMPTS = 3

@@ -114,7 +114,7 @@ class Patience:
             now = self._clock.now()
             text = f"it did not answer from {utc_text(self.away_since)} to {utc_text(now)}"
             try:
-                self._store.alarms.raise_(Alarm(now, "database_away", self._store.name, text))
+                self._store.alarms.raise_(Alarm(now, "database_away", self._store.name, text, over_at=now))
             except Unavailable:
                 return
             self.away_since = None

@@ -1,7 +1,7 @@
 """Whether each platform knows us and answers: told to those who ask, and by an alarm where it does not.
 
-A desk must not learn from a log that what it approved cannot leave. One alarm tells of each time away; it is
-for people to clear, back or not.
+A desk must not learn from a log that what it approved cannot leave. One alarm tells of each time away, and
+says since when it is over; it is for people to clear, back or not.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from aggregator.ports import Clock
 from aggregator.store import Alarm, Store
 from market_adapters.openadr.ven import Ven
 
+AWAY = "platform_away"
 POLLS_MISSED = 3
 LOOK_S = 0.5
 """Wall seconds between two looks."""
@@ -53,6 +54,7 @@ class PlatformWatch:
         self._vens, self._store, self._clock, self._patience = vens, store, clock, patience
         self._away_since_s: dict[str, float] = {}
         self._told: set[str] = set()
+        self._back: set[str] = set()
 
     async def run(self) -> None:
         """Look at every platform, until cancelled."""
@@ -66,11 +68,15 @@ class PlatformWatch:
         if found.ok:
             self._away_since_s.pop(vtn_id, None)
             self._told.discard(vtn_id)
+            if vtn_id not in self._back:
+                await self._patience.of(self._store.alarms.end, AWAY, vtn_id, self._clock.now())
+                self._back.add(vtn_id)
             return
+        self._back.discard(vtn_id)
         since_s = self._away_since_s.setdefault(vtn_id, now_s)
         if vtn_id in self._told or now_s - since_s < POLLS_MISSED * ven.poll_s:
             return
         self._told.add(vtn_id)
         text = f"the platform does not answer: {found.says}; what is approved waits for it"
-        alarm = Alarm(self._clock.now(), "platform_away", vtn_id, text)
+        alarm = Alarm(self._clock.now(), AWAY, vtn_id, text)
         await self._patience.of(self._store.alarms.raise_, alarm)

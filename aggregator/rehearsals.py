@@ -32,6 +32,8 @@ class Rehearsals:
                 if (code, where) not in self._told:
                     self._store.alarms.raise_(Alarm(now, code, where, text))
                     self._told.add((code, where))
+                    if code == ENDED:
+                        self._store.alarms.end(STARTED, where, now)
 
     def _due(self, entry: InboxEntry, where: str, now: datetime) -> Iterator[tuple[str, str]]:
         if not isinstance(entry.content, Rehearsal):

@@ -1,11 +1,11 @@
-"""The only place that appends facts to the journal: what the desk does, and what the clock brings.
+"""The only way facts get into the journal: what the desk does, beside what `aggregator/clockwork.py` brings.
 
 The fact is written first, then acted upon: an approval puts the bid's report into the outbox in the same
 transaction, and the sender works on what the outbox says is pending, with the report's id as idempotency
 key. A crash in between repeats safely. The store is synchronous; workers call these methods in a thread.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -21,7 +21,8 @@ from aggregator.allowed import (
     must_allow_refusal,
     must_allow_withdrawal,
 )
-from aggregator.desk import Desk, amended_draft, unanswered, undecided, unsent
+from aggregator.clockwork import Clockwork
+from aggregator.desk import Desk, amended_draft
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.facts import MODEL
 from aggregator.model.fleet import Fleet, Fleets
@@ -29,34 +30,19 @@ from aggregator.model.market import Draft, Instruction, Plan, Product, Requireme
 from aggregator.model.opportunity import (
     Approved,
     Checked,
-    Closed,
     Declined,
-    DeliveryEnded,
-    DeliveryStarted,
-    DraftLapsed,
-    Fact,
-    GateClosed,
-    NotAwarded,
     Opportunity,
     OptedOut,
     Proposed,
     Received,
-    Settled,
     Stage,
-    SubmissionFailed,
-    Submitted,
     Withdrawn,
 )
-from aggregator.outgoing import BID, bid_report, opt_out_of, settlement_report_id
+from aggregator.outgoing import BID, bid_report, opt_out_of
 from aggregator.ports import Clock, Report
-from aggregator.store import Alarm, InboxEntry, Store, StoredStatement
+from aggregator.store import Store
 
 T = TypeVar("T")
-
-OPEN_STAGES = tuple(stage for stage in Stage if stage not in (Stage.NEW, Stage.CLOSED))
-CLOCKWORK, PLATFORM, FLEET = "clock", "platform", "fleet"
-"""Who records what nobody decided, beside the model."""
-
 
 BeforeOrder = Callable[[Instruction, datetime], None]
 """What is to be durable before an order that is about to be accepted: see `aggregator.nominating`."""
@@ -81,7 +67,7 @@ def nothing_before(order: Instruction, now: datetime) -> None:
     """Leave everything as it is: for who takes no orders."""
 
 
-class Workflow:
+class Workflow(Clockwork):
     """Appends facts; refuses those that the life cycle or the desk's rules do not allow."""
 
     def __init__(
@@ -93,46 +79,10 @@ class Workflow:
         before_order: BeforeOrder = nothing_before,
         revalue: Revalue = nothing_worked_out,
     ) -> None:
-        self.store = store
-        self.products = products
+        super().__init__(store, clock, products)
         self.desk = desk
         self.before_order = before_order
         self.revalue = revalue
-        self._clock = clock
-        self._told_unsent: set[str] = set()
-
-    def now(self) -> datetime:
-        """Return the domain instant."""
-        return self._clock.now()
-
-    def record(
-        self,
-        opportunity: Opportunity,
-        *facts: Fact,
-        by: str,
-        inbox: InboxEntry | None = None,
-        reports: Sequence[Report] = (),
-        statement: StoredStatement | None = None,
-    ) -> Opportunity:
-        """Append facts, with the message they came in and what they cause, in one transaction.
-
-        Raises:
-            RuleViolation: If they are not allowed, or somebody was faster. Nothing is stored then.
-        """
-        return self.store.journal.append_many(
-            opportunity.opportunity_id,
-            facts,
-            expected_version=opportunity.version,
-            by=by,
-            recorded_at=self.now(),
-            inbox=inbox,
-            reports=reports,
-            statement=statement,
-        )
-
-    def open(self) -> list[Opportunity]:
-        """Return every opportunity that is not closed."""
-        return self.store.journal.find(stages=OPEN_STAGES)
 
     def needs_two(self, opportunity: Opportunity) -> bool:
         """Whether two people must agree to the draft there is."""
@@ -237,40 +187,10 @@ class Workflow:
     # what the clock and the platform bring
 
     def advance(self, opportunity: Opportunity) -> Opportunity:
-        """Append what time alone brings: approval by rule, gate closure, start and end of delivery."""
-        now, window = self.now(), opportunity.window
-        match opportunity.stage:
-            case Stage.RECEIVED | Stage.IN_REVIEW if now >= self.gate_closes_at(opportunity):
-                return self._lapse(opportunity)
-            case Stage.IN_REVIEW:
-                return self._approve_by_rule(opportunity)
-            case Stage.APPROVED if now >= self.gate_closes_at(opportunity):
-                return self._give_up_sending(opportunity)
-            case Stage.SUBMITTED if now >= window.start:
-                return self._give_up_waiting(opportunity)
-            case Stage.AWARDED if now >= window.end:
-                return self.record(opportunity, DeliveryEnded(now), by=CLOCKWORK)
-            case Stage.AWARDED if any(now >= order.window.start for order in opportunity.in_force):
-                return self.record(opportunity, DeliveryStarted(now), by=CLOCKWORK)
-            case Stage.DELIVERING if now >= window.end:
-                return self.record(opportunity, DeliveryEnded(now), by=CLOCKWORK)
-            case _:
-                return opportunity
-
-    def gate_closes_at(self, opportunity: Opportunity) -> datetime:
-        """Return when bids for this opportunity must be in."""
-        return self._product(opportunity).gate_closes_at(opportunity.window)
-
-    def acknowledged(self, report_id: str) -> None:
-        """Record that a platform holds a report: a bid is submitted, a settled opportunity closed."""
-        for opportunity in self.open():
-            draft = opportunity.draft
-            if opportunity.stage is Stage.APPROVED and draft is not None and draft.report_id == report_id:
-                self.record(opportunity, Submitted(self.now(), report_id), by=CLOCKWORK)
-            elif opportunity.stage is Stage.SETTLED and report_id == settlement_report_id(
-                opportunity.opportunity_id, opportunity.statement_version
-            ):
-                self.record(opportunity, Closed(self.now()), by=CLOCKWORK)
+        """Append what time alone brings, and the approval of a draft by rule while its gate is open."""
+        if opportunity.stage is Stage.IN_REVIEW and self.now() < self.gate_closes_at(opportunity):
+            return self._approve_by_rule(opportunity)
+        return super().advance(opportunity)
 
     def may_leave(self, report: Report) -> bool:
         """Whether a bid's report is still what it was when it was approved; any other report may.
@@ -285,17 +205,6 @@ class Workflow:
         approved = opportunity.stage is Stage.APPROVED and draft is not None
         is_same = draft is not None and draft.report_id == report.report_id
         return approved and is_same and self.now() < self.gate_closes_at(opportunity)
-
-    def settled(
-        self,
-        opportunity: Opportunity,
-        statement: StoredStatement,
-        amount_gbp: Decimal,
-        reports: Sequence[Report],
-    ) -> Opportunity:
-        """Record a statement and put its report into the outbox."""
-        fact = Settled(self.now(), statement.version, statement.digest, str(amount_gbp))
-        return self.record(opportunity, fact, by=CLOCKWORK, reports=reports, statement=statement)
 
     # helpers
 
@@ -326,54 +235,6 @@ class Workflow:
             raise RuleViolation("the draft changed after it was shown")
         report = bid_report(need, draft, self._product(opportunity), self.now())
         return self.record(opportunity, approval, by=approval.by, reports=[report])
-
-    def _lapse(self, opportunity: Opportunity) -> Opportunity:
-        """Close what nobody approved by the gate; of a draft that nobody decided on an alarm stays."""
-        now, draft = self.now(), opportunity.draft
-        fact = GateClosed(now) if opportunity.submitted is None else DraftLapsed(now)
-        with self.store.at_once():
-            after = self.record(opportunity, fact, by=CLOCKWORK)
-            if opportunity.stage is Stage.IN_REVIEW and draft is not None:
-                said = undecided(opportunity, draft, self.gate_closes_at(opportunity))
-                self.store.alarms.raise_(Alarm(now, "undecided", opportunity.opportunity_id, said))
-        return after
-
-    def _give_up_waiting(self, opportunity: Opportunity) -> Opportunity:
-        """Close a bid whose window begins without an award; where it offered something an alarm stays."""
-        now, held = self.now(), opportunity.submitted
-        with self.store.at_once():
-            after = self.record(opportunity, NotAwarded(now), by=CLOCKWORK)
-            if held is not None and any(held.offered_kw):
-                said = unanswered(opportunity, held)
-                self.store.alarms.raise_(Alarm(now, "unanswered", opportunity.opportunity_id, said))
-        return after
-
-    def _give_up_sending(self, opportunity: Opportunity) -> Opportunity:
-        """Close an approved bid that never reached the platform; one that may have is left to the award."""
-        draft, now = opportunity.draft, self.now()
-        waiting = self.store.outbox.get(draft.report_id) if draft is not None else None
-        tried = waiting is not None and bool(waiting.attempts)
-        if draft is not None:
-            self._tell_unsent(opportunity, draft, tried=tried)
-        if tried and now < opportunity.window.start:
-            return opportunity
-        if draft is not None:
-            self.store.outbox.mark_dead(draft.report_id, "the gate closed before the platform took it")
-        if opportunity.submitted is not None:
-            return self.record(opportunity, DraftLapsed(now), by=CLOCKWORK)
-        reason = "the platform did not acknowledge the bid before the gate closed"
-        return self.record(opportunity, SubmissionFailed(now, reason), by=CLOCKWORK)
-
-    def _tell_unsent(self, opportunity: Opportunity, draft: Draft, *, tried: bool) -> None:
-        """Raise an alarm, once for a draft, where its gate closed and no platform had acknowledged it."""
-        code, name, told = "bid_unacknowledged", draft.report_id, draft.report_id in self._told_unsent
-        self._told_unsent.add(name)
-        if not told and not any((one.code, one.where) == (code, name) for one in self.store.alarms.all()):
-            said = unsent(opportunity, draft, self.gate_closes_at(opportunity), tried)
-            self.store.alarms.raise_(Alarm(self.now(), code, name, said))
-
-    def _product(self, opportunity: Opportunity) -> Product:
-        return self.products[opportunity.product_id]
 
     def _models_draft(self, opportunity: Opportunity) -> Draft | None:
         """Return what the model proposed for the need as it stands: no person offers more than that."""

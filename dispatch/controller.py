@@ -124,6 +124,13 @@ class Controller:
         self._sending.recall(left)
         self._handing_over.told(left, self._clock.now())
 
+    def hears_of(self, car_id: str, now: datetime) -> bool:
+        """Whether a car of the fleet has been heard of, and not too long ago where it is plugged in."""
+        view = self.view.of(car_id) if car_id in self._cars else None
+        if view is None or view.report is None:
+            return False
+        return not (view.is_plugged() and view.is_stale(now, self._stale_after))
+
     async def listen(self) -> None:
         """Take reports in until cancelled; a change of a car or its driver's will wakes the loop."""
         async for reports in self._link.reports():
@@ -231,11 +238,7 @@ class Controller:
 
     def _silent_zones(self, now: datetime) -> set[str]:
         """Return the zones with a car not heard of yet, or plugged in and not heard for too long."""
-        return {
-            self._zone_of[view.car.car_id]
-            for view in self.view.all()
-            if view.report is None or (view.is_plugged() and view.is_stale(now, self._stale_after))
-        }
+        return {zone for car_id, zone in self._zone_of.items() if not self.hears_of(car_id, now)}
 
     # set-points
 

@@ -123,6 +123,11 @@ class Following:
         """Whether a car is counted on."""
         return self._records[car_id].strikes < STRIKES
 
+    def was_seen_to_follow(self, car_id: str) -> bool:
+        """Whether a car was last found to do as it is told; not of one that has not been judged yet."""
+        record = self._records.get(car_id)
+        return record is not None and record.strikes == 0 and record.good_since is not None
+
     def measured_kw(self, car_id: str) -> float:
         """Return what a car last moved, by its registers. [kW, export positive]"""
         return self._records[car_id].measured_kw

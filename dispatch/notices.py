@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
+from aggregator.model.figures import figure, kw, kwh
 from aggregator.model.fleet import Car
 from aggregator.model.metering import SetPoint
 from aggregator.ports import Rebound, ZoneTarget
@@ -36,11 +37,11 @@ class ShortOrders:
             return []
         self._told[name] = missing
         beyond_kwh = shortfall_kwh - asked_kwh  # what they draw for their drivers
-        text = f"{shortfall_kwh:.1f} of {asked_kwh:.1f} kWh still asked for cannot be had from the cars"
+        text = f"{figure(shortfall_kwh, 1)} of {kwh(asked_kwh)} still asked for cannot be had from the cars"
         if beyond_kwh > 0.0:
             text = (
-                f"none of the {asked_kwh:.1f} kWh still asked for can be had from the cars, "
-                f"which draw {beyond_kwh:.1f} kWh for their drivers"
+                f"none of the {kwh(asked_kwh)} still asked for can be had from the cars, "
+                f"which draw {kwh(beyond_kwh)} for their drivers"
             )
         return [Notice(now, "order_short", target.zone, f"{name}: {text}")]
 
@@ -61,8 +62,8 @@ class HighPeaks:
                 continue
             self._told[zone] = rebound, peak_kw
             text = (
-                f"refilling takes {peak_kw:.1f} kW, so that all drivers leave as promised; "
-                f"nominated were {rebound.import_kw:.1f} kW at most"
+                f"refilling takes {kw(peak_kw)}, so that all drivers leave as promised; "
+                f"nominated were {kw(rebound.import_kw)} at most"
             )
             notices.append(Notice(now, "peak_exceeded", zone, text))
         return notices
@@ -99,7 +100,7 @@ def interlock_notice(refusal: Refusal, now: datetime) -> Notice:
 
 def capacity_notice(learnt: Car, registered: Car, now: datetime) -> Notice:
     """Return what a car's registers tell of its capacity, beside the registry."""
-    told = f"registry {registered.capacity_kwh:.1f} kWh, by its registers {learnt.capacity_kwh:.1f} kWh"
+    told = f"registry {kwh(registered.capacity_kwh)}, by its registers {kwh(learnt.capacity_kwh)}"
     return Notice(
         now, "capacity_differs", learnt.car_id, f"{told}: the latter is used until the registry is right"
     )
@@ -107,7 +108,7 @@ def capacity_notice(learnt: Car, registered: Car, now: datetime) -> Notice:
 
 def fault_notice(fault: Fault, now: datetime) -> Notice:
     """Return what a car moved beside what it was told."""
-    moved = f"told {fault.told_kw:.2f} kW, moved {fault.measured_kw:.2f} kW"
+    moved = f"told {kw(fault.told_kw)}, moved {kw(fault.measured_kw)}"
     unknown = "deaf or full, its state of charge is not known; " if fault.may_be_full else ""
     text = f"{moved}: {unknown}not counted on until it follows again"
     return Notice(now, "not_following", fault.car_id, text, fault.goes_on)

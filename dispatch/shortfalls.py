@@ -7,6 +7,7 @@ reckoned of a charge is off by as much.
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from aggregator.model import figures
 from aggregator.model.fleet import Car
 from dispatch.records import Notice
 
@@ -60,8 +61,8 @@ class Shortfalls:
         if told and kwh < told + TOLD_AGAIN_KWH:
             return []
         self._told[car_id] = kwh
-        shows = "" if metered_kw is None else f"; told to charge, its meter shows {metered_kw:z.2f} kW"
-        text = f"will miss its target by {kwh:.2f} kWh even at full power{shows}"
+        shows = "" if metered_kw is None else f"; told to charge, its meter shows {figures.kw(metered_kw)}"
+        text = f"will miss its target by {figures.kwh(kwh)} even at full power{shows}"
         return [Notice(now, "short_of_target", car_id, text, goes_on=told > 0)]
 
     def finish(self) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from aggregator.bidding.problem import FloatArray
+from aggregator.model.figures import kwh
 from aggregator.solver import SolverRun
 
 
@@ -20,7 +21,7 @@ class BadScenario:
     missing_kwh: float
 
     def __str__(self) -> str:
-        return f"{day_words(self.label)}: {self.missing_kwh:.1f} kWh missing"
+        return f"{day_words(self.label)}: {kwh(self.missing_kwh)} missing"
 
 
 def day_words(label: str) -> str:

@@ -16,6 +16,7 @@ from aggregator.bidding.value import (
     percentile,
     unmet_kw,
 )
+from aggregator.model.figures import kwh
 from aggregator.model.market import Direction
 from aggregator.plan_value import cvar as cvar_of
 
@@ -174,7 +175,7 @@ def _short_day(problem: Problem, w: int, members: BoolArray) -> str:
         low, high = problem.plugged[w, slots].min(), problem.plugged[w, slots].max()
         there = f", with {low if low == high else f'{low} to {high}'} cars plugged in,"
     return (
-        f"{by}: on {day_words(problem.scenario_labels[w])}{there} no more than {most_kwh:.1f} kWh could be"
+        f"{by}: on {day_words(problem.scenario_labels[w])}{there} no more than {kwh(most_kwh)} could be"
         f" {'given' if gives else 'taken'} in {problem.words(members)}, nomination included"
     )
 

@@ -30,10 +30,12 @@ def list_alarms(
     if shared.as_json:
         shared.answer({"alarms": [_row(alarm) for alarm in found]}, "")
         return
-    table = Table("alarm", "at (London)", "what", "where", "text", "acknowledged by")
+    table = Table("alarm", "at (London)", "what", "where", "text", "over since", "acknowledged by")
     for alarm in found:
         at = f"{alarm.at.astimezone(LONDON):%d %b %H:%M:%S}"
-        table.add_row(str(alarm.alarm_id), at, alarm.code, alarm.where, alarm.text, alarm.cleared_by or "")
+        over = "" if alarm.over_at is None else f"{alarm.over_at.astimezone(LONDON):%d %b %H:%M:%S}"
+        known = (alarm.code, alarm.where, alarm.text, over, alarm.cleared_by or "")
+        table.add_row(str(alarm.alarm_id), at, *known)
     shared.console().print(table)
 
 
@@ -57,6 +59,7 @@ def _row(alarm: Alarm) -> dict[str, object]:
         "code": alarm.code,
         "where": alarm.where,
         "text": alarm.text,
+        "over_at": utc_text(alarm.over_at) if alarm.over_at else None,
         "acknowledged_at": utc_text(alarm.cleared_at) if alarm.cleared_at else None,
         "acknowledged_by": alarm.cleared_by,
     }

@@ -17,6 +17,7 @@ from aggregator.model.drivers import (
     Week,
     Word,
 )
+from aggregator.model.figures import kwh
 from aggregator.model.fleet import Car, ExportSource
 from aggregator.model.time import LONDON, utc_text
 from dispatch.fleet_view import CarView
@@ -197,9 +198,9 @@ def shortfall_body(view: CarView, missing_kwh: float | None, miles_per_kwh: floa
     if not known:
         words = "not plugged in, or its charge is not known: nothing can be said"
     elif short_kwh > 0 and view.stated_at(now) < now:
-        words = f"{short_kwh:.2f} kWh are missing: the car is kept as promised for a driver who is late"
+        words = f"{kwh(short_kwh)} are missing: the car is kept as promised for a driver who is late"
     elif short_kwh > 0:
-        words = f"{short_kwh:.2f} kWh will be missing even at full power"
+        words = f"{kwh(short_kwh)} will be missing even at full power"
     reaches = None if not known else level((target_kwh - short_kwh) / car.capacity_kwh, car, miles_per_kwh)
     return {
         "car_id": car.car_id,

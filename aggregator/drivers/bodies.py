@@ -1,8 +1,9 @@
 """What a driver may send: JSON bodies, strict; local times are London's, and refused in doubt."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, time, timedelta
+from math import ceil, floor
 from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field
@@ -191,7 +192,7 @@ def _floor(body: FloorBody, car: Car, miles_per_kwh: float) -> float:
         miles = least * car.capacity_kwh * per_kwh
         lowest = {"soc": least, "percent": least * PERCENT, "miles": miles}
         whose = "whatever anybody asks" if least == LOWEST_FLOOR_SOC else "as was agreed for this car"
-        at_least = _in_unit(field, lowest[field])
+        at_least = _bound(field, lowest[field], ceil)
         allowed = f"at least {at_least}: the car is never discharged below that, {whose}"
         raise BadMessage(Fault(field, _in_unit(field, given[field] or 0.0), allowed))
     return soc
@@ -212,7 +213,7 @@ def _fraction(given: Mapping[str, float | None], car: Car, miles_per_kwh: float)
         return field, value
     if value > most_miles:
         a_kwh = f"{figure(car.capacity_kwh, 2)} kWh at {figure(miles_per_kwh)} miles a kWh"
-        allowed = f"at most {_in_unit(field, most_miles)}: {a_kwh}"
+        allowed = f"at most {_bound(field, most_miles, floor)}: {a_kwh}"
         raise BadMessage(Fault(field, _in_unit(field, value), allowed))
     return field, value / most_miles
 
@@ -220,7 +221,18 @@ def _fraction(given: Mapping[str, float | None], car: Car, miles_per_kwh: float)
 def _in_unit(field: str, value: float) -> str:
     """Return a value of a field with its unit, as that field takes it."""
     unit = "%" if field.endswith("percent") else " miles" if field.endswith("miles") else ""
-    return f"{figure(value, 1 if unit else 3)}{unit}"
+    return f"{figure(value, _digits(field))}{unit}"
+
+
+def _digits(field: str) -> int:
+    """Return to how many digits after the point a field's values are told: a share as it is kept."""
+    return 2 if field.endswith("percent") else 1 if field.endswith("miles") else 4
+
+
+def _bound(field: str, value: float, inwards: Callable[[float], int]) -> str:
+    """Return the least or most that is allowed, as it can be told: who then says so is not refused again."""
+    scale = 10 ** _digits(field)
+    return _in_unit(field, inwards(round(value * scale, 6)) / scale)
 
 
 def _must_lie(field: str, at: datetime, after: datetime, until: datetime) -> None:

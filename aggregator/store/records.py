@@ -176,6 +176,8 @@ class Alarm:
         alarm_id: Given when it is raised; 0 before.
         cleared_at: When somebody cleared it.
         cleared_by: Who.
+        over_at: Since when what it tells of is over; None where it goes on, is not known to have ended, or
+            has no end.
     """
 
     at: datetime
@@ -185,6 +187,7 @@ class Alarm:
     alarm_id: int = 0
     cleared_at: datetime | None = None
     cleared_by: str | None = None
+    over_at: datetime | None = None
 
 
 class Alarms:
@@ -196,6 +199,7 @@ class Alarms:
     def raise_(self, alarm: Alarm) -> Alarm:
         """Store an alarm; return it with its id."""
         row = {"at": alarm.at, "code": alarm.code, "place": alarm.where, "text": alarm.text}
+        row |= {"over_at": alarm.over_at}
         with writing(self._engine) as connection:
             alarm_id = connection.scalar(insert(ALARMS).returning(ALARMS.c.alarm_id), row)
         return replace(alarm, alarm_id=alarm_id or 0)
@@ -215,6 +219,18 @@ class Alarms:
                 if cleared.rowcount != 1:
                     raise RuleViolation(f"no open alarm {alarm_id}")
 
+    def end(self, code: str, where: str, at: datetime) -> None:
+        """Note that what alarms of a kind tell of a place is over; somebody must clear them all the same."""
+        columns = ALARMS.c
+        meant = (columns.code == code, columns.place == where, columns.cleared_at.is_(None))
+        with writing(self._engine) as connection:
+            connection.execute(update(ALARMS).where(*meant, columns.over_at.is_(None)).values(over_at=at))
+
+    def set_over(self, alarm_id: int, at: datetime | None) -> None:
+        """Note since when what one alarm tells of is over; None where it goes on all the same."""
+        with writing(self._engine) as connection:
+            connection.execute(update(ALARMS).where(ALARMS.c.alarm_id == alarm_id).values(over_at=at))
+
     def all(self) -> list[Alarm]:
         """Return every alarm, in the order raised."""
         return self._select(select(ALARMS))
@@ -227,7 +243,16 @@ class Alarms:
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(ALARMS.c.alarm_id))
             return [
-                Alarm(row.at, row.code, row.place, row.text, row.alarm_id, row.cleared_at, row.cleared_by)
+                Alarm(
+                    row.at,
+                    row.code,
+                    row.place,
+                    row.text,
+                    row.alarm_id,
+                    row.cleared_at,
+                    row.cleared_by,
+                    row.over_at,
+                )
                 for row in rows
             ]
 

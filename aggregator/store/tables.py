@@ -230,6 +230,7 @@ ALARMS = Table(
     Column("text", Text, nullable=False),
     Column("cleared_at", UtcMicros),
     Column("cleared_by", Text),
+    Column("over_at", UtcMicros),
 )
 
 HALTS = Table(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from aggregator.model.time import LONDON
 from aggregator.store import Alarm
 from aggregator.web.bodies import MOST_AT_ONCE
 
@@ -28,6 +29,9 @@ KINDS = {
     "set_aside": "something could not be worked on and waits",
     "short_of_target": "a driver's target cannot be reached in time",
     "stopped": "somebody pressed the emergency stop",
+    "test_event_ended": "the DNO's platform tried out its way to us, and is done",
+    "test_event_started": "the DNO's platform tries out its way to us; no car moves",
+    "unanswered": "the DNO had not answered a bid when its window began",
     "undecided": "a gate closed with nobody having decided on the draft",
 }
 """What each kind means, for who has not met it."""
@@ -40,6 +44,7 @@ OF_BIDS = frozenset(
         "opted_out",
         "report_refused",
         "set_aside",
+        "unanswered",
         "undecided",
     }
 )
@@ -74,6 +79,16 @@ class AlarmGroup:
         return KINDS.get(self.code, "")
 
     @property
+    def is_of_a_day(self) -> bool:
+        """Whether all were raised on one day of London's."""
+        return same_day(self.first_at, self.last_at)
+
+    @property
+    def over(self) -> int:
+        """Of how many what they tell of is over."""
+        return sum(one.over_at is not None for one in self.alarms)
+
+    @property
     def is_brief(self) -> bool:
         """Whether all were raised within a minute, so that one time of day tells when."""
         return f"{self.first_at:%x %H:%M}" == f"{self.last_at:%x %H:%M}"
@@ -87,6 +102,11 @@ class AlarmGroup:
     def at_once(self) -> tuple[Alarm, ...]:
         """Those that one press acknowledges: the newest."""
         return self.alarms[:MOST_AT_ONCE]
+
+
+def same_day(one: datetime, other: datetime) -> bool:
+    """Whether two instants are of one day of London's."""
+    return one.astimezone(LONDON).date() == other.astimezone(LONDON).date()
 
 
 def named(names: Sequence[str], places: Mapping[str, str]) -> str:

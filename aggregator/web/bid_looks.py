@@ -9,9 +9,10 @@ from aggregator.bid_text import summary, whole
 from aggregator.files.inputs import validate
 from aggregator.model.errors import BadMessage
 from aggregator.web.answers import as_json
-from aggregator.web.bid_view import Effect, bid_view, effect_of
+from aggregator.web.bid_view import bid_view
 from aggregator.web.bids_view import Choice, bid_rows
 from aggregator.web.bodies import Amendment, of_form
+from aggregator.web.effect import Effect, effect_of
 from aggregator.web.evening import Evenings
 from aggregator.web.fan import Fans
 from aggregator.web.frame import Frame

@@ -19,8 +19,9 @@ from aggregator.allowed import (
     why_not,
 )
 from aggregator.bid_text import by_whom, kws
+from aggregator.clockwork import CLOCKWORK, FLEET, PLATFORM
 from aggregator.desk import NOT_OFFERED, must_be_possible
-from aggregator.model.errors import BadMessage, RuleViolation
+from aggregator.model.errors import RuleViolation
 from aggregator.model.explanation import Explanation
 from aggregator.model.facts import MODEL
 from aggregator.model.market import Draft, Instruction, Product, mean_kw
@@ -33,15 +34,14 @@ from aggregator.model.opportunity import (
     Settled,
     Stage,
 )
-from aggregator.model.steps import PriceStep
 from aggregator.model.time import LONDON, Interval
 from aggregator.store import DeskAction, Recorded, Store
 from aggregator.web.ahead import UNITS
 from aggregator.web.bids_view import BidRow, bid_row
+from aggregator.web.effect import energy_kwh
 from aggregator.web.words import either
-from aggregator.workflow import CLOCKWORK, FLEET, PLATFORM, Workflow, is_valued
+from aggregator.workflow import Workflow
 
-KW_PER_MW = 1000.0
 PENNY_GBP = 0.01
 LONGEST_EVENT = 40_000
 LEAST_TO_AGREE = 2
@@ -102,59 +102,6 @@ class Happened:
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
-    """What a draft is expected to earn, and how surely it is delivered.
-
-    Attributes:
-        margin_gbp: Expected. [GBP]
-        p10_gbp: Nine of ten drawn days earn so much or more. [GBP]
-        deliver: Share of the drawn days on which 95% of it or more would be delivered.
-    """
-
-    margin_gbp: float
-    p10_gbp: float
-    deliver: float
-
-    @classmethod
-    def of(cls, draft: Draft) -> "Worth | None":
-        """Return what a draft says of itself; None where its figures are another's."""
-        if not is_valued(draft):
-            return None
-        return cls(draft.expected_margin_gbp, draft.why.margin_p10_gbp, 1.0 - draft.why.miss)
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What an amendment would do, or why it cannot be.
-
-    Attributes:
-        kw: As asked for; None where it stays. [kW]
-        price: As asked for; None where it stays. [GBP/MWh]
-        refused: Why not; empty where it may be.
-        before_kwh: What is offered now, over the window. [kWh]
-        after_kwh: What would be.
-        before_gbp: Most that utilisation pays if all is called, at the prices asked. [GBP]
-        after_gbp: The same after.
-        prices: What its steps would ask. [GBP/MWh]
-        now: What the draft there is is worth; None where nobody knows.
-        then: The same after.
-        check_lost: Who has checked the draft there is, and would have to again.
-    """
-
-    kw: float | None
-    price: Decimal | None
-    refused: str = ""
-    before_kwh: float = 0.0
-    after_kwh: float = 0.0
-    before_gbp: float = 0.0
-    after_gbp: float = 0.0
-    prices: tuple[PriceStep, ...] = ()
-    now: Worth | None = None
-    then: Worth | None = None
-    check_lost: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class BidView:
     """All that the page shows.
 
@@ -210,7 +157,7 @@ class BidView:
         if self.why is None or self.draft is None or self.one.requirement is None:
             return 0.0
         hours = [slot.hours for slot in self.one.requirement.slots]
-        return self.why.held_back_kwh - _kwh(self.draft.offered_kw, hours)
+        return self.why.held_back_kwh - energy_kwh(self.draft.offered_kw, hours)
 
 
 WORDS = {
@@ -360,39 +307,6 @@ def nominated_kw(store: Store, one: Opportunity) -> dict[datetime, float]:
         charge = [kw for part, kw in zip(plan.slots, plan.base_charge_kw, strict=True) if part.overlap(slot)]
         found_kw[slot.start] = kept_kw - (sum(charge) / len(charge) if charge else 0.0)
     return found_kw
-
-
-def effect_of(flow: Workflow, one: Opportunity, user: str, kw: float | None, price: Decimal | None) -> Effect:
-    """Return what an amendment would do; nothing is recorded."""
-    draft, need = one.draft, one.requirement
-    try:
-        new = flow.amended(one, draft.digest if draft else "", user, kw, price)
-    except (RuleViolation, BadMessage) as refused:
-        return Effect(kw, price, str(refused))
-    if draft is None or need is None:
-        return Effect(kw, price, "there is no draft")
-    hours = [slot.hours for slot in need.slots]
-    return Effect(
-        kw,
-        price,
-        before_kwh=_kwh(draft.offered_kw, hours),
-        after_kwh=_kwh(new.offered_kw, hours),
-        before_gbp=_gbp(draft, hours),
-        after_gbp=_gbp(new, hours),
-        prices=new.priced,
-        now=Worth.of(draft),
-        then=Worth.of(new),
-        check_lost=one.checked_by,
-    )
-
-
-def _kwh(levels: tuple[float, ...], hours: list[float]) -> float:
-    return sum(kw * span for kw, span in zip(levels, hours, strict=True))
-
-
-def _gbp(draft: Draft, hours: list[float]) -> float:
-    """Return what utilisation pays for all of a draft at the prices it asks. [GBP]"""
-    return sum(_kwh(step.offered_kw, hours) * float(step.gbp_per_mwh) / KW_PER_MW for step in draft.priced)
 
 
 def _happened(row: Recorded) -> Happened:

@@ -10,6 +10,7 @@ from aggregator.drivers.night import LEAST_KW, Row
 from aggregator.drivers.own_car import OwnCars
 from aggregator.gateway import Gateway
 from aggregator.model.drivers import Word, Words
+from aggregator.model.figures import kw
 from aggregator.model.fleet import Car
 from aggregator.model.time import HALF_HOUR, LONDON, Interval, floor_half_hour
 from aggregator.store import Alarm
@@ -107,12 +108,12 @@ class CarPage:
                 else "it is told to give energy"
             )
         if metered_kw is None:
-            return f"it is told to charge with {told_kw:.1f} kW; what it does is not known"
+            return f"it is told to charge with {kw(told_kw)}; what it does is not known"
         if -metered_kw < ALMOST * min(told_kw, self.view.taken_kw(self.now)):
             does = "gives" if metered_kw > LEAST_KW else "takes"
-            return f"it is told to charge with {told_kw:.1f} kW and {does} {abs(metered_kw):.1f} kW"
+            return f"it is told to charge with {kw(told_kw)} and {does} {kw(abs(metered_kw))}"
         is_full_power = told_kw >= ALMOST * self.view.taken_kw(self.now)
-        return "it charges at full power" if is_full_power else f"it charges with {-metered_kw:.1f} kW"
+        return "it charges at full power" if is_full_power else f"it charges with {kw(-metered_kw)}"
 
     @property
     def is_tonight(self) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from aggregator.acting import DONE
+from aggregator.clockwork import CLOCKWORK, FLEET, PLATFORM
 from aggregator.files.cells import guarded
 from aggregator.files.inputs import LocalDate, Row
 from aggregator.model.facts import MODEL
@@ -22,7 +23,6 @@ from aggregator.model.time import local_day, utc_text
 from aggregator.said import trail_row
 from aggregator.store import BY_A_DRIVER, DeskAction, Recorded, Store, Verified, Wanted
 from aggregator.store.columns import micros
-from aggregator.workflow import CLOCKWORK, FLEET, PLATFORM
 
 BY_THE_JOURNAL = "journal"
 """Where a decision stands that the trail says nothing of: a rule's, or one from before there was a trail."""

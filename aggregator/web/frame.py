@@ -98,7 +98,7 @@ class Frame:
         """Return what changes whenever a page shows something else, but for what is shown each second."""
         return stamp(
             self.gateway.store.journal.length(),
-            [alarm.alarm_id for alarm in view.alarms],
+            [(alarm.alarm_id, alarm.over_at) for alarm in view.alarms],
             view.halts,
             [(zone.zone, zone.stopped, zone.serving, zone.until, zone.bids) for zone in view.zones],
             [car.car_id for car in view.silent],

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import copysign
 
-from aggregator.acting import extent
 from aggregator.gateway import Gateway
 from aggregator.model.market import mean_kw
 from aggregator.model.opportunity import Opportunity
@@ -125,10 +124,6 @@ class LiveView:
     alarms: tuple[Alarm, ...]
     halts: tuple[Halt, ...]
     cars_known: int
-
-    def is_over(self, alarm: Alarm) -> bool:
-        """Whether what an alarm tells of has ended since: a stop that was lifted."""
-        return alarm.code == "stopped" and all(extent(halt) != alarm.where for halt in self.halts)
 
     @property
     def loop_is_late(self) -> bool:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from markupsafe import Markup, escape
 
+from aggregator.model import figures
 from aggregator.model.figures import stated
 from aggregator.model.time import HOUR, LONDON, Interval
 from aggregator.web.night_view import CarNight, Event, Level, Point
@@ -22,7 +23,7 @@ GAP = 22.0
 AXIS = 18.0
 MOST_POINTS = 300
 LEAST_KW = 0.005
-CLOSE = 56.0
+CLOSE, LETTER = 56.0, 8.0
 """So near to the right edge words stand to the left of what they are about."""
 
 
@@ -43,7 +44,7 @@ class Size:
     every: int
 
 
-WIDE, NARROW = Size(880.0, 190.0, 110.0, 2), Size(340.0, 170.0, 96.0, 6)
+WIDE, MIDDLE, NARROW = Size(880.0, 190.0, 110.0, 2), Size(650.0, 180.0, 100.0, 3), Size(340.0, 170.0, 96.0, 6)
 
 
 def night_picture(night: CarNight, size: Size = WIDE) -> Markup:
@@ -63,7 +64,7 @@ def said_of(night: CarNight) -> str:
     words.append(f"floor {stated(night.floors[-1][1])}")
     if night.need is not None:
         words.append(f"needed {night.need.at.astimezone(LONDON):%a %H:%M} with {stated(night.need.soc)}")
-    words.append(f"took {night.took_kwh:.1f} kWh, gave {night.gave_kwh:.1f} kWh")
+    words.append(f"took {figures.kwh(night.took_kwh)}, gave {figures.kwh(night.gave_kwh)}")
     if night.planned:
         last = night.planned[-1]
         planned = last.energy_kwh / night.car.capacity_kwh
@@ -187,7 +188,7 @@ class _Drawing:
         x, end, zero, y = self._x(slot.start), self._x(slot.end), self._y_kw(0.0), self._y_kw(export_kw)
         does = "gives" if export_kw > 0 else "takes"
         where = f'x="{x + 0.5:.1f}" y="{min(y, zero):.1f}"'
-        words = f"{_clock(slot)}: {does} {abs(export_kw):.1f} kW; {sterling(why)}"
+        words = f"{_clock(slot)}: {does} {figures.kw(abs(export_kw))}; {sterling(why)}"
         return (
             f'<rect class="{kind} n-{does}" {where}'
             f' width="{max(0.5, end - x - 1):.1f}" height="{abs(y - zero):.1f}">'
@@ -247,7 +248,7 @@ class _Drawing:
 
     def _words(self, x: float, y: float, text: str, kind: str) -> str:
         """Return words beside a place: to its left where there is no room to its right."""
-        near = x > self._size.width - RIGHT - CLOSE
+        near = x + 6 + LETTER * len(text) > self._size.width
         at, anchor = (x - 6, "end") if near else (x + 6, "start")
         return f'<text class="{kind}" x="{at:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
@@ -270,7 +271,7 @@ def _thinned(points: Sequence[Point]) -> Sequence[Point]:
 
 def _said_of_level(event: Event, level: Level) -> str:
     words = f"the network operator's event, {_clock(level.span)}"
-    words += "" if level.kw is None else f", {level.kw:.1f} kW of the zone"
+    words += "" if level.kw is None else f", {figures.kw(level.kw)} of the zone"
     if event.ended_at is not None:
         words += f"; cancelled at {event.ended_at.astimezone(LONDON):%H:%M}"
     return words

@@ -12,10 +12,10 @@ from jinja2.bccache import Bucket
 from aggregator.model.figures import figure, percent_of, stated
 from aggregator.model.time import LONDON, utc_text
 from aggregator.web import words
-from aggregator.web.alarms_view import KINDS, grouped, named
+from aggregator.web.alarms_view import KINDS, grouped, named, same_day
 from aggregator.web.assets import Assets
 from aggregator.web.bids_view import Choice
-from aggregator.web.night_picture import NARROW, night_picture
+from aggregator.web.night_picture import MIDDLE, NARROW, night_picture
 from aggregator.web.night_view import ONE_DAY
 
 PAGES = (
@@ -72,6 +72,7 @@ class Pages:
             "kwh": words.kwh,
             "energy": words.energy,
             "night_picture": night_picture,
+            "night_picture_middle": partial(night_picture, size=MIDDLE),
             "night_picture_small": partial(night_picture, size=NARROW),
             "pounds": words.pounds,
             "price": words.price,
@@ -97,6 +98,8 @@ class Pages:
             "thousands": "{:,}".format,
             "few_digits": "{:.4g}".format,
             "figure": figure,
+            "said_kw": words.said_kw,
+            "said_kwh": words.said_kwh,
             "plain_number": partial(figure, digits=6),
         }
         self._environment.globals |= {
@@ -105,6 +108,7 @@ class Pages:
             "pages": PAGES,
             "one_day": ONE_DAY,
             "kinds": KINDS,
+            "same_day": same_day,
         }
         for name in self._environment.list_templates():
             self._environment.get_template(name)  # compiled before anybody waits for a page

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from aggregator.desk import is_unanswered
+from aggregator.model import figures
 from aggregator.model.errors import Fault
 from aggregator.model.figures import figure
 from aggregator.model.market import Requirement
@@ -16,9 +17,12 @@ from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import LONDON, Interval, utc_text
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
-MINUS = "\N{MINUS SIGN}"
+MINUS, NO_BREAK = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
 FEW = 4
+SHORT_NAME = 20
 GBP = re.compile(r"GBP (?=[-\N{MINUS SIGN}+]?\d)")
+CLOCKS = re.compile(r"(?<=\d\d:\d\d)-(?=\d\d:\d\d)")
+UTC_STAMP = re.compile(r"\b(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:\.\d+)?(?:Z|\+00:00| UTC)(?!\w)")
 HYPHEN = re.compile(r"(?<=[ £])-(?=\d)")
 WH_PER_KWH = 1000
 
@@ -56,6 +60,25 @@ def energy(value: float, digits: int = 2) -> Markup:
     return Markup('{} <span class="unit">kWh</span>').format(signed(value, digits))
 
 
+def _by_london(found: re.Match[str]) -> str:
+    """Return an instant that stands in words in UTC by London's clocks; what is none stays as it is."""
+    try:
+        instant = datetime.fromisoformat(f"{found[1]}T{found[2]}+00:00").astimezone(LONDON)
+    except ValueError:
+        return found[0]
+    return f"{instant:%a %d %b %H:%M:%S}" if instant.second else f"{instant:%a %d %b %H:%M}"
+
+
+def said_kw(value: float) -> str:
+    """Return a power in a sentence, which no line breaks. [kW]"""
+    return figures.kw(value).replace(" ", NO_BREAK)
+
+
+def said_kwh(value: float) -> str:
+    """Return an energy in a sentence, which no line breaks. [kWh]"""
+    return figures.kwh(value).replace(" ", NO_BREAK)
+
+
 def pounds(value: float | Decimal | None) -> Markup:
     """Return an amount to the penny. [GBP]"""
     if value is None:
@@ -66,8 +89,9 @@ def pounds(value: float | Decimal | None) -> Markup:
 
 
 def sterling(text: str) -> str:
-    """Return words with figures as screens show them: commands write GBP and hyphens, they £ and minus."""
-    return HYPHEN.sub(MINUS, GBP.sub("£", text)).replace(f"£{MINUS}", f"{MINUS}£")
+    """Return words as screens show them: pounds, minus and London's clocks for GBP, hyphen and UTC."""
+    text = UTC_STAMP.sub(_by_london, text)
+    return HYPHEN.sub(MINUS, CLOCKS.sub("–", GBP.sub("£", text))).replace(f"£{MINUS}", f"{MINUS}£")
 
 
 def price(value: float | Decimal | None) -> Markup:
@@ -155,10 +179,16 @@ def age(seconds: float) -> str:
 def few(names: str) -> Markup:
     """Return names with commas between them: of many the first, how many more there are, all on hover."""
     found = names.split(", ")
+    whole = [_unbroken(name) for name in found[:FEW]]
     if len(found) <= FEW:
-        return Markup("{}").format(names)
-    first, more = ", ".join(found[: FEW - 1]), len(found) - FEW + 1
+        return Markup(", ").join(whole)
+    first, more = Markup(", ").join(whole[: FEW - 1]), len(found) - FEW + 1
     return Markup('<span title="{}">{} and {} more</span>').format(names, first, more)
+
+
+def _unbroken(name: str) -> Markup:
+    """Return a name that no line breaks, as long as it is short: ``leaf-023``."""
+    return Markup('<span class="name">{}</span>' if len(name) <= SHORT_NAME else "{}").format(name)
 
 
 def plain_fault(one: Fault) -> str:

@@ -1,5 +1,7 @@
 """Steps that tests of the driver's page share: a driver who signs in with a token."""
 
+from playwright.async_api import expect
+
 from tests.desk.world import NOW, Person
 
 CAR = "car-1"
@@ -24,3 +26,13 @@ async def a_driver(desk, car=CAR):
 async def said(driver, topic, fields=(), **headers):
     """Send one of the page's forms; return status, where the browser is sent, and the page."""
     return await driver.form(f"/my-car/{topic}", list(dict(fields).items()), **headers)
+
+
+async def driving(people, desk, **more):
+    """Return the page of a driver who has signed in with a token."""
+    page = await people.page(**more)
+    await page.goto(f"{desk.base}/my-car")
+    await page.fill("input[name=token]", a_token(desk)[1])
+    await page.press("input[name=token]", "Enter")
+    await expect(page.locator("#now-title")).to_contain_text(CAR)
+    return page

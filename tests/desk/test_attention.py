@@ -15,7 +15,7 @@ from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.store import Alarm
 from aggregator.web.ahead import Ahead
 from aggregator.web.alarms_view import grouped
-from aggregator.web.bid_view import Worth, effect_of
+from aggregator.web.effect import Worth, effect_of
 from aggregator.web.evening import evening_after, through_kw
 from aggregator.web.live_view import live_view
 from aggregator.web.today_view import today_view
@@ -154,7 +154,7 @@ async def test_live_tells_what_an_order_will_be_and_what_the_dno_amended_of_it(t
         vera = await desk.sign_in("vera")
         _, page = await vera.get("/")
         said = " ".join(re.sub("<[^>]*>", "", page).split())
-        assert "3.0 kW ordered now, 1.5 kW from 12:30 (amended 12:01)" in said
+        assert "3 kW ordered now, 1.5 kW from 12:30 (amended 12:01)" in said
         _, page = await vera.get("/live")
         said = " ".join(re.sub("<[^>]*>", "", page).split())
         assert "From 12:30: 3 kW → 1.5 kW ordered; amended 12:01, was 3 kW" in said
@@ -306,10 +306,21 @@ async def test_alarms_are_told_by_zone_and_window_by_what_they_mean_and_whether_
             cars = ", ".join(f"leaf-{4 * n + car}" for car in range(4))
             desk.store.alarms.raise_(Alarm(NOW + timedelta(seconds=n), "not_taken", cars, "not taken"))
         desk.store.alarms.raise_(Alarm(NOW, "bid_unacknowledged", "bid-1:1", "not acknowledged"))
-        desk.store.alarms.raise_(Alarm(NOW, "stopped", "all zones", "stopped by otto: a test"))
-        anna = await desk.sign_in("anna")
+        anna, ben, otto = [await desk.sign_in(name) for name in ("anna", "ben", "otto")]
+        assert (await otto.post("/v1/stops", {"reason": "a test"}))[0] == 200
+        for name in ("not_following", "not_following"):
+            desk.store.alarms.raise_(Alarm(NOW, name, "car-9", "moved 0.0 kW"))
+        _, before = await anna.get("/v1/live")
+        for one in (ben, otto):
+            assert (await one.post("/v1/restarts"))[0] == 200
+        desk.store.alarms.end("not_following", "car-2", NOW + timedelta(days=1))
+        _, after = await anna.get("/v1/live")
+        assert before["stamp"] != after["stamp"]
         said = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", (await anna.get("/live"))[1]))
-    assert "not taken : 3 alarms about 12 cars or zones, leaf-8, leaf-9, leaf-10 and 9 more" in said
+    assert "not taken : 3 alarms about 12 cars or zones, leaf-8 , leaf-9 , leaf-10 and 9 more" in said
     assert "bid unacknowledged Hendon Way Wed 15 Jan 17:00–19:00" in said
     assert "not taken a charger did not take the set-point" in said
-    assert "Tue 14 Jan 12:00 · over by now stopped by otto" in said
+    assert "Tue 14 Jan 12:01 · over since 12:01 stopped by otto" in said
+    assert "not following : 3 alarms, car-9 and car-2" in said or "not following : 3 alarms" in said
+    assert "1 of them over" in said
+    assert "over since Wed 15 Jan 12:00 told 3.0 kW" in said

@@ -1,12 +1,13 @@
 """The same in Chromium: by keyboard, and while things change under the page."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 from playwright.async_api import expect
 
 from aggregator.store import Alarm
 from tests.desk.browsing import browsing, in_chromium, violations
-from tests.desk.world import NOW, a_desk
+from tests.desk.world import NOW, a_bid, a_desk
 
 pytestmark = in_chromium
 
@@ -49,6 +50,38 @@ async def test_only_what_changed_of_this_bid_is_told_while_somebody_types(tmp_pa
         desk.parts.gateway.workflow.check(one, one.draft.digest, "cleo")
         await expect(anna.locator("#banner")).to_contain_text("Something has changed")
         await expect(anna.locator("#reject-reason")).to_have_value("too lit")
+
+
+async def test_a_list_tells_which_bids_changed_and_into_what_while_somebody_ticks(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
+        anna = await people.signed_in("anna", "/bids?shown=todo")
+        banner, flow = anna.locator("#banner"), desk.parts.gateway.workflow
+        await anna.locator("#tick-bid-3").check()
+        async with anna.expect_response("**/bids?*"):
+            desk.store.alarms.raise_(Alarm(NOW, "order_short", "Hendon Way", "2 kWh are missing"))
+        await expect(banner).to_be_hidden()
+        one = desk.bid("bid-1")
+        flow.check(one, one.draft.digest, "cleo")
+        thursday = "Hendon Way Thu 16 Jan 17:00–19:00"
+        await expect(banner).to_contain_text(
+            "Hendon Way Wed 15 Jan 17:00–19:00 now checked by cleo, to approve; what you ticked is kept."
+        )
+        one = desk.bid("bid-2")
+        flow.approve(one, one.draft.digest, "ben")
+        await expect(banner).to_contain_text(f"; {thursday} no longer in this list; what you ticked is kept.")
+        for n in range(6, 10):
+            a_bid(desk.store, f"bid-{n}", event=f"requirement-{n}")
+        await expect(banner).to_contain_text("4 bids, Hendon Way Wed 15 Jan 17:00–19:00 and 3 more, new;")
+        one = desk.bid("bid-3")
+        flow.amend(one, one.draft.digest, "anna", None, Decimal(250))
+        await expect(banner).to_contain_text(f"{thursday} drafted anew")
+        await expect(anna.locator("#tick-bid-3")).to_be_checked()
+        await banner.locator("button").click()
+        await expect(anna.locator("#row-bid-9")).to_be_visible()
+        await expect(banner).to_be_hidden()
+        await expect(anna.locator("#tick-bid-3")).to_have_count(
+            0
+        )  # another draft than was ticked, and her own
 
 
 async def test_what_one_does_oneself_is_not_told_as_a_change_and_leaves_what_is_typed(tmp_path, chromium):

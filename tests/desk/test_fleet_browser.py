@@ -5,23 +5,13 @@ from datetime import timedelta
 from playwright.async_api import expect
 
 from tests.desk.browsing import browsing, connected, in_chromium, violations
-from tests.desk.driver_steps import CAR, a_token
+from tests.desk.driver_steps import driving
 from tests.desk.world import a_desk
 
 pytestmark = in_chromium
 
 PATHS = ("/fleet", "/fleet?shown=silent", "/fleet/car-1", "/fleet/car-1?night=2025-01-10")
 HEAVIEST_PAGE = 150_000
-
-
-async def driving(people, desk, **more):
-    """Return the page of a driver who has signed in with a token."""
-    page = await people.page(**more)
-    await page.goto(f"{desk.base}/my-car")
-    await page.fill("input[name=token]", a_token(desk)[1])
-    await page.press("input[name=token]", "Enter")
-    await expect(page.locator("#now-title")).to_contain_text(CAR)
-    return page
 
 
 async def fits(page, width, where):
@@ -152,5 +142,6 @@ async def test_what_a_driver_sees_is_shown_anew_and_forms_are_left_alone(tmp_pat
         await expect(driver.locator("#banner")).to_be_hidden()
         (token,) = desk.store.tokens.all()
         desk.store.tokens.revoke(token.token_id, desk.parts.clock.now())
+        await driver.locator("#amount").evaluate("field => { field.value = field.defaultValue; }")
         await driver.evaluate("window.dispatchEvent(new Event('online'))")
         await expect(driver.locator("input[name=token]")).to_be_visible()

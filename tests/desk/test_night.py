@@ -301,6 +301,6 @@ async def test_an_order_is_shaded_until_it_was_cancelled_with_the_levels_that_he
         ]
         _, page = await vera.get("/fleet/car-1")
         wide = page.partition('<div class="wide-one">')[2].partition("</svg>")[0]
-        assert "12:10 to 12:20, 2.0 kW of the zone; cancelled at 12:20" in wide
+        assert "12:10 to 12:20, 2 kW of the zone; cancelled at 12:20" in wide
         assert wide.count('class="n-event"') == 2
         assert re.search(r"cancelled at <time[^>]*>12:20<", page)

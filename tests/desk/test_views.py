@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.clockwork import CLOCKWORK
 from aggregator.model.explanation import PricedPart
 from aggregator.model.facts import MODEL
 from aggregator.model.market import Nomination
@@ -23,11 +24,11 @@ from aggregator.model.opportunity import (
 )
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.web import words
-from aggregator.web.bid_view import bid_view, check_then_approval, effect_of
+from aggregator.web.bid_view import bid_view, check_then_approval
 from aggregator.web.bids_view import SORTS, Choice, bid_rows
+from aggregator.web.effect import effect_of
 from aggregator.web.live_view import STATES, live_view
 from aggregator.web.today_view import today_view
-from aggregator.workflow import CLOCKWORK
 from tests.desk.world import EVENING, NOW, a_bid, a_desk, a_key, a_need, the_why
 
 
@@ -77,7 +78,7 @@ def test_no_figure_has_digits_that_mean_nothing(value):
         ("in GBP, as agreed", "in GBP, as agreed"),
         (
             "told -7.40 kW in 16:00-19:00, on 2025-01-15",
-            "told \N{MINUS SIGN}7.40 kW in 16:00-19:00, on 2025-01-15",
+            "told \N{MINUS SIGN}7.40 kW in 16:00–19:00, on 2025-01-15",
         ),
     ],
 )
@@ -320,3 +321,20 @@ async def test_a_cancelled_order_is_said_wherever_its_bid_stands(tmp_path):
         assert [(row.order.key.event_id, row.cancelled_at) for row in view.orders] == [("order-5", at)]
         event = next(one for one in today_view(flow, "anna").events if one.bid == "bid-5")
         assert (event.runs, event.cancelled_at) == (False, at)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no car since 2025-07-15T17:40:00Z", "no car since Tue 15 Jul 18:40"),
+        ("until 2025-01-08 17:00:05 UTC, for order", "until Wed 08 Jan 17:00:05, for order"),
+        (
+            "from 2025-01-08T17:00:00.250000Z to 2025-01-08T17:30Z",
+            "from Wed 08 Jan 17:00 to Wed 08 Jan 17:30",
+        ),
+        ("event 2025-13-08T17:00:00Z", "event 2025-13-08T17:00:00Z"),
+        ("given in 16:00-19:00", "given in 16:00–19:00"),
+    ],
+)
+def test_what_commands_write_is_shown_by_londons_clocks_in_pounds(text, shown):
+    assert words.sterling(text) == shown

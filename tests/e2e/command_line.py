@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from aggregator.cli import run
+from aggregator.store import open_store
 from tests.builders import PRODUCT, ZONE
 
 ROOT = Path(__file__).parents[2]
@@ -56,3 +57,9 @@ def edit(path, *changes):
 def done(capsys, *words):
     assert run([str(word) for word in words]) == 0
     return capsys.readouterr().out
+
+
+def facts_of():
+    """Return how many facts the journal has of the bid."""
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        return len(store.journal.facts(BID))

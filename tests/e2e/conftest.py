@@ -7,12 +7,19 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .command_line import ROOT
+from aggregator.cli import run
+from aggregator.clock import Pace, start_fast_clock
+from aggregator.model.opportunity import Proposed, Received
+from aggregator.store import open_store
+from tests.builders import NOON, PRODUCT, ZONE, a_draft, a_requirement
+
+from .command_line import BID, ROOT, edit
 from .watched import Watcher
 
 
@@ -77,3 +84,23 @@ def taken():
         other.bind(("127.0.0.1", 0))
         other.listen()
         yield f"127.0.0.1:{other.getsockname()[1]}"
+
+
+@pytest.fixture
+def desk(capsys, home):
+    """Put one draft up for review; return its digest and a way to name the hour of the desk's clock."""
+    edit("config/markets/ukpn.toml", ('product_id = "day-ahead"', f'product_id = "{PRODUCT}"'))
+    edit("config/gateway.toml", ('zones = ["Canvey"', f'zones = ["{ZONE}", "Canvey"'))
+    run(["db", "upgrade"])
+    capsys.readouterr()
+    draft = a_draft()
+    with open_store("sqlite:///flexloop.db", create=False) as store:
+        facts = (Received(NOON, a_requirement()), Proposed(NOON, draft))
+        store.journal.append_many(BID, facts, expected_version=0, by="model", recorded_at=NOON)
+
+    def at(day, hour):
+        clock = start_fast_clock([Pace(datetime(2025, 1, day, hour, tzinfo=UTC), 1.0)])
+        Path("clock.json").write_text(clock.to_json())
+        return draft.digest
+
+    return at

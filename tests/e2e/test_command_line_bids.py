@@ -2,19 +2,16 @@
 
 import json
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from aggregator.cli import run
-from aggregator.clock import Pace, start_fast_clock
-from aggregator.model.opportunity import Proposed, Received, Submitted
+from aggregator.model.opportunity import Submitted
 from aggregator.store import open_store
-from aggregator.takeover import Timekeeping, take_over
-from tests.builders import NOON, PRODUCT, ZONE, a_draft, a_requirement
+from tests.builders import NOON
 
-from .command_line import BID, DATA, done, edit, only_line, refused
+from .command_line import BID, DATA, done, edit, facts_of, only_line, refused
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -70,31 +67,6 @@ def test_alarms_stay_until_somebody_says_that_they_were_seen(capsys):
 
 
 # bids
-
-
-@pytest.fixture
-def desk(capsys):
-    """Put one draft up for review; return its digest and a way to name the hour of the desk's clock."""
-    edit("config/markets/ukpn.toml", ('product_id = "day-ahead"', f'product_id = "{PRODUCT}"'))
-    edit("config/gateway.toml", ('zones = ["Canvey"', f'zones = ["{ZONE}", "Canvey"'))
-    run(["db", "upgrade"])
-    capsys.readouterr()
-    draft = a_draft()
-    with open_store("sqlite:///flexloop.db", create=False) as store:
-        facts = (Received(NOON, a_requirement()), Proposed(NOON, draft))
-        store.journal.append_many(BID, facts, expected_version=0, by="model", recorded_at=NOON)
-
-    def at(day, hour):
-        clock = start_fast_clock([Pace(datetime(2025, 1, day, hour, tzinfo=UTC), 1.0)])
-        Path("clock.json").write_text(clock.to_json())
-        return draft.digest
-
-    return at
-
-
-def facts_of():
-    with open_store("sqlite:///flexloop.db", create=False) as store:
-        return len(store.journal.facts(BID))
 
 
 @pytest.mark.parametrize(
@@ -183,29 +155,6 @@ def test_after_the_gate_nobody_approves(capsys, desk):
     words = ["--clock", "clock.json", "bids", "approve", "dno", "--as", "ben", "--draft", digest]
     assert "the gate closed at" in only_line(capsys, *words, code=1)
     assert facts_of() == 2
-
-
-# whose time it is
-
-
-def test_a_store_is_not_served_by_another_kind_of_clock(capsys, desk):
-    digest = desk(13, 12)
-    with open_store("sqlite:///flexloop.db", create=False) as store:
-        take_over(store, Timekeeping.FILE, NOON)
-    told = "flexloop.db is served by a clock file, not by real time; give that --clock FILE"
-    assert told in only_line(capsys, "serve", code=1)
-    for words in ("reject dno --as anna --reason no", f"check dno --as ben --draft {digest}"):
-        assert told in only_line(capsys, "bids", *words.split(), code=1)
-    assert facts_of() == 2
-    done(capsys, "bids", "list")
-
-
-def test_a_store_is_not_served_by_a_clock_that_is_behind_it(capsys, desk):
-    desk(15, 11)
-    told = (
-        "flexloop.db holds what was recorded at 2025-01-15T12:00:00Z; a clock file shows 2025-01-15T11:00:0"
-    )
-    assert told in only_line(capsys, "--clock", "clock.json", "serve", code=1)
 
 
 # settle

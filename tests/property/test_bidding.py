@@ -298,10 +298,10 @@ def test_the_words_name_slots_in_local_time_and_past_days():
     bid = the_offer(problem)
     assert bid.binding == (
         "the price: 0.1 kW more would cost as much as it earns, or more",
-        f"{BY_ENERGY}: on Fri 01 Nov 2024 no more than 3.0 kWh could be given in 16:00-17:00, {WITH_IT}",
-        f"{BY_ENERGY}: on Sat 02 Nov 2024 no more than 1.0 kWh could be given in 16:00-17:00, {WITH_IT}",
+        f"{BY_ENERGY}: on Fri 01 Nov 2024 no more than 3 kWh could be given in 16:00-17:00, {WITH_IT}",
+        f"{BY_ENERGY}: on Sat 02 Nov 2024 no more than 1 kWh could be given in 16:00-17:00, {WITH_IT}",
     )
-    assert [str(bad) for bad in bid.bad_scenarios] == ["Sat 02 Nov 2024: 2.0 kWh missing"]
+    assert [str(bad) for bad in bid.bad_scenarios] == ["Sat 02 Nov 2024: 2 kWh missing"]
     assert bid.margin_p10_gbp > bid.expected_margin_gbp
 
 

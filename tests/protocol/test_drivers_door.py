@@ -142,8 +142,8 @@ async def test_a_floor_in_any_unit(tmp_path, body, soc):
 WRONG = [
     ("/floor", {"soc": 0.2999}, "soc", "at least 0.3: the car"),
     ("/floor", {"percent": 10}, "percent", "at least 30%: the car"),
-    ("/floor", {"miles": 40}, "miles", "at least 59.9 miles: the car"),
-    ("/floor", {"miles": 59}, "miles", "59.9 miles"),
+    ("/floor", {"miles": 40}, "miles", "at least 60 miles: the car"),
+    ("/floor", {"miles": 59}, "miles", "60 miles"),
     ("/floor", {"miles": 300}, "miles", "at most 199.8"),
     ("/floor", {"percent": 101}, "percent", "less than or equal to 100"),
     ("/floor", {"soc": 30}, "soc", "less than or equal to 1"),

@@ -114,9 +114,11 @@ async def test_a_platform_that_is_away_raises_one_alarm_each_time(tmp_path):
                 await until(lambda: platform_check(parts.ven).ok)
                 await asyncio.sleep(2 * LOOK_S)
                 assert len(alarms.all()) == times - 1
+                assert all(one.over_at == parts.clock.now() for one in alarms.all())
             await until(lambda: len(alarms.all()) == times)  # noqa: B023
             await asyncio.sleep(2 * LOOK_S)
             assert [(one.code, one.where) for one in alarms.all()] == [("platform_away", VTN_ID)] * times
+            assert alarms.all()[-1].over_at is None
         watching.cancel()
 
 

@@ -94,7 +94,7 @@ def test_a_draft_is_told_in_words(capsys):
     assert run(["bids", "show", "two"]) == 0
     told = capsys.readouterr().out
     for line in (
-        "17:00-17:30  30 of 40 kW; base discharge 10.0 kW, 1.0 held back",
+        "17:00-17:30  30 of 40 kW; base discharge 10 kW, 1 kW held back",
         "17:30-18:00  50 of 60 kW; base discharge 10.5 kW",
         "asks GBP 300.00/MWh delivered, 10/MW/h held ready",
         "expected margin GBP 4.25, nine past days in ten earn 1.10 or more (P10), "

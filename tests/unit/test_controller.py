@@ -158,7 +158,7 @@ async def test_a_driver_who_comes_within_the_half_hour_gets_full_power_now_and_i
         assert told["car-1"].export_w == -7400
         notices = [notice for notice in loop.records[-1].notices if notice.code == "short_of_target"]
         assert [notice.where for notice in notices] == ["car-1"]
-        assert "1.87 kWh" in notices[0].text
+        assert "1.9 kWh" in notices[0].text
 
 
 async def test_a_car_that_needs_less_than_its_charger_can_hold_charges_a_little_faster():

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from aggregator.audit.cars import p1_floor, p2_departure, p3_boost
 from aggregator.model.drivers import Boost, Departure, Floor, Topic, V2g, Week, WeekDay
+from aggregator.model.figures import kwh
 from aggregator.model.metering import Outcome
 from aggregator.model.time import HOUR
 from dispatch.fleet_simulator.script import Act, Kind
@@ -105,7 +106,7 @@ async def test_a_departure_that_cannot_be_reached_is_told_and_charged_for_within
     (alarm,) = [alarm for alarm in one.store.alarms.open() if alarm.code == "short_of_target"]
     assert (alarm.where, alarm.text.split(" even")[0]) == (
         "leaf-1",
-        f"will miss its target by {told:.2f} kWh",
+        f"will miss its target by {kwh(told)}",
     )
 
 

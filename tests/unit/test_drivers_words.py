@@ -1,6 +1,7 @@
 """Words of drivers as facts: which holds when, how they are kept, who may say them; which nights count."""
 
 import itertools
+import re
 import threading
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from aggregator.cycles import month_around, nights
 from aggregator.drivers.answers import cycles_body
+from aggregator.drivers.bodies import read_saying
 from aggregator.drivers.limits import Buckets
 from aggregator.model.drivers import (
     SILENT,
@@ -29,7 +31,7 @@ from aggregator.model.drivers import (
     next_departure,
     wish_of,
 )
-from aggregator.model.errors import RuleViolation
+from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.fleet import Intent
 from aggregator.model.time import HOUR, LONDON, Interval, parse_london
 from aggregator.said import UNTOLD, DriversSaid
@@ -102,6 +104,29 @@ def test_a_charger_that_never_pressed_boost_takes_no_boost_back():
     pressed = charger.after(a_car_report(measured_at=NOON + 2 * MINUTE, boost=True))
     released = pressed.after(a_car_report(measured_at=NOON + 3 * MINUTE))
     assert not wish(a_word(Boost()), charger=released).boost
+
+
+def told_least(topic, body, car):
+    """Return the least, or most, that is told to be allowed, as a number."""
+    with pytest.raises(BadMessage) as refused:
+        read_saying(topic, body, car, 3.7, NOON)
+    return float(re.search(r"at (?:least|most) ([0-9.]+)", refused.value.faults[0].allowed)[1])
+
+
+@given(st.floats(0.31, 0.9), st.floats(10.0, 150.0), st.sampled_from(["soc", "percent", "miles"]))
+def test_who_says_the_least_floor_or_most_miles_that_are_told_is_not_refused_again(floor_soc, kwh, field):
+    car = a_car(floor_soc=floor_soc, capacity_kwh=kwh)
+    least = told_least(Topic.FLOOR, {field: 0.0}, car)
+    assert read_saying(Topic.FLOOR, {field: least}, car, 3.7, NOON)[0].soc >= floor_soc
+    most = told_least(Topic.FLOOR, {"miles": kwh * 3.7 + 1}, car)
+    assert read_saying(Topic.FLOOR, {"miles": most}, car, 3.7, NOON)[0].soc <= 1
+
+
+def test_a_floor_that_is_too_low_is_told_as_it_was_stated():
+    with pytest.raises(BadMessage) as refused:
+        read_saying(Topic.FLOOR, {"percent": 50.25}, a_car(floor_soc=0.5055), 3.7, NOON)
+    (fault,) = refused.value.faults
+    assert (fault.value, fault.allowed.split(":")[0]) == ("50.25%", "at least 50.55%")
 
 
 def test_floor_and_switch_make_another_car():

@@ -16,10 +16,10 @@ TARGET = ZoneTarget("E", (Interval(NOW, NOW + HALF_HOUR),), (20.0,), Direction.U
 @pytest.mark.parametrize(
     ("short_kwh", "said"),
     [
-        (4.0, "order: 4.0 of 10.0 kWh still asked for cannot be had from the cars"),
+        (4.0, "order: 4 of 10 kWh still asked for cannot be had from the cars"),
         (
             11.6,
-            "order: none of the 10.0 kWh still asked for can be had from the cars, "
+            "order: none of the 10 kWh still asked for can be had from the cars, "
             "which draw 1.6 kWh for their drivers",
         ),
     ],

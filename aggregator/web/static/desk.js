@@ -145,12 +145,32 @@
     const changes = ["bid", "asks"].filter((one) => now[one] !== before[one]).map((one) => `${before[one]} \u2192 ${now[one]}`);
     return `Draft ${now.version} by ${now.by}${changes.length ? `: ${changes.join(", ")}` : ""}`;
   };
+  // A list of bids: which of them changed, how many, and into what; nothing where none did.
+  const bidsOf = (page) => new Map([...page.querySelectorAll("tr[data-draft]")].map((row) => [row.id, {name: row.querySelector("th a").textContent, window: row.querySelector(".span").textContent, state: row.querySelector(".state").textContent, draft: row.dataset.draft}]));
+  const someBids = (bids) => {
+    const names = bids.map(({name, window}) => `${name} ${window}`);
+    return names.length > 3 ? `${names.length} bids, ${names[0]} and ${names.length - 1} more,` : names.join(" and ");
+  };
+  const changesOfBids = (page) => {
+    const was = bidsOf(document), is = bidsOf(page), told = new Map();
+    const note = (what, bid) => told.set(what, [...told.get(what) ?? [], bid]);
+    for (const [id, bid] of is) {
+      const before = was.get(id);
+      if (!before) note("new", bid);
+      else if (before.state !== bid.state) note(`now ${bid.state}`, bid);
+      else if (before.draft !== bid.draft) note("drafted anew", bid);
+    }
+    for (const [id, bid] of was) if (!is.has(id)) note("no longer in this list", bid);
+    return [...told].map(([what, bids]) => `${someBids(bids)} ${what}`).join("; ");
+  };
   // What has changed of what the page is about, in words, or nothing: a bid's page tells it of its bid.
   const changed = async () => {
-    const something = "Something has changed since this was shown", own = document.getElementById("main").dataset.own;
-    if (!own) return something;
+    const something = "Something has changed since this was shown", own = document.getElementById("main").dataset.own, isList = document.body.dataset.page === "bids";
+    if (!own && !isList) return something;
     const answer = await fetch(path(), {headers: {Accept: "text/html"}}).then((found) => found.text()).catch(() => "");
     const page = new DOMParser().parseFromString(answer, "text/html"), over = page.getElementById("cannot");
+    if (!page.getElementById("main")) return something;
+    if (!own) return changesOfBids(page);
     if (page.getElementById("main")?.dataset.own === own) return "";
     if (over) return over.textContent.replace(/\.$/, "");
     const [was, is] = [document, page].map((one) => one.querySelector(".under .state")?.textContent);
@@ -163,7 +183,10 @@
     refusedFor = shown?.stamp;
     const what = await changed();
     if (sending()) refusedFor = null;
-    else if (what && made === document.getElementById("main").dataset.stamp) tell("changed", `${what}; what you typed is kept.`);
+    else if (what && made === document.getElementById("main").dataset.stamp) {
+      const kinds = typed().map(({type}) => type === "checkbox" ? "ticked" : "typed");
+      tell("changed", `${what}${kinds.length ? `; what you ${kinds.find((kind) => kind === "typed") ?? "ticked"} is kept` : ""}.`);
+    }
   };
   const refresh = async (asked, swap = asked ? "outerHTML" : "outerMorph") => {
     if (busy() && !asked) return tellChange();
