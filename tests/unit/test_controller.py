@@ -12,7 +12,7 @@ from aggregator.energy import Tariff
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Direction
 from aggregator.model.metering import Outcome, Purpose
-from aggregator.model.time import HALF_HOUR, Interval
+from aggregator.model.time import HALF_HOUR, HOUR, Interval
 from aggregator.ports import ZoneTarget
 from dispatch.controller import Controller
 from dispatch.records import LoopSettings
@@ -232,6 +232,16 @@ async def test_above_the_ramp_bound_cars_hold_and_the_desk_is_told():
     loop = Loop(a_fleet(3), wanted(9.0), settings=settings)
     told = await loop.cycle(seen("car-1"), seen("car-2"), seen("car-3"))
     assert len(told) == 1
+    assert [notice.code for notice in loop.records[-1].notices] == ["ramp_held"]
+
+
+async def test_an_order_to_draw_more_keeps_to_the_bound_too():
+    settings = replace(SETTINGS, zone_ramp_kw_per_minute=10.0)
+    wants = replace(wanted(-15.0), direction=Direction.DOWN)
+    loop = Loop(a_fleet(3), wants, settings=settings)
+    told = await loop.cycle(*(seen(name, soc=0.6, depart_at=NOW + 14 * HOUR) for name in loop.cars))
+    assert 0 < -sum(point.export_w for point in told.values()) <= 10_000
+    assert {point.purpose for point in told.values()} == {Purpose.INSTRUCTION}
     assert [notice.code for notice in loop.records[-1].notices] == ["ramp_held"]
 
 
