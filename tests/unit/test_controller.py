@@ -113,6 +113,20 @@ async def test_a_car_that_tells_no_charge_gives_nothing_and_is_charged_when_it_i
     assert told["car-1"].export_w < 0
 
 
+@pytest.mark.parametrize("targets", [(), (wanted(3.0),)], ids=["planned", "ordered"])
+async def test_nobody_is_told_of_a_target_missed_before_the_car_has_told_its_charge(targets):
+    loop, soon = Loop(a_fleet(1), *targets), {"depart_at": NOW + 3 * HOUR, "target_soc": 0.8}
+    await loop.cycle(seen("car-1", soc=None, **soon))
+    assert "short_of_target" not in codes(loop)
+    loop.clock.set(at := NOW + timedelta(minutes=1))
+    await loop.cycle(seen("car-1", soc=0.2, measured_at=at, **soon))
+    assert "short_of_target" in codes(loop)
+
+
+def codes(loop):
+    return [notice.code for record in loop.records for notice in record.notices]
+
+
 async def test_a_boosted_car_is_out_at_once_and_the_others_make_up_for_it():
     loop = Loop(a_fleet(3), wanted(3.0))
     told = await loop.cycle(seen("car-1", boost=True), seen("car-2"), seen("car-3"))
