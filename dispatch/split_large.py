@@ -72,9 +72,8 @@ def split_by_thresholds(problem: SplitProblem) -> Split:
     moves = _by_program(fleet) if programmed else _by_thresholds(fleet)
     if steps:
         wanted = np.asarray(problem.request_kw) * fleet.hours + moves.taken.sum(axis=1)
-        flows = fleet.flows(moves)
-        hold_least(flows, fleet.least_kw * fleet.hours[:, None], problem.cars.worn_kwh, wanted)
-        decide_together(fleet, moves, flows)
+        hold_least(fleet.flows(moves), fleet.least_kw * fleet.hours[:, None], problem.cars.worn_kwh, wanted)
+        decide_together(fleet, moves)
     if not programmed and _may_soak(fleet):
         soak(fleet, moves)
     return _answer(fleet, moves, "lp" if programmed else "thresholds")

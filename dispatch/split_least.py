@@ -15,8 +15,8 @@ from dispatch.split_cars import BoolArray, FloatArray, IntArray
 
 _SAME_KWH = 1e-8
 _MOST_WORK, _FEWEST_NODES, _NODES_SIMPLER = 30_000, 50, 1_000
-"""Nodes of a search times its choices, and nodes of one of a simpler program: a cycle of the control loop must
-not wait for minutes."""
+"""Nodes of a search times its choices, and nodes of one of a simpler program: a cycle of the control loop
+must not wait for minutes."""
 _TOGETHER, _NODES_TOGETHER, _ROUNDS_TOGETHER = 30, 50, 3
 """Cars decided together, drawn by lot, nodes of the search for them, and how often all are gone through."""
 
@@ -64,8 +64,8 @@ def chosen(
         if rounded is not None:
             return rounded
     if most_nodes is not None:
-        found = solve(replace(program, cost=costs.search), max_nodes=most_nodes)
-        return fixed(program, np.zeros_like(program.cost) if found is None else found)
+        found = search(replace(program, cost=costs.search), most_nodes, presolve=True)
+        return fixed(program, np.zeros_like(program.cost) if found is None else found.values)
     return fixed(program, _searched(program, units, costs, met))
 
 
@@ -102,9 +102,7 @@ def _searched(program: Program, units: IntArray, costs: Costs, met: float) -> Fl
     return values if early is None or costs.merit @ early > best else early
 
 
-def _improved(
-    program: Program, units: IntArray, costs: Costs, met: float, values: FloatArray
-) -> FloatArray:
+def _improved(program: Program, units: IntArray, costs: Costs, met: float, values: FloatArray) -> FloatArray:
     """Return a solution as good or better, where a search has come to its end.
 
     Another one simplifies the problem first; then some cars at a time are decided anew.
