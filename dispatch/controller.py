@@ -261,7 +261,12 @@ class Controller:
         return drawn_kw
 
     def _missed(self, car_id: str, kwh: float, now: datetime) -> list[Notice]:
-        """Tell by how much a car will miss its target, and what its meter shows where it does not follow."""
+        """Tell by how much a car will miss its target, and what its meter shows where it does not follow.
+
+        One that tells no charge is charged as if it had come empty, but nobody knows that it did.
+        """
+        if not self.view.of(car_id).tells_charge:
+            return []
         follows = self.following.follows(car_id)
         shows_kw = None if follows else self.following.measured_kw(car_id)
         return self.shortfalls.note(self._cars[car_id], kwh, shows_kw, now)

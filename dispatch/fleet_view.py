@@ -98,13 +98,17 @@ class CarView:
         return max(0.0, energy)
 
     @property
+    def tells_charge(self) -> bool:
+        """Whether its state of charge is known at all."""
+        return self.report is not None and self.report.soc is not None
+
+    @property
     def planned_car(self) -> Car:
         """The car as it is planned for: nobody knows that one that tells no charge is below its floor.
 
         It gives nothing, and is charged in time for its driver as if it had come empty.
         """
-        known = self.report is not None and self.report.soc is not None
-        return self.car if known else replace(self.car, floor_soc=0.0)
+        return self.car if self.tells_charge else replace(self.car, floor_soc=0.0)
 
     @property
     def floor_kwh(self) -> float:

@@ -24,7 +24,7 @@ READY_BEFORE = timedelta(minutes=15)
 """Cars are planned to be ready this long before their drivers come."""
 
 MISSED_KWH = 0.01
-"""What a car behind a fuse that it shares may miss before it has no time to lose. [kWh]"""
+"""What a car may miss before it has no time to lose. [kWh]"""
 
 SLOWER_THAN_STATED = 1.1
 """A charger left alone starts earlier by this factor: capacity and efficiency are not quite known."""
@@ -84,7 +84,7 @@ def plan_zone(
         steps[view.car.car_id] = PlanStep(
             export_kw=min(export_kw, 0.0) if view.resting else export_kw,
             short_kwh=min(short_kwh, view.short_kwh(now)),  # to the minute, not slot
-            must_charge=short_kwh > 0 or below_floor,
+            must_charge=short_kwh > MISSED_KWH or below_floor,
         )
         homes[view.car.site.site_id].append(view)
     mates: dict[str, list[CarView]] = defaultdict(list)

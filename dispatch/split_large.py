@@ -20,7 +20,6 @@ import numpy as np
 
 from dispatch.split_cars import FloatArray
 from dispatch.split_exact import split_exactly
-from dispatch.split_homes import decide_homes
 from dispatch.split_mend import mend, shifting_kwh
 from dispatch.split_must import charging_levels, taken_kwh, takers_of
 from dispatch.split_parts import Charging, LargeFleet, Moves
@@ -30,6 +29,7 @@ from dispatch.split_shared import Shared
 from dispatch.split_steps import hold_least
 from dispatch.split_sun import soak, soak_alone
 from dispatch.split_table import Levels, Movers, thresholds, within_reach
+from dispatch.split_together import decide_together
 from dispatch.split_turns import parts_of, taken_at_bound_sites
 
 MOST_SHARING, MOST_BESIDE_SUN = 1_000, 5_000
@@ -73,7 +73,7 @@ def split_by_thresholds(problem: SplitProblem) -> Split:
     if steps:
         wanted = np.asarray(problem.request_kw) * fleet.hours + moves.taken.sum(axis=1)
         hold_least(fleet.flows(moves), fleet.least_kw * fleet.hours[:, None], problem.cars.worn_kwh, wanted)
-        decide_homes(fleet, moves)
+        decide_together(fleet, moves)
     if not programmed and _may_soak(fleet):
         soak(fleet, moves)
     return _answer(fleet, moves, "lp" if programmed else "thresholds")

@@ -1,19 +1,24 @@
 """Chargers that hold either nothing or a least power: which of the two in each slot.
 
 Most programs have a solution as good as without least powers; a few rounds of rounding find it in
-milliseconds. Only where they do not, the search that proves the optimum runs.
+milliseconds. Only where they do not, the search that proves the optimum runs. Where that ends before it has
+proved one, some cars at a time are decided anew, all others' choices standing: chargers that hold little but
+one power have so many equal choices that no search comes to an end.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aggregator.energy.program import Program, fixed, solve
-from dispatch.split_cars import BoolArray, FloatArray
+from aggregator.energy.program import Program, fixed, search, solve
+from dispatch.split_cars import BoolArray, FloatArray, IntArray
 
 _SAME_KWH = 1e-8
-_MOST_WORK, _FEWEST_NODES = 600_000, 100
-"""Nodes of a search times its choices: a cycle of the control loop must not wait for minutes."""
+_MOST_WORK, _FEWEST_NODES, _NODES_SIMPLER = 30_000, 50, 1_000
+"""Nodes of a search times its choices, and nodes of one of a simpler program: a cycle of the control loop
+must not wait for minutes."""
+_TOGETHER, _NODES_TOGETHER, _ROUNDS_TOGETHER = 30, 50, 3
+"""Cars decided together, drawn by lot, nodes of the search for them, and how often all are gone through."""
 
 _ROUNDS = 8
 _NODES_FOR_TIES = 200
@@ -35,11 +40,14 @@ class Costs:
     early: FloatArray
 
 
-def chosen(program: Program, costs: Costs, met: float, *, most_nodes: int | None = None) -> Program:
+def chosen(
+    program: Program, units: IntArray, costs: Costs, met: float, *, most_nodes: int | None = None
+) -> Program:
     """Return the program with every choice made so that it still delivers the most.
 
     Args:
         program: With ``semi`` columns, their ``low`` being the least power.
+        units: Whose each of the first columns is; they hold all choices.
         costs: What counts.
         met: The merit of a request met in full.
         most_nodes: After which a search takes the best it has found, or nothing, and breaks no ties; None
@@ -56,9 +64,9 @@ def chosen(program: Program, costs: Costs, met: float, *, most_nodes: int | None
         if rounded is not None:
             return rounded
     if most_nodes is not None:
-        found = solve(replace(program, cost=costs.search), max_nodes=most_nodes)
-        return fixed(program, np.zeros_like(program.cost) if found is None else found)
-    return fixed(program, _searched(program, costs, met))
+        found = search(replace(program, cost=costs.search), most_nodes, presolve=True)
+        return fixed(program, np.zeros_like(program.cost) if found is None else found.values)
+    return fixed(program, _searched(program, units, costs, met))
 
 
 def _rounded(program: Program, values: FloatArray, merit: FloatArray, *, raises: bool) -> Program | None:
@@ -80,17 +88,53 @@ def _rounded(program: Program, values: FloatArray, merit: FloatArray, *, raises:
     return None
 
 
-def _searched(program: Program, costs: Costs, met: float) -> FloatArray:
+def _searched(program: Program, units: IntArray, costs: Costs, met: float) -> FloatArray:
     """Return the solution that delivers most; in small programs that miss something, the earliest first."""
     nodes = max(_FEWEST_NODES, _MOST_WORK // max(1, int(program.semi.sum())))
-    values = solve(replace(program, cost=costs.search), max_nodes=nodes)
-    if values is None:
+    found = search(replace(program, cost=costs.search), nodes)
+    if found is None:
         raise RuntimeError("split: what the cars have to reach can't be had with their least powers")
+    values = found.values if found.is_best else _improved(program, units, costs, met, found.values)
     best = costs.merit @ values + _SAME_KWH
     if best <= met + 2 * _SAME_KWH or np.count_nonzero(program.semi) > _LARGEST_FOR_TIES:
         return values
     early = solve(replace(program, cost=costs.early), max_nodes=_NODES_FOR_TIES)
     return values if early is None or costs.merit @ early > best else early
+
+
+def _improved(program: Program, units: IntArray, costs: Costs, met: float, values: FloatArray) -> FloatArray:
+    """Return a solution as good or better, where a search has come to its end.
+
+    Another one simplifies the problem first; then some cars at a time are decided anew.
+    """
+    simpler = search(replace(program, cost=costs.search), _NODES_SIMPLER, presolve=True)
+    if simpler is not None and costs.merit @ simpler.values < costs.merit @ values - _SAME_KWH:
+        values = simpler.values
+    if simpler is not None and simpler.is_best:
+        return values
+    choices = np.flatnonzero(program.semi)
+    lots, cars = np.random.default_rng(0), np.unique(units[choices])
+    for _ in range(_ROUNDS_TOGETHER):
+        begun = costs.merit @ values
+        drawn = lots.permutation(cars)
+        for first in range(0, drawn.size, _TOGETHER):
+            if costs.merit @ values <= met + _SAME_KWH:
+                return values
+            open_now = choices[np.isin(units[choices], drawn[first : first + _TOGETHER])]
+            part = _with_choices(fixed(program, values), program, open_now)
+            found = solve(replace(part, cost=costs.search), max_nodes=_NODES_TOGETHER)
+            if found is not None and costs.merit @ found < costs.merit @ values - _SAME_KWH:
+                values = found
+        if costs.merit @ values > begun - _SAME_KWH:
+            break
+    return values
+
+
+def _with_choices(kept: Program, program: Program, columns: IntArray) -> Program:
+    """Return a program whose choices were made with some of them open again."""
+    low, high, semi = kept.low.copy(), kept.high.copy(), kept.semi.copy()
+    low[columns], high[columns], semi[columns] = program.low[columns], program.high[columns], True
+    return replace(kept, low=low, high=high, semi=semi)
 
 
 def _relaxed(program: Program) -> Program:

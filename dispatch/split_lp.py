@@ -90,7 +90,8 @@ def best_flows(
     if flows.semi.any():
         kinds = ((0.0, 0.0), (_MOVED_COST_IN_SEARCH, 0.0), (_MOVED_COST_IN_SEARCH, _LATE_COST))
         costs = (_with_request(flows, units, wanted_kwh, _Ties(*kind), up=up).cost for kind in kinds)
-        program = chosen(program, Costs(*costs), -float(wanted_kwh.sum()), most_nodes=most_nodes)
+        met = -float(wanted_kwh.sum())
+        program = chosen(program, flows.unit, Costs(*costs), met, most_nodes=most_nodes)
     values = solve(program)
     if values is None:
         raise RuntimeError("split: what the cars have to reach contradicts their sites")

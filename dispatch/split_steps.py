@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dispatch.split_anew import decide_anew, give_way, move_on, stop
 from dispatch.split_cars import FloatArray, IntArray, first_of_each, summed
 from dispatch.split_flows import Flows
 from dispatch.split_repair import repair
@@ -48,34 +47,11 @@ def hold_least(flows: Flows, least_kwh: FloatArray, worn_kwh: FloatArray, wanted
         moved[down] = 0.0
     _fill(flows, least_kwh, wanted_kwh)
     _begin_more(flows, least_kwh, wanted_kwh)
-    decided: set[int] = set()
-    for _ in range(_ROUNDS):
-        if not _improved(flows, least_kwh, wanted_kwh, decided):
-            break
     _top_up(flows, least_kwh, wanted_kwh)
     for slot in range(wanted_kwh.size):
         for _ in range(_EXCHANGES):
             if not _exchanged(flows, least_kwh, slot, float(wanted_kwh[slot])):
                 break
-
-
-def _improved(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray, decided: set[int]) -> bool:
-    """Serve more by who stops, gives way or is decided anew; leave all as it was and say so if that fails."""
-    if not np.any(wanted_kwh - flows.moved.sum(axis=1) > _WORTH * wanted_kwh):
-        return False
-    before = flows.moved.copy(), flows.left.copy()
-    stop(flows, least_kwh, wanted_kwh)
-    move_on(flows, least_kwh, wanted_kwh)
-    _fill(flows, least_kwh, wanted_kwh)
-    give_way(flows, least_kwh, wanted_kwh)
-    _begin_more(flows, least_kwh, wanted_kwh)
-    decide_anew(flows, least_kwh, wanted_kwh, decided)
-    _fill(flows, least_kwh, wanted_kwh)
-    _begin_more(flows, least_kwh, wanted_kwh)
-    if flows.moved.sum() > before[0].sum() + _SAME_KWH:
-        return True
-    flows.moved[:], flows.left[:] = before
-    return False
 
 
 def _begin_more(flows: Flows, least_kwh: FloatArray, wanted_kwh: FloatArray) -> None:

@@ -94,9 +94,10 @@ def window_step(
     if serving is not None:  # what is only nominated runs on until the next cycle says otherwise
         expires = min(expires, max(slot.end for slot, _ in same))
     cars = {view.car.car_id: view.car for view in (*following, *others)}
-    points = []
+    must, points = served.must_charge | probed.must_charge, []
     for car_id, kw in (served_kw | probed.export_kw).items():
-        purpose = Purpose.MUST_CHARGE if kw < 0 else Purpose.INSTRUCTION if serving else Purpose.PLAN
+        presses = kw < 0 and car_id in must
+        purpose = Purpose.MUST_CHARGE if presses else Purpose.INSTRUCTION if serving else Purpose.PLAN
         watts = held_watts(kw, cars[car_id])
         points.append(SetPoint(car_id, watts, now, expires, purpose, serving if watts > 0 else None))
     short_kwh = served.short_of_target_kwh | probed.short_of_target_kwh

@@ -1,7 +1,7 @@
 """One zone in one window: from its target and its cars to a set-point for every car in the running slot."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -28,11 +28,13 @@ class ZoneSplit:
         slots_kw: Per car id and slot, positive from car to grid; only the running one's is told. [kW]
         shortfall_kwh: Missing from the target until the window's end. [kWh]
         short_of_target_kwh: Per car that will miss its driver's target: by how much. [kWh]
+        must_charge: Cars that only charge, for floor or target; others may as far as more import is wanted.
     """
 
     slots_kw: Mapping[str, Sequence[float]]
     shortfall_kwh: float
     short_of_target_kwh: dict[str, float]
+    must_charge: Set[str]
 
     @property
     def export_kw(self) -> dict[str, float]:
@@ -68,7 +70,7 @@ def split_zone(
             max(0.0, target.direction.sign * kw) * slot.hours
             for kw, slot in zip(target.export_kw, target.slots, strict=True)
         )
-        return ZoneSplit({}, missing, {})
+        return ZoneSplit({}, missing, {}, frozenset())
     found = _split(target, views, now, guard_soc, rooms, most_kw or {}, margin_soc=guard_soc)
     if found.shortfall_kwh > SETTLED_KWH:
         closer = _split(target, views, now, guard_soc, rooms, most_kw or {}, margin_soc=0.0)
@@ -103,12 +105,13 @@ def _split(
         for view in views
     ]
     sites = Sites.of(homes, len(target.slots))
+    must = {car.id for car in cars if car.energy_kwh < max(car.floor_kwh, car.target_kwh) - SETTLED_KWH}
     problem = SplitProblem(
         id=target.zone,
         slot_hours=tuple(slot.hours for slot in target.slots),
         eta_charge=min(view.car.charger.eta_charge for view in views),
         eta_discharge=min(view.car.charger.eta_discharge for view in views),
-        cars=Cars.of(_without_netting(cars, homes), sites),
+        cars=Cars.of(_without_netting(cars, must, homes), sites),
         sites=sites,
         request_kw=target.export_kw,
         direction=target.direction,
@@ -116,7 +119,7 @@ def _split(
     result = split(problem)
     steady_kw = steadied(problem, result.export_kw, np.array([view.moving_kw(now) for view in views]))
     slots_kw = dict(zip(result.car_ids, steady_kw.tolist(), strict=True))
-    return ZoneSplit(slots_kw, result.shortfall_kwh, dict(result.short_of_target_kwh))
+    return ZoneSplit(slots_kw, result.shortfall_kwh, dict(result.short_of_target_kwh), must)
 
 
 def _split_car(
@@ -173,16 +176,17 @@ def _split_site(site: Site, target: ZoneTarget, room: Room) -> SplitSite:
     return SplitSite(room.export_kw, room.import_kw, export_limits_kw=(room.export_kw, *later))
 
 
-def _without_netting(cars: Sequence[SplitCar], homes: Mapping[str, SplitSite]) -> list[SplitCar]:
+def _without_netting(
+    cars: Sequence[SplitCar], must: Set[str], homes: Mapping[str, SplitSite]
+) -> list[SplitCar]:
     """Return the cars so that those of a home keep within its room even if one that charges there stops.
 
     Pro rata, and only where a car must charge: the split itself would let one car feed the other (P4).
     """
-    must = [car.energy_kwh < max(car.floor_kwh, car.target_kwh) - SETTLED_KWH for car in cars]
-    charging = {car.site for car, charges in zip(cars, must, strict=True) if charges}
+    charging = {car.site for car in cars if car.id in must}
     asked: dict[str, float] = defaultdict(float)
-    for car, charges in zip(cars, must, strict=True):
-        asked[car.site] += 0.0 if charges else car.discharge_kw
+    for car in cars:
+        asked[car.site] += 0.0 if car.id in must else car.discharge_kw
     over = {site for site in charging if asked[site] > homes[site].export_limit_kw}
     share = {site: homes[site].export_limit_kw / asked[site] for site in over}
     return [replace(car, discharge_kw=car.discharge_kw * share.get(car.site, 1.0)) for car in cars]

@@ -45,16 +45,43 @@ def solve(program: Program, *, max_nodes: int = 20_000, presolve: bool = True) -
         presolve: Whether HiGHS simplifies the problem first; it takes longer than what it saves on many
             small ones.
 
-    Deterministic: one thread, fixed seed, and a limit in nodes, not in time. What a search finds is
-    solved once more with its choices fixed, which makes it as exact as a linear program's answer.
+    Deterministic: one thread, fixed seed, and a limit in nodes, not in time.
     """
-    if not program.semi.any():
-        return _run(program, _EXACT, max_nodes, presolve=presolve)
-    found = _run(program, _SEARCH, max_nodes)
+    if program.semi.any():
+        found = search(program, max_nodes)
+        return None if found is None else found.values
+    return _run(program, _EXACT, max_nodes, presolve=presolve)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search has found.
+
+    Attributes:
+        values: The best ``x``.
+        is_best: Whether it is proved that there is no better.
+    """
+
+    values: FloatArray
+    is_best: bool
+
+
+def search(program: Program, max_nodes: int, *, presolve: bool | None = None) -> Found | None:
+    """Return the best ``x`` that a search finds in so many nodes, or None if it finds none.
+
+    It is solved once more with its choices fixed, which makes it as exact as a linear program's answer.
+
+    Args:
+        program: What to solve.
+        max_nodes: Most nodes.
+        presolve: Whether it simplifies the problem first; None: where that has more than a few columns.
+    """
+    large = program.cost.size > _SMALL
+    found, is_best = _run(program, _SEARCH, max_nodes, presolve=large if presolve is None else presolve)
     if found is None:
         return None
-    exact = _run(fixed(program, found), _EXACT, max_nodes)
-    return found if exact is None else exact
+    exact, _ = _run(fixed(program, found), _EXACT, max_nodes)
+    return Found(found if exact is None else exact, is_best)
 
 
 def fixed(program: Program, values: FloatArray) -> Program:
@@ -65,17 +92,20 @@ def fixed(program: Program, values: FloatArray) -> Program:
     return replace(program, low=low, high=high, semi=np.zeros_like(program.semi))
 
 
-def _run(program: Program, tolerance: float, max_nodes: int, *, presolve: bool = True) -> FloatArray | None:
+def _run(
+    program: Program, tolerance: float, max_nodes: int, *, presolve: bool = True
+) -> tuple[FloatArray | None, bool]:
+    """Return what HiGHS finds, and whether it knows of no better."""
     if program.cost.size == 0:
         kept = ((program.row_low <= 0) & (program.row_high >= 0)).all()
-        return np.zeros(0) if kept else None
+        return (np.zeros(0) if kept else None), True
     highs = highspy.Highs()
     for name, value in _OPTIONS.items():
         highs.setOptionValue(name, value)
     for kind in ("primal", "dual", "mip"):
         highs.setOptionValue(f"{kind}_feasibility_tolerance", tolerance)
     highs.setOptionValue("mip_max_nodes", max_nodes)
-    if not presolve or (program.semi.any() and program.cost.size <= _SMALL):
+    if not presolve:
         highs.setOptionValue("presolve", "off")
     highs.passModel(_model(program))
     if highs.run() == highspy.HighsStatus.kError:
@@ -83,8 +113,9 @@ def _run(program: Program, tolerance: float, max_nodes: int, *, presolve: bool =
         highspy.Highs.resetGlobalScheduler(True)
         highs.run()
     if highs.getInfo().primal_solution_status != highspy.kSolutionStatusFeasible:
-        return None
-    return np.asarray(highs.getSolution().col_value, dtype=np.float64)
+        return None, True
+    values = np.asarray(highs.getSolution().col_value, dtype=np.float64)
+    return values, highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
 
 
 def _model(program: Program) -> highspy.HighsLp:

@@ -163,3 +163,14 @@ def test_few_least_powers_in_a_fleet_break_no_home_s_room(count, seed):
     least_kw = np.where(draw.random(count) < 0.2, 2.0, 0.0)
     problem = replace(problem, cars=replace(problem.cars, min_kw=least_kw))
     assert broken_promises(problem, split(problem).export_kw) == {}
+
+
+@pytest.mark.parametrize("seed", [5, 6, 7])
+@pytest.mark.parametrize("kind", ["least", "share least", "must share load least"])
+def test_chargers_that_hold_little_but_one_power_deliver_what_the_search_finds(kind, seed):
+    problem, draw = a_large_fleet(seed, 220, 4, kind), np.random.default_rng(seed)
+    least_kw = np.where(draw.random(220) < 0.8, problem.cars.discharge_kw * draw.uniform(0.7, 1.0, 220), 0.0)
+    problem = replace(problem, cars=replace(problem.cars, min_kw=least_kw))
+    answer, best = split(problem), split_exactly(problem)
+    assert broken_promises(problem, answer.export_kw) == {}
+    assert answer.delivered_kwh >= 0.999 * best.delivered_kwh

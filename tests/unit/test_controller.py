@@ -12,7 +12,7 @@ from aggregator.energy import Tariff
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Direction
 from aggregator.model.metering import Outcome, Purpose
-from aggregator.model.time import HALF_HOUR, Interval
+from aggregator.model.time import HALF_HOUR, HOUR, Interval
 from aggregator.ports import ZoneTarget
 from dispatch.controller import Controller
 from dispatch.records import LoopSettings
@@ -111,6 +111,20 @@ async def test_a_car_that_tells_no_charge_gives_nothing_and_is_charged_when_it_i
     loop.now_targets = ()
     told = await loop.cycle(*(replace(seen(car_id, soc=None), measured_at=at) for car_id in loop.cars))
     assert told["car-1"].export_w < 0
+
+
+@pytest.mark.parametrize("targets", [(), (wanted(3.0),)], ids=["planned", "ordered"])
+async def test_nobody_is_told_of_a_target_missed_before_the_car_has_told_its_charge(targets):
+    loop, soon = Loop(a_fleet(1), *targets), {"depart_at": NOW + 3 * HOUR, "target_soc": 0.8}
+    await loop.cycle(seen("car-1", soc=None, **soon))
+    assert "short_of_target" not in codes(loop)
+    loop.clock.set(at := NOW + timedelta(minutes=1))
+    await loop.cycle(seen("car-1", soc=0.2, measured_at=at, **soon))
+    assert "short_of_target" in codes(loop)
+
+
+def codes(loop):
+    return [notice.code for record in loop.records for notice in record.notices]
 
 
 async def test_a_boosted_car_is_out_at_once_and_the_others_make_up_for_it():
@@ -232,6 +246,16 @@ async def test_above_the_ramp_bound_cars_hold_and_the_desk_is_told():
     loop = Loop(a_fleet(3), wanted(9.0), settings=settings)
     told = await loop.cycle(seen("car-1"), seen("car-2"), seen("car-3"))
     assert len(told) == 1
+    assert [notice.code for notice in loop.records[-1].notices] == ["ramp_held"]
+
+
+async def test_an_order_to_draw_more_keeps_to_the_bound_too():
+    settings = replace(SETTINGS, zone_ramp_kw_per_minute=10.0)
+    wants = replace(wanted(-15.0), direction=Direction.DOWN)
+    loop = Loop(a_fleet(3), wants, settings=settings)
+    told = await loop.cycle(*(seen(name, soc=0.6, depart_at=NOW + 14 * HOUR) for name in loop.cars))
+    assert 0 < -sum(point.export_w for point in told.values()) <= 10_000
+    assert {point.purpose for point in told.values()} == {Purpose.INSTRUCTION}
     assert [notice.code for notice in loop.records[-1].notices] == ["ramp_held"]
 
 

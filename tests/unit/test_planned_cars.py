@@ -3,8 +3,10 @@
 import asyncio
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
+from aggregator.energy import Tariff
 from aggregator.model.fleet import Fleet
 from aggregator.model.time import HALF_HOUR, HOUR
 from aggregator.ports import Rebound
@@ -74,6 +76,20 @@ async def test_who_misses_the_target_because_a_mate_boosts_is_told_in_the_same_c
     assert notice.code == "short_of_target"
     assert notice.where == "car-2"
     assert float(notice.text.split(" by ")[1].split()[0]) == pytest.approx(15.0, abs=1.0)
+
+
+@pytest.mark.parametrize("soc", [0.58, 0.6, 0.63, 0.66, 0.7, 0.74, 0.77])
+async def test_cars_of_a_home_that_are_to_be_full_in_the_morning_wait_for_the_cheap_hours(soc):
+    home = a_site(import_limit_kw=11.0)
+    loop = Loop(Fleet((a_car(site=home), a_car(car_id="car-2", site=home)), "f" * 64), prices=cheap_after_ten)
+    full = {"soc": soc, "depart_at": NOW + 14 * HOUR, "target_soc": 1.0}
+    told = await loop.cycle(a_car_report(measured_at=NOW, **full), second(NOW, **full))
+    assert {point.export_w for point in told.values()} == {0}
+
+
+def cheap_after_ten(zone, slots):
+    is_cheap = np.array([slot.start >= NOW + 5 * HOUR for slot in slots])
+    return Tariff(np.where(is_cheap, 0.1, 0.3), np.full(len(slots), 0.05), np.zeros(len(slots), dtype=bool))
 
 
 def notices(loop):
