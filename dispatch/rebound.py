@@ -185,7 +185,10 @@ def _shared_out(
     }
     asked_kw = {(name := view.car.car_id): _held_kw(view, course.asks_kw[name]) for view in ordered}
     drawn_kw = {
-        name: kw if steps[name].must_charge else course.least_kw[name] for name, kw in planned_kw.items()
+        (name := view.car.car_id): planned_kw[name]
+        if steps[name].must_charge
+        else _held_kw(view, course.least_kw[name])
+        for view in ordered
     }
     given_kw = sum(max(0.0, step.export_kw) for step in steps.values())
     room_kw = course.most_kw + given_kw - sum(course.counted_kw(*one) for one in drawn_kw.items())
