@@ -31,6 +31,7 @@ from aggregator.rehearsals import Rehearsals
 from aggregator.reporting import Reporting
 from aggregator.revaluing import revaluing_of
 from aggregator.said import DriversSaid
+from aggregator.settlement import settled_from
 from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Hold, Store
 from aggregator.wiring import prices_of, workflow_of
@@ -234,8 +235,8 @@ class Gateway:
             return self._propose(opportunity, now)
         recorded_until = self.recorder.recorded_until
         if opportunity.stage is Stage.DELIVERED:
-            if recorded_until is None or recorded_until < opportunity.window.end + self.lag:
-                return opportunity  # readings of the window may still be on their way
+            if recorded_until is None or recorded_until < settled_from(opportunity) + self.lag:
+                return opportunity  # readings of its half-hours may still be on their way
             request = self.reporting.request_for(opportunity.vtn_id, "settlement", opportunity.zone)
             return settle_opportunity(self.workflow, opportunity, self.fleets, request)
         if opportunity.stage is Stage.SETTLED:

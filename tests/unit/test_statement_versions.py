@@ -10,7 +10,7 @@ import pytest
 
 from aggregator.explaining import explain
 from aggregator.reports import to_html, to_json
-from aggregator.settlement import metered, settled_periods
+from aggregator.settlement import NOT_OVER, metered, settled_periods
 from aggregator.settling import baseline_behind, settle_named, settle_opportunity, work_out
 from aggregator.store import open_store
 from aggregator.workflow import fleets_of
@@ -68,6 +68,18 @@ def test_a_second_run_makes_no_version(settled):
     flow = a_flow(settled, FakeClock(LATE_AT + HOUR))
     one = settled.journal.opportunity("one")
     assert settle_opportunity(flow, one, fleets_of(settled), None) is one
+
+
+def test_no_version_is_made_before_the_last_half_hour_is_over(store):
+    """An order that ends at a quarter past is settled by the registers at half past."""
+    clock = FakeClock(EVENING.end - MINUTE)
+    flow = a_flow(store, clock)
+    worked = settle_named(flow, fleets_of(store), "one")
+    assert NOT_OVER in worked.statement.lines[-1].quality
+    assert store.statements.latest("one") is None
+    clock.set(EVENING.end)
+    settle_named(flow, fleets_of(store), "one")
+    assert store.statements.latest("one").version == 1
 
 
 def explained(store, *wanted):
