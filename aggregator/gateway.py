@@ -13,7 +13,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random
 
 from aggregator.allowed import COMMITTED
-from aggregator.book import Book
+from aggregator.book import FOLLOWED, Book
 from aggregator.config import Settings
 from aggregator.forecast import Horizon
 from aggregator.intake import take_batch
@@ -36,6 +36,7 @@ from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Hold, Store
 from aggregator.wiring import prices_of, workflow_of
 from aggregator.workflow import FLEET, fleet_of, fleets_of
+from aggregator.yielding import Yielding
 from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 
@@ -100,6 +101,7 @@ class Gateway:
         self.workflow = workflow_of(settings, store, clock, self.nominating.before_order, revalue)
         self.news = News(store.journal)
         self.rehearsals = Rehearsals(store)
+        self.yielding = Yielding(store)
         self._versions: dict[str, int] = {}
         self._frozen: set[str] = set()
         self._nominated: set[str] = set()
@@ -203,6 +205,7 @@ class Gateway:
             if after.version != opportunity.version:
                 moved = True
         self.rehearsals.tell(self.book.tests, self.clock.now())
+        self.yielding.tell((one for one in opportunities if one.stage in FOLLOWED), self.clock.now())
         return self._nominate() or moved
 
     def give_up(self, unserved: Mapping[str, datetime]) -> None:
