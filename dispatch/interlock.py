@@ -81,12 +81,7 @@ class Interlock:
 
     def allows(self, point: SetPoint) -> bool:
         """Whether a set-point would pass, as things stand; nothing is taken as standing for it."""
-        return self.would_refuse(point) is None
-
-    def believed_soc(self, car_id: str) -> float | None:
-        """Return the state of charge that it judges a car by; None where it knows none."""
-        report = self._reports.get(car_id)
-        return None if report is None else report.soc
+        return self._refusal(point) is None
 
     def check(self, points: Sequence[SetPoint]) -> tuple[Refusal, ...]:
         """Return the refusals among ``points``; those not refused are taken as standing from now on.
@@ -96,7 +91,7 @@ class Interlock:
         refusals = []
         for point in sorted(points, key=self._step_w):
             self.checked += 1
-            refusal = self.would_refuse(point)
+            refusal = self._refusal(point)
             if refusal is None:
                 self._standing[point.car_id] = point
             else:
@@ -110,8 +105,7 @@ class Interlock:
         more_given_w = max(0, point.export_w) - max(0, before_w)
         return more_given_w, max(0, -point.export_w) - max(0, -before_w)
 
-    def would_refuse(self, point: SetPoint) -> Refusal | None:
-        """Return the refusal of a set-point, as things stand; None where it would pass."""
+    def _refusal(self, point: SetPoint) -> Refusal | None:
         car = self._cars.get(point.car_id)
         if car is None:
             return Refusal(point, "P6", f"car {point.car_id} is not in the fleet")

@@ -73,11 +73,7 @@ class Sending:
             points: Wanted, in order of precedence.
             now: Domain instant.
         """
-        due = [point for point in points if self._is_due(point, now)]
-        if too_low := self._refused.too_low(due, now):
-            due = [point for point in due if point.car_id not in too_low]
-            self._wake.set()
-        due, notices = self._within_bound(due, now)
+        due, notices = self._within_bound([point for point in points if self._is_due(point, now)], now)
         refusals = self._interlock.check(due)
         refused = {refusal.point.car_id: refusal for refusal in refusals}
         stopped = self._news.of("interlock", refused, due)

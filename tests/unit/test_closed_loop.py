@@ -386,26 +386,6 @@ async def test_a_car_that_the_interlock_refuses_at_its_floor_is_asked_for_nothin
     assert len(refused(world)) == 2
 
 
-@pytest.mark.parametrize(
-    ("soc", "least", "away"),
-    [((0.68, 0.72, 0.76, 0.79), 0.8, 2.5 * HOUR), ((0.35, 0.36, 0.37, 0.38), 0.3, 20 * HOUR)],
-    ids=["departure", "floor"],
-)
-async def test_cars_that_the_interlock_takes_for_a_little_emptier_stop_before_they_are_refused(
-    soc, least, away
-):
-    """Each makes its own figure of a noisy gauge: the lower one holds, and that is no alarm."""
-    world = Tight(list(soc), away)
-    own_path = world.controller.interlock.observe
-    world.controller.interlock.observe = lambda reports: own_path(
-        [replace(report, soc=report.soc - 0.025) for report in reports]
-    )
-    for _ in range(150):
-        await world.minute()
-    assert not world.notices("interlock")
-    assert min(world.stored_kwh) / 60.0 >= least - 0.004
-
-
 async def test_a_car_whose_state_the_interlock_does_not_know_is_asked_for_nothing_until_it_does():
     world = World([Charger() for _ in range(4)], 12.0)
     own_path = world.controller.interlock.observe
