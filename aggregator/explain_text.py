@@ -5,13 +5,13 @@ from decimal import Decimal
 
 from aggregator.baselines import Baseline
 from aggregator.explaining import Boundary, CarStep, Explained, Explanation
+from aggregator.followed import FollowedPart, followed_wh
 from aggregator.model.figures import figure
-from aggregator.model.market import Product
+from aggregator.model.market import Instruction, Product
 from aggregator.model.metering import Reading
 from aggregator.model.rules import BaselineMethod
 from aggregator.model.time import LONDON, Interval, utc_text
 from aggregator.ordered import OrderedPart
-from aggregator.settlement import Line
 
 WH_PER_KWH = 1000
 
@@ -50,6 +50,7 @@ def _half_hour(found: Explained, car: str | None) -> dict[str, object]:
         "settlement_date": line.settlement_date.isoformat(),
         "settlement_period": line.settlement_period,
         "ordered": [_part(part) for part in found.parts],
+        "followed": [_followed(one) for one in found.followed],
         "instructed_wh": line.instructed_wh,
         "baseline_export_wh": line.baseline_export_wh,
         "nominated": None
@@ -84,6 +85,11 @@ def _part(part: OrderedPart) -> dict[str, object]:
         "modification": key.modification,
         "issued_at": utc_text(part.instruction.issued_at),
     }
+
+
+def _followed(one: FollowedPart) -> dict[str, object]:
+    yielding = {name: order.key.event_id for name, order in one.yielding.items()}
+    return {"opportunity": one.opportunity_id, **_part(one.part), "yielding": yielding}
 
 
 def _car(step: CarStep) -> dict[str, object]:
@@ -153,11 +159,13 @@ def _line(found: Explanation, explained: Explained, car: str | None) -> Iterator
             f"    {figure(part.kw)} kW from {_clock(part.span)} by {key.event_id} modification"
             f" {key.modification}: {part.kwh:.3f} kWh"
         )
+    for one in explained.followed:
+        yield f"    followed in the zone {_followed_words(one)}"
     yield from _baseline(explained, product)
     there = [step.metered for step in explained.cars if step.metered]
     yield f"  metered {_kwh(line.metered_export_wh)}, net export of {len(there)} chargers; {line.quality}"
     missing = _kwh(line.deficiency_wh)
-    yield f"  delivered {_kwh(line.delivered_wh)}: {_clamp(line, product)}; missing {missing}"
+    yield f"  delivered {_kwh(line.delivered_wh)}: {_clamp(explained, product)}; missing {missing}"
     price = _price(award.utilisation_gbp_per_mwh if award else product.call_gbp_per_mwh or 0)
     yield (
         f"  utilisation GBP {_price(line.utilisation_gbp)} = {_kwh(line.delivered_wh)} at GBP {price}/MWh"
@@ -187,11 +195,32 @@ def _baseline(explained: Explained, product: Product) -> Iterator[str]:
         )
 
 
-def _clamp(line: Line, product: Product) -> str:
+def _followed_words(one: FollowedPart) -> str:
+    """Return which order was followed when, and why it went before the others."""
+    order = one.part.instruction
+    said = f"from {_clock(one.part.span)}: {order.key.event_id} of {one.opportunity_id}"
+    if one.yielding:
+        others = ", ".join(f"{name} ({_rank(yields)})" for name, yields in one.yielding.items())
+        said += f" ({_rank(order)}), before {others}"
+    return said
+
+
+def _rank(order: Instruction) -> str:
+    issued = f"issued {order.issued_at.astimezone(LONDON):%d %b %H:%M:%S}"
+    return f"priority {order.priority}, {issued}" if order.priority else f"no priority, {issued}"
+
+
+def _clamp(explained: Explained, product: Product) -> str:
+    line = explained.line
     if not line.is_settled:
         return "nothing counts without a baseline"
     moved = product.direction.sign * (line.metered_export_wh - line.baseline_export_wh)
-    return f"{_kwh(moved)} beyond the baseline, no less than 0, no more than instructed"
+    said = f"{_kwh(moved)} beyond the baseline, no less than 0, no more than instructed"
+    if not explained.followed:
+        return said
+    wh = followed_wh(explained.followed)
+    mine = wh.get(line.opportunity, 0)
+    return f"{said}; its part is that of {_kwh(mine)} in the {_kwh(sum(wh.values()))} that was followed"
 
 
 def _car_words(step: CarStep) -> Iterator[str]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from aggregator.baselines import Baseline
+from aggregator.followed import FollowedPart, followed_parts
 from aggregator.lookback import known
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.fleet import Fleets
@@ -80,12 +81,14 @@ class Explained:
         line: The line.
         nominated: What was frozen for the half-hour; None where nothing was.
         parts: What was ordered in it.
+        followed: What was followed in the zone, where other opportunities had orders in it, too.
         cars: The zone's cars.
     """
 
     line: Line
     nominated: Nomination | None
     parts: tuple[OrderedPart, ...]
+    followed: tuple[FollowedPart, ...]
     cars: tuple[CarStep, ...]
 
 
@@ -195,10 +198,14 @@ def explain(
 def _explained(worked: Worked, product: Product, line: Line, meters: Sequence[Metered]) -> Explained:
     found = {one.charger_id: one for one in meters}
     wh, gbp = dict(line.shares_wh), shares_gbp(line, worked.cars)
+    opportunities = (worked.opportunity, *worked.beside)
+    followed = followed_parts(opportunities, product, line.baseline_export_wh, line.period)
+    is_shared = any(one.opportunity_id != line.opportunity or one.yielding for one in followed)
     return Explained(
         line,
         worked.nominations.get(line.period),
         ordered_parts(worked.opportunity, product, line.baseline_export_wh, line.period),
+        followed if is_shared else (),
         tuple(_steps(worked, line.period, found, wh, gbp)),
     )
 

@@ -13,7 +13,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential, wait_random
 
 from aggregator.allowed import COMMITTED
-from aggregator.book import Book
+from aggregator.book import FOLLOWED, Book
 from aggregator.clockwork import FLEET
 from aggregator.config import Settings
 from aggregator.forecast import Horizon
@@ -32,10 +32,12 @@ from aggregator.rehearsals import Rehearsals
 from aggregator.reporting import Reporting
 from aggregator.revaluing import revaluing_of
 from aggregator.said import DriversSaid
+from aggregator.settlement import settled_from
 from aggregator.settling import settle_opportunity, settlement_report, work_out
 from aggregator.store import Alarm, Hold, Store
 from aggregator.wiring import prices_of, workflow_of
 from aggregator.workflow import fleet_of, fleets_of
+from aggregator.yielding import Yielding
 from dispatch.controller import Controller
 from market_adapters.openadr.ven import Ven
 
@@ -100,6 +102,7 @@ class Gateway:
         self.workflow = workflow_of(settings, store, clock, self.nominating.before_order, revalue)
         self.news = News(store.journal)
         self.rehearsals = Rehearsals(store)
+        self.yielding = Yielding(store)
         self._versions: dict[str, int] = {}
         self._frozen: set[str] = set()
         self._nominated: set[str] = set()
@@ -203,6 +206,7 @@ class Gateway:
             if after.version != opportunity.version:
                 moved = True
         self.rehearsals.tell(self.book.tests, self.clock.now())
+        self.yielding.tell((one for one in opportunities if one.stage in FOLLOWED), self.clock.now())
         return self._nominate() or moved
 
     def give_up(self, unserved: Mapping[str, datetime]) -> None:
@@ -235,8 +239,8 @@ class Gateway:
             return self._propose(opportunity, now)
         recorded_until = self.recorder.recorded_until
         if opportunity.stage is Stage.DELIVERED:
-            if recorded_until is None or recorded_until < opportunity.window.end + self.lag:
-                return opportunity  # readings of the window may still be on their way
+            if recorded_until is None or recorded_until < settled_from(opportunity) + self.lag:
+                return opportunity  # readings of its half-hours may still be on their way
             request = self.reporting.request_for(opportunity.vtn_id, "settlement", opportunity.zone)
             return settle_opportunity(self.workflow, opportunity, self.fleets, request)
         if opportunity.stage is Stage.SETTLED:

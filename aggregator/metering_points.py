@@ -8,7 +8,7 @@ nomination is what cars are planned to do; there it is less what their houses ar
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aggregator.model.fleet import Fleet
 from aggregator.model.market import Nomination, Product
@@ -21,6 +21,8 @@ from aggregator.store.intervals import MeteredIntervals
 from aggregator.store.readings import Readings
 
 WH_PER_KWH = 1000.0
+AROUND = timedelta(hours=1)
+"""Readings this far around a window are looked at, to interpolate a boundary that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +107,30 @@ class MeteringPoint:
         sites = {car.site.site_id: car.site for car in self.fleet.in_zone(self.zone)}
         house_kw = sum(site.house_kw(one.period.start) for site in sites.values())
         return replace(one, export_wh=one.export_wh - round(house_kw * one.period.hours * WH_PER_KWH))
+
+
+def registers(
+    kept: Readings, meters: Sequence[str], window: Interval, as_known_at: datetime | None = None
+) -> dict[str, list[Reading]]:
+    """Return each meter's readings in and around a window, ascending, those without any left out.
+
+    A meter that was silent at either end brings what it told on both sides of its silence, however long that
+    was: a gap is read on the line across it. A register that nobody has seen since stands where it stood.
+    """
+    wide = Interval(window.start - AROUND, window.end + AROUND)
+    found: dict[str, list[Reading]] = {}
+    for reading in kept.between(meters, wide, as_known_at=as_known_at):
+        found.setdefault(reading.charger_id, []).append(reading)
+    silent = [name for name in meters if not _tells(found.get(name, ()), window)]
+    sides = kept.at_or_around(silent, [window.start, window.end], as_known_at)
+    for name in silent:
+        before, after = sides[name, window.start].before, sides[name, window.end].after
+        if before is not None:
+            last = wide.end if after is None else max(wide.end, after.measured_at + AROUND)
+            across = Interval(min(wide.start, before.measured_at - AROUND), last)
+            found[name] = list(kept.between([name], across, as_known_at=as_known_at))
+    return dict(sorted(found.items()))
+
+
+def _tells(told: Sequence[Reading], window: Interval) -> bool:
+    return bool(told) and told[0].measured_at <= window.start and told[-1].measured_at >= window.end

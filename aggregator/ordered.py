@@ -3,6 +3,7 @@
 An order's amendment or cancellation counts from the platform's own stamp, to the second.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -41,7 +42,11 @@ class OrderedPart:
 
 def instructed_wh(opportunity: Opportunity, product: Product, baseline_wh: int, period: Interval) -> int:
     """Return the energy ordered in a half-hour in the product's direction, at least 0. [Wh, half to even]"""
-    parts = ordered_parts(opportunity, product, baseline_wh, period)
+    return energy_wh(ordered_parts(opportunity, product, baseline_wh, period))
+
+
+def energy_wh(parts: Iterable[OrderedPart]) -> int:
+    """Return the energy ordered in parts of a half-hour. [Wh, half to even]"""
     ordered = sum((exact(round(part.kw, DIGITS)) * part.span.microseconds for part in parts), Decimal(0))
     return round(ordered * WH_PER_KWH / MICROSECONDS_PER_HOUR)
 
@@ -53,8 +58,7 @@ def ordered_parts(
 
     Each version of an order holds from when its fact says to the next version or the cancellation. A
     set-point or a multiple is read as a change to what delivery is measured against. Where orders of one
-    opportunity overlap, the one that is served counts; those of different opportunities are settled each on
-    its own.
+    opportunity overlap, the one that is served counts; ``followed`` says which of different opportunities'.
     """
     baseline_kw = baseline_wh / WH_PER_KWH / period.hours
     pieces = [

@@ -1,8 +1,9 @@
 """From award, orders, nomination and registers to a statement, line by line, half-hour by half-hour.
 
 Delivered energy is single-sided: what the zone exported beyond its baseline, never less than nothing and
-never more than instructed. The baseline is the nomination unless the product has another; a half-hour that
-has none cannot be settled, and claims no penalty. The linear
+never more than instructed. Where orders of several opportunities overlap it is delivered once, under the one
+that was followed (``followed``). The baseline is the nomination unless the product has another; a half-hour
+that has none cannot be settled, and claims no penalty. The linear
 deficiency rule pays delivered MWh at the cleared price and takes the penalty price for each MWh instructed
 and missing, as in the open Shapeshifter/UFTP standard's settle phase (delivered = min(max(realised, 0),
 ordered); settlement = delivered * price - deficiency * penalty). A product's performance rules multiply
@@ -13,12 +14,13 @@ Energies are whole Wh, so that sums close; money is exact until the line's amoun
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from aggregator.awarded import availability_gbp, needed_kw
 from aggregator.baselines import Baseline, Usage, baseline
 from aggregator.counted import counted
+from aggregator.followed import followed_parts, followed_wh, part_of, yields_to
 from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
 from aggregator.model.money import pounds, share, share_pounds
@@ -36,11 +38,13 @@ MEASURED = "measured"
 ESTIMATED = "estimated: linear between registers, held beyond them"
 NO_REGISTER = "no register"
 IMPORTED = "from meter operators' files"
+NOT_OVER = "the half-hour was not over: no register counts yet"
 RESTARTED = "register restarted or jumped: nothing counted across it"
 CANNOT = "cannot be settled"
 NOT_NOMINATED = f"{CANNOT}: nothing was nominated, and no other baseline is named for that"
 NO_BASELINE = f"{CANNOT}: no baseline"
 INSTEAD = "nothing was nominated: baseline"
+YIELDS = "yields to"
 LATE = "nominated when the order was accepted"
 NO_PRICE = "no price is agreed for orders without a bid"
 
@@ -99,6 +103,11 @@ class Line:
     def is_settled(self) -> bool:
         """Whether there was a baseline; without one nothing counts as delivered, nor as missing."""
         return not self.quality.startswith(CANNOT)
+
+    @property
+    def yields(self) -> bool:
+        """Whether its order was not followed all the while, as another one of the zone went before."""
+        return f"; {YIELDS} " in self.quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +171,7 @@ NO_PAST = Past()
 
 @dataclass(frozen=True, slots=True)
 class _Energy:
-    """One half-hour's energies, all but money. [Wh]"""
+    """One half-hour's energies, all but money, and what is to be said of them. [Wh]"""
 
     period: Interval
     baseline_wh: int | None
@@ -170,6 +179,7 @@ class _Energy:
     instructed_wh: int
     delivered_wh: int
     deficiency_wh: int
+    said: tuple[str, ...]
 
 
 def settle(
@@ -179,6 +189,8 @@ def settle(
     meters: Mapping[Interval, tuple[Metered, ...]],
     car_of: Mapping[str, str],
     past: Past = NO_PAST,
+    beside: Sequence[Opportunity] = (),
+    as_known_at: datetime | None = None,
 ) -> Statement:
     """Settle one opportunity.
 
@@ -189,6 +201,9 @@ def settle(
         meters: Per half-hour, all chargers of the zone.
         car_of: Charger id to car id.
         past: What the product's rules look back on.
+        beside: Others of the zone that have orders, too.
+        as_known_at: When that was known; None once all of it is over. A half-hour that was not over then
+            is to have no meters: its line says why.
 
     Returns:
         One line for each half-hour that the requirement, award or an order touches. A gap is never a zero:
@@ -198,7 +213,7 @@ def settle(
     periods = settled_periods(opportunity)
     base = baseline_of(opportunity, product, nominations, len(car_of), past)
     energies = [
-        _energy(opportunity, product, period, wh, meters.get(period, ()))
+        _energy(opportunity, product, period, wh, meters.get(period, ()), beside, as_known_at)
         for period, wh in zip(periods, base.export_wh, strict=True)
     ]
     month = settlement_period(periods[0].start)[0].replace(day=1)
@@ -238,16 +253,24 @@ def _energy(
     period: Interval,
     baseline_wh: int | None,
     meters: Sequence[Metered],
+    beside: Sequence[Opportunity],
+    as_known_at: datetime | None,
 ) -> _Energy:
     against = baseline_wh or 0
     net = sum(meter.export_wh for meter in meters) if meters else against
     instructed = instructed_wh(opportunity, product, against, period)
     moved = product.direction.sign * (net - against)
-    delivered = min(max(moved, 0), instructed) if baseline_wh is not None else 0
-    deficiency = instructed - delivered if baseline_wh is not None else 0
-    if product.performance.wrong_way_is_missing and instructed and baseline_wh is not None:
-        deficiency -= min(moved, 0)
-    return _Energy(period, baseline_wh, net, instructed, delivered, deficiency)
+    name, found = opportunity.opportunity_id, followed_parts((opportunity, *beside), product, against, period)
+    followed = followed_wh(found)
+    delivered = deficiency = 0
+    if baseline_wh is not None:
+        delivered = part_of(min(max(moved, 0), sum(followed.values())), followed, name)
+        deficiency = instructed - delivered
+        if product.performance.wrong_way_is_missing:
+            deficiency -= part_of(min(moved, 0), followed, name)
+    said = [NOT_OVER] if baseline_wh is not None and not is_over(period, as_known_at) else []
+    said += [f"{YIELDS} {other}" for other in yields_to(found, name)]
+    return _Energy(period, baseline_wh, net, instructed, delivered, deficiency, tuple(said))
 
 
 def shares_gbp(line: Line, cars: Sequence[str]) -> dict[str, Decimal]:
@@ -262,6 +285,16 @@ def shares_gbp(line: Line, cars: Sequence[str]) -> dict[str, Decimal]:
 def settled_periods(opportunity: Opportunity) -> tuple[Interval, ...]:
     """Return the half-hours a statement of this opportunity has, in order."""
     return tuple(half_hours(opportunity.window))
+
+
+def settled_from(opportunity: Opportunity) -> datetime:
+    """Return when the last half-hour of its statement is over: before, its registers are not known."""
+    return settled_periods(opportunity)[-1].end
+
+
+def is_over(period: Interval, as_known_at: datetime | None) -> bool:
+    """Whether a half-hour was over at a time, None for any."""
+    return as_known_at is None or period.end <= as_known_at
 
 
 def _line(
@@ -305,6 +338,7 @@ def _line(
         quality="; ".join(
             (
                 *_quality(product, energy, here, len(car_of)),
+                *energy.said,
                 *_call_remarks(opportunity, product, energy, nomination),
                 *remarks,
             )

@@ -8,7 +8,7 @@ fleet in force at the window's start, whatever was imported since.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
@@ -16,7 +16,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt
 from aggregator.baselines import Baseline
 from aggregator.energy import Bias
 from aggregator.lookback import DELIVERED_STAGES, Lookback, facts_of, known
-from aggregator.metering_points import MeteringPoint
+from aggregator.metering_points import MeteringPoint, registers
 from aggregator.model.errors import RuleViolation
 from aggregator.model.fleet import Fleets
 from aggregator.model.market import Nomination, Product
@@ -41,19 +41,17 @@ from aggregator.settlement import (
     Metered,
     Statement,
     baseline_of,
+    is_over,
     settle,
+    settled_from,
     settled_periods,
 )
 from aggregator.store import Store, StoredStatement
-from aggregator.store.readings import Readings
 from aggregator.workflow import Workflow
 
 SETTLED_STAGES = DELIVERED_STAGES
 WITHOUT_MONEY = (DeliveryStarted, DeliveryEnded, Settled, Closed)
 """Facts that no amount depends on: a settlement does not depend on itself."""
-
-AROUND = timedelta(hours=1)
-"""Readings this far around a window are looked at, to interpolate a boundary that has none."""
 
 WH_PER_KWH = 1000.0
 ATTEMPTS = 3
@@ -70,7 +68,8 @@ class Worked:
         car_of: The zone's cars by meter: charger, or boundary of a home.
         nominations: By half-hour.
         readings: Each meter's in and around the window.
-        meters: What these come to in each half-hour.
+        meters: What these come to in each half-hour; of one that was not over yet nothing is known.
+        beside: Others of the zone that had orders in the half-hours of it.
         inputs: Digest of each input, by name.
         digest: The statement's own.
     """
@@ -81,6 +80,7 @@ class Worked:
     nominations: Mapping[Interval, Nomination]
     readings: Mapping[str, Sequence[Reading]]
     meters: Mapping[Interval, Sequence[Metered]]
+    beside: Sequence[Opportunity]
     inputs: Mapping[str, str]
     digest: str
 
@@ -119,8 +119,12 @@ def work_out(
     look = _lookback(store, opportunity, product, fleets, as_known_at)
     past = look.past(product.baseline, sorted(point.car_of), periods[0].start)
     told = point.told(periods, as_known_at)
-    meters = point.metered(readings, periods, told)
-    statement = settle(opportunity, product, nominations, meters, point.car_of, past)
+    meters = {
+        period: row if is_over(period, as_known_at) else ()
+        for period, row in point.metered(readings, periods, told).items()
+    }
+    beside = _beside(store, opportunity, window, as_known_at)
+    statement = settle(opportunity, product, nominations, meters, point.car_of, past, beside, as_known_at)
     inputs = {
         "facts": _digest(
             repr(fact)
@@ -137,6 +141,8 @@ def work_out(
         "product": _digest([repr(product)]),
         "fleet": fleet.digest,
     }
+    if beside:
+        inputs["other orders"] = _digest(f"{one.opportunity_id} {one.orders!r}" for one in beside)
     if look.told:
         inputs["past"] = _digest(look.told)
     return Worked(
@@ -146,9 +152,25 @@ def work_out(
         nominations=nominations,
         readings=readings,
         meters=meters,
+        beside=beside,
         inputs=inputs,
         digest=_digest([repr(statement)]),
     )
+
+
+def _beside(
+    store: Store, opportunity: Opportunity, window: Interval, as_known_at: datetime | None
+) -> tuple[Opportunity, ...]:
+    """Return the zone's other opportunities that had an order in a window, as known at a time."""
+    near = store.journal.find(zone=opportunity.zone, overlapping=window)
+    others = [one for one in near if one.opportunity_id != opportunity.opportunity_id and one.orders]
+    then = [one if as_known_at is None else known(store, one, as_known_at) for one in others]
+    found = [
+        one
+        for one in then
+        if any(change.instruction and change.instruction.window.overlap(window) for change in one.orders)
+    ]
+    return tuple(sorted(found, key=lambda one: one.opportunity_id))
 
 
 def baseline_behind(
@@ -183,39 +205,17 @@ def _lookback(
     return Lookback(store, opportunity.zone, product, fleets, as_known_at, settled)
 
 
-def registers(
-    kept: Readings, meters: Sequence[str], window: Interval, as_known_at: datetime | None = None
-) -> dict[str, list[Reading]]:
-    """Return each meter's readings in and around a window, ascending, those without any left out.
-
-    A meter that was silent at either end brings what it told on both sides of its silence, however long that
-    was: a gap is read on the line across it. A register that nobody has seen since stands where it stood.
-    """
-    wide = Interval(window.start - AROUND, window.end + AROUND)
-    found: dict[str, list[Reading]] = {}
-    for reading in kept.between(meters, wide, as_known_at=as_known_at):
-        found.setdefault(reading.charger_id, []).append(reading)
-    silent = [name for name in meters if not _tells(found.get(name, ()), window)]
-    sides = kept.at_or_around(silent, [window.start, window.end], as_known_at)
-    for name in silent:
-        before, after = sides[name, window.start].before, sides[name, window.end].after
-        if before is not None:
-            last = wide.end if after is None else max(wide.end, after.measured_at + AROUND)
-            across = Interval(min(wide.start, before.measured_at - AROUND), last)
-            found[name] = list(kept.between([name], across, as_known_at=as_known_at))
-    return dict(sorted(found.items()))
-
-
-def _tells(told: Sequence[Reading], window: Interval) -> bool:
-    return bool(told) and told[0].measured_at <= window.start and told[-1].measured_at >= window.end
-
-
 @retry(retry=retry_if_exception_type(RuleViolation), stop=stop_after_attempt(ATTEMPTS), reraise=True)
 def settle_named(workflow: Workflow, fleets: Fleets, name: str) -> Worked:
-    """Settle one opportunity and return its statement; where another run was faster, look at it again."""
-    one = workflow.store.journal.opportunity(name)
-    worked = work_out(workflow.store, one, workflow.products[one.product_id], fleets)
-    settle_opportunity(workflow, one, fleets, None, worked)
+    """Settle one opportunity and return its statement; where another run was faster, look at it again.
+
+    Before its last half-hour is over it is as known now, and no version is kept.
+    """
+    one, now = workflow.store.journal.opportunity(name), workflow.now()
+    early = now if now < settled_from(one) else None
+    worked = work_out(workflow.store, one, workflow.products[one.product_id], fleets, early)
+    if early is None:
+        settle_opportunity(workflow, one, fleets, None, worked)
     return worked
 
 

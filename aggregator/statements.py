@@ -14,6 +14,7 @@ from aggregator.model.market import Product
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval, local_day
 from aggregator.reports import PARQUET_FILE, StatementBook, book_files
+from aggregator.settlement import settled_from
 from aggregator.settling import Worked, make_book, settle_named, work_out
 from aggregator.store import Store
 from aggregator.workflow import Workflow
@@ -53,7 +54,8 @@ class Made:
         book: What is in it.
         files: All its files, by name.
         lacking: Why a file is missing, a line each.
-        unkept: Opportunities whose figures come out otherwise than their last version says, or have none.
+        unkept: Opportunities whose figures come out otherwise than their last version says, or have none;
+            without those whose last half-hour is not over.
         known_at: The instant as known at which it was made, exactly: asked for, or when it was begun.
     """
 
@@ -97,7 +99,7 @@ def look_at(
             done[name] = _lighter(work_out(store, one, products[one.product_id], fleets, at))
     book = make_book(store, products, fleets, period.start, period.end, period.zone, at, done, watched)
     files = book_files(book, flexible_power_files(book.rows))
-    return Made(book, files, lacking_of(files), tuple(sorted(_unkept(store, done))), at)
+    return Made(book, files, lacking_of(files), tuple(sorted(_unkept(store, done, at))), at)
 
 
 def lacking_of(files: Iterable[str]) -> tuple[str, ...]:
@@ -105,8 +107,10 @@ def lacking_of(files: Iterable[str]) -> tuple[str, ...]:
     return () if PARQUET_FILE in files else (f"{PARQUET_FILE}: needs pip install 'flexloop[parquet]'",)
 
 
-def _unkept(store: Store, done: Mapping[str, Worked]) -> Iterable[str]:
+def _unkept(store: Store, done: Mapping[str, Worked], at: datetime) -> Iterable[str]:
     for name, worked in done.items():
+        if at < settled_from(worked.opportunity):
+            continue
         last = store.statements.latest(name)
         if last is None or last.digest != worked.digest:
             yield name

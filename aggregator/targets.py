@@ -5,8 +5,8 @@ through every red half-hour, and the nomination plus the order through every ord
 each car follows its own plan.
 
 Of orders that overlap the one of higher priority is served (1 is the highest, 0 the lowest, by the 2.0b
-schema), of equal ones the later; the other resumes after it. Each is settled on its own all the same: the
-platform that ordered both is told what each got.
+schema), of equal ones the later; the other resumes after it. Settlement counts what was moved under the one
+that was followed (``followed``), and the desk is told which one yields (``yielding``).
 
 An order's ramp lies before its start: by the 2.0b schema ``x-eiRampUp`` is a duration "before or after the
 event start time", none of our durations is negative, and ``near`` is the time between ramp and start. The

@@ -1,6 +1,7 @@
 """What was delivered of what was committed, from the store: what a bid's factor is made of.
 
-Committed is what was ordered. Days on or off work count apart, as scenarios do.
+Committed is what was ordered, but for half-hours in which another order went before. Days on or off work
+count apart, as scenarios do.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +78,7 @@ class TrackRecord:
         if key not in self._ratios:
             product = self._products[opportunity.product_id]
             worked = work_out(self._store, opportunity, product, fleets_of(self._store), known_at)
-            lines = [line for line in worked.statement.lines if line.is_settled]
+            lines = [line for line in worked.statement.lines if line.is_settled and not line.yields]
             ordered = sum(abs(line.instructed_wh) for line in lines)
             delivered = sum(line.delivered_wh for line in lines)
             self._ratios[key] = delivered / ordered if ordered else None

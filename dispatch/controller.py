@@ -145,6 +145,7 @@ class Controller:
         measured, now = self._rooms.observe(reports), self._clock.now()
         if changed := self.view.observe(reports):
             self._planned.anew(changed)
+            self.shortfalls.forget(changed)
             self._wake.set()
         if measured and self._rooms.exceeded(measured, self.view.standing(now), now):
             self._wake.set()

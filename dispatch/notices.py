@@ -2,18 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aggregator.model.figures import figure, kw, kwh
 from aggregator.model.fleet import Car
 from aggregator.model.metering import SetPoint
-from aggregator.ports import Rebound, ZoneTarget
+from aggregator.ports import EPOCH, Rebound, ZoneTarget
 from dispatch.following import Fault
 from dispatch.interlock import Refusal
+from dispatch.ramp import Place
 from dispatch.records import Notice
 
 SHORT = 0.05
 """What may be missing of an order until it is told. [-]"""
+
+HOLDS_ON = timedelta(minutes=5)
+"""What was held and is held again so soon goes on."""
 
 WORSE = 0.02
 """By how much a zone's draw is above what is known until it is told. [-]"""
@@ -67,6 +71,20 @@ class HighPeaks:
             )
             notices.append(Notice(now, "peak_exceeded", zone, text))
         return notices
+
+
+class Holds:
+    """Zones in which cars wait for the bound on power moved: told as it begins, not car by car."""
+
+    def __init__(self) -> None:
+        self._last_at: dict[str, datetime] = {}
+
+    def of(self, waiting: Collection[str], place_of: Mapping[str, Place], now: datetime) -> list[str]:
+        """Return the waiting cars of zones in which none did for ``HOLDS_ON``."""
+        zones = {place_of[car_id][0] for car_id in waiting}
+        new = {zone for zone in zones if now - self._last_at.get(zone, EPOCH) > HOLDS_ON}
+        self._last_at |= dict.fromkeys(zones, now)
+        return sorted(car_id for car_id in waiting if place_of[car_id][0] in new)
 
 
 class News:

@@ -15,7 +15,7 @@ from aggregator.ports import ChargerLink
 from dispatch.fleet_view import FleetView
 from dispatch.following import Following
 from dispatch.interlock import Interlock
-from dispatch.notices import News, interlock_notice
+from dispatch.notices import Holds, News, interlock_notice
 from dispatch.ramp import FOLLOWS, Again, RampLimit, let_go
 from dispatch.records import LoopSettings, Notice, Sent
 from dispatch.refused import Refused
@@ -55,7 +55,7 @@ class Sending:
         self._refused = Refused(view, interlock)
         self._ramp = RampLimit(settings.zone_ramp_kw_per_minute, settings.total_ramp_kw_per_minute)
         self._place_of = {car.car_id: (car.site.zone, car.site.site_id) for car in fleet.cars}
-        self._news = News()
+        self._news, self._holds = News(), Holds()
         self._left: Mapping[str, SetPoint] = {}
 
     def recall(self, points: Iterable[SetPoint]) -> None:
@@ -115,7 +115,7 @@ class Sending:
         again = Again(self._settings.set_point, self._may_go_on)
         told, waiting = self._ramp.within(due, present, self._place_of, now, again)
         notices = []
-        if new := self._news.of("ramp_held", waiting, due):
+        if new := self._holds.of(waiting, self._place_of, now):
             text = f"{len(waiting)} cars hold: the power moved in a minute is bounded"
             notices.append(Notice(now, "ramp_held", ", ".join(new), text))
         return [point for point in told if self._is_due(point, now)], notices

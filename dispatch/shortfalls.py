@@ -33,7 +33,11 @@ class Shortfalls:
     def begin(self, anew: Iterable[str]) -> None:
         """Begin a cycle; of cars whose drivers want something else than before all is news."""
         self._now = {}
-        for car_id in anew:
+        self.forget(anew)
+
+    def forget(self, cars: Iterable[str]) -> None:
+        """Let all be news of cars that came, left, or whose drivers want something else."""
+        for car_id in cars:
             self._told.pop(car_id, None)
 
     def counts(self, car: Car, kwh: float) -> bool:
@@ -43,6 +47,7 @@ class Shortfalls:
     def note(self, car: Car, kwh: float, metered_kw: float | None, now: datetime) -> list[Notice]:
         """Return the notice for driver and desk: once, and again when it grows by a kWh.
 
+        What is over is news when it comes back if so much less was missing meanwhile.
         That it has grown is an alarm only where nobody has the first one before him any more.
 
         Args:
@@ -55,7 +60,8 @@ class Shortfalls:
         car_id = car.car_id
         told = self._told.get(car_id, 0.0)
         if not self.counts(car, kwh):
-            self._told.pop(car_id, None)
+            if kwh <= told - TOLD_AGAIN_KWH:
+                self._told.pop(car_id, None)
             return []
         self._now[car_id] = kwh
         if told and kwh < told + TOLD_AGAIN_KWH:

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from aggregator.audit.evidence import ALWAYS, Evidence, Finding
@@ -11,7 +11,7 @@ from aggregator.cycles import credit_gbp
 from aggregator.model.market import Product
 from aggregator.model.money import pounds
 from aggregator.model.opportunity import Settled
-from aggregator.model.time import utc_text
+from aggregator.model.time import Interval, utc_text
 from aggregator.settlement import Line
 from aggregator.settling import SETTLED_STAGES, Worked, work_out
 from aggregator.store import OF_DRIVERS, StoredStatement
@@ -57,16 +57,19 @@ def p9_registers(evidence: Evidence) -> Finding:
 def p10_sums(evidence: Evidence) -> Finding:
     """Delivered is the clamp of metered less baseline; shares add to it; money adds to the penny."""
     checked, breaches = 0, []
+    of_zones: dict[tuple[str, Interval, int], list[Line]] = {}
     for worked in _worked(evidence):
         product = evidence.settings.products[worked.opportunity.product_id]
         for line in worked.statement.lines:
             checked += 1
+            of_zones.setdefault((line.zone, line.period, product.direction.sign), []).append(line)
             breaches += [
                 f"{line.opportunity} {utc_text(line.period.start)}: {text}"
-                for text in line_faults(line, product)
+                for text in line_faults(line, product, alone=not worked.beside)
             ]
         if worked.statement.amount_gbp != sum(line.amount_gbp for line in worked.statement.lines):
             breaches.append(f"{worked.opportunity.opportunity_id}: the amount is not the sum of its lines")
+    breaches += [text for (*_, sign), lines in of_zones.items() for text in zone_faults(lines, sign)]
     of_drivers = evidence.store.statements.starting(OF_DRIVERS)
     for one in of_drivers:
         breaches += [f"{one.name}, version {one.version}: {text}" for text in driver_faults(one)]
@@ -94,17 +97,39 @@ def driver_faults(one: StoredStatement) -> Iterator[str]:
                 yield f"home {home['site_id']}: half-hours do not add to {part} {home[part]}"
 
 
-def line_faults(line: Line, product: Product) -> Iterator[str]:
-    """Yield what does not add up in a line, worked out apart from how it was settled."""
+def zone_faults(lines: Sequence[Line], sign: int) -> Iterator[str]:
+    """Yield where orders of a zone count more than it moved, in a half-hour and a direction.
+
+    Args:
+        lines: All of it.
+        sign: 1 for more export, -1 for less.
+    """
+    delivered = sum(line.delivered_wh for line in lines)
+    moved = max(sign * (line.metered_export_wh - line.baseline_export_wh) for line in lines)
+    if delivered > max(moved, 0):
+        names = ", ".join(line.opportunity for line in lines)
+        yield f"{names} {utc_text(lines[0].period.start)}: delivered {delivered} Wh, moved {moved} Wh"
+
+
+def line_faults(line: Line, product: Product, *, alone: bool) -> Iterator[str]:
+    """Yield what does not add up in a line, worked out apart from how it was settled.
+
+    Args:
+        line: The line.
+        product: Its rules.
+        alone: Whether no other order of the zone has a part in what it moved; ``zone_faults`` looks at all.
+    """
     moved = product.direction.sign * (line.metered_export_wh - line.baseline_export_wh)
     based = line.is_settled
-    if line.delivered_wh != (min(max(moved, 0), line.instructed_wh) if based else 0):
+    most = min(max(moved, 0), line.instructed_wh) if based else 0
+    if line.delivered_wh < 0 or line.delivered_wh > most or (alone and line.delivered_wh < most):
         yield f"delivered {line.delivered_wh} Wh, moved {moved} Wh of {line.instructed_wh} Wh"
     against = (
         min(moved, 0) if product.performance.wrong_way_is_missing and based and line.instructed_wh else 0
     )
-    owed = line.instructed_wh - against if based else 0
-    if line.delivered_wh + line.deficiency_wh != owed:
+    least = line.instructed_wh if based else 0
+    told = line.delivered_wh + line.deficiency_wh
+    if told > least - against or told < (least - against if alone else least):
         yield "delivered and missing are not the instructed energy"
     if sum(wh for _, wh in line.shares_wh) != line.delivered_wh:
         yield "the cars' shares do not add to what the zone delivered"

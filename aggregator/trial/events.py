@@ -88,7 +88,7 @@ class HalfHour:
 
 
 def half_hours_of(store: Store, book: StatementBook, products: Mapping[str, Product]) -> list[HalfHour]:
-    """Return the half-hours in which anything was ordered, in the statement's order."""
+    """Return the half-hours in which anything was ordered and not overridden, in the statement's order."""
     found = []
     for name, lines in _by_opportunity(book).items():
         one = store.journal.opportunity(name)
@@ -96,7 +96,8 @@ def half_hours_of(store: Store, book: StatementBook, products: Mapping[str, Prod
         for line in lines:
             parts = ordered_parts(one, product, line.baseline_export_wh, line.period)
             share = sum(part.span.hours for part in parts) / line.period.hours
-            found += [HalfHour(line, product.direction.sign, share)] if line.instructed_wh else []
+            if line.instructed_wh and not line.yields:
+                found.append(HalfHour(line, product.direction.sign, share))
     return found
 
 

@@ -12,11 +12,11 @@ from itertools import groupby, pairwise
 import numpy as np
 
 from aggregator.counted import BoolArray, IntArray, counted
+from aggregator.metering_points import registers
 from aggregator.model.fleet import Fleets
 from aggregator.model.metering import Reading
 from aggregator.model.time import Interval
 from aggregator.registers import run_on
-from aggregator.settling import registers
 from aggregator.store import Store
 from aggregator.store.engine import chunks
 from aggregator.store.readings import Readings

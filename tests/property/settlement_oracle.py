@@ -99,11 +99,33 @@ class Oracle:
         return int(mine["export_wh"].iloc[0]) if len(mine) else None
 
     def instructed(self, deal: Deal, start: int, against: int) -> int:
-        """Return what was ordered in a half-hour: the integral of the order served at each instant. [Wh]
+        """Return what was ordered in a half-hour: the integral of the order served at each instant. [Wh]"""
+        parts = self._parts(deal, start, against, self.products[deal.product]["direction"])
+        return round(sum((kw * 1000 * (high - low) / HOUR_US for low, high, _, kw in parts), Fraction(0)))
+
+    def followed(self, deal: Deal, start: int, against: int) -> dict[str, int]:
+        """Return what was ordered by the zone's orders that were followed, by opportunity. [Wh]"""
+        direction = self.products[deal.product]["direction"]
+        parts = [
+            (low, high, order, kw, one.name)
+            for one in sorted(self.deals, key=lambda one: (min(one.half_hours), one.name))
+            if one.zone == deal.zone
+            for low, high, order, kw in self._parts(one, start, against, direction)
+        ]
+        whole: dict[str, Fraction] = {}
+        for low, high in pairwise(sorted({instant for part in parts for instant in part[:2]})):
+            running = [part for part in parts if part[0] <= low and part[1] >= high]
+            if running:
+                *_, kw, name = max(reversed(running), key=lambda part: _rank(part[2]))
+                whole[name] = whole.get(name, Fraction(0)) + kw * 1000 * (high - low) / HOUR_US
+        return {name: round(wh) for name, wh in sorted(whole.items())}
+
+    def _parts(self, deal: Deal, start: int, against: int, direction: str) -> list[tuple[Any, ...]]:
+        """Return from when to when which order of an opportunity is served, and what it asks for. [kW]
 
         A set-point or a multiple is a change to what delivery is measured against.
         """
-        end, sign = start + HALF_HOUR_US, 1 if self.products[deal.product]["direction"] == "up" else -1
+        end, sign = start + HALF_HOUR_US, 1 if direction == "up" else -1
         against_kw = Fraction(against, 500)
         pieces = [
             (
@@ -118,7 +140,7 @@ class Oracle:
         ]
         pieces = [piece for piece in pieces if piece[0] < piece[1]]
         cuts = sorted({instant for piece in pieces for instant in piece[:2]})
-        whole = Fraction(0)
+        parts = []
         for low, high in pairwise(cuts):
             served = [piece for piece in pieces if piece[0] <= low and piece[1] >= high]
             if served:
@@ -128,11 +150,16 @@ class Oracle:
                     "setpoint": value - against_kw,
                     "multiplier": (value - 1) * against_kw,
                 }[order["mode"]]
-                whole += max(Fraction(0), sign * change) * 1000 * (high - low) / HOUR_US
-        return round(whole)
+                parts.append((low, high, order, max(Fraction(0), sign * change)))
+        return parts
 
     def metered(self, deal: Deal, start: int) -> int | None:
-        """Return the zone's net export by its registers, None where no meter ever told. [Wh]"""
+        """Return the zone's net export by its registers, None where no meter ever told. [Wh]
+
+        None, too, of a half-hour that was not over.
+        """
+        if start + HALF_HOUR_US > self.known_at:
+            return None
         parts = [
             self._at(meter, start + HALF_HOUR_US) - self._at(meter, start)
             for meter in self._meters(deal)
@@ -232,8 +259,12 @@ class Oracle:
             base = (told or 0) if base is None else base
             told = base if told is None else told
             moved = (told - base) if up else (base - told)
-            delivered = min(max(moved, 0), ordered)
-            missing = ordered - delivered + (max(-moved, 0) if missing_back and ordered else 0)
+            delivered = missing = 0
+            if baseline[start] is not None:
+                followed = self.followed(deal, start, baseline[start])
+                delivered = _part(min(max(moved, 0), sum(followed.values())), followed, deal.name)
+                back = _part(max(-moved, 0), followed, deal.name) if missing_back else 0
+                missing = ordered - delivered + back
             rows.append((start, ordered, base, told, delivered, missing))
         return pd.DataFrame(
             rows, columns=["start", "instructed", "baseline", "metered", "delivered", "deficiency"]
@@ -312,6 +343,19 @@ class Oracle:
 
 def _local(at: int) -> datetime:
     return (EPOCH + timedelta(microseconds=at)).astimezone(LONDON)
+
+
+def _part(whole: int, weights: dict[str, int], name: str) -> int:
+    """Share by largest remainder, of equal ones the first gets more; nobody has a part without a weight."""
+    total = sum(weights.values())
+    if not total:
+        return 0
+    quotas = {one: Fraction(whole * weight, total) for one, weight in weights.items()}
+    parts = {one: int(quota) for one, quota in quotas.items()}
+    left = whole - sum(parts.values())
+    for one in sorted(quotas, key=lambda one: parts[one] - quotas[one])[:left]:
+        parts[one] += 1
+    return parts.get(name, 0)
 
 
 def _rank(order: dict[str, Any]) -> tuple[bool, int, int]:

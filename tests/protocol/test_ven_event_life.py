@@ -15,6 +15,7 @@ from aggregator.ports import CallBatch
 from aggregator.rehearsals import Rehearsals
 from aggregator.store import open_store
 from aggregator.workflow import Workflow
+from aggregator.yielding import Yielding
 from market_adapters.openadr.ven import Ven, VenSettings
 from tests.builders import a_product
 from tests.fakes.clock import FakeClock
@@ -45,6 +46,7 @@ class Gateway:
         book = Book(self.flow.store, (ZONE,))
         book.refresh(self.clock.now())
         Rehearsals(self.flow.store).tell(book.tests, self.clock.now())
+        Yielding(self.flow.store).tell(self.flow.open(), self.clock.now())
         return [alarm.code for alarm in self.flow.store.alarms.all()]
 
     async def deliver(self, *events):
@@ -178,6 +180,7 @@ async def test_overlapping_orders_are_served_by_priority_and_the_other_resumes(t
     async with a_gateway(tmp_path) as gateway:
         assert await gateway.deliver(low, high) == [IN, IN]
         assert gateway.asked_kw() == 30.0
+        assert gateway.notices() == ["order_yields"]
         gateway.clock.set(START + HALF_HOUR + MINUTE)
         assert gateway.asked_kw() == 10.0
         await gateway.deliver(high)

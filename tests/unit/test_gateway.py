@@ -8,11 +8,12 @@ import pytest
 from aggregator.config import read_settings
 from aggregator.demo import day
 from aggregator.gateway import SOLVE_AGAIN, Gateway
-from aggregator.model.opportunity import Received, Stage
+from aggregator.model.market import Step
+from aggregator.model.opportunity import DeliveryEnded, DeliveryStarted, Instructed, Received, Stage
 from aggregator.model.time import Interval
 from aggregator.solver import find_glpsol
 from aggregator.store import open_store
-from tests.builders import a_requirement
+from tests.builders import a_requirement, an_instruction
 from tests.fakes.clock import FakeClock
 
 ROOT = Path(__file__).parents[2]
@@ -78,3 +79,17 @@ def test_a_solver_that_is_gone_is_no_crash_and_the_gate_closes_the_bid(gateway, 
     clock.set(GATE_AT)
     gateway.tick()
     assert gateway.store.journal.opportunity("need").closed_because == "GateClosed"
+
+
+def test_an_order_that_ends_within_a_half_hour_is_settled_once_that_is_over(gateway, clock):
+    """Before, the registers at its end are not known, and would be taken as they stood."""
+    span = Interval(WINDOW.start, WINDOW.start + timedelta(minutes=15))
+    order = an_instruction(zone="Canvey", product_id="day-ahead", steps=(Step(span, 10.0),))
+    facts = (Instructed(span.start, order), DeliveryStarted(span.start), DeliveryEnded(span.end))
+    gateway.workflow.record(gateway.store.journal.opportunity("call"), *facts, by="test")
+    half_past = WINDOW.start + timedelta(minutes=30)
+    for at, version in ((half_past - timedelta(seconds=1), 0), (half_past, 1)):
+        clock.set(at + gateway.lag)
+        gateway.recorder.recorded_until = at + gateway.lag
+        gateway.tick()
+        assert gateway.store.journal.opportunity("call").statement_version == version

@@ -23,7 +23,7 @@ from aggregator.model.opportunity import (
     Submitted,
 )
 from aggregator.reports import write_book
-from aggregator.settlement import NO_REGISTER, NOT_NOMINATED
+from aggregator.settlement import NO_REGISTER, NOT_NOMINATED, NOT_OVER
 from aggregator.settling import make_book
 from aggregator.store import open_store
 from aggregator.track_record import TrackRecord
@@ -153,6 +153,17 @@ def test_an_amendment_that_was_not_recorded_yet_is_not_known(store):
     assert [row.line.instructed_wh for row in before.rows] == [5000] * 4
     assert [row.line.instructed_wh for row in after.rows] == [5000, 2500, 2500, 2500]
     assert after.rows[0].line.delivered_wh == 4000
+
+
+def test_a_register_counts_for_no_half_hour_that_is_not_over(store):
+    """What it will show at the end is not known, so nothing is held up to there."""
+    last = EVENING.end - 14 * MINUTE
+    said = {"measured_at": last, "received_at": last, "export_wh": 7900, "import_wh": 0}
+    store.readings.add([a_reading(charger_id=name, **said) for name in ("charger-1", "charger-2")])
+    line = book(store, last).rows[-1].line
+    assert (line.metered_export_wh, line.delivered_wh) == (line.baseline_export_wh, 0)
+    assert NOT_OVER in line.quality
+    assert NOT_OVER not in book(store, EVENING.end).rows[-1].line.quality
 
 
 def test_a_nomination_that_was_not_frozen_yet_is_not_known(store):

@@ -13,3 +13,14 @@ def test_less_than_a_step_of_reported_charge_is_no_news(kwh, told):
     notices = shortfalls.note(a_car(capacity_kwh=40.0), kwh, None, NOON)
     shortfalls.finish()
     assert (len(notices), len(shortfalls.kwh)) == (told, told)
+
+
+def test_what_comes_and_goes_by_less_than_a_kwh_is_told_once_a_stay():
+    shortfalls, car, told = Shortfalls(soc_step=0.01), a_car(capacity_kwh=40.0), []
+    for kwh in (0.77, 0.0, 0.64, 1.5, 1.78, 0.0, 2.0):
+        shortfalls.begin(())
+        told += [kwh for _ in shortfalls.note(car, kwh, None, NOON)]
+        shortfalls.finish()
+    assert told == [0.77, 1.78, 2.0]
+    shortfalls.forget([car.car_id])
+    assert len(shortfalls.note(car, 2.0, None, NOON)) == 1

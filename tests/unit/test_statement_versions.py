@@ -8,13 +8,25 @@ from threading import Barrier
 
 import pytest
 
+from aggregator.explain_text import details, in_words
 from aggregator.explaining import explain
+from aggregator.model.opportunity import DeliveryEnded, DeliveryStarted, Instructed
 from aggregator.reports import to_html, to_json
-from aggregator.settlement import metered, settled_periods
+from aggregator.settlement import NOT_OVER, metered, settled_periods
 from aggregator.settling import baseline_behind, settle_named, settle_opportunity, work_out
 from aggregator.store import open_store
 from aggregator.workflow import fleets_of
-from tests.builders import EVENING, PRODUCT, SLOTS, a_product, a_reading
+from tests.builders import (
+    EVENING,
+    NOON,
+    PRODUCT,
+    SLOTS,
+    a_product,
+    a_reading,
+    an_event_key,
+    an_instruction,
+    some_steps,
+)
 from tests.fakes.clock import FakeClock
 from tests.unit.intake_steps import a_flow
 from tests.unit.test_settling import HOUR, MINUTE, SETTLED_AT, book, store
@@ -70,6 +82,18 @@ def test_a_second_run_makes_no_version(settled):
     assert settle_opportunity(flow, one, fleets_of(settled), None) is one
 
 
+def test_no_version_is_made_before_the_last_half_hour_is_over(store):
+    """An order that ends at a quarter past is settled by the registers at half past."""
+    clock = FakeClock(EVENING.end - MINUTE)
+    flow = a_flow(store, clock)
+    worked = settle_named(flow, fleets_of(store), "one")
+    assert NOT_OVER in worked.statement.lines[-1].quality
+    assert store.statements.latest("one") is None
+    clock.set(EVENING.end)
+    settle_named(flow, fleets_of(store), "one")
+    assert store.statements.latest("one").version == 1
+
+
 def explained(store, *wanted):
     product, fleets = a_product(), fleets_of(store)
     worked = work_out(store, store.journal.opportunity("one"), product, fleets)
@@ -95,6 +119,31 @@ def test_one_half_hour_shows_the_versions_of_its_order(settled):
     (one,) = explained(settled, SLOTS[1]).lines
     assert [(part.kw, part.instruction.key.modification) for part in one.parts] == [(5.0, 1)]
     assert one.nominated.frozen_at < EVENING.start
+
+
+def test_an_order_that_yields_delivers_nothing_and_says_to_which(settled):
+    """What the zone moved is counted once, under the order that was followed."""
+    key = an_event_key(event_id="other")
+    steps = some_steps(1, slots=SLOTS[1:2])
+    order = an_instruction(key=key, steps=steps, priority=1, issued_at=NOON)
+    facts = (Instructed(NOON, order), DeliveryStarted(EVENING.start), DeliveryEnded(EVENING.end))
+    for n, fact in enumerate(facts):
+        settled.journal.append("two", fact, expected_version=n, by="test", recorded_at=LATE_AT + 30 * MINUTE)
+    lines = {row.line.opportunity: row.line for row in book(settled).rows if row.line.period == SLOTS[1]}
+    one, two = lines["one"], lines["two"]
+    assert (one.instructed_wh, one.delivered_wh, one.deficiency_wh) == (2500, 0, 2500)
+    assert (two.instructed_wh, two.delivered_wh, two.deficiency_wh) == (500, 500, 0)
+    assert one.quality == "measured; yields to two"
+    found = explained(settled, SLOTS[1])
+    said = "\n".join(in_words(found, None))
+    assert "followed in the zone from 17:30 to 18:00: other of two (priority 1, issued" in said
+    assert "before one (no priority, issued" in said
+    assert "its part is that of 0.000 kWh in the 0.500 kWh that was followed" in said
+    (half_hour,) = details(found, None)["half_hours"]
+    assert half_hour["followed"][0]["yielding"] == {"one": "dispatch-1"}
+    flow = a_flow(settled, FakeClock(LATE_AT + HOUR))
+    settle_opportunity(flow, settled.journal.opportunity("one"), fleets_of(settled), None)
+    assert settled.statements.latest("one").reason == "other orders changed"
 
 
 def test_a_register_between_readings_is_told_as_such(store):
