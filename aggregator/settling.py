@@ -22,6 +22,7 @@ from aggregator.model.fleet import Fleets
 from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
 from aggregator.model.opportunity import (
+    AwardValued,
     Closed,
     DeliveryEnded,
     DeliveryStarted,
@@ -49,7 +50,7 @@ from aggregator.store.readings import Readings
 from aggregator.workflow import Workflow
 
 SETTLED_STAGES = DELIVERED_STAGES
-WITHOUT_MONEY = (DeliveryStarted, DeliveryEnded, Settled, Closed)
+WITHOUT_MONEY = (AwardValued, DeliveryStarted, DeliveryEnded, Settled, Closed)
 """Facts that no amount depends on: a settlement does not depend on itself."""
 
 AROUND = timedelta(hours=1)

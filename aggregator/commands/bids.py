@@ -52,7 +52,17 @@ def list_bids(
         shared.answer({"bids": rows}, "")
         return
     table = Table(
-        *("opportunity", "stage", "zone", "window (London)", "needed kW", "bid kW", "GBP/MWh", "DNO holds"),
+        *(
+            "opportunity",
+            "stage",
+            "zone",
+            "window (London)",
+            "needed kW",
+            "bid kW",
+            "awarded",
+            "GBP/MWh",
+            "DNO holds",
+        ),
         *("gate", "draft"),
     )
     for one, row in zip(found, rows, strict=True):
@@ -67,6 +77,7 @@ def list_bids(
             window,
             kws(row["needed_kw"]),
             kws(row["offered_kw"]),
+            kws(row["awarded_kw"]),
             str(row["utilisation_gbp_per_mwh"] or ""),
             kws(row["dno_holds_kw"]),
             gate,

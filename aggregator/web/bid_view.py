@@ -172,6 +172,7 @@ WORDS = {
     "DraftLapsed": "the gate closed: the bid sent before stands",
     "SubmissionFailed": "never arrived",
     "Awarded": "awarded",
+    "AwardValued": "what was awarded of the bid was valued anew",
     "AwardCancelled": "the DNO took its award back",
     "NotAwarded": "the window began and the DNO had not answered: not awarded",
     "Instructed": "ordered",
