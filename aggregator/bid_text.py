@@ -19,6 +19,14 @@ NOTHING_KW = 1e-6
 WITH_REASON = (Declined, Withdrawn, SubmissionFailed)
 
 
+def by_gate(found: Iterable[Opportunity], workflow: Workflow) -> list[Opportunity]:
+    """Return bids in the order in which they are to be looked at: gate, window, zone."""
+    return sorted(
+        found,
+        key=lambda one: (workflow.gate_closes_at(one), one.window.start, one.zone, one.opportunity_id),
+    )
+
+
 def summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
     """Return a bid's figures and where it stands: a row of ``bids list --json``."""
     need, draft = one.requirement, one.draft

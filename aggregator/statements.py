@@ -14,7 +14,7 @@ from aggregator.model.market import Product
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval, local_day
 from aggregator.reports import PARQUET_FILE, StatementBook, book_files
-from aggregator.settling import Worked, make_book, settle_named, work_out
+from aggregator.settling import Worked, is_due, make_book, settle_named, work_out
 from aggregator.store import Store
 from aggregator.workflow import Workflow
 
@@ -108,7 +108,7 @@ def lacking_of(files: Iterable[str]) -> tuple[str, ...]:
 def _unkept(store: Store, done: Mapping[str, Worked]) -> Iterable[str]:
     for name, worked in done.items():
         last = store.statements.latest(name)
-        if last is None or last.digest != worked.digest:
+        if is_due(last, worked):
             yield name
 
 

@@ -5,7 +5,7 @@ import asyncio
 from aiohttp import web
 
 from aggregator import acting
-from aggregator.bid_text import summary, whole
+from aggregator.bid_text import by_gate, summary, whole
 from aggregator.files.inputs import validate
 from aggregator.model.errors import BadMessage
 from aggregator.web.answers import as_json
@@ -132,8 +132,7 @@ class BidLooks:
         def made() -> web.Response:
             flow = self._frame.gateway.workflow
             found = flow.store.journal.find() if choice.shown == "all" else flow.open()
-            found.sort(key=lambda one: (flow.gate_closes_at(one), one.opportunity_id))
-            return as_json({"bids": [summary(one, flow) for one in found]})
+            return as_json({"bids": [summary(one, flow) for one in by_gate(found, flow)]})
 
         return await asyncio.to_thread(made)
 

@@ -121,8 +121,13 @@ def _in_two(ended: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else (ended, "")
 
 
+def by_gate(row: BidRow) -> tuple[object, ...]:
+    """The order in which bids are to be looked at, wherever they are listed: gate, window, zone."""
+    return (row.gate_closes_at, row.window.start, row.zone, row.bid)
+
+
 SORTS: Mapping[str, Callable[[BidRow], tuple[object, ...]]] = {
-    "gate": lambda row: (not row.gate_open, row.gate_closes_at, row.window.start, row.bid),
+    "gate": lambda row: (not row.gate_open, *by_gate(row)),
     "window": lambda row: (row.window.start, row.zone, row.bid),
     "zone": lambda row: (row.zone, row.window.start, row.bid),
     "bid": lambda row: (-max(row.awarded_kw or row.offered_kw, default=-1.0), row.bid),

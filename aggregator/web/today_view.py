@@ -12,7 +12,7 @@ from aggregator.model.opportunity import GateClosed, NotAwarded, Opportunity, Se
 from aggregator.model.time import LONDON, Interval, local_day
 from aggregator.store import Store
 from aggregator.web.ahead import Ahead, ahead_of
-from aggregator.web.bids_view import BidRow, bid_row
+from aggregator.web.bids_view import BidRow, bid_row, by_gate
 from aggregator.workflow import Workflow
 from aggregator.worth import worth_of
 
@@ -114,17 +114,17 @@ def today_view(flow: Workflow, user: str) -> TodayView:
     today = now.astimezone(LONDON).date()
     found = flow.open()
     rows = [bid_row(one, flow, user) for one in found if one.stage is Stage.IN_REVIEW]
-    todo = sorted((row for row in rows if row.gate_open), key=lambda row: (row.gate_closes_at, row.bid))
+    todo = sorted((row for row in rows if row.gate_open), key=by_gate)
     events = [_event(one, now) for one in found if one.stage in RUNNING]
-    events.sort(key=lambda row: (not row.runs, row.window.start, row.bid))
+    events.sort(key=lambda row: (not row.runs, row.window.start, row.zone, row.bid))
     since = local_day(today - timedelta(days=1)).start
     found = flow.store.journal.find(overlapping=Interval(since, local_day(today).end + FURTHEST_AHEAD))
     lapsed = [bid_row(one, flow, user) for one in found if one.closed_because == GateClosed.__name__]
     lapsed = [row for row in lapsed if row.gate_closes_at.astimezone(LONDON).date() == today]
-    lapsed.sort(key=lambda row: (row.gate_closes_at, row.bid), reverse=True)
+    lapsed.sort(key=lambda row: (-row.gate_closes_at.timestamp(), *by_gate(row)))
     unanswered = [bid_row(one, flow, user) for one in found if _went_unanswered(one, now)]
     unanswered = [row for row in unanswered if row.window.start >= since]
-    unanswered.sort(key=lambda row: (row.window.start, row.bid), reverse=True)
+    unanswered.sort(key=lambda row: (-row.window.start.timestamp(), *by_gate(row)))
     money = tuple(_money(flow.store, found, now))
     return TodayView(now, tuple(todo), tuple(events), tuple(lapsed), tuple(unanswered), money)
 
