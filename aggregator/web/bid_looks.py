@@ -10,7 +10,7 @@ from aggregator.files.inputs import validate
 from aggregator.model.errors import BadMessage
 from aggregator.web.answers import as_json
 from aggregator.web.bid_view import bid_view
-from aggregator.web.bids_view import Choice, bid_rows
+from aggregator.web.bids_view import SORTED_BY, Choice, bid_rows
 from aggregator.web.bodies import Amendment, of_form
 from aggregator.web.effect import Effect, effect_of
 from aggregator.web.evening import Evenings
@@ -86,6 +86,7 @@ class BidLooks:
                 choice=choice,
                 zones=self._frame.ground.zones,
                 products=sorted(self._frame.gateway.settings.products),
+                sorts=SORTED_BY,
                 link=lambda **changes: link_to(choice, **changes),
             )
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from lxml import etree
 
+from aggregator.acting import DONE
 from aggregator.allowed import (
     COMMITTED,
     Asked,
@@ -119,7 +120,7 @@ class BidView:
         event: The DNO's message as received; None where it is not kept.
         received_at: When that came.
         history: What happened, newest first.
-        trail: What people did or were refused, newest first.
+        refusals: What people were refused, newest first: what they did is history.
         orders: All that were given, each as last amended.
         is_live: Whether it is awarded or delivered now: Live tells of it.
         next_step: Who may check or approve it next, in words; empty where nobody can.
@@ -139,7 +140,7 @@ class BidView:
     event: str | None
     received_at: datetime | None
     history: tuple[Happened, ...]
-    trail: tuple[DeskAction, ...]
+    refusals: tuple[DeskAction, ...]
     orders: tuple[OrderRow, ...]
     is_live: bool
     next_step: str
@@ -195,7 +196,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
     asked, store = flow.asked(one, user), flow.store
     need, draft = one.requirement, one.draft
     entry = store.inbox.get(need.key) if need is not None else None
-    facts = store.journal.facts(one.opportunity_id)
+    facts, trail = store.journal.facts(one.opportunity_id), store.desk_trail.about(one.opportunity_id)
     amounts = [Decimal(row.fact.amount_gbp) for row in facts if isinstance(row.fact, Settled)]
     return BidView(
         row=bid_row(one, flow, user),
@@ -211,7 +212,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         event=_as_text(entry.raw) if entry is not None else None,
         received_at=entry.received_at if entry is not None else None,
         history=tuple(_happened(row) for row in reversed(facts)),
-        trail=tuple(reversed(store.desk_trail.about(one.opportunity_id))),
+        refusals=tuple(row for row in reversed(trail) if row.status != DONE),
         orders=tuple(_orders(one)),
         is_live=one.stage in COMMITTED,
         next_step=next_step(flow, one),

@@ -137,6 +137,18 @@ SORTS: Mapping[str, Callable[[BidRow], tuple[object, ...]]] = {
 }
 
 
+SORTED_BY = (
+    ("gate", "gate, the next first"),
+    ("window", "window, the next first"),
+    ("zone", "zone"),
+    ("bid", "kW, the most first"),
+    ("margin", "margin, the most first"),
+    ("deliver", "P(deliver), the least first"),
+    ("state", "state, what waits first"),
+)
+"""What a phone offers in place of the table's heads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What a list is asked to show.

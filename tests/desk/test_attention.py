@@ -324,7 +324,7 @@ async def test_alarms_are_told_by_zone_and_window_by_what_they_mean_and_whether_
         _, after = await anna.get("/v1/live")
         assert before["stamp"] != after["stamp"]
         said = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", (await anna.get("/live"))[1]))
-    assert "not taken : 3 alarms about 12 cars or zones, leaf-8 , leaf-9 , leaf-10 and 9 more" in said
+    assert "not taken : 3 alarms (12 cars or zones), leaf-8 , leaf-9 , leaf-10 and 9 more" in said
     assert "bid unacknowledged Hendon Way Wed 15 Jan 17:00–19:00" in said
     assert "not taken a charger did not take the set-point" in said
     assert "Tue 14 Jan 12:01 · over since 12:01 stopped by otto" in said
