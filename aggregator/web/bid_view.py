@@ -28,6 +28,7 @@ from aggregator.model.facts import MODEL
 from aggregator.model.market import Draft, Instruction, Product, mean_kw
 from aggregator.model.opportunity import (
     Awarded,
+    AwardValued,
     Declined,
     Instructed,
     Opportunity,
@@ -40,7 +41,7 @@ from aggregator.store import DeskAction, Recorded, Store
 from aggregator.web.ahead import UNITS
 from aggregator.web.bids_view import BidRow, bid_row
 from aggregator.web.effect import energy_kwh
-from aggregator.web.words import either
+from aggregator.web.words import either, pounds
 from aggregator.workflow import Workflow
 
 PENNY_GBP = 0.01
@@ -173,7 +174,7 @@ WORDS = {
     "DraftLapsed": "the gate closed: the bid sent before stands",
     "SubmissionFailed": "never arrived",
     "Awarded": "awarded",
-    "AwardValued": "what was awarded of the bid was valued anew",
+    "AwardValued": "what was awarded was valued anew",
     "AwardCancelled": "the DNO took its award back",
     "NotAwarded": "the window began and the DNO had not answered: not awarded",
     "Instructed": "ordered",
@@ -320,6 +321,8 @@ def _happened(row: Recorded) -> Happened:
             what += f": {kws([step.value for step in order.steps])} {unit}"
         case Awarded(award=award):
             what += f": {kws(award.awarded_kw)} kW"
+        case AwardValued(worth=worth):
+            what += f": expected margin {pounds(worth.margin_gbp)}"
         case Settled(statement_version=version, amount_gbp=amount):
             what += f": £{Decimal(amount):,.2f}, statement version {version}"
     return Happened(fact.at, what, BY.get(row.by, row.by), str(getattr(fact, "reason", "")))
