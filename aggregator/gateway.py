@@ -247,12 +247,16 @@ class Gateway:
         return self._value_award(after) if after.stage in COMMITTED else after
 
     def _value_award(self, opportunity: Opportunity) -> Opportunity:
-        """Work out, once, what an award of less than was bid is worth."""
+        """Work out, once, what an award of less than was bid is worth; orders are followed all the same."""
         asked = opportunity.opportunity_id, opportunity.award.key if opportunity.award else None
         if asked in self._valued:
             return opportunity
         self._valued.add(asked)
-        return self.workflow.value_award(opportunity)
+        try:
+            return self.workflow.value_award(opportunity)
+        except (Unavailable, BadMessage) as failed:
+            log.warning("not_valued_anew", opportunity_id=opportunity.opportunity_id, error=str(failed))
+            return opportunity
 
     def _propose(self, opportunity: Opportunity, now: datetime) -> Opportunity:
         """Make a draft; where the solver fails, raise an alarm once and try again later."""
