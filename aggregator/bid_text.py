@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from aggregator.desk import why_closed
 from aggregator.model import figures
-from aggregator.model.explanation import Change, Explanation
+from aggregator.model.explanation import Change, Explanation, Worth
 from aggregator.model.facts import MODEL
 from aggregator.model.figures import figure
 from aggregator.model.market import Draft, Instruction, Requirement
@@ -12,16 +12,26 @@ from aggregator.model.opportunity import Declined, Opportunity, Stage, Submissio
 from aggregator.model.steps import PriceStep
 from aggregator.model.time import LONDON, utc_text
 from aggregator.store import Recorded
-from aggregator.workflow import Workflow, is_valued
+from aggregator.workflow import Workflow
+from aggregator.worth import is_in_part, is_valued, said_by
 
 NOTHING_KW = 1e-6
 WITH_REASON = (Declined, Withdrawn, SubmissionFailed)
+
+
+def by_gate(found: Iterable[Opportunity], workflow: Workflow) -> list[Opportunity]:
+    """Return bids in the order in which they are to be looked at: gate, window, zone."""
+    return sorted(
+        found,
+        key=lambda one: (workflow.gate_closes_at(one), one.window.start, one.zone, one.opportunity_id),
+    )
 
 
 def summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
     """Return a bid's figures and where it stands: a row of ``bids list --json``."""
     need, draft = one.requirement, one.draft
     closed = why_closed(one, workflow.gate_closes_at(one))
+    worth = _told(one)
     return {
         "opportunity": one.opportunity_id,
         "stage": one.stage.value,
@@ -35,7 +45,9 @@ def summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
         "offered_kw": list(draft.offered_kw) if draft else None,
         "utilisation_gbp_per_mwh": draft.utilisation_gbp_per_mwh if draft else None,
         "price_steps": [_step(step) for step in draft.priced] if draft else None,
-        "expected_margin_gbp": round(draft.expected_margin_gbp, 2) if draft else None,
+        "expected_margin_gbp": round(worth.margin_gbp, 2) if worth else None,
+        "margin_p10_gbp": round(worth.p10_gbp, 2) if worth else None,
+        "deliver": round(worth.deliver, 4) if worth else None,
         "draft": draft.digest if draft else None,
         "checked_by": one.checked_by,
         "approved": one.approved_digest is not None,
@@ -43,6 +55,13 @@ def summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
         "dno_holds_kw": list(one.submitted.offered_kw) if one.submitted and not closed else None,
         "closed_because": closed,
     }
+
+
+def _told(one: Opportunity) -> Worth | None:
+    """Return what a bid is worth, or what was awarded of it; of an amended draft maybe the model's."""
+    if one.draft is None or is_in_part(one):
+        return one.worth
+    return said_by(one.draft)
 
 
 def whole(one: Opportunity, workflow: Workflow) -> dict[str, object]:
@@ -92,6 +111,20 @@ def offer(draft: Draft | None) -> str:
     return f"draft {draft.version} ({kws(draft.offered_kw)} kW at {draft.asks})"
 
 
+def _awarded(one: Opportunity) -> Iterator[str]:
+    """Yield what an award of less than was bid is worth."""
+    if one.draft is None or one.award is None or not is_in_part(one):
+        return
+    awarded = f"  awarded {kws(one.award.awarded_kw)} of {kws(one.draft.offered_kw)} kW bid"
+    if one.worth is None:
+        yield f"{awarded}: what that is expected to earn is not known; the figures above are of all"
+        return
+    yield (
+        f"{awarded}: expected margin GBP {one.worth.margin_gbp:.2f}, P10 {one.worth.p10_gbp:.2f},"
+        f" P90 {one.worth.p90_gbp:.2f}, P(deliver) {one.worth.deliver:.0%}; the figures above are of all"
+    )
+
+
 def _step(step: PriceStep) -> dict[str, object]:
     return {"offered_kw": list(step.offered_kw), "gbp_per_mwh": step.gbp_per_mwh}
 
@@ -124,6 +157,7 @@ def in_words(one: Opportunity) -> Iterator[str]:
         f"one in ten {why.margin_p90_gbp:.2f} or more (P90)"
     )
     yield f"  {why.cars} cars behind it, over {why.scenarios} past days; solver: {why.solver}"
+    yield from _awarded(one)
     if why.miss_gbp > 0.0:
         yield (
             f"  misses a twentieth or more on {why.miss:.0%} of those days; by the record of past bids a miss"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from aggregator.desk import unanswered, undecided, unsent
+from aggregator.desk import unanswered, undecided, undrafted, unsent
 from aggregator.model.market import Draft, Product
 from aggregator.model.opportunity import (
     Closed,
@@ -122,15 +122,21 @@ class Clockwork:
         return self.record(opportunity, fact, by=CLOCKWORK, reports=reports, statement=statement)
 
     def _lapse(self, opportunity: Opportunity) -> Opportunity:
-        """Close what nobody approved by the gate; of a draft that nobody decided on an alarm stays."""
-        now, draft = self.now(), opportunity.draft
+        """Close what nobody approved by the gate, be it for want of a draft: an alarm of that stays.
+
+        What the model would not bid on is closed before, with its reason, and nobody has to be told.
+        """
+        now, draft, gate = self.now(), opportunity.draft, self.gate_closes_at(opportunity)
+        name = opportunity.opportunity_id
         fact = GateClosed(now) if opportunity.submitted is None else DraftLapsed(now)
         with self.store.at_once():
             after = self.record(opportunity, fact, by=CLOCKWORK)
-            self.store.alarms.end("no_bid_yet", opportunity.opportunity_id, now)
-            if opportunity.stage is Stage.IN_REVIEW and draft is not None:
-                said = undecided(opportunity, draft, self.gate_closes_at(opportunity))
-                self.store.alarms.raise_(Alarm(now, "undecided", opportunity.opportunity_id, said))
+            self.store.alarms.end("no_bid_yet", name, now)
+            if draft is None:
+                self.store.alarms.raise_(Alarm(now, "no_bid_made", name, undrafted(opportunity, gate)))
+            else:
+                said = undecided(opportunity, draft, gate)
+                self.store.alarms.raise_(Alarm(now, "undecided", name, said))
         return after
 
     def _give_up_waiting(self, opportunity: Opportunity) -> Opportunity:

@@ -9,11 +9,11 @@ from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.explanation import Change
 from aggregator.model.facts import MODEL
 from aggregator.model.figures import figure
-from aggregator.model.market import Draft, Product, Requirement
+from aggregator.model.market import Award, Draft, Instruction, OrderMode, Product, Requirement
 from aggregator.model.money import exact
 from aggregator.model.opportunity import NEXT, Declined, Fact, Opportunity, Stage
 from aggregator.model.steps import PriceStep, cut_to
-from aggregator.model.time import LONDON
+from aggregator.model.time import LONDON, Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,19 +157,64 @@ def why_closed(opportunity: Opportunity, gate_closes_at: datetime) -> str | None
         return None
     fact, _, reason = (opportunity.closed_because or "").partition(": ")
     if fact == "GateClosed":
-        return (
-            f"gate closed {gate_closes_at.astimezone(LONDON):%H:%M on %d %b}, and nobody had approved a draft"
-        )
+        why = "nobody had approved a draft" if opportunity.draft is not None else "no draft had been made"
+        return f"gate closed {gate_closes_at.astimezone(LONDON):%H:%M on %d %b}, and {why}"
     by_model = fact == Declined.__name__ and opportunity.closed_by == MODEL
     ended = NOT_OFFERED if by_model else ENDED.get(fact, "settled")
     return ": ".join(filter(None, [ended, reason]))
 
 
+GONE = {
+    "Declined": "that was refused",
+    "Withdrawn": "that was withdrawn",
+    "RequirementCancelled": "whose need it took back",
+    "GateClosed": "that nobody had approved when the gate closed",
+    "SubmissionFailed": "that it had not acknowledged when the gate closed",
+    "AwardCancelled": "whose award it took back",
+    "NotAwarded": "that it had not awarded when its window began",
+    "OptedOut": "that was taken back after the award",
+    "DeliveryEnded": "whose window ended",
+}
+"""By what ends a bid: what an order or award that comes later is for."""
+
+
+def not_followed(told: Award | Instruction, ended: Fact | None, now: datetime) -> str:
+    """Return in the desk's words that an order or award is for a bid that it cannot be for.
+
+    Args:
+        told: The order or the award.
+        ended: What ended the bid; None where it is only not that far yet.
+        now: Domain instant.
+    """
+    window = f"{told.zone}, {said_window(told.window)}"
+    if isinstance(told, Award):
+        what = f"awarded {figure(max(told.awarded_kw))} kW in {window},"
+    else:
+        unit = "times the nomination" if told.mode is OrderMode.MULTIPLIER else "kW"
+        level = max((abs(step.value) for step in told.steps), default=0.0)
+        what = f"ordered {figure(level)} {unit} in {window},"
+    if ended is None:
+        which = "that it has not awarded" if isinstance(told, Instruction) else "that was not sent to it"
+    else:
+        at, today = ended.at.astimezone(LONDON), now.astimezone(LONDON).date()
+        which = f"{GONE[type(ended).__name__]} at {at:%H:%M}{'' if at.date() == today else f' on {at:%d %b}'}"
+    return f"the DNO {what} for a bid {which}; it is not followed"
+
+
 def undecided(opportunity: Opportunity, draft: Draft, gate_closes_at: datetime) -> str:
     """Return in the desk's words that a gate closed and nobody had decided on the draft there was."""
-    sent = "nothing was bid" if opportunity.submitted is None else "the bid sent before stands"
     closed = _closed(opportunity, gate_closes_at)
-    return f"{closed} with nobody having decided on the draft of {figure(max(draft.offered_kw))} kW; {sent}"
+    bid = f"the draft of {figure(max(draft.offered_kw))} kW"
+    return f"{closed} with nobody having decided on {bid}; {_stands(opportunity)}"
+
+
+def undrafted(opportunity: Opportunity, gate_closes_at: datetime) -> str:
+    """Return in the desk's words that a gate closed before a draft could be made."""
+    return f"{_closed(opportunity, gate_closes_at)} and no draft had been made; {_stands(opportunity)}"
+
+
+def _stands(opportunity: Opportunity) -> str:
+    return "nothing was bid" if opportunity.submitted is None else "the bid sent before stands"
 
 
 def unsent(opportunity: Opportunity, draft: Draft, gate_closes_at: datetime, tried: bool) -> str:
@@ -200,9 +245,14 @@ def _closed(opportunity: Opportunity, gate_closes_at: datetime) -> str:
 
 
 def _where_and_when(opportunity: Opportunity) -> str:
-    start, end = (at.astimezone(LONDON) for at in (opportunity.window.start, opportunity.window.end))
+    return f"{opportunity.zone}, {said_window(opportunity.window)}"
+
+
+def said_window(window: Interval) -> str:
+    """Return a window in a sentence, by London's clocks: ``Wed 15 Jan 17:00 to 19:00``."""
+    start, end = window.start.astimezone(LONDON), window.end.astimezone(LONDON)
     last = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%a %d %b %H:%M}"
-    return f"{opportunity.zone}, {start:%a %d %b %H:%M} to {last}"
+    return f"{start:%a %d %b %H:%M} to {last}"
 
 
 def must_be_possible(opportunity: Opportunity, fact: type[Fact], done: str, gate_closes_at: datetime) -> None:

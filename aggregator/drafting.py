@@ -174,7 +174,9 @@ def why_nothing(offer: Offer) -> str:
     if offer.lost_to is not None:
         return f"{offer.lost_to} earns more in the same half-hours: one service per place and time"
     bad = "; ".join(str(scenario) for scenario in offer.bad_scenarios[:3])
-    return f"nothing can be offered at a profit and above the minimum ({bad or 'no scenario falls short'})"
+    return (
+        f"no bid of the minimum or more would earn anything{f'; it would fall short on {bad}' if bad else ''}"
+    )
 
 
 def per_need_slot(

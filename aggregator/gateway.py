@@ -19,6 +19,7 @@ from aggregator.config import Settings
 from aggregator.forecast import Horizon
 from aggregator.intake import take_batch
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
+from aggregator.model.market import EventKey
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval, utc_text
 from aggregator.news import News, told
@@ -107,6 +108,7 @@ class Gateway:
         self._frozen: set[str] = set()
         self._nominated: set[str] = set()
         self._aside: set[str] = set()
+        self._valued: set[tuple[str, EventKey | None]] = set()
         self._solve_again_at: dict[str, datetime] = {}
 
     # workers
@@ -245,7 +247,20 @@ class Gateway:
             return settle_opportunity(self.workflow, opportunity, self.fleets, request)
         if opportunity.stage is Stage.SETTLED:
             self._report_settled(opportunity)
-        return self.workflow.advance(opportunity)
+        after = self.workflow.advance(opportunity)
+        return self._value_award(after) if after.stage in COMMITTED else after
+
+    def _value_award(self, opportunity: Opportunity) -> Opportunity:
+        """Work out, once, what an award of less than was bid is worth; orders are followed all the same."""
+        asked = opportunity.opportunity_id, opportunity.award.key if opportunity.award else None
+        if asked in self._valued:
+            return opportunity
+        self._valued.add(asked)
+        try:
+            return self.workflow.value_award(opportunity)
+        except (Unavailable, BadMessage) as failed:
+            log.warning("not_valued_anew", opportunity_id=opportunity.opportunity_id, error=str(failed))
+            return opportunity
 
     def _propose(self, opportunity: Opportunity, now: datetime) -> Opportunity:
         """Make a draft; where the solver fails, raise an alarm once and try again later."""

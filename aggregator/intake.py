@@ -16,9 +16,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aggregator.clockwork import PLATFORM
+from aggregator.desk import GONE, not_followed
 from aggregator.model.errors import RuleViolation
 from aggregator.model.market import Award, Direction, Instruction, PeakWindow, Rehearsal, Requirement
 from aggregator.model.opportunity import (
+    NEXT,
     AwardCancelled,
     Awarded,
     Fact,
@@ -40,6 +42,14 @@ ATTEMPTS = 3
 OVER = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
 Step = Callable[[Workflow, MarketCall], Decision]
 ORDER = (CallKind.PEAK, CallKind.REQUIREMENT, CallKind.AWARD, CallKind.DISPATCH, CallKind.UNKNOWN)
+
+
+class NotFollowed(RuleViolation):
+    """An award or order is for a bid that it cannot be for; ``bid`` names it."""
+
+    def __init__(self, reason: str, bid: str) -> None:
+        super().__init__(reason)
+        self.bid = bid
 
 
 def take_batch(workflow: Workflow, batch: CallBatch) -> dict[MarketCall, Decision]:
@@ -100,16 +110,16 @@ def _take_peak(workflow: Workflow, call: MarketCall) -> Decision:
 
 def _take_fact_or_refuse(workflow: Workflow, call: MarketCall, step: Step) -> Decision:
     """Try again what was refused: the clock or the desk may have moved the opportunity on meanwhile."""
-    reason = ""
+    reason, bid = "", ""
     for _ in range(ATTEMPTS):
         try:
             return step(workflow, call)
         except RuleViolation as refused:
-            reason = str(refused)
+            reason, bid = str(refused), refused.bid if isinstance(refused, NotFollowed) else ""
         known = workflow.store.inbox.get(call.key)  # another delivery of the same version was faster
         if known is not None:
             return Decision(known.decision, known.reason)
-    return _refuse(workflow, call, reason)
+    return _refuse(workflow, call, reason, bid)
 
 
 def _take_fact(workflow: Workflow, call: MarketCall) -> Decision:
@@ -124,6 +134,7 @@ def _take_fact(workflow: Workflow, call: MarketCall) -> Decision:
     must_be_plausible(call.content, opportunity, now)
     if isinstance(fact, Received):
         _must_be_biddable(workflow, fact.requirement, now)
+    _must_fit(workflow, opportunity, fact)
     if isinstance(fact, Instructed):
         _must_be_owed(workflow, fact.instruction, opportunity)
     for one in facts:
@@ -274,6 +285,24 @@ def _must_be_biddable(workflow: Workflow, requirement: Requirement, now: datetim
         raise RuleViolation(f"the gate for this window closed at {closes_at:%Y-%m-%d %H:%M %Z}")
 
 
+def _must_fit(workflow: Workflow, opportunity: Opportunity, fact: Fact) -> None:
+    """Refuse an award or order of a bid that was not sent, or is over.
+
+    Raises:
+        NotFollowed: If so.
+    """
+    stage = opportunity.stage
+    if stage is Stage.NEW or type(fact) in NEXT[stage]:
+        return
+    ended: Fact | None = None
+    if stage in OVER:
+        facts = [recorded.fact for recorded in workflow.store.journal.facts(opportunity.opportunity_id)]
+        ended = next(one for one in reversed(facts) if type(one).__name__ in GONE)
+    match fact:
+        case Awarded(award=told) | Instructed(instruction=told):
+            raise NotFollowed(not_followed(told, ended, workflow.now()), opportunity.opportunity_id)
+
+
 def _must_be_owed(workflow: Workflow, order: Instruction, opportunity: Opportunity) -> None:
     """Refuse an order that nobody promised to follow, or not for so much."""
     product, award = workflow.products.get(order.product_id), opportunity.award
@@ -288,8 +317,9 @@ def _must_be_owed(workflow: Workflow, order: Instruction, opportunity: Opportuni
         must_be_awarded(order, award, product, {one.period: one for one in nominated})
 
 
-def _refuse(workflow: Workflow, call: MarketCall, reason: str) -> Decision:
-    where = f"{call.key.vtn_id} event {call.key.event_id} modification {call.key.modification}"
+def _refuse(workflow: Workflow, call: MarketCall, reason: str, bid: str = "") -> Decision:
+    """Answer optOut, with an alarm that names the bid, or else the event."""
+    where = bid or f"{call.key.vtn_id} event {call.key.event_id} modification {call.key.modification}"
     workflow.store.alarms.raise_(Alarm(workflow.now(), "event_refused", where, reason))
     return _note(workflow, call, Opt.OUT, reason)
 

@@ -1,4 +1,4 @@
-"""What an amended bid is expected to earn: the model's own valuation, over the days it was drafted from.
+"""What an amended bid, or a part that was awarded, is expected to earn: the model's valuation, over its days.
 
 Neither days nor cars are kept with a draft. All that it stood on is, so its problem is made again as the
 audit does, and counts only where its inputs have the digest, and its answer the levels, that the model's
@@ -50,7 +50,7 @@ class _Again:
 
 
 class Revaluing:
-    """Values amended drafts; see ``aggregator.workflow.Revalue``.
+    """Values amended drafts and awards in part; see ``aggregator.workflow.Revalue``.
 
     Args:
         proposer: Makes problems again. Nobody else uses it: it is not made for two threads.
@@ -63,15 +63,27 @@ class Revaluing:
         self._kept: OrderedDict[str, _Again | None] = OrderedDict()
         self._turn = Lock()
 
-    def __call__(self, need: Requirement, model: Draft, new: Draft) -> Draft | None:
-        """Return a person's draft with its own margins, misses and costs; None where nobody knows them."""
+    def __call__(
+        self, need: Requirement, model: Draft, new: Draft, slots: Sequence[Interval]
+    ) -> Draft | None:
+        """Return a draft at other levels, or at another price, with its own margins, misses and costs.
+
+        Args:
+            need: What was bid on.
+            model: The model's draft.
+            new: The other one.
+            slots: Of the levels it offers.
+
+        Returns:
+            The other one; None where nobody knows.
+        """
         again = self._again(need, model)
         if again is None:
             return None
         problem, proposal = again.problem, again.proposal
         number = [line.name for line in problem.lines].index(model.bid_id)
         line, accepted = self._line(problem.lines[number], need, model, new)
-        levels_kw = [_level_kw(need, slot, new.offered_kw) for slot in problem.slots]
+        levels_kw = [_level_kw(slots, slot, new.offered_kw) for slot in problem.slots]
         offered_kw = proposal.offers[number].offered_kw.clip(max=levels_kw)
         offer = revalued(problem, proposal, line, offered_kw)
         return valued(new, offer, need, self._proposer.terms.rule, accepted)
@@ -112,7 +124,7 @@ class Revaluing:
         return _Again(ready.problem, proposal) if offered_kw == model.offered_kw else None
 
 
-def _level_kw(need: Requirement, slot: Interval, offered_kw: Sequence[float]) -> float:
-    """Return what is offered all through a half-hour by levels of the need's slots; 0 outside it. [kW]"""
-    touching = zip(need.slots, offered_kw, strict=True)
+def _level_kw(slots: Sequence[Interval], slot: Interval, offered_kw: Sequence[float]) -> float:
+    """Return what is offered all through a half-hour by levels of some slots; 0 outside them. [kW]"""
+    touching = zip(slots, offered_kw, strict=True)
     return min((kw for part, kw in touching if part.overlap(slot) is not None), default=0.0)

@@ -22,11 +22,13 @@ from aggregator.model.fleet import Fleets
 from aggregator.model.market import Nomination, Product
 from aggregator.model.metering import Reading
 from aggregator.model.opportunity import (
+    AwardValued,
     Closed,
     DeliveryEnded,
     DeliveryStarted,
     Opportunity,
     Settled,
+    Stage,
 )
 from aggregator.model.rules import IN_FULL
 from aggregator.model.time import LONDON, Interval, utc_text
@@ -50,7 +52,7 @@ from aggregator.store import Store, StoredStatement
 from aggregator.workflow import Workflow
 
 SETTLED_STAGES = DELIVERED_STAGES
-WITHOUT_MONEY = (DeliveryStarted, DeliveryEnded, Settled, Closed)
+WITHOUT_MONEY = (AwardValued, DeliveryStarted, DeliveryEnded, Settled, Closed)
 """Facts that no amount depends on: a settlement does not depend on itself."""
 
 WH_PER_KWH = 1000.0
@@ -238,7 +240,7 @@ def settle_opportunity(
     product = workflow.products[opportunity.product_id]
     worked = worked or work_out(workflow.store, opportunity, product, fleets)
     known = workflow.store.statements.latest(opportunity.opportunity_id)
-    if known is not None and known.digest == worked.digest:
+    if not is_due(known, worked):
         return opportunity
     version = opportunity.statement_version + 1
     statement = StoredStatement(
@@ -250,6 +252,18 @@ def settle_opportunity(
     )
     reports = [settlement_report(worked, version, request, workflow.now())] if request is not None else []
     return workflow.settled(opportunity, statement, worked.statement.amount_gbp, reports)
+
+
+def is_due(last: StoredStatement | None, worked: Worked) -> bool:
+    """Whether a statement that was worked out is to be kept as a version.
+
+    What was taken back before its window, by us or by the DNO, was neither held nor ordered: nothing of it is
+    owed, and it has no statement.
+    """
+    if last is not None:
+        return last.digest != worked.digest
+    one = worked.opportunity
+    return one.stage is not Stage.CLOSED or one.held_until is None or one.held_until > one.window.start
 
 
 def _reason(store: Store, opportunity: Opportunity, product: Product, fleets: Fleets, worked: Worked) -> str:

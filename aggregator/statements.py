@@ -15,7 +15,7 @@ from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval, local_day
 from aggregator.reports import PARQUET_FILE, StatementBook, book_files
 from aggregator.settlement import settled_from
-from aggregator.settling import Worked, make_book, settle_named, work_out
+from aggregator.settling import Worked, is_due, make_book, settle_named, work_out
 from aggregator.store import Store
 from aggregator.workflow import Workflow
 
@@ -112,7 +112,7 @@ def _unkept(store: Store, done: Mapping[str, Worked], at: datetime) -> Iterable[
         if at < settled_from(worked.opportunity):
             continue
         last = store.statements.latest(name)
-        if last is None or last.digest != worked.digest:
+        if is_due(last, worked):
             yield name
 
 

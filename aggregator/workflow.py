@@ -5,7 +5,7 @@ transaction, and the sender works on what the outbox says is pending, with the r
 key. A crash in between repeats safely. The store is synchronous; workers call these methods in a thread.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -21,7 +21,7 @@ from aggregator.allowed import (
     must_allow_refusal,
     must_allow_withdrawal,
 )
-from aggregator.clockwork import Clockwork
+from aggregator.clockwork import CLOCKWORK, Clockwork
 from aggregator.desk import Desk, amended_draft
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.facts import MODEL
@@ -29,6 +29,7 @@ from aggregator.model.fleet import Fleet, Fleets
 from aggregator.model.market import Draft, Instruction, Plan, Product, Requirement
 from aggregator.model.opportunity import (
     Approved,
+    AwardValued,
     Checked,
     Declined,
     Opportunity,
@@ -38,9 +39,11 @@ from aggregator.model.opportunity import (
     Stage,
     Withdrawn,
 )
+from aggregator.model.time import Interval
 from aggregator.outgoing import BID, bid_report, opt_out_of
 from aggregator.ports import Clock, Report
 from aggregator.store import Store
+from aggregator.worth import is_in_part, is_valued, levels_awarded, said_by
 
 T = TypeVar("T")
 
@@ -48,17 +51,14 @@ BeforeOrder = Callable[[Instruction, datetime], None]
 """What is to be durable before an order that is about to be accepted: see `aggregator.nominating`."""
 
 
-Revalue = Callable[[Requirement, Draft, Draft], Draft | None]
-"""A person's draft with its own margin, from the need and the model's; None where it cannot be known: see
-`aggregator.revaluing`."""
+Revalue = Callable[[Requirement, Draft, Draft, Sequence[Interval]], Draft | None]
+"""A draft at other levels, in the slots stated, with its own margin, from need and model's draft; None
+where nobody knows: see `aggregator.revaluing`."""
 
 
-def is_valued(draft: Draft) -> bool:
-    """Whether a draft's margins and misses are its own; of an amended one they may still be the model's."""
-    return draft.by == MODEL or draft.why.valued_anew
-
-
-def nothing_worked_out(need: Requirement, model: Draft, new: Draft) -> Draft | None:
+def nothing_worked_out(
+    need: Requirement, model: Draft, new: Draft, slots: Sequence[Interval]
+) -> Draft | None:
     """Leave an amended draft with the model's margin: for who only looks, or does not amend."""
     return None
 
@@ -153,8 +153,8 @@ class Workflow(Clockwork):
 
     def _valued(self, need: Requirement, draft: Draft, model: Draft, new: Draft) -> Draft:
         """Return an amended draft with its own margin, and how that differs, where it can be worked out."""
-        before = draft if is_valued(draft) else self.revalue(need, model, draft)
-        after = self.revalue(need, model, new)
+        before = draft if is_valued(draft) else self.revalue(need, model, draft, need.slots)
+        after = self.revalue(need, model, new, need.slots)
         if before is None or after is None or new.why.change is None:
             return new
         margin_gbp = after.expected_margin_gbp - before.expected_margin_gbp
@@ -191,6 +191,20 @@ class Workflow(Clockwork):
         if opportunity.stage is Stage.IN_REVIEW and self.now() < self.gate_closes_at(opportunity):
             return self._approve_by_rule(opportunity)
         return super().advance(opportunity)
+
+    def value_award(self, opportunity: Opportunity) -> Opportunity:
+        """Record what an award of less than was bid is worth, once; nothing where nobody knows."""
+        award, draft, need = opportunity.award, opportunity.draft, opportunity.requirement
+        if award is None or draft is None or need is None or opportunity.worth is not None:
+            return opportunity
+        if not is_in_part(opportunity):
+            return opportunity
+        model = self._models_draft(opportunity) or draft
+        part = replace(draft, offered_kw=levels_awarded(opportunity))
+        valued = self.revalue(need, model, part, award.slots)
+        if valued is None:
+            return opportunity
+        return self.record(opportunity, AwardValued(self.now(), award.key, said_by(valued)), by=CLOCKWORK)
 
     def may_leave(self, report: Report) -> bool:
         """Whether a bid's report is still what it was when it was approved; any other report may.

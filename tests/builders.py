@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 
-from aggregator.model.explanation import Explanation
+from aggregator.model.explanation import Explanation, Worth
 from aggregator.model.fleet import Car, Charger, ExportSource, Fleet, Intent, Site
 from aggregator.model.market import (
     Award,
@@ -29,6 +29,7 @@ from aggregator.model.opportunity import (
     Approved,
     AwardCancelled,
     Awarded,
+    AwardValued,
     Checked,
     Closed,
     Declined,
@@ -325,6 +326,9 @@ def a_next_fact(opportunity: Opportunity, kind: type[Fact], at: datetime = NOON)
         SubmissionFailed: lambda: SubmissionFailed(at, "no answer before the gate closed"),
         Awarded: lambda: Awarded(at, an_award(key=an_event_key(event_id="award-1", modification=after))),
         AwardCancelled: lambda: AwardCancelled(at, an_event_key(event_id="award-1", modification=after)),
+        AwardValued: lambda: AwardValued(
+            at, opportunity.award.key if opportunity.award else an_event_key(), Worth(1.0, 0.5, 2.0, 0.9)
+        ),
         Instructed: lambda: Instructed(
             at, an_instruction(key=an_event_key(event_id="dispatch-1", modification=after))
         ),

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from aggregator import acting
-from aggregator.bid_text import fact_rows, in_words, kws, summary, whole
+from aggregator.bid_text import by_gate, fact_rows, in_words, kws, summary, whole
 from aggregator.commands.acts import act, as_options
 from aggregator.commands.context import Context, the_opportunity
 from aggregator.config import Settings
@@ -45,14 +45,23 @@ def list_bids(
     """List opportunities by time to gate closure."""
     shared: Context = context.obj
     with shared.workflow() as (_, workflow):
-        found = workflow.store.journal.find() if everything else workflow.open()
-        found.sort(key=lambda one: (workflow.gate_closes_at(one), one.opportunity_id))
+        found = by_gate(workflow.store.journal.find() if everything else workflow.open(), workflow)
         rows = [summary(one, workflow) for one in found]
     if shared.as_json:
         shared.answer({"bids": rows}, "")
         return
     table = Table(
-        *("opportunity", "stage", "zone", "window (London)", "needed kW", "bid kW", "GBP/MWh", "DNO holds"),
+        *(
+            "opportunity",
+            "stage",
+            "zone",
+            "window (London)",
+            "needed kW",
+            "bid kW",
+            "awarded",
+            "GBP/MWh",
+            "DNO holds",
+        ),
         *("gate", "draft"),
     )
     for one, row in zip(found, rows, strict=True):
@@ -67,6 +76,7 @@ def list_bids(
             window,
             kws(row["needed_kw"]),
             kws(row["offered_kw"]),
+            kws(row["awarded_kw"]),
             str(row["utilisation_gbp_per_mwh"] or ""),
             kws(row["dno_holds_kw"]),
             gate,

@@ -36,6 +36,7 @@ ALARMS = {
     "not_taken": "without their set-point",
     "bid_unacknowledged": "approved and not acknowledged at their gates",
     "unanswered": "not answered by the DNO when their windows began",
+    "no_bid_made": "lapsed at its gate without a draft",
     "undecided": "lapsed at its gate with nobody having decided",
     "interlock": "refused a set-point by the interlock",
 }

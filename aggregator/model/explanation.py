@@ -21,6 +21,23 @@ class PricedPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Worth:
+    """What a bid, or what was awarded of it, is expected to earn, and how surely it is delivered.
+
+    Attributes:
+        margin_gbp: Expected. [GBP]
+        p10_gbp: Nine of ten drawn days earn so much or more. [GBP]
+        p90_gbp: One of ten drawn days earns so much or more. [GBP]
+        deliver: Share of the drawn days on which 95% of it or more would be delivered.
+    """
+
+    margin_gbp: float
+    p10_gbp: float
+    p90_gbp: float
+    deliver: float
+
+
+@dataclass(frozen=True, slots=True)
 class Beside:
     """Another opportunity of the zone that was looked at: as its first ``version`` facts had left it."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from aggregator.model.explanation import Worth
 from aggregator.model.market import Award, Draft, EventKey, Instruction, Requirement
 
 
@@ -100,6 +101,17 @@ class Awarded(Fact):
     """The DNO cleared the bid, maybe in part; also an amended award."""
 
     award: Award
+
+
+@dataclass(frozen=True, slots=True)
+class AwardValued(Fact):
+    """What an award of less than was bid is worth was worked out, as of an amended draft.
+
+    ``award`` is the award's own event version: another one is worth something else.
+    """
+
+    award: EventKey
+    worth: Worth
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from datetime import datetime
 from enum import StrEnum
 
 from aggregator.model.errors import RuleViolation
+from aggregator.model.explanation import Worth
 from aggregator.model.facts import (
     Approved,
     AwardCancelled,
     Awarded,
+    AwardValued,
     Checked,
     Closed,
     Declined,
@@ -41,6 +43,7 @@ __all__ = [
     "NEXT",
     "Approved",
     "AwardCancelled",
+    "AwardValued",
     "Awarded",
     "Checked",
     "Closed",
@@ -129,6 +132,7 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
     },
     S.AWARDED: {
         Awarded: S.AWARDED,
+        AwardValued: S.AWARDED,
         AwardCancelled: S.CLOSED,
         Instructed: S.AWARDED,
         InstructionCancelled: S.AWARDED,
@@ -138,6 +142,7 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
     },
     S.DELIVERING: {
         Awarded: S.DELIVERING,  # amended; that of a scheduled product brings its amended order with it
+        AwardValued: S.DELIVERING,
         AwardCancelled: S.DELIVERED,
         Instructed: S.DELIVERING,
         InstructionCancelled: S.DELIVERING,
@@ -178,6 +183,7 @@ class Opportunity:
         approved_digest: The digest that was approved, None while unapproved.
         submitted: The draft that the platform holds, None before one is acknowledged.
         award: What was cleared.
+        worth: What an award of less than was bid is worth; None where it is not worked out.
         orders: Every order and cancellation, oldest first.
         opted_out_at: When we took our word back; None where it stands.
         held_until: When we or the platform took the award back while it ran; None where it stands.
@@ -196,6 +202,7 @@ class Opportunity:
     approved_digest: str | None = None
     submitted: Draft | None = None
     award: Award | None = None
+    worth: Worth | None = None
     orders: tuple[OrderChange, ...] = ()
     opted_out_at: datetime | None = None
     held_until: datetime | None = None
@@ -276,7 +283,7 @@ class Opportunity:
                 standing = self.submitted
                 digest = standing.digest if standing else None
                 return replace(moved, draft=standing, checked_by=None, approved_digest=digest)
-            case Awarded() | AwardCancelled() | OptedOut():
+            case Awarded() | AwardValued() | AwardCancelled() | OptedOut():
                 return _awarded(self, moved, fact)
             case Instructed() | InstructionCancelled():
                 return _ordered(self, moved, fact)
@@ -326,8 +333,12 @@ def _reviewed(before: Opportunity, moved: Opportunity, fact: Checked | Approved 
 
 
 def _awarded(
-    before: Opportunity, moved: Opportunity, fact: Awarded | AwardCancelled | OptedOut
+    before: Opportunity, moved: Opportunity, fact: Awarded | AwardValued | AwardCancelled | OptedOut
 ) -> Opportunity:
+    if isinstance(fact, AwardValued):
+        if before.award is not None and before.award.key != fact.award:
+            raise RuleViolation(f"award {fact.award.event_id} was amended while it was valued")
+        return replace(moved, worth=fact.worth)
     ended = replace(
         _without_orders(before, moved, fact.at),
         held_until=fact.at,
@@ -338,10 +349,10 @@ def _awarded(
     known = before.award.key if before.award else None
     if isinstance(fact, Awarded):
         _must_be_newer(known, fact.award.key)
-        return replace(moved, award=fact.award)
+        return replace(moved, award=fact.award, worth=None)
     _must_be_newer(known, fact.key)
     # what was delivered by then is paid at the award's price
-    return ended if moved.stage is Stage.DELIVERED else replace(ended, award=None)
+    return ended if moved.stage is Stage.DELIVERED else replace(ended, award=None, worth=None)
 
 
 def _without_orders(before: Opportunity, moved: Opportunity, at: datetime) -> Opportunity:

@@ -15,6 +15,7 @@ KINDS = {
     "database_away": "the database did not answer; what happened meanwhile was kept and stored later",
     "event_refused": "a message of the DNO could not be taken as it was",
     "interlock": "the safety check stopped a set-point before it reached its car",
+    "no_bid_made": "a gate closed before a draft could be made",
     "no_bid_yet": "no draft could be made; it is tried again",
     "not_following": "a car takes set-points and does not do what they say; others take its part",
     "not_nominated": "a half-hour began and nothing had been nominated for it",
@@ -41,6 +42,7 @@ OF_BIDS = frozenset(
     {
         "bid_unacknowledged",
         "event_refused",
+        "no_bid_made",
         "no_bid_yet",
         "opted_out",
         "order_yields",
@@ -111,9 +113,17 @@ def same_day(one: datetime, other: datetime) -> bool:
     return one.astimezone(LONDON).date() == other.astimezone(LONDON).date()
 
 
-def named(names: Sequence[str], places: Mapping[str, str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The bid that an alarm is about: zone and window in words, and its id."""
+
+    words: str
+    bid: str
+
+
+def named(names: Sequence[str], places: Mapping[str, Place]) -> str:
     """Return names as people know them, with commas between them."""
-    return ", ".join(places.get(name, name) for name in names)
+    return ", ".join(places[name].words if name in places else name for name in names)
 
 
 def grouped(alarms: Sequence[Alarm]) -> tuple[AlarmGroup, ...]:

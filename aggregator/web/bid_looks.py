@@ -5,12 +5,12 @@ import asyncio
 from aiohttp import web
 
 from aggregator import acting
-from aggregator.bid_text import summary, whole
+from aggregator.bid_text import by_gate, summary, whole
 from aggregator.files.inputs import validate
 from aggregator.model.errors import BadMessage
 from aggregator.web.answers import as_json
 from aggregator.web.bid_view import bid_view
-from aggregator.web.bids_view import Choice, bid_rows
+from aggregator.web.bids_view import SORTED_BY, Choice, bid_rows
 from aggregator.web.bodies import Amendment, of_form
 from aggregator.web.effect import Effect, effect_of
 from aggregator.web.evening import Evenings
@@ -86,6 +86,7 @@ class BidLooks:
                 choice=choice,
                 zones=self._frame.ground.zones,
                 products=sorted(self._frame.gateway.settings.products),
+                sorts=SORTED_BY,
                 link=lambda **changes: link_to(choice, **changes),
             )
 
@@ -132,8 +133,7 @@ class BidLooks:
         def made() -> web.Response:
             flow = self._frame.gateway.workflow
             found = flow.store.journal.find() if choice.shown == "all" else flow.open()
-            found.sort(key=lambda one: (flow.gate_closes_at(one), one.opportunity_id))
-            return as_json({"bids": [summary(one, flow) for one in found]})
+            return as_json({"bids": [summary(one, flow) for one in by_gate(found, flow)]})
 
         return await asyncio.to_thread(made)
 

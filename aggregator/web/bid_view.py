@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from lxml import etree
 
+from aggregator.acting import DONE
 from aggregator.allowed import (
     COMMITTED,
     Asked,
@@ -27,6 +28,7 @@ from aggregator.model.facts import MODEL
 from aggregator.model.market import Draft, Instruction, Product, mean_kw
 from aggregator.model.opportunity import (
     Awarded,
+    AwardValued,
     Declined,
     Instructed,
     Opportunity,
@@ -39,7 +41,7 @@ from aggregator.store import DeskAction, Recorded, Store
 from aggregator.web.ahead import UNITS
 from aggregator.web.bids_view import BidRow, bid_row
 from aggregator.web.effect import energy_kwh
-from aggregator.web.words import either
+from aggregator.web.words import either, pounds
 from aggregator.workflow import Workflow
 
 PENNY_GBP = 0.01
@@ -119,7 +121,7 @@ class BidView:
         event: The DNO's message as received; None where it is not kept.
         received_at: When that came.
         history: What happened, newest first.
-        trail: What people did or were refused, newest first.
+        refusals: What people were refused, newest first: what they did is history.
         orders: All that were given, each as last amended.
         is_live: Whether it is awarded or delivered now: Live tells of it.
         next_step: Who may check or approve it next, in words; empty where nobody can.
@@ -139,7 +141,7 @@ class BidView:
     event: str | None
     received_at: datetime | None
     history: tuple[Happened, ...]
-    trail: tuple[DeskAction, ...]
+    refusals: tuple[DeskAction, ...]
     orders: tuple[OrderRow, ...]
     is_live: bool
     next_step: str
@@ -172,6 +174,7 @@ WORDS = {
     "DraftLapsed": "the gate closed: the bid sent before stands",
     "SubmissionFailed": "never arrived",
     "Awarded": "awarded",
+    "AwardValued": "what was awarded was valued anew",
     "AwardCancelled": "the DNO took its award back",
     "NotAwarded": "the window began and the DNO had not answered: not awarded",
     "Instructed": "ordered",
@@ -194,7 +197,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
     asked, store = flow.asked(one, user), flow.store
     need, draft = one.requirement, one.draft
     entry = store.inbox.get(need.key) if need is not None else None
-    facts = store.journal.facts(one.opportunity_id)
+    facts, trail = store.journal.facts(one.opportunity_id), store.desk_trail.about(one.opportunity_id)
     amounts = [Decimal(row.fact.amount_gbp) for row in facts if isinstance(row.fact, Settled)]
     return BidView(
         row=bid_row(one, flow, user),
@@ -210,7 +213,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         event=_as_text(entry.raw) if entry is not None else None,
         received_at=entry.received_at if entry is not None else None,
         history=tuple(_happened(row) for row in reversed(facts)),
-        trail=tuple(reversed(store.desk_trail.about(one.opportunity_id))),
+        refusals=tuple(row for row in reversed(trail) if row.status != DONE),
         orders=tuple(_orders(one)),
         is_live=one.stage in COMMITTED,
         next_step=next_step(flow, one),
@@ -318,6 +321,8 @@ def _happened(row: Recorded) -> Happened:
             what += f": {kws([step.value for step in order.steps])} {unit}"
         case Awarded(award=award):
             what += f": {kws(award.awarded_kw)} kW"
+        case AwardValued(worth=worth):
+            what += f": expected margin {pounds(worth.margin_gbp)}"
         case Settled(statement_version=version, amount_gbp=amount):
             what += f": £{Decimal(amount):,.2f}, statement version {version}"
     return Happened(fact.at, what, BY.get(row.by, row.by), str(getattr(fact, "reason", "")))

@@ -11,7 +11,8 @@ from aggregator.desk import why_closed
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval
 from aggregator.web.words import state_of
-from aggregator.workflow import Workflow, is_valued
+from aggregator.workflow import Workflow
+from aggregator.worth import is_in_part, is_valued, said_by, worth_of
 
 SHOWN = ("open", "todo", "all")
 
@@ -33,12 +34,15 @@ class BidRow:
         stage: The life cycle's.
         needed_kw: Per slot, none for an order without a need. [kW]
         offered_kw: Per slot of the draft. [kW]
+        awarded_kw: Per slot of an award of less than was bid; none else. [kW]
         prices: What its steps ask, the cheapest first. [GBP/MWh]
         ceiling: The most the DNO pays. [GBP/MWh]
         deliver: Share of the drawn days on which 95% of it or more would be delivered.
-        margin_gbp: Expected margin. [GBP]
+        margin_gbp: Expected margin. Where less was awarded than bid it is of that, as ``deliver``, P10 and
+            P90 are; None where that is not worked out. [GBP]
         margin_p10_gbp: Nine of ten drawn days earn so much or more; above the mean where fewer fall short,
             and these by much. [GBP]
+        margin_p90_gbp: One of ten drawn days earns so much or more. [GBP]
         cars: Cars behind it.
         digest: Of the draft.
         by: Who wrote the draft.
@@ -59,11 +63,13 @@ class BidRow:
     stage: Stage
     needed_kw: tuple[float, ...]
     offered_kw: tuple[float, ...]
+    awarded_kw: tuple[float, ...]
     prices: tuple[Decimal, ...]
     ceiling: Decimal | None
     deliver: float | None
     margin_gbp: float | None
     margin_p10_gbp: float | None
+    margin_p90_gbp: float | None
     cars: int | None
     digest: str
     by: str
@@ -77,6 +83,8 @@ def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
     need, draft, gate, now = one.requirement, one.draft, flow.gate_closes_at(one), flow.now()
     asked, needs_two = flow.asked(one, user), flow.needs_two(one)
     kind, state = state_of(one, now, needs_two=needs_two, gate_open=now < gate)
+    in_part = is_in_part(one)
+    told = worth_of(one) or (said_by(draft) if draft and not in_part else None)
     ended, because = _in_two(why_closed(one, gate) or "")
     return BidRow(
         bid=one.opportunity_id,
@@ -91,15 +99,17 @@ def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
         stage=one.stage,
         needed_kw=need.needed_kw if need else (),
         offered_kw=draft.offered_kw if draft else (),
+        awarded_kw=one.award.awarded_kw if one.award and in_part else (),
         prices=tuple(step.gbp_per_mwh for step in draft.priced) if draft else (),
         ceiling=need.utilisation_ceiling if need else None,
-        deliver=1.0 - draft.why.miss if draft else None,
-        margin_gbp=draft.expected_margin_gbp if draft else None,
-        margin_p10_gbp=draft.why.margin_p10_gbp if draft else None,
+        deliver=told.deliver if told else None,
+        margin_gbp=told.margin_gbp if told else None,
+        margin_p10_gbp=told.p10_gbp if told else None,
+        margin_p90_gbp=told.p90_gbp if told else None,
         cars=draft.why.cars if draft else None,
         digest=draft.digest if draft else "",
         by=draft.by if draft else "",
-        is_models=draft is not None and not is_valued(draft),
+        is_models=draft is not None and not in_part and not is_valued(draft),
         may_check=needs_two and one.checked_by is None and why_not(must_allow_check, asked) is None,
         may_approve=why_not(must_allow_approval, asked) is None,
     )
@@ -111,15 +121,32 @@ def _in_two(ended: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else (ended, "")
 
 
+def by_gate(row: BidRow) -> tuple[object, ...]:
+    """The order in which bids are to be looked at, wherever they are listed: gate, window, zone."""
+    return (row.gate_closes_at, row.window.start, row.zone, row.bid)
+
+
 SORTS: Mapping[str, Callable[[BidRow], tuple[object, ...]]] = {
-    "gate": lambda row: (not row.gate_open, row.gate_closes_at, row.window.start, row.bid),
+    "gate": lambda row: (not row.gate_open, *by_gate(row)),
     "window": lambda row: (row.window.start, row.zone, row.bid),
     "zone": lambda row: (row.zone, row.window.start, row.bid),
-    "bid": lambda row: (-max(row.offered_kw, default=-1.0), row.bid),
+    "bid": lambda row: (-max(row.awarded_kw or row.offered_kw, default=-1.0), row.bid),
     "margin": lambda row: (-(row.margin_gbp if row.margin_gbp is not None else -1e9), row.bid),
     "deliver": lambda row: (row.deliver if row.deliver is not None else 2.0, row.bid),
     "state": lambda row: (row.kind != "todo", row.state, row.bid),
 }
+
+
+SORTED_BY = (
+    ("gate", "gate, the next first"),
+    ("window", "window, the next first"),
+    ("zone", "zone"),
+    ("bid", "kW, the most first"),
+    ("margin", "margin, the most first"),
+    ("deliver", "P(deliver), the least first"),
+    ("state", "state, what waits first"),
+)
+"""What a phone offers in place of the table's heads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,34 +5,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from aggregator.model.errors import BadMessage, RuleViolation
+from aggregator.model.explanation import Worth
 from aggregator.model.market import Draft
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.steps import PriceStep
-from aggregator.workflow import Workflow, is_valued
+from aggregator.workflow import Workflow
+from aggregator.worth import is_valued, said_by
 
 KWH_PER_MWH = 1000.0
-
-
-@dataclass(frozen=True, slots=True)
-class Worth:
-    """What a draft is expected to earn, and how surely it is delivered.
-
-    Attributes:
-        margin_gbp: Expected. [GBP]
-        p10_gbp: Nine of ten drawn days earn so much or more. [GBP]
-        deliver: Share of the drawn days on which 95% of it or more would be delivered.
-    """
-
-    margin_gbp: float
-    p10_gbp: float
-    deliver: float
-
-    @classmethod
-    def of(cls, draft: Draft) -> "Worth | None":
-        """Return what a draft says of itself; None where its figures are another's."""
-        if not is_valued(draft):
-            return None
-        return cls(draft.expected_margin_gbp, draft.why.margin_p10_gbp, 1.0 - draft.why.miss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +64,8 @@ def effect_of(flow: Workflow, one: Opportunity, user: str, kw: float | None, pri
         before_gbp=_gbp(draft, hours),
         after_gbp=_gbp(new, hours),
         prices=new.priced,
-        now=Worth.of(draft),
-        then=Worth.of(new),
+        now=said_by(draft) if is_valued(draft) else None,
+        then=said_by(new) if is_valued(new) else None,
         check_lost=one.checked_by,
     )
 

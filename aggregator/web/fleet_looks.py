@@ -17,7 +17,15 @@ from aggregator.model.fleet import Car
 from aggregator.model.time import LONDON, utc_text
 from aggregator.web.answers import as_json
 from aggregator.web.car_view import CarPage, car_page, for_the_desk
-from aggregator.web.fleet_view import SHOWN, FleetChoice, FleetPage, fleet_page, page_body, row_body
+from aggregator.web.fleet_view import (
+    SHOWN,
+    SORTED_BY,
+    FleetChoice,
+    FleetPage,
+    fleet_page,
+    page_body,
+    row_body,
+)
 from aggregator.web.frame import Frame
 from aggregator.web.night_view import CarNight, evening_of
 from aggregator.web.people import Person
@@ -63,6 +71,7 @@ class FleetLooks:
                 choice=choice,
                 zones=self._frame.ground.zones,
                 shown=SHOWN,
+                sorts=SORTED_BY,
                 link=partial(link_to, choice),
             )
 

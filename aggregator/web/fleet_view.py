@@ -118,6 +118,17 @@ SORTS: Mapping[str, Callable[[CarRow], Any]] = {
     "short": lambda row: -row.short_kwh,
     "heard": lambda row: -row.heard_s if row.heard_s is not None else -LAST,
 }
+SORTED_BY = (
+    ("", "car"),
+    ("zone", "zone"),
+    ("soc", "charge, the least first"),
+    ("departs", "needed, the next first"),
+    ("short", "will miss, the most first"),
+    ("power", "power, the most given first"),
+    ("heard", "link, the longest silent first"),
+)
+"""What a phone offers in place of the table's heads."""
+
 FALLING = ("power", "short", "heard")
 """Those that begin with the largest."""
 

@@ -15,7 +15,7 @@ from aggregator.model.time import utc_text
 from aggregator.store import Alarm, DeskAction
 from aggregator.web.actions import Ground
 from aggregator.web.ahead import Ahead
-from aggregator.web.alarms_view import OF_BIDS
+from aggregator.web.alarms_view import OF_BIDS, Place
 from aggregator.web.assets import Assets
 from aggregator.web.live_view import LiveView, ZoneNow, live_view
 from aggregator.web.making import Making
@@ -104,14 +104,14 @@ class Frame:
             [car.car_id for car in view.silent],
         )
 
-    def places(self, alarms: Iterable[Alarm]) -> dict[str, str]:
-        """Return zone and window of the bids that alarms are about, by what the alarms call them."""
+    def places(self, alarms: Iterable[Alarm]) -> dict[str, Place]:
+        """Return the bids that alarms are about, by what the alarms call them."""
         told = {}
         for where in {one.where for one in alarms if one.code in OF_BIDS}:
             for name in (where, where.rpartition(":")[0]):  # a report's name is its bid's and a version
                 one = self.ground.store.journal.opportunity(name)
                 if one.version > 0:
-                    told[where] = f"{one.zone} {plain_span(one.window)}"
+                    told[where] = Place(f"{one.zone} {plain_span(one.window)}", name)
                     break
         return told
 

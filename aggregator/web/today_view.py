@@ -7,13 +7,14 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from aggregator.desk import is_unanswered
-from aggregator.model.market import Draft
+from aggregator.model.money import pounds
 from aggregator.model.opportunity import GateClosed, NotAwarded, Opportunity, Settled, Stage
 from aggregator.model.time import LONDON, Interval, local_day
 from aggregator.store import Store
 from aggregator.web.ahead import Ahead, ahead_of
-from aggregator.web.bids_view import BidRow, bid_row
-from aggregator.workflow import Workflow, is_valued
+from aggregator.web.bids_view import BidRow, bid_row, by_gate
+from aggregator.workflow import Workflow
+from aggregator.worth import worth_of
 
 RUNNING = (Stage.AWARDED, Stage.DELIVERING)
 STANDING = (Stage.APPROVED, Stage.SUBMITTED, *RUNNING)
@@ -58,27 +59,27 @@ class Money:
         decided: How many there are.
         waiting_gbp: Expected margin of drafts that wait for somebody.
         waiting: How many there are.
-        decided_amended: How many more are decided whose draft a person amended and whose margin could not be
-            worked out anew, so that it is in no sum.
-        waiting_amended: How many more wait, the same.
+        decided_unknown: How many more are decided whose margin could not be worked out anew, since a person
+            amended the draft or less was awarded than bid, so that it is in no sum.
+        waiting_unknown: How many more wait, the same.
         cancelled: Of how many of the decided the DNO took the order back: less will come than expected.
     """
 
     day: date | None
     paid_gbp: Decimal
     settled: int
-    decided_gbp: float
+    decided_gbp: Decimal
     decided: int
-    waiting_gbp: float
+    waiting_gbp: Decimal
     waiting: int
-    decided_amended: int = 0
-    waiting_amended: int = 0
+    decided_unknown: int = 0
+    waiting_unknown: int = 0
     cancelled: int = 0
 
     @property
     def is_partial(self) -> bool:
         """Whether a bid is in no sum."""
-        return bool(self.decided_amended or self.waiting_amended)
+        return bool(self.decided_unknown or self.waiting_unknown)
 
     @property
     def is_nothing(self) -> bool:
@@ -113,17 +114,17 @@ def today_view(flow: Workflow, user: str) -> TodayView:
     today = now.astimezone(LONDON).date()
     found = flow.open()
     rows = [bid_row(one, flow, user) for one in found if one.stage is Stage.IN_REVIEW]
-    todo = sorted((row for row in rows if row.gate_open), key=lambda row: (row.gate_closes_at, row.bid))
+    todo = sorted((row for row in rows if row.gate_open), key=by_gate)
     events = [_event(one, now) for one in found if one.stage in RUNNING]
-    events.sort(key=lambda row: (not row.runs, row.window.start, row.bid))
+    events.sort(key=lambda row: (not row.runs, row.window.start, row.zone, row.bid))
     since = local_day(today - timedelta(days=1)).start
     found = flow.store.journal.find(overlapping=Interval(since, local_day(today).end + FURTHEST_AHEAD))
     lapsed = [bid_row(one, flow, user) for one in found if one.closed_because == GateClosed.__name__]
     lapsed = [row for row in lapsed if row.gate_closes_at.astimezone(LONDON).date() == today]
-    lapsed.sort(key=lambda row: (row.gate_closes_at, row.bid), reverse=True)
+    lapsed.sort(key=lambda row: (-row.gate_closes_at.timestamp(), *by_gate(row)))
     unanswered = [bid_row(one, flow, user) for one in found if _went_unanswered(one, now)]
     unanswered = [row for row in unanswered if row.window.start >= since]
-    unanswered.sort(key=lambda row: (row.window.start, row.bid), reverse=True)
+    unanswered.sort(key=lambda row: (-row.window.start.timestamp(), *by_gate(row)))
     money = tuple(_money(flow.store, found, now))
     return TodayView(now, tuple(todo), tuple(events), tuple(lapsed), tuple(unanswered), money)
 
@@ -160,17 +161,17 @@ def money_of(store: Store, day: date | None, some: Sequence[Opportunity], now: d
     standing = [one for one in some if one.stage in (*STANDING, Stage.DELIVERED)]
     decided = [one for one in standing if not is_unanswered(one, now)]
     waiting = [one for one in some if one.stage is Stage.IN_REVIEW]
-    decided_drafts, waiting_drafts = _valued(decided), _valued(waiting)
+    decided_gbp, waiting_gbp = _margins(decided), _margins(waiting)
     return Money(
         day,
         sum((_settled_gbp(store, one) for one in settled), Decimal(0)),
         len(settled),
-        sum(draft.expected_margin_gbp for draft in decided_drafts),
-        len(decided_drafts),
-        sum(draft.expected_margin_gbp for draft in waiting_drafts),
-        len(waiting_drafts),
-        _amended(decided),
-        _amended(waiting),
+        sum(decided_gbp, Decimal(0)),
+        len(decided_gbp),
+        sum(waiting_gbp, Decimal(0)),
+        len(waiting_gbp),
+        _unknown(decided),
+        _unknown(waiting),
         sum(one.cancelled_at is not None for one in decided),
     )
 
@@ -180,13 +181,14 @@ def _settled_gbp(store: Store, one: Opportunity) -> Decimal:
     return Decimal(next(fact.amount_gbp for fact in reversed(facts) if isinstance(fact, Settled)))
 
 
-def _valued(bids: Sequence[Opportunity]) -> list[Draft]:
-    """Return the drafts whose margin is their own: of some that a person amended it is still the model's."""
-    return [one.draft for one in bids if one.draft is not None and is_valued(one.draft)]
+def _margins(bids: Sequence[Opportunity]) -> list[Decimal]:
+    """Return the margins that are known, each as it is shown beside its bid: what is shown adds up. [GBP]"""
+    return [pounds(Decimal(worth.margin_gbp)) for worth in map(worth_of, bids) if worth is not None]
 
 
-def _amended(bids: Sequence[Opportunity]) -> int:
-    return sum(one.draft is not None and not is_valued(one.draft) for one in bids)
+def _unknown(bids: Sequence[Opportunity]) -> int:
+    """Return of how many drafts nobody knows the margin."""
+    return sum(one.draft is not None and worth_of(one) is None for one in bids)
 
 
 def _event(one: Opportunity, now: datetime) -> EventRow:

@@ -15,12 +15,15 @@ from sqlalchemy import text
 from aggregator.cli import run
 from aggregator.commands.context import known_instant
 from aggregator.flexible_power import flexible_power_files
+from aggregator.model.opportunity import Awarded, OptedOut
 from aggregator.reports import write_book
 from aggregator.settling import make_book
 from aggregator.statements import Period
 from aggregator.store.engine import open_engine, parse_url, writing
 from aggregator.workflow import fleets_of
+from tests.builders import an_award
 from tests.desk.money_world import DAY, a_delivered_desk, a_late_reading, found
+from tests.desk.world import EVENING, NOW, PRODUCT, a_bid, a_key, approved
 from tests.protocol.gateway import ZONE
 from tests.unit.config_steps import a_config, edit
 
@@ -74,6 +77,22 @@ async def test_a_statement_is_shown_kept_and_corrected(tmp_path):
         before = (known - timedelta(minutes=1)).isoformat().replace("+00:00", "Z")
         _, then = await vera.get(f"/v1/settlement?{DAY}&known_at={before}")
         assert [row["delivered_kwh"] for row in then["rows"]] == DELIVERED
+
+
+async def test_what_was_taken_back_before_its_window_is_owed_no_statement(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        award = an_award(key=a_key("award-9"), zone=ZONE, product_id=PRODUCT, window=EVENING)
+        gone = (Awarded(NOW, award), OptedOut(NOW, "a charger recall", "anna"))
+        a_bid(desk.store, "bid-9", approved, *gone, event="requirement-9")
+        desk.parts.clock.set(EVENING.end + timedelta(hours=1))
+        sue, day = await desk.sign_in("sue"), "from=2025-01-15&to=2025-01-16"
+        status, body = await sue.get(f"/v1/settlement?{day}")
+        assert (status, body["not_kept"]) == (200, [])
+        _, page = await sue.get(f"/settlement?{day}")
+        assert "taken back before: nothing owed" in page
+        assert "no version yet" not in page
+        assert await settled(sue, day) == "15 Jan 2025 to 16 Jan 2025: 1 event, 0 new versions"
+        assert desk.store.statements.latest("bid-9") is None
 
 
 async def test_files_are_byte_by_byte_those_of_the_command(tmp_path):

@@ -271,7 +271,7 @@ async def test_live_marks_what_is_missing_of_an_order_once_cars_had_time_to_foll
 async def test_what_the_model_did_not_offer_is_not_a_person_s_refusal(tmp_path):
     async with a_desk(tmp_path) as desk:
         flow = desk.parts.gateway.workflow
-        because = "nothing can be offered at a profit and above the minimum (no scenario falls short)"
+        because = "no bid of the minimum or more would earn anything"
         for name, by in (("no-offer", MODEL), ("no-wish", "anna")):
             facts = [Received(NOW, a_need(name)), Declined(NOW, because, by)]
             flow.store.journal.append_many(name, facts, expected_version=0, by=by, recorded_at=NOW)

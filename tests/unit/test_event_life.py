@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from aggregator.book import Book
+from aggregator.desk import said_window
 from aggregator.intake import take
 from aggregator.model.market import OrderMode
 from aggregator.model.opportunity import InstructionCancelled, Stage
@@ -147,7 +148,10 @@ def test_an_order_modified_after_its_end_is_refused(flow, clock):
     clock.set(EVENING.end)
     flow.advance(named(flow))
     assert take(flow, an_order(1, 30)).opt is Opt.OUT
-    assert refusals(flow) == ["Instructed is not allowed when DELIVERED"]
+    assert refusals(flow) == [
+        f"the DNO ordered 30 kW in {ZONE}, {said_window(SLOTS[0])}, for a bid whose window ended at 19:00;"
+        " it is not followed"
+    ]
 
 
 @pytest.mark.parametrize("over", [cancelled, completed])

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from aggregator.desk import said_window
 from aggregator.intake import take, take_batch
-from aggregator.model.opportunity import Approved, Declined, Proposed, Stage
-from aggregator.model.time import Interval
+from aggregator.model.opportunity import Approved, Declined, Proposed, Stage, Withdrawn
+from aggregator.model.time import LONDON, Interval
 from aggregator.ports import CallBatch, CallKind, Decision, Opt
 from aggregator.store import open_store
 from aggregator.workflow import Workflow
@@ -37,6 +38,8 @@ from tests.fakes.clock import FakeClock
 from tests.unit.intake_steps import CALL_PRODUCT, NEED_ID, a_flow, awarded, bid_for, named, refusals
 
 LATER = NOON + timedelta(minutes=5)
+WINDOW = said_window(EVENING)
+KW = f"{max(step.value for step in an_instruction().steps):g}"
 
 
 @pytest.fixture
@@ -153,14 +156,32 @@ def test_a_reference_to_nothing_is_refused_and_not_matched_otherwise(flow):
 def test_an_award_for_a_bid_never_made_is_refused(flow):
     take(flow, a_need_call())
     assert take(flow, an_award_call(opportunity_ref="requirement-1")).opt is Opt.OUT
-    assert refusals(flow) == ["Awarded is not allowed when RECEIVED"]
+    assert refusals(flow) == [
+        f"the DNO awarded 50 kW in {ZONE}, {WINDOW}, for a bid that was not sent to it; it is not followed"
+    ]
 
 
 def test_an_order_without_an_award_is_refused(flow):
     take(flow, a_need_call())
     bid_for(flow)
     assert take(flow, an_order_call(opportunity_ref="requirement-1")).opt is Opt.OUT
-    assert refusals(flow) == ["Instructed is not allowed when SUBMITTED"]
+    assert refusals(flow) == [
+        f"the DNO ordered {KW} kW in {ZONE}, {WINDOW}, for a bid that it has not awarded; it is not followed"
+    ]
+
+
+def test_an_order_for_a_bid_that_was_withdrawn_is_told_in_the_desk_s_words_at_its_bid(flow, clock):
+    take(flow, a_need_call())
+    bid_for(flow)
+    clock.set(LATER)
+    flow.record(named(flow), Withdrawn(LATER, "a charger recall", "ann"), by="ann")
+    assert take(flow, an_order_call(opportunity_ref="requirement-1")).opt is Opt.OUT
+    (alarm,) = flow.store.alarms.open()
+    assert (alarm.code, alarm.where) == ("event_refused", NEED_ID)
+    assert alarm.text == (
+        f"the DNO ordered {KW} kW in {ZONE}, {WINDOW}, for a bid that was withdrawn at"
+        f" {LATER.astimezone(LONDON):%H:%M}; it is not followed"
+    )
 
 
 def test_the_award_of_a_scheduled_product_is_itself_the_order_and_starts_by_the_clock(flow, clock):

@@ -5,7 +5,9 @@ from decimal import Decimal
 
 import pytest
 
+from aggregator.desk import why_closed
 from aggregator.model.errors import BadMessage
+from aggregator.model.facts import MODEL
 from aggregator.model.market import Direction
 from aggregator.model.opportunity import Instructed, Stage, Submitted
 from aggregator.model.time import HALF_HOUR
@@ -91,12 +93,28 @@ def test_of_a_new_draft_that_lapses_the_alarm_says_what_stands(flow, clock):
     assert alarm.text.endswith("the bid sent before stands")
 
 
-@pytest.mark.parametrize("reach", [received, approved], ids=["no draft", "decided"])
-def test_no_alarm_is_raised_where_nobody_had_to_decide(flow, clock, reach):
-    one = reach(flow)
+def test_no_alarm_is_raised_where_somebody_had_decided(flow, clock):
+    one = approved(flow)
     clock.set(GATE)
     flow.advance(one)
     assert "undecided" not in {alarm.code for alarm in flow.store.alarms.all()}
+
+
+def test_a_need_without_a_draft_at_its_gate_leaves_an_alarm_and_says_so(flow, clock):
+    one = received(flow)
+    clock.set(GATE)
+    one = flow.advance(one)
+    (alarm,) = flow.store.alarms.all()
+    assert (alarm.code, alarm.where) == ("no_bid_made", one.opportunity_id)
+    assert alarm.text.endswith("the gate closed at 14:00 and no draft had been made; nothing was bid")
+    assert why_closed(one, GATE).endswith("and no draft had been made")
+
+
+def test_a_need_that_the_model_would_not_bid_on_leaves_no_alarm(flow, clock):
+    one = flow.decline(received(flow), "no cars", MODEL)
+    clock.set(GATE)
+    flow.advance(one)
+    assert flow.store.alarms.all() == []
 
 
 def test_after_the_gate_nothing_is_approved_or_amended(flow, clock):

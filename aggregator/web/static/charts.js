@@ -10,7 +10,7 @@
   const whole = (_, values) => values.map((value) => `${String(value).replace("-", "\u2212")} kW`);
   const times = (form) => (_, values) => values.map((value) => form.format(new Date(value * 1e3)));
 
-  const MARKS = [["solid", 0], ["dotted", 2], ["solid", 2], ["dashed", 2], ["dashed", 3], ["dotted", 3], ["solid", 4]];  // as the lines: London, P10 to P90, need, nominated, bid
+  const MARKS = [["solid", 0], ["dotted", 2], ["solid", 2], ["dashed", 2], ["dashed", 5], ["dotted", 3], ["solid", 4]];  // as the lines: London, P10 to P90, need (broad, to be seen beneath a bid of all of it), nominated, bid
   const fanOf = (box, found) => {
     const at = [], columns = {p10_kw: [], p50_kw: [], p90_kw: [], need_kw: [], nominated_kw: [], bid_kw: []};
     for (const slot of found.slots) {
@@ -34,7 +34,7 @@
       axes: [axis({values: times(clock), space: 55}), axis({values: whole, size: 64})],
       series: [{label: "London", value: (_, value) => value == null ? "" : clock.format(new Date(value * 1e3))},
         line("P10", "--p50", {width: 1, dash: [2, 3]}), line("P50", "--p50"), line("P90", "--p50", {width: 1, dash: [7, 3]}),
-        line("Need", "--need", {dash: [8, 4]}), line("Nominated", "--nominated", {dash: [2, 4], width: 3}), line("Bid", "--bid", {width: 3})],
+        line("Need", "--need", {dash: [8, 4], width: 7}), line("Nominated", "--nominated", {dash: [2, 4], width: 3}), line("Bid", "--bid", {width: 3})],
       bands: [{series: [3, 1], fill: css("--band")}],
     }, [at, ...Object.values(columns)], box);
   };
