@@ -89,6 +89,10 @@ class Book:
         page = self._pages[zone]
         return rebound((*page.over, *page.opportunities), page.nominations, now)
 
+    def nominated(self, zone: str, period: Interval) -> Nomination | None:
+        """Return what was nominated for a zone and half-hour; None where nothing was."""
+        return self._pages[zone].nominations.get(period)
+
     def peaks(self, zone: str) -> Sequence[PeakWindow]:
         """Return a zone's standing signals."""
         return self._pages[zone].peaks
