@@ -212,7 +212,7 @@ class Gateway:
             opportunity = self.store.journal.opportunity(name)
             if now - since < LONGEST_UNSERVED or opportunity.stage not in COMMITTED:
                 continue
-            reason = f"no car of {opportunity.zone} could deliver anything since {utc_text(since)}"
+            reason = f"no car of {opportunity.zone} could deliver anything since {utc_text(since.replace(microsecond=0))}"
             try:
                 self.workflow.opt_out(opportunity, reason, FLEET)
             except RuleViolation as refused:

@@ -35,6 +35,9 @@ FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0
 """Wall seconds between a worker's tries."""
 
+DATABASE = "the database"
+"""What alarms are about that tell of it: its address is nobody's business but the log's."""
+
 
 def _nothing() -> None:
     pass
@@ -112,9 +115,10 @@ class Patience:
             if self.away_since is None:
                 return
             now = self._clock.now()
-            text = f"it did not answer from {utc_text(self.away_since)} to {utc_text(now)}"
+            since, until = (utc_text(at.replace(microsecond=0)) for at in (self.away_since, now))
+            text = f"it did not answer from {since} to {until}"
             try:
-                self._store.alarms.raise_(Alarm(now, "database_away", self._store.name, text, over_at=now))
+                self._store.alarms.raise_(Alarm(now, "database_away", DATABASE, text, over_at=now))
             except Unavailable:
                 return
             self.away_since = None

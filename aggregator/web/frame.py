@@ -143,13 +143,13 @@ class Frame:
 def _picture(view: LiveView) -> dict[str, object]:
     return {
         "now": utc_text(view.now),
-            "fleet_kw": view.fleet_kw,
-            "states": dict(view.states),
-            "cycle_age_s": view.cycle_age_s,
-            "alarms": len(view.alarms),
-            "silent": [asdict(car) for car in view.silent],
-            "half_hour": half_hour_text(view.half_hour),
-            "zones": [_zone_row(zone) for zone in view.zones],
+        "fleet_kw": view.fleet_kw,
+        "states": dict(view.states),
+        "cycle_age_s": view.cycle_age_s,
+        "alarms": len(view.alarms),
+        "silent": [asdict(car) for car in view.silent],
+        "half_hour": half_hour_text(view.half_hour),
+        "zones": [_zone_row(zone) for zone in view.zones],
     }
 
 

@@ -72,7 +72,11 @@ def answering(as_page: Told) -> Middleware:
         except Unavailable as away:
             log.warning("desk_database_away")
             nothing = "" if request.method in ("GET", "HEAD") else "; nothing was done"
-            said = str(away) if isinstance(away, NotStored | NotKnown) else f"the database does not answer{nothing}"
+            said = (
+                str(away)
+                if isinstance(away, NotStored | NotKnown)
+                else f"the database does not answer{nothing}"
+            )
             refused = Refused(503, said, headers={"Retry-After": "5"})
         except web.HTTPException as raised:
             if raised.status < 400:  # noqa: PLR2004 - a redirection is no problem

@@ -17,6 +17,12 @@
     element.textContent = unit ? `${text} ` : text;
     if (unit) element.append(Object.assign(document.createElement("span"), {className: "unit", textContent: unit}));
   };
+  const at = (milliseconds) => {
+    const utc = new Date(milliseconds).toISOString().slice(0, 19);
+    return Object.assign(document.createElement("time"), {dateTime: `${utc}Z`, title: `${utc.replace("T", " ")} UTC`, textContent: hour.format(milliseconds)});
+  };
+  const HALF_HOUR_MS = 18e5;
+  const halfHour = (now) => [at(now - now % HALF_HOUR_MS), "–", at(now - now % HALF_HOUR_MS + HALF_HOUR_MS)];
   const kw = (element, value) => value == null ? put(element, "–") : put(element, number(value), "kW");
   const pad = (value) => String(value).padStart(2, "0");
   const left = (seconds) => {
@@ -72,7 +78,7 @@
     for (const element of document.querySelectorAll("[data-live=cycle]")) put(element, picture.cycle_age_s == null ? "none yet" : `${age(picture.cycle_age_s)} ago`);
     for (const element of document.querySelectorAll("[data-live-state]")) put(element, String(picture.states[element.dataset.liveState]));
     for (const element of document.querySelectorAll("[data-live-cars]")) put(element, picture.states[element.dataset.liveCars] === 1 ? "car" : "cars");
-    for (const element of document.querySelectorAll("[data-live=half-hour]")) put(element, picture.half_hour);
+    for (const element of document.querySelectorAll("[data-live=half-hour]")) if (element.textContent !== picture.half_hour) element.replaceChildren(...halfHour(now));
     for (const zone of picture.zones) {
       const card = document.querySelector(`[data-zone="${CSS.escape(zone.zone)}"]`);
       for (const element of card?.querySelectorAll("[data-of]") ?? []) kw(element, zone[element.dataset.of]);
