@@ -105,6 +105,14 @@ class Book:
         """Return the windows of a zone's awarded bids."""
         return tuple(one.window for one in self.awarded(zone))
 
+    def windows_begun(self, zone: str, now: datetime) -> Sequence[Interval]:
+        """Return the windows that have begun of all bids that were ever awarded, of the last days."""
+        page = self._pages[zone]
+        ever = (*page.opportunities, *(one for one in page.over if one.award is not None or one.orders))
+        return tuple(
+            sorted({one.window for one in ever if one.window.start <= now}, key=lambda one: one.start)
+        )
+
     def targets(self, now: datetime) -> list[ZoneTarget]:
         """Return the target of every zone that is in a window at ``now``."""
         found = (

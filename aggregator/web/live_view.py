@@ -22,6 +22,9 @@ from dispatch.fleet_view import IDLE_W, CarView
 from dispatch.notices import SHORT
 
 W_PER_KW = 1000.0
+LONGEST_CHART = timedelta(hours=3)
+"""As far back as charts of what happens now go at most."""
+
 STATES = ("giving", "charging", "idle", "not following", "silent", "away")
 """What a car is counted as, the first that holds from the right."""
 
@@ -52,6 +55,7 @@ class ZoneNow:
         cars: Plugged in and heard of.
         bids: Its awarded bids whose window is not over, the next first.
         settled_in: Whether the level that is ordered has held for two reports of the chargers or longer.
+        shaded: The windows of bids that were ever awarded, as far as charts show the time.
     """
 
     zone: str
@@ -64,6 +68,7 @@ class ZoneNow:
     cars: int
     bids: tuple[AwardedBid, ...]
     settled_in: bool
+    shaded: tuple[Interval, ...]
 
     @property
     def ordered_kw(self) -> float | None:
@@ -243,6 +248,9 @@ def _zones(
             stopped=zone in stopped,
             cars=len(heard),
             bids=tuple(_awarded(awarded, now)),
+            shaded=tuple(
+                window for window in gateway.book.windows_begun(zone, now) if window.end > now - LONGEST_CHART
+            ),
             settled_in=any(
                 one.opportunity_id == serving and _level_since(one, now) <= now - two_reports
                 for one in awarded

@@ -28,17 +28,17 @@ class Outage:
     """Lets the database go, and come back."""
 
     def __init__(self, server):
-        self._server, self.is_on = server, False
+        self.server, self.is_on = server, False
 
     async def begins(self):
-        await asyncio.to_thread(self._server.stop, "immediate")
+        await asyncio.to_thread(self.server.stop, "immediate")
         self.is_on = True
 
     async def ends(self):
         await asyncio.to_thread(self.end)
 
     def end(self):
-        self._server.start()
+        self.server.start()
         self.is_on = False
 
 
