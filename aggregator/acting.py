@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from aggregator.bid_text import offer
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.opportunity import Opportunity
-from aggregator.model.time import utc_text
+from aggregator.model.time import utc_second
 from aggregator.store import Alarm, Halt
 from aggregator.workflow import Workflow
 
@@ -98,7 +98,7 @@ def stop(
     flow.desk.must_be_known(user)
     must_be_zone(zone, zones)
     halt = flow.store.halts.stop(Halt(zone, since or flow.now(), user, why))
-    late = f"; in the loop since {utc_text(since)}, before the database was back" if since else ""
+    late = f"; in the loop since {utc_second(since)}, before the database was back" if since else ""
     said = f"stopped by {halt.by}: {halt.reason}{late}; two people must restart it"
     flow.store.alarms.raise_(Alarm(flow.now(), "stopped", extent(halt), said))
     return f"{extent(halt)}: {said}"

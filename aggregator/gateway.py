@@ -20,7 +20,7 @@ from aggregator.forecast import Horizon
 from aggregator.intake import take_batch
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
 from aggregator.model.opportunity import Opportunity, Stage
-from aggregator.model.time import Interval, utc_text
+from aggregator.model.time import Interval, utc_second, utc_text
 from aggregator.news import News, told
 from aggregator.nominating import Nominating
 from aggregator.outgoing import BID, OPT, settlement_report_id
@@ -212,7 +212,7 @@ class Gateway:
             opportunity = self.store.journal.opportunity(name)
             if now - since < LONGEST_UNSERVED or opportunity.stage not in COMMITTED:
                 continue
-            reason = f"no car of {opportunity.zone} could deliver anything since {utc_text(since.replace(microsecond=0))}"
+            reason = f"no car of {opportunity.zone} could deliver anything since {utc_second(since)}"
             try:
                 self.workflow.opt_out(opportunity, reason, FLEET)
             except RuleViolation as refused:

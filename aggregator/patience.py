@@ -23,7 +23,7 @@ from tenacity import (
 )
 
 from aggregator.model.errors import Damaged, Unavailable
-from aggregator.model.time import utc_text
+from aggregator.model.time import utc_second, utc_text
 from aggregator.ports import Clock
 from aggregator.store import Alarm, Store
 
@@ -115,8 +115,7 @@ class Patience:
             if self.away_since is None:
                 return
             now = self._clock.now()
-            since, until = (utc_text(at.replace(microsecond=0)) for at in (self.away_since, now))
-            text = f"it did not answer from {since} to {until}"
+            text = f"it did not answer from {utc_second(self.away_since)} to {utc_second(now)}"
             try:
                 self._store.alarms.raise_(Alarm(now, "database_away", DATABASE, text, over_at=now))
             except Unavailable:

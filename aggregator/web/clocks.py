@@ -71,7 +71,7 @@ def _day_in(window: Interval, clock: time) -> date | None:
 
 
 def _date(found: re.Match[str], near: date) -> date | None:
-    """Return the date that words name; without a year the nearest to another. None where there is none such."""
+    """Return the date that words name, without a year the nearest to another; None where there is none."""
     years = [int(found["year"])] if found["year"] else [near.year + n for n in (-1, 0, 1)]
     dates = []
     for year in years:

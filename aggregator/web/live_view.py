@@ -1,4 +1,4 @@
-"""What happens now as data: zones, cars, alarms and stops, from the running loop and the store, or without it.
+"""What happens now as data: zones, cars, alarms and stops, from the loop, and the store while it answers.
 
 Target and nomination are what the loop follows at this instant; metered is what the plugged cars that have
 been heard of lately say they move (P12: a silent one counts as nothing). What settlement calls delivered is

@@ -26,8 +26,8 @@ from aggregator.config import Settings
 from aggregator.desk_settings import DRIVER
 from aggregator.drivers.limits import Buckets
 from aggregator.drivers.problems import Refused
-from aggregator.ports import Clock
 from aggregator.model.errors import Unavailable
+from aggregator.ports import Clock
 from aggregator.store import DeskAction, Lasting, SignedIn, Store
 from aggregator.web.lately import WITHOUT_DATABASE, Lately, NotKnown
 from aggregator.web.passwords import Verifier

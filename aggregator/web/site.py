@@ -82,7 +82,7 @@ class Site:
         app.router.add_get("/sign-in", self._sign_in_page)
         app.router.add_post("/sign-in", self._sign_in)
         app.router.add_post("/sign-out", self._let_in(self._sign_out, (*DESK_ROLES, DRIVER), "sign out"))
-        app.router.add_post("/v1/session", self._session)
+        app.router.add_post(routes.SESSION, self._session)
         looks: Mapping[str, Answer] = {
             **BidLooks(self._frame).answers(),
             **MoneyLooks(self._frame).answers(),
@@ -95,18 +95,21 @@ class Site:
         }
         doing = Doing(self._frame.ground, self._stopping, FormsBack(looks))
         for look in routes.LOOKS:
-            answer = self._let_in(looks[look.name], look.roles, "look here")
+            found = looks[look.name] if look.is_page else routes.strictly(looks[look.name], look.asks)
+            answer = self._let_in(found, look.roles, "look here")
             app.router.add_get(look.path, answer, allow_head=False)
         for form in routes.FORMS:
             app.router.add_post(form.path, self._let_in(looks[form.name], form.roles, "speak for a car"))
         for action in ACTIONS:
             who = self._entrance.who_may_stop if action is STOP else self._entrance.who
             refused = doing.refused_one(action)
-            answer = self._let_in(doing.one(action), action.roles, action.name, refused, who)
+            answer = self._let_in(routes.strictly(doing.one(action)), action.roles, action.name, refused, who)
             app.router.add_post(action.path, answer)
         for path, action in MANY.items():
             refused = doing.refused_many(action)
-            app.router.add_post(path, self._let_in(doing.many(action), action.roles, action.name, refused))
+            app.router.add_post(
+                path, self._let_in(routes.strictly(doing.many(action)), action.roles, action.name, refused)
+            )
         return app
 
     # who asks
@@ -170,6 +173,7 @@ class Site:
         return response
 
     async def _session(self, request: web.Request) -> web.Response:
+        routes.must_ask(request)
         said = validate(SignIn, await json_of(request), "body")
         if said.token is not None:
             person = await self._entrance.sign_in_driver(request, said.token)

@@ -14,7 +14,7 @@ from aggregator.model.errors import Fault
 from aggregator.model.figures import figure
 from aggregator.model.market import Requirement
 from aggregator.model.opportunity import Opportunity, Stage
-from aggregator.model.time import LONDON, Interval, utc_text
+from aggregator.model.time import LONDON, Interval, utc_second
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 MINUS, NO_BREAK = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
@@ -134,7 +134,7 @@ def percent(value: float | None) -> Markup:
 
 def at(instant: datetime, form: str = "%a %d %b %H:%M") -> Markup:
     """Return an instant as London's clocks show it; in UTC on hover and for programs."""
-    utc = utc_text(instant.replace(microsecond=0))
+    utc = utc_second(instant)
     shown = instant.astimezone(LONDON).strftime(form)
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
         utc, utc[:19].replace("T", " ").removesuffix("Z"), shown

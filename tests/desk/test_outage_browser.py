@@ -1,4 +1,4 @@
-"""The desk in Chromium while the database is away: figures go on, the stop holds, and what was said gets old."""
+"""The desk in Chromium without its database: figures go on, the stop holds, what was said gets old."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The emergency stop while the database is away: it needs a session that was seen lately, and nothing else does."""
+"""The emergency stop while the database is away: for it alone a session that was seen lately is enough."""
 
 import asyncio
 import re
