@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import structlog
+
 from aggregator import acting
 from aggregator.acting import DONE
 from aggregator.book import Book
@@ -15,6 +17,8 @@ from aggregator.patience import Patience
 from aggregator.store import DeskAction
 from aggregator.web.actions import STOP, Action, Ground, perform
 from aggregator.web.bodies import Stop
+
+log = structlog.get_logger()
 
 STOPPED = "stopped in the loop at"
 LATER = "it will be written down when the database is back"
@@ -31,12 +35,14 @@ class _Held:
     """A stop that the loop follows, and that is not stored yet.
 
     Attributes:
-        body: What is stopped.
+        user: Who stopped.
+        body: What is stopped, and why.
         at: Domain instant since when.
         late: Whether the database did not answer at once.
         storing: What stores it.
     """
 
+    user: str
     body: Stop
     at: datetime
     late: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,7 +81,7 @@ class Stopping:
 
     def _hold(self, name: tuple[str, str, str], user: str, body: Stop, key: str) -> _Held:
         """Begin to store a stop; sent again meanwhile it is the same one."""
-        held = _Held(body, self._ground.flow.now())
+        held = _Held(user, body, self._ground.flow.now())
 
         def store() -> DeskAction:
             action = _since(held.at) if held.late.is_set() else STOP
@@ -104,6 +110,8 @@ class Stopping:
         if storing.done() and not isinstance(storing.exception(), Unavailable):
             return storing.result()
         held.late.set()
+        zone = held.body.zone or acting.EVERYWHERE
+        log.warning("stop_not_stored_yet", user=held.user, zone=zone, reason=held.body.reason)
         raise NotStored(f"{STOPPED} {held.at.astimezone(LONDON):%H:%M:%S}; {LATER}")
 
     def _settle(self, body: Stop, storing: "asyncio.Task[DeskAction]") -> None:

@@ -339,8 +339,8 @@ async def test_bids_as_json_are_filtered_as_the_page_is(tmp_path):
         anna = await desk.sign_in("anna")
 
         async def bids(query):
-            return [one["bid"] for one in (await anna.get(f"/v1/bids?{query}"))[1]["bids"]]
+            return [one["opportunity_id"] for one in (await anna.get(f"/v1/bids?{query}"))[1]["bids"]]
 
-        assert await bids("shown=todo") == ["bid-1", "bid-3"]
+        assert await bids("shown=todo") == ["bid-1", "bid-2", "bid-3"]
         assert await bids("zone=Canvey") == await bids("product=night") == []
         assert await bids("") == await bids(f"zone={ZONE}&product={PRODUCT}&shown=")

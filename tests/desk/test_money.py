@@ -191,6 +191,7 @@ async def test_a_figure_is_walked_back(tmp_path):
             "metered 3.000 kWh, net export of 2 chargers",
             "order-5 modification 0",
             "car-1: net export",
+            'kW from <time datetime="2025-01-14T12:00:00Z" title="2025-01-14 12:00:00 UTC">12:00</time> to ',
         ):
             assert words in page
         assert "Choose a half-hour" in (await vera.get("/settlement/bid-5"))[1]
@@ -215,7 +216,7 @@ async def test_a_figure_is_walked_back(tmp_path):
         (f"{DAY}&known_at=yesterday", "a date and time"),
         (f"{DAY}&known_at=2025-03-30T01:30", "they go forward that night"),
         (f"{DAY}&known_at=2024-10-27T01:30", "they go back that night"),
-        (f"{DAY}&colour=red", "unknown key"),
+        (f"{DAY}&colour=red", "nothing but from, to, zone, known_at"),
     ],
 )
 async def test_a_wrong_question_is_a_clear_line(tmp_path, query, words):
