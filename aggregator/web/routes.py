@@ -169,7 +169,7 @@ def must_ask(request: web.Request, asks: tuple[Ask, ...] = ()) -> None:
         BadMessage: What is wrong, and what is allowed.
     """
     known = {ask.name: ask for ask in asks}
-    names = f"nothing but {', '.join(known)}" if known else "nothing: no query is asked for here"
+    names = f"unknown key; known here: {', '.join(known) or 'none'}"
     wrong = []
     for name, value in request.query.items():
         ask = known.get(name)
