@@ -119,7 +119,7 @@ def evening_asked(request: web.Request, now: datetime) -> date:
         BadMessage: If it is no day until today.
     """
     text, today = request.query.get("night"), now.astimezone(LONDON).date()
-    if not text:
+    if text is None:
         return evening_of(now)
     try:
         found = date.fromisoformat(text)

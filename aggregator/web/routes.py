@@ -31,7 +31,7 @@ ROOT = "#/components/schemas/"
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Something that a query may say; left empty it is as usual.
+    """Something that a query may say.
 
     Attributes:
         name: Its name.
