@@ -252,6 +252,7 @@
     stays();
     one.focus();
   };
+  const NOT_ANSWERED = "Not answered";
   // What was said before a break says nothing of how things stand after it.
   const isPast = () => {
     if (!said || said.matches(".past")) return;
@@ -302,7 +303,7 @@
   const STOP_ELSEWHERE = ` Without the gateway cars end discharging by themselves within 120 s; where only this browser is cut off from it, flexloop stop --as ${me} --reason WHY stops them, in a shell beside it`;
   document.addEventListener("htmx:error", (event) => {
     const {method, action} = event.detail.ctx?.request ?? {};
-    if (method === "POST") say(`the gateway does not answer: whether this was done is not known; sent again, it is done once${action.endsWith("/v1/stops") ? `.${STOP_ELSEWHERE}` : ""}`, "Not answered");
+    if (method === "POST") say(`the gateway does not answer: whether this was done is not known; sent again, it is done once${action.endsWith("/v1/stops") ? `.${STOP_ELSEWHERE}` : ""}`, NOT_ANSWERED);
   });
 
   // A field's own words, beside it; and what was said of other figures goes once others are typed.
@@ -335,7 +336,7 @@
   const missed = (event) => {
     const past = JSON.parse(event.data);
     whole = past.whole;
-    if (lastId) isPast();
+    if (said?.firstChild.textContent === NOT_ANSWERED) isPast();
     window.deskCharts.past(past, lastId && !whole);
   };
   const back = () => {
