@@ -8,11 +8,13 @@ as bodies have it; commands say which of their options that is.
 
 import math
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
 from aggregator.bid_text import offer
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.opportunity import Opportunity
+from aggregator.model.time import utc_second
 from aggregator.store import Alarm, Halt
 from aggregator.workflow import Workflow
 
@@ -74,13 +76,30 @@ def withdraw(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str
     return f"withdrawn by {user}: {why}; {SENT_NOTHING}"
 
 
-def stop(flow: Workflow, zones: Sequence[str], zone: str | None, reason: str, user: str) -> str:
-    """Stop all V2G, of a zone or everywhere; any user may. An alarm tells the others."""
+def stop(
+    flow: Workflow,
+    zones: Sequence[str],
+    zone: str | None,
+    reason: str,
+    user: str,
+    since: datetime | None = None,
+) -> str:
+    """Stop all V2G, of a zone or everywhere; any user may. An alarm tells the others.
+
+    Args:
+        flow: The workflow with the desk's rules.
+        zones: The fleet's.
+        zone: Which; None for all.
+        reason: Why.
+        user: Who.
+        since: When the control loop stopped, where the database did not answer then; None without that.
+    """
     why = why_in_words(reason)
     flow.desk.must_be_known(user)
     must_be_zone(zone, zones)
-    halt = flow.store.halts.stop(Halt(zone, flow.now(), user, why))
-    said = f"stopped by {halt.by}: {halt.reason}; two people must restart it"
+    halt = flow.store.halts.stop(Halt(zone, since or flow.now(), user, why))
+    late = f"; in the loop since {utc_second(since)}, before the database was back" if since else ""
+    said = f"stopped by {halt.by}: {halt.reason}{late}; two people must restart it"
     flow.store.alarms.raise_(Alarm(flow.now(), "stopped", extent(halt), said))
     return f"{extent(halt)}: {said}"
 

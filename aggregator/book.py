@@ -89,6 +89,10 @@ class Book:
         page = self._pages[zone]
         return rebound((*page.over, *page.opportunities), page.nominations, now)
 
+    def nominated(self, zone: str, period: Interval) -> Nomination | None:
+        """Return what was nominated for a zone and half-hour; None where nothing was."""
+        return self._pages[zone].nominations.get(period)
+
     def peaks(self, zone: str) -> Sequence[PeakWindow]:
         """Return a zone's standing signals."""
         return self._pages[zone].peaks
@@ -100,6 +104,14 @@ class Book:
     def windows(self, zone: str) -> Sequence[Interval]:
         """Return the windows of a zone's awarded bids."""
         return tuple(one.window for one in self.awarded(zone))
+
+    def windows_begun(self, zone: str, now: datetime) -> Sequence[Interval]:
+        """Return the windows that have begun of all bids that were ever awarded, of the last days."""
+        page = self._pages[zone]
+        ever = (*page.opportunities, *(one for one in page.over if one.award is not None or one.orders))
+        return tuple(
+            sorted({one.window for one in ever if one.window.start <= now}, key=lambda one: one.start)
+        )
 
     def targets(self, now: datetime) -> list[ZoneTarget]:
         """Return the target of every zone that is in a window at ``now``."""

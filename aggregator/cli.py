@@ -102,7 +102,7 @@ def run(arguments: Sequence[str]) -> int:
         instead = refused.instead or "see flexloop bids show"
         return fail("refused", "action", str(refused), instead, as_json=as_json, exit_code=1)
     except Unavailable as away:
-        return fail("unavailable", "outside", str(away), "try again later", as_json=as_json, exit_code=1)
+        return fail("unavailable", "outside", str(away), away.instead, as_json=as_json, exit_code=1)
     except BrokenPipeError:
         return 0
     except OSError as error:

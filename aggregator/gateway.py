@@ -21,7 +21,7 @@ from aggregator.intake import take_batch
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
 from aggregator.model.market import EventKey
 from aggregator.model.opportunity import Opportunity, Stage
-from aggregator.model.time import Interval, utc_text
+from aggregator.model.time import Interval, utc_second, utc_text
 from aggregator.news import News, told
 from aggregator.nominating import Nominating
 from aggregator.outgoing import BID, OPT, settlement_report_id
@@ -218,7 +218,7 @@ class Gateway:
             opportunity = self.store.journal.opportunity(name)
             if now - since < LONGEST_UNSERVED or opportunity.stage not in COMMITTED:
                 continue
-            reason = f"no car of {opportunity.zone} could deliver anything since {utc_text(since)}"
+            reason = f"no car of {opportunity.zone} could deliver anything since {utc_second(since)}"
             try:
                 self.workflow.opt_out(opportunity, reason, FLEET)
             except RuleViolation as refused:

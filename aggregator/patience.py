@@ -23,7 +23,7 @@ from tenacity import (
 )
 
 from aggregator.model.errors import Damaged, Unavailable
-from aggregator.model.time import utc_text
+from aggregator.model.time import utc_second, utc_text
 from aggregator.ports import Clock
 from aggregator.store import Alarm, Store
 
@@ -34,6 +34,9 @@ log = structlog.get_logger()
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0
 """Wall seconds between a worker's tries."""
+
+DATABASE = "the database"
+"""What alarms are about that tell of it: its address is nobody's business but the log's."""
 
 
 def _nothing() -> None:
@@ -112,9 +115,9 @@ class Patience:
             if self.away_since is None:
                 return
             now = self._clock.now()
-            text = f"it did not answer from {utc_text(self.away_since)} to {utc_text(now)}"
+            text = f"it did not answer from {utc_second(self.away_since)} to {utc_second(now)}"
             try:
-                self._store.alarms.raise_(Alarm(now, "database_away", self._store.name, text, over_at=now))
+                self._store.alarms.raise_(Alarm(now, "database_away", DATABASE, text, over_at=now))
             except Unavailable:
                 return
             self.away_since = None

@@ -2,7 +2,8 @@
 
 A stop holds from the gateway's next look at the store, within a second, and outlives its restart. No car
 of a stopped zone discharges, and no order or plan is followed; what drivers are owed goes on: boost, floor
-and departure, which chargers keep to by themselves, too.
+and departure, which chargers keep to by themselves, too. It goes by the store: while that is away, the desk's
+Live page stops the cars without it.
 """
 
 from typing import Annotated
@@ -12,8 +13,10 @@ import typer
 from aggregator import acting
 from aggregator.commands.acts import act, as_options
 from aggregator.commands.context import Context
+from aggregator.model.errors import Unavailable
 from aggregator.model.time import utc_text
 from aggregator.store import Halt, Store
+from aggregator.web.lately import WITHOUT_DATABASE
 
 As = Annotated[str, typer.Option("--as", help="User who acts.")]
 Zone = Annotated[str | None, typer.Option(help="Only this zone; all without.")]
@@ -35,9 +38,12 @@ def stop(
     shared: Context = context.obj
     with as_options("stop"):
         why = acting.why_in_words(reason)
-    with shared.workflow(acting=True) as (settings, workflow), as_options("stop"):
-        said = act(settings, workflow, "stop", user, zone=zone, reason=why)
-        halt = _newest(workflow.store, zone)
+    try:
+        with shared.workflow(acting=True) as (settings, workflow), as_options("stop"):
+            said = act(settings, workflow, "stop", user, zone=zone, reason=why)
+            halt = _newest(workflow.store, zone)
+    except Unavailable as away:
+        raise Unavailable(str(away), f"nothing was stopped; {WITHOUT_DATABASE}") from away
     shared.answer(_body(halt), said)
 
 

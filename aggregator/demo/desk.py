@@ -1,5 +1,7 @@
 """The desk in the browser while the demo's day is played, for one user with a new password."""
 
+import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 from aggregator.config import read_settings
@@ -11,10 +13,31 @@ from aggregator.store import open_store
 from aggregator.web.passwords import hashed, new_password
 
 OPTION = "demo: --desk"
+PATIENCE_S = 1.0
 
 
-def open_desk(out: Path, url: str, address: str) -> str:
-    """Let the demo's gateway serve its desk at an address; return the line that says how to get in.
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """How to get into the demo's desk, once its gateway serves it.
+
+    Attributes:
+        address: Where, as ``HOST:PORT``.
+        text: What people are told.
+    """
+
+    address: str
+    text: str
+
+    def holds(self) -> bool:
+        """Whether somebody listens there."""
+        host, _, port = self.address.rpartition(":")
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as line:
+            line.settimeout(PATIENCE_S)
+            return line.connect_ex((host.strip("[]"), int(port))) == 0
+
+
+def open_desk(out: Path, url: str, address: str) -> Invitation:
+    """Let the demo's gateway serve its desk at an address; return how to get in, then.
 
     Args:
         out: The demo's folder, prepared.
@@ -31,7 +54,8 @@ def open_desk(out: Path, url: str, address: str) -> str:
     user, password = read_settings(config, url).desk.user[0], new_password()
     with open_store(url, create=False) as store:
         store.desk_people.set_password(user.name, hashed(password), day.STARTS_AT)
-    return f"the desk, while the day is played: http://{where}, name {user.name}, password {password}"
+    said = f"the desk, while the day is played: http://{where}, name {user.name}, password {password}"
+    return Invitation(where, said)
 
 
 def _free(address: str) -> str:

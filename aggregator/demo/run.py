@@ -24,7 +24,7 @@ from aggregator.audit import run_audit
 from aggregator.audit.evidence import Evidence
 from aggregator.config import read_settings
 from aggregator.demo import day
-from aggregator.demo.desk import open_desk
+from aggregator.demo.desk import Invitation, open_desk
 from aggregator.demo.result import Result, gather, load_truth, tell
 from aggregator.demo.story import Story
 from aggregator.demo.timekeeper import Timekeeper
@@ -82,8 +82,7 @@ def run_demo(out: Path, seed: int, *, as_json: bool, desk: str | None = None) ->
     """
     say = _say_aside if as_json else typer.echo
     stage = prepare(out)
-    if desk is not None:
-        say(open_desk(stage.out, stage.url, desk))
+    invitation = open_desk(stage.out, stage.url, desk) if desk is not None else None
     started = time.monotonic()
     for leg in day.LEGS:
         say(f"from {leg.since.astimezone(LONDON):%a %d %b %H:%M} on, {leg.factor:g} times real time")
@@ -91,6 +90,8 @@ def run_demo(out: Path, seed: int, *, as_json: bool, desk: str | None = None) ->
         story = Story(stack.enter_context(open_store(stage.url, create=False)), say)
         timekeeper = stack.enter_context(Timekeeper(stage.out, day.LEGS))
         programs = start(stage, seed, stack)
+        if invitation is not None and listens(invitation, programs.gateway):
+            say(invitation.text)
         watch(programs, stage, timekeeper.clock, story, day.ENDS_AT)
         end(programs)
     result = conclude(stage, time.monotonic() - started, timekeeper.waited_s)
@@ -161,6 +162,15 @@ def start_program(log_file: Path, arguments: Sequence[str], stack: ExitStack) ->
     program = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     stack.callback(_kill, program)
     return program
+
+
+def listens(desk: Invitation, gateway: subprocess.Popen[bytes]) -> bool:
+    """Wait until the gateway serves its desk; return whether it does, as it may have ended."""
+    while not desk.holds():
+        if gateway.poll() is not None:
+            return False
+        time.sleep(WATCH_S)
+    return True
 
 
 def watch(programs: Programs, stage: Stage, clock: KeptClock, story: Story, until: datetime) -> None:

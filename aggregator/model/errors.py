@@ -66,7 +66,15 @@ class RuleViolation(Exception):
 
 
 class Unavailable(Exception):
-    """Something outside does not answer: try again later."""
+    """Something outside does not answer.
+
+    Attributes:
+        instead: What to do about it.
+    """
+
+    def __init__(self, away: str = "", instead: str = "try again later") -> None:
+        super().__init__(away)
+        self.instead = instead
 
 
 class Damaged(Unavailable):

@@ -117,6 +117,11 @@ def utc_text(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def utc_second(instant: datetime) -> str:
+    """Write an aware instant without its fraction of a second, for people."""
+    return utc_text(instant.replace(microsecond=0))
+
+
 def floor_half_hour(instant: datetime) -> datetime:
     """Return the start of the UTC half-hour that holds ``instant``."""
     return instant.replace(minute=instant.minute // 30 * 30, second=0, microsecond=0)

@@ -10,12 +10,12 @@ from aggregator.audit import PROMISES
 from aggregator.files.inputs import validate
 from aggregator.model.errors import BadMessage
 from aggregator.model.time import utc_text
-from aggregator.store import AT_THE_DESK, BY_A_DRIVER, BY_COMMAND, AuditRun
+from aggregator.store import AuditRun
 from aggregator.web.actions import AUDITING
 from aggregator.web.answers import as_json
 from aggregator.web.bodies import of_form
 from aggregator.web.deeds import (
-    BY_THE_JOURNAL,
+    PLACES,
     Sought,
     chain_row,
     csv_parts,
@@ -32,7 +32,6 @@ from aggregator.web.routes import Answer
 from aggregator.web.walks import Walks
 from aggregator.web.words import plain_fault
 
-PLACES = (AT_THE_DESK, BY_COMMAND, BY_A_DRIVER, BY_THE_JOURNAL)
 RUNS_SHOWN = 6
 MOST_DIGITS = 6
 """Of a page's number."""

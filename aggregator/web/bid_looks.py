@@ -127,12 +127,14 @@ class BidLooks:
 
         return await asyncio.to_thread(made)
 
-    async def _bids_json(self, request: web.Request, _: Person) -> web.Response:
+    async def _bids_json(self, request: web.Request, person: Person) -> web.Response:
         choice = Choice.of(request.query)
 
         def made() -> web.Response:
             flow = self._frame.gateway.workflow
-            found = flow.store.journal.find() if choice.shown == "all" else flow.open()
+            wanted = {row.bid for row in bid_rows(flow, person.name, choice)}
+            every = flow.store.journal.find() if choice.shown == "all" else flow.open()
+            found = [one for one in every if one.opportunity_id in wanted]
             return as_json({"bids": [summary(one, flow) for one in by_gate(found, flow)]})
 
         return await asyncio.to_thread(made)

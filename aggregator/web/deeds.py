@@ -21,12 +21,22 @@ from aggregator.model.facts import MODEL
 from aggregator.model.opportunity import Approved, Checked, Declined, Fact, OptedOut, Proposed, Withdrawn
 from aggregator.model.time import local_day, utc_text
 from aggregator.said import trail_row
-from aggregator.store import BY_A_DRIVER, DeskAction, Recorded, Store, Verified, Wanted
+from aggregator.store import (
+    AT_THE_DESK,
+    BY_A_DRIVER,
+    BY_COMMAND,
+    DeskAction,
+    Recorded,
+    Store,
+    Verified,
+    Wanted,
+)
 from aggregator.store.columns import micros
 
 BY_THE_JOURNAL = "journal"
 """Where a decision stands that the trail says nothing of: a rule's, or one from before there was a trail."""
 
+PLACES = (AT_THE_DESK, BY_COMMAND, BY_A_DRIVER, BY_THE_JOURNAL)
 IN_THE_JOURNAL = "recorded in the journal"
 VERBS: Mapping[type[Fact], str] = {
     Checked: "check",

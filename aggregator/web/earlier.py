@@ -16,11 +16,9 @@ from aggregator.model.time import HOUR, Interval, parse_instant, utc_text
 from aggregator.store import Store
 from aggregator.targets import zone_target
 from aggregator.telemetry import zone_kw
+from aggregator.web.live_view import LONGEST_CHART
 
 PART = timedelta(minutes=5)
-LONGEST = timedelta(hours=3)
-"""As much as a chart shows at most."""
-
 RUN_UP = timedelta(minutes=15)
 """Shown before an event that runs."""
 
@@ -61,7 +59,7 @@ class Earlier:
             for window in self._gateway.book.windows(zone)
             if newest in window
         ]
-        start = max(min([newest - HOUR, *running]), newest - LONGEST)
+        start = max(min([newest - HOUR, *running]), newest - LONGEST_CHART)
         midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
         start, end = (midnight + (at - midnight) // PART * PART for at in (start, first))
         return Interval(start, end) if start < end else None

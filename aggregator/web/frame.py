@@ -17,7 +17,7 @@ from aggregator.web.actions import Ground
 from aggregator.web.ahead import Ahead
 from aggregator.web.alarms_view import OF_BIDS, Place
 from aggregator.web.assets import Assets
-from aggregator.web.live_view import LiveView, ZoneNow, live_view
+from aggregator.web.live_view import LiveView, ZoneNow, live_view, remembered
 from aggregator.web.making import Making
 from aggregator.web.pages import Pages
 from aggregator.web.people import Person
@@ -49,6 +49,7 @@ class Frame:
         self.making = Making(gateway, self.workshop)
         self.ground = Ground(gateway.workflow, gateway.settings.fleet.zones, self.making)
         self._pages = Pages(assets)
+        self._alarms: tuple[Alarm, ...] = ()
 
     def page(
         self, name: str, person: Person | None = None, request: web.Request | None = None, **values: object
@@ -78,17 +79,13 @@ class Frame:
     def picture(self) -> Mapping[str, object]:
         """Return the live picture; its ``stamp`` is that of pages that are still true."""
         view = self.now()
-        return {
-            "now": utc_text(view.now),
-            "stamp": self._stamp_of(view),
-            "fleet_kw": view.fleet_kw,
-            "states": dict(view.states),
-            "cycle_age_s": view.cycle_age_s,
-            "alarms": len(view.alarms),
-            "silent": [asdict(car) for car in view.silent],
-            "half_hour": half_hour_text(view.half_hour),
-            "zones": [_zone_row(zone) for zone in view.zones],
-        }
+        self._alarms = view.alarms
+        return {**_picture(view), "stamp": self._stamp_of(view)}
+
+    def picture_without_store(self) -> Mapping[str, object]:
+        """Return the live picture as the loop knows it, with the alarms that were open last, and no stamp."""
+        known = remembered(self.gateway, self._alarms)
+        return _picture(live_view(self.gateway, self.controller, known))
 
     def stamp(self) -> str:
         """Return the stamp of now; taken before all that a page shows, the page is never newer than it."""
@@ -141,6 +138,19 @@ class Frame:
                 row.status == DONE and "restart" in (row.action, one.action) for row in later
             )
         return any(recorded.recorded_at > one.at for recorded in store.journal.facts(one.subject))
+
+
+def _picture(view: LiveView) -> dict[str, object]:
+    return {
+        "now": utc_text(view.now),
+        "fleet_kw": view.fleet_kw,
+        "states": dict(view.states),
+        "cycle_age_s": view.cycle_age_s,
+        "alarms": len(view.alarms),
+        "silent": [asdict(car) for car in view.silent],
+        "half_hour": half_hour_text(view.half_hour),
+        "zones": [_zone_row(zone) for zone in view.zones],
+    }
 
 
 def _zone_row(zone: ZoneNow) -> dict[str, object]:

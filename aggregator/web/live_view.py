@@ -1,4 +1,4 @@
-"""What happens now as data: zones, cars, alarms and stops, from the running loop and the store.
+"""What happens now as data: zones, cars, alarms and stops, from the loop, and the store while it answers.
 
 Target and nomination are what the loop follows at this instant; metered is what the plugged cars that have
 been heard of lately say they move (P12: a silent one counts as nothing). What settlement calls delivered is
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from math import copysign
 
 from aggregator.gateway import Gateway
-from aggregator.model.market import mean_kw
+from aggregator.model.market import Nomination, mean_kw
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import HALF_HOUR, Interval, floor_half_hour
 from aggregator.store import Alarm, Halt
@@ -22,6 +22,9 @@ from dispatch.fleet_view import IDLE_W, CarView
 from dispatch.notices import SHORT
 
 W_PER_KW = 1000.0
+LONGEST_CHART = timedelta(hours=3)
+"""As far back as charts of what happens now go at most."""
+
 STATES = ("giving", "charging", "idle", "not following", "silent", "away")
 """What a car is counted as, the first that holds from the right."""
 
@@ -52,6 +55,7 @@ class ZoneNow:
         cars: Plugged in and heard of.
         bids: Its awarded bids whose window is not over, the next first.
         settled_in: Whether the level that is ordered has held for two reports of the chargers or longer.
+        shaded: The windows of bids that were ever awarded, as far as charts show the time.
     """
 
     zone: str
@@ -64,6 +68,7 @@ class ZoneNow:
     cars: int
     bids: tuple[AwardedBid, ...]
     settled_in: bool
+    shaded: tuple[Interval, ...]
 
     @property
     def ordered_kw(self) -> float | None:
@@ -131,28 +136,72 @@ class LiveView:
         return self.cycle_age_s is None or self.cycle_age_s > 3 * self.cycle_s
 
 
-def live_view(gateway: Gateway, controller: Controller) -> LiveView:
-    """Return how things stand; reads the store: in a thread."""
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is not of the loop: from the store, or while that is away what is remembered of it.
+
+    Attributes:
+        alarms: Those that nobody has acknowledged, the newest first.
+        halts: Stops that stand.
+        nominated: Of each zone for the running half-hour; without those for which nothing was nominated.
+    """
+
+    alarms: tuple[Alarm, ...]
+    halts: tuple[Halt, ...]
+    nominated: Mapping[str, Nomination]
+
+
+def recorded(gateway: Gateway) -> Recorded:
+    """Return what the store says now; in a thread."""
+    half_hour, store = half_hour_at(gateway.clock.now()), gateway.store
+    found = {zone: store.nominations.between(zone, half_hour) for zone in gateway.settings.fleet.zones}
+    return Recorded(
+        alarms=tuple(reversed(store.alarms.open())),
+        halts=store.halts.standing(),
+        nominated={zone: rows[0] for zone, rows in found.items() if rows},
+    )
+
+
+def remembered(gateway: Gateway, alarms: tuple[Alarm, ...]) -> Recorded:
+    """Return what the loop follows; alarms are those that were open last."""
+    half_hour, book = half_hour_at(gateway.clock.now()), gateway.book
+    found = {zone: book.nominated(zone, half_hour) for zone in gateway.settings.fleet.zones}
+    return Recorded(alarms, tuple(book.halts), {zone: one for zone, one in found.items() if one is not None})
+
+
+def half_hour_at(now: datetime) -> Interval:
+    """Return the half-hour that runs."""
+    start = floor_half_hour(now)
+    return Interval(start, start + HALF_HOUR)
+
+
+def live_view(gateway: Gateway, controller: Controller, known: Recorded | None = None) -> LiveView:
+    """Return how things stand.
+
+    Args:
+        gateway: Whose.
+        controller: Its control loop.
+        known: What is not of the loop; read from the store without, in a thread.
+    """
+    known = known or recorded(gateway)
     now = gateway.clock.now()
     said = gateway.settings.dispatch
     stale_after = 2 * timedelta(seconds=said.reporting_interval_s)
     views = controller.view.all()
     states = [state_of(view, controller, now, stale_after) for view in views]
     cycled_at = controller.cycled_at
-    start = floor_half_hour(now)
-    half_hour = Interval(start, start + HALF_HOUR)
-    zones = tuple(_zones(gateway, views, states, now, half_hour, stale_after))
+    zones = tuple(_zones(gateway, views, states, now, known.nominated, stale_after))
     return LiveView(
         now=now,
-        half_hour=half_hour,
+        half_hour=half_hour_at(now),
         zones=zones,
         states={name: Counter(states)[name] for name in STATES},
         silent=tuple(_silent(views, states, now)),
         fleet_kw=sum(zone.metered_kw for zone in zones),
         cycle_age_s=(now - cycled_at).total_seconds() if cycled_at is not None else None,
         cycle_s=said.cycle_s,
-        alarms=tuple(reversed(gateway.store.alarms.open())),
-        halts=gateway.store.halts.standing(),
+        alarms=known.alarms,
+        halts=known.halts,
         cars_known=sum(view.report is not None for view in views),
     )
 
@@ -176,7 +225,7 @@ def _zones(
     views: Sequence[CarView],
     states: Sequence[str],
     now: datetime,
-    half_hour: Interval,
+    nominated: Mapping[str, Nomination],
     two_reports: timedelta,
 ) -> Iterator[ZoneNow]:
     stopped = gateway.book.stopped()
@@ -184,7 +233,6 @@ def _zones(
     for zone in gateway.settings.fleet.zones:
         target, awarded = targets.get(zone), gateway.book.awarded(zone)
         serving = target.opportunity_ids[0] if target is not None else None
-        nominated = gateway.store.nominations.between(zone, half_hour)
         heard = [
             view.report
             for view, state in zip(views, states, strict=True)
@@ -193,13 +241,16 @@ def _zones(
         yield ZoneNow(
             zone=zone,
             target_kw=target.export_kw[0] if target is not None else None,
-            nominated_kw=mean_kw(nominated[0]) if nominated else None,
+            nominated_kw=mean_kw(nominated[zone]) if zone in nominated else None,
             metered_kw=sum(report.export_w for report in heard) / W_PER_KW,
             serving=serving,
             until=target.slots[-1].end if target is not None else None,
             stopped=zone in stopped,
             cars=len(heard),
             bids=tuple(_awarded(awarded, now)),
+            shaded=tuple(
+                window for window in gateway.book.windows_begun(zone, now) if window.end > now - LONGEST_CHART
+            ),
             settled_in=any(
                 one.opportunity_id == serving and _level_since(one, now) <= now - two_reports
                 for one in awarded

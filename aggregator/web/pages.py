@@ -15,6 +15,7 @@ from aggregator.web import words
 from aggregator.web.alarms_view import KINDS, grouped, named, same_day
 from aggregator.web.assets import Assets
 from aggregator.web.bids_view import Choice
+from aggregator.web.clocks import told
 from aggregator.web.night_picture import MIDDLE, NARROW, night_picture
 from aggregator.web.night_view import ONE_DAY
 
@@ -76,7 +77,8 @@ class Pages:
             "night_picture_small": partial(night_picture, size=NARROW),
             "pounds": words.pounds,
             "price": words.price,
-            "sterling": words.sterling,
+            "sterling": told,
+            "plain_sterling": words.sterling,
             "percent": words.percent,
             "stated": stated,
             "percent_of": percent_of,
@@ -87,7 +89,7 @@ class Pages:
             "named": named,
             "at": words.at,
             "span": words.span,
-            "half_hour": words.half_hour_text,
+            "half_hour": words.half_hour,
             "left": words.left,
             "age": words.age,
             "path": words.path_of,

@@ -26,8 +26,10 @@ from aggregator.config import Settings
 from aggregator.desk_settings import DRIVER
 from aggregator.drivers.limits import Buckets
 from aggregator.drivers.problems import Refused
+from aggregator.model.errors import Unavailable
 from aggregator.ports import Clock
 from aggregator.store import DeskAction, Lasting, SignedIn, Store
+from aggregator.web.lately import WITHOUT_DATABASE, Lately, NotKnown
 from aggregator.web.passwords import Verifier
 
 log = structlog.get_logger()
@@ -36,6 +38,9 @@ USERS = Lasting(timedelta(hours=8), timedelta(hours=12))
 DRIVERS = Lasting(timedelta(days=30), timedelta(days=180))
 TRIES_BY_NAME, TRIES_BY_ADDRESS = 10, 60
 """How often a minute one name, and one address (a whole office's, maybe), may try; half of it at once."""
+
+STOPS_WITHIN_S = 0.5
+"""Longest that who wants to stop the cars waits for the database to say whose session it is. [wall s]"""
 
 OWN_SITES = ("same-origin", "none")
 CSRF_HEADER, CSRF_FIELD = "X-CSRF-Token", "csrf"
@@ -86,6 +91,7 @@ class Entrance:
         }
         self._secured = settings.desk.is_secured
         self._verifier = Verifier()
+        self._lately = Lately(USERS.idle)
         self._by_address, self._by_name = Buckets(TRIES_BY_ADDRESS), Buckets(TRIES_BY_NAME)
 
     @property
@@ -140,17 +146,45 @@ class Entrance:
     async def behind(self, secret: str) -> Person | None:
         """Return whose session a secret opens now."""
         at = self._wall.now()
-        known = await asyncio.to_thread(self._store.desk_people.who, secret, at, USERS, DRIVERS)
-        if known is None:
-            return None
-        if known.token_id is not None:
+        try:
+            known = await asyncio.to_thread(self._store.desk_people.who, secret, at, USERS, DRIVERS)
+        except Unavailable:
+            self._lately.database_is_away(at)
+            raise
+        if known is not None and known.token_id is not None:
             return Person(known.name, frozenset({DRIVER}), secret, known.token_id)
-        roles = self._roles.get(known.name)
-        return Person(known.name, roles, secret) if roles else None
+        roles = self._roles.get(known.name) if known is not None else None
+        user = (known.name, roles) if known is not None and roles else None
+        self._lately.note(secret, user, at)
+        return Person(*user, secret) if user is not None else None
+
+    async def who_may_stop(self, request: web.Request) -> Person | None:
+        """Return who asks, for the emergency stop: without the database whoever was seen lately.
+
+        Raises:
+            NotKnown: If the database does not answer, and nobody was.
+        """
+        try:
+            async with asyncio.timeout(STOPS_WITHIN_S):
+                return await self.who(request)
+        except (Unavailable, TimeoutError):
+            self._lately.database_is_away(self._wall.now())
+        found = self.seen_lately(request)
+        if found is None:
+            raise NotKnown(f"the database does not answer; nothing was done; {WITHOUT_DATABASE}")
+        return found
+
+    def seen_lately(self, request: web.Request) -> Person | None:
+        """Return who was seen with the request's session lately; of no use but for the emergency stop."""
+        secret = request.cookies.get(self.cookie, "")
+        user = self._lately.user(secret, self._wall.now())
+        return Person(*user, secret) if user is not None else None
 
     async def sign_out(self, person: Person) -> None:
         """End a session."""
+        self._lately.forget(person.secret)
         await asyncio.to_thread(self._store.desk_people.sign_out, person.secret)
+        self._lately.forget(person.secret)  # it may have been seen meanwhile
 
     def remember(self, response: web.StreamResponse, person: Person) -> None:
         """Give the browser the session's cookie."""

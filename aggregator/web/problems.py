@@ -15,6 +15,7 @@ from aiohttp.typedefs import Middleware
 from aggregator.drivers.problems import TITLES, Refused, problem
 from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
 from aggregator.web.actions import NoSuchBid
+from aggregator.web.lately import NotKnown
 from aggregator.web.stopping import NotStored
 
 log = structlog.get_logger()
@@ -71,7 +72,11 @@ def answering(as_page: Told) -> Middleware:
         except Unavailable as away:
             log.warning("desk_database_away")
             nothing = "" if request.method in ("GET", "HEAD") else "; nothing was done"
-            said = str(away) if isinstance(away, NotStored) else f"the database does not answer{nothing}"
+            said = (
+                str(away)
+                if isinstance(away, NotStored | NotKnown)
+                else f"the database does not answer{nothing}"
+            )
             refused = Refused(503, said, headers={"Retry-After": "5"})
         except web.HTTPException as raised:
             if raised.status < 400:  # noqa: PLR2004 - a redirection is no problem

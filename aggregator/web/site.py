@@ -17,7 +17,7 @@ from aggregator.gateway import Gateway
 from aggregator.model.errors import Unavailable
 from aggregator.ports import Clock
 from aggregator.web import routes
-from aggregator.web.actions import ACTIONS, MANY
+from aggregator.web.actions import ACTIONS, MANY, STOP
 from aggregator.web.answers import as_json, json_of, own_path, page_behind, see
 from aggregator.web.assets import PREFIX, Assets
 from aggregator.web.audit_looks import AuditLooks
@@ -29,6 +29,7 @@ from aggregator.web.earlier import Earlier
 from aggregator.web.fleet_looks import FleetLooks
 from aggregator.web.forms_back import FormsBack
 from aggregator.web.frame import Frame
+from aggregator.web.lately import WITHOUT_DATABASE
 from aggregator.web.money_looks import MoneyLooks
 from aggregator.web.people import CSRF_FIELD, Entrance, Person, must_be_meant, must_have
 from aggregator.web.problems import answering, is_form, wants_page, with_headers
@@ -64,7 +65,8 @@ class Site:
         self._stopping = Stopping(ground, gateway.book, controller.wake, gateway.patience)
         self._entrance = Entrance(gateway.settings, gateway.store, gateway.clock, wall)
         zones, earlier = self._frame.ground.zones, Earlier(gateway)
-        self._stream = Stream(self._frame.picture, self._entrance, zones, earlier=earlier)
+        pictures = (self._frame.picture, self._frame.picture_without_store)
+        self._stream = Stream(*pictures, self._entrance, zones, earlier=earlier)
 
     def app(self) -> web.Application:
         """Return the web application."""
@@ -80,7 +82,7 @@ class Site:
         app.router.add_get("/sign-in", self._sign_in_page)
         app.router.add_post("/sign-in", self._sign_in)
         app.router.add_post("/sign-out", self._let_in(self._sign_out, (*DESK_ROLES, DRIVER), "sign out"))
-        app.router.add_post("/v1/session", self._session)
+        app.router.add_post(routes.SESSION, self._session)
         looks: Mapping[str, Answer] = {
             **BidLooks(self._frame).answers(),
             **MoneyLooks(self._frame).answers(),
@@ -93,30 +95,42 @@ class Site:
         }
         doing = Doing(self._frame.ground, self._stopping, FormsBack(looks))
         for look in routes.LOOKS:
-            answer = self._let_in(looks[look.name], look.roles, "look here")
+            found = looks[look.name] if look.is_page else routes.strictly(looks[look.name], look.asks)
+            answer = self._let_in(found, look.roles, "look here")
             app.router.add_get(look.path, answer, allow_head=False)
         for form in routes.FORMS:
             app.router.add_post(form.path, self._let_in(looks[form.name], form.roles, "speak for a car"))
         for action in ACTIONS:
-            answer = self._let_in(doing.one(action), action.roles, action.name, doing.refused_one(action))
+            who = self._entrance.who_may_stop if action is STOP else self._entrance.who
+            refused = doing.refused_one(action)
+            answer = self._let_in(routes.strictly(doing.one(action)), action.roles, action.name, refused, who)
             app.router.add_post(action.path, answer)
         for path, action in MANY.items():
             refused = doing.refused_many(action)
-            app.router.add_post(path, self._let_in(doing.many(action), action.roles, action.name, refused))
+            app.router.add_post(
+                path, self._let_in(routes.strictly(doing.many(action)), action.roles, action.name, refused)
+            )
         return app
 
     # who asks
 
     def _let_in(
-        self, answer: Answer, roles: Sequence[str], to: str, refusing: Refusing | None = None
+        self,
+        answer: Answer,
+        roles: Sequence[str],
+        to: str,
+        refusing: Refusing | None = None,
+        who: Callable[[web.Request], Awaitable[Person | None]] | None = None,
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Return what answers those who have one of some roles; ``to`` is what it takes one to do.
 
         Where somebody of the desk has none, ``refusing`` notes it. Who has not signed in leaves no row.
+        ``who`` tells who asks; by the session without.
         """
+        asking = who or self._entrance.who
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            person = await self._entrance.who(request)
+            person = await asking(request)
             if person is None:
                 if not wants_page(request):
                     raise Refused(401, "sign in first: POST /v1/session")
@@ -159,6 +173,7 @@ class Site:
         return response
 
     async def _session(self, request: web.Request) -> web.Response:
+        routes.must_ask(request)
         said = validate(SignIn, await json_of(request), "body")
         if said.token is not None:
             person = await self._entrance.sign_in_driver(request, said.token)
@@ -185,6 +200,7 @@ class Site:
         if person is not None and person.is_driver:
             back = _home(person)
         looks_again = refused.status == AWAY and request.method == "GET"
+        is_desks = not _is_drivers(request.path)
         page = self._frame.page(
             "refused",
             person,
@@ -197,7 +213,9 @@ class Site:
             back=own_path(request.path_qs if looks_again else back),
             again=looks_again,
             sent=await _sent(request),
-            stopped=refused.detail == STOPPED,
+            stopped=refused.detail.startswith(STOPPED),
+            emergency=WITHOUT_DATABASE if looks_again and person is None and is_desks else "",
+            stopper=self._entrance.seen_lately(request),
         )
         page.set_status(refused.status)
         page.headers.update(refused.headers)

@@ -1,21 +1,52 @@
 """The stop with one key: it holds in the control loop before it is stored, and whatever the database does."""
 
 import asyncio
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
+import structlog
+
+from aggregator import acting
 from aggregator.acting import DONE
 from aggregator.book import Book
 from aggregator.model.errors import Unavailable
+from aggregator.model.time import LONDON
 from aggregator.patience import Patience
 from aggregator.store import DeskAction
-from aggregator.web.actions import STOP, Ground, perform
+from aggregator.web.actions import STOP, Action, Ground, perform
 from aggregator.web.bodies import Stop
 
-STOPPED = "the cars are stopped; the database does not answer, and the stop is stored as soon as it does"
+log = structlog.get_logger()
+
+STOPPED = "stopped in the loop at"
+LATER = "it will be written down when the database is back"
+ANSWERED_WITHIN_S = 2.0
+"""Wall seconds after which who stopped is told so, though nothing is stored yet."""
 
 
 class NotStored(Unavailable):
     """The cars are stopped; who did it and why waits for the database."""
+
+
+@dataclass(eq=False, slots=True)
+class _Held:
+    """A stop that the loop follows, and that is not stored yet.
+
+    Attributes:
+        user: Who stopped.
+        body: What is stopped, and why.
+        at: Domain instant since when.
+        late: Whether the database did not answer at once.
+        storing: What stores it.
+    """
+
+    user: str
+    body: Stop
+    at: datetime
+    late: asyncio.Event = field(default_factory=asyncio.Event)
+    storing: "asyncio.Task[DeskAction] | None" = None
 
 
 class Stopping:
@@ -30,7 +61,8 @@ class Stopping:
 
     def __init__(self, ground: Ground, book: Book, wake: Callable[[], None], patience: Patience) -> None:
         self._ground, self._book, self._wake, self._patience = ground, book, wake, patience
-        self._storing: set[asyncio.Task[DeskAction]] = set()
+        self._held: dict[tuple[str, str, str], _Held] = {}
+        self._one_at_a_time = threading.Lock()
 
     async def stop(self, user: str, body: Stop, key: str) -> DeskAction:
         """Stop, and store it.
@@ -39,34 +71,63 @@ class Stopping:
             BadMessage: If reason or key is wrong; no car was stopped.
             NotStored: If the cars are stopped, and nothing is stored yet.
         """
-        meant = bool(body.reason.strip()) and (body.zone is None or body.zone in self._ground.zones)
-        if meant:
-            self._book.stop_at_once(body.zone)
-            self._wake()
+        if not body.reason.strip() or not (body.zone is None or body.zone in self._ground.zones):
+            return await asyncio.to_thread(perform, self._ground, STOP, "", user, body, key)
+        self._book.stop_at_once(body.zone)
+        self._wake()
+        name = (user, key, body.model_dump_json())
+        held = self._held.get(name) or self._hold(name, user, body, key)
+        return await self._stored(held)
+
+    def _hold(self, name: tuple[str, str, str], user: str, body: Stop, key: str) -> _Held:
+        """Begin to store a stop; sent again meanwhile it is the same one."""
+        held = _Held(user, body, self._ground.flow.now())
+
+        def store() -> DeskAction:
+            action = _since(held.at) if held.late.is_set() else STOP
+            with self._one_at_a_time:
+                return perform(self._ground, action, "", user, body, key)
+
+        def over(task: asyncio.Task[DeskAction]) -> None:
+            del self._held[name]
+            self._settle(body, task)
+
+        self._held[name] = held
+        held.storing = asyncio.create_task(self._patience.of(store, meanwhile=held.late.set))
+        held.storing.add_done_callback(over)
+        return held
+
+    async def _stored(self, held: _Held) -> DeskAction:
+        """Wait until a stop is stored, or cannot be at once."""
+        storing, late = held.storing, asyncio.create_task(held.late.wait())
+        assert storing is not None
         try:
-            return self._settled(body, await asyncio.to_thread(self._store, user, body, key))
-        except Unavailable as away:
-            if not meant:
-                raise
-            task = asyncio.create_task(self._patience.of(self._store, user, body, key))
-            self._storing.add(task)
-            task.add_done_callback(lambda done: self._stored(body, done))
-            raise NotStored(STOPPED) from away
-        except BaseException:
-            self._book.stop_is_void(body.zone)
-            raise
+            await asyncio.wait(
+                (storing, late), timeout=ANSWERED_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            late.cancel()
+        if storing.done() and not isinstance(storing.exception(), Unavailable):
+            return storing.result()
+        held.late.set()
+        zone = held.body.zone or acting.EVERYWHERE
+        log.warning("stop_not_stored_yet", user=held.user, zone=zone, reason=held.body.reason)
+        raise NotStored(f"{STOPPED} {held.at.astimezone(LONDON):%H:%M:%S}; {LATER}")
 
-    def _store(self, user: str, body: Stop, key: str) -> DeskAction:
-        return perform(self._ground, STOP, "", user, body, key)
-
-    def _settled(self, body: Stop, done: DeskAction) -> DeskAction:
-        if done.status == DONE:
+    def _settle(self, body: Stop, storing: "asyncio.Task[DeskAction]") -> None:
+        """Leave a stop that was stored to the journal, and take one back that was refused."""
+        if storing.cancelled() or isinstance(storing.exception(), Unavailable):
+            return
+        if storing.exception() is None and storing.result().status == DONE:
             self._book.stop_is_kept(body.zone)
-        else:
+        elif all(other.body.zone != body.zone for other in self._held.values()):
             self._book.stop_is_void(body.zone)
-        return done
 
-    def _stored(self, body: Stop, task: asyncio.Task[DeskAction]) -> None:
-        self._storing.discard(task)
-        if not task.cancelled() and task.exception() is None:
-            self._settled(body, task.result())
+
+def _since(at: datetime) -> Action:
+    """Return the action that stores a stop which the loop has followed for a while."""
+
+    def do(ground: Ground, _: str, user: str, body: Stop) -> str:
+        return acting.stop(ground.flow, ground.zones, body.zone, body.reason, user, since=at)
+
+    return replace(STOP, do=do)

@@ -5,8 +5,9 @@ after a break (``Last-Event-ID``, or ``after`` in the query; without a value: fr
 gets what was missed in one event, as figures for charts, and then the newest picture whole: nobody waits for
 a slow viewer, and no chart has a hole. An id names the run of the server, too: one of an earlier run is
 unknown, and ``whole`` in the event of what was missed says so. Where something is missing before what is
-kept, what the store knows of it goes before (``aggregator/web/earlier.py``). A stream ends with its session,
-and all end with the server.
+kept, what the store knows of it goes before (``aggregator/web/earlier.py``). While the database is away
+pictures are told as ``away``: figures of the loop, which needs none. A stream ends with its session, as far
+as that can be seen, and all end with the server.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import json
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -31,7 +33,7 @@ log = structlog.get_logger()
 EVERY_S = 1.0
 KEPT = 600
 SLOWEST_S = 2.0
-"""A picture that is not made by then is told as none: its database is away, or locked."""
+"""A picture that is not made by then is made without the database, which is away or locked."""
 
 HEARTBEAT_S = 15.0
 """After so long without anything sent a comment is, so that nobody in between shuts the line."""
@@ -60,7 +62,7 @@ class Kept:
 
     Attributes:
         number: Of this run, from 1, without gaps.
-        row: Its instant and each zone's figures as JSON; empty where the database was away.
+        row: Its instant and each zone's figures as JSON.
     """
 
     number: int
@@ -72,6 +74,7 @@ class Stream:
 
     Args:
         picture: Makes one; in a thread.
+        without_store: Makes one of what the loop knows; in a thread of the stream's own.
         entrance: Knows who is signed in.
         zones: The fleet's, in the order in which a picture has them.
         every_s: Wall seconds between pictures.
@@ -83,6 +86,7 @@ class Stream:
     def __init__(
         self,
         picture: Picture,
+        without_store: Picture,
         entrance: Entrance,
         zones: Sequence[str],
         every_s: float = EVERY_S,
@@ -90,7 +94,9 @@ class Stream:
         slowest_s: float = SLOWEST_S,
         earlier: Earlier = nothing_earlier,
     ) -> None:
-        self._picture, self._entrance, self._earlier = picture, entrance, earlier
+        self._picture, self._without_store = picture, without_store
+        self._entrance, self._earlier = entrance, earlier
+        self._own_thread = ThreadPoolExecutor(1, thread_name_prefix="desk stream")
         self._looking_back = asyncio.Lock()
         self._zones = json.dumps(list(zones))
         self._every_s, self._heartbeat_s, self._slowest_s = every_s, heartbeat_s, slowest_s
@@ -111,6 +117,7 @@ class Stream:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        self._own_thread.shutdown(wait=False)
         self._wake()
 
     def somebody_left(self) -> None:
@@ -142,16 +149,23 @@ class Stream:
                 await response.write(told)
             if looks != self._looks or sent == SESSION_CHECKED_EVERY:
                 looks, sent = self._looks, 0
-                if await self._entrance.behind(person.secret) is None:
+                if await self._has_left(person):
                     return
             if not self._after(seen):
                 await self._wait(response)
+
+    async def _has_left(self, person: Person) -> bool:
+        """Whether a session has ended; while the database does not answer nobody can end one."""
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(self._slowest_s):
+                return await self._entrance.behind(person.secret) is None
+        return False
 
     async def _rows_before(self, response: web.StreamResponse) -> Sequence[str]:
         """Return what was before the first kept picture; many who come at once have it worked out once."""
         while not self._kept and self._task is not None:
             await self._wait(response)
-        rows = [one.row for one in self._kept if one.row]
+        rows = [one.row for one in self._kept]
         if not rows:
             return ()
         first, newest = (json.loads(row)[0] for row in (rows[0], rows[-1]))
@@ -184,7 +198,7 @@ class Stream:
 
     def _told(self, seen: int, missed: Sequence[Kept], earlier: Sequence[str], *, comes_back: bool) -> bytes:
         """Return what was missed, if anything was, and the newest picture."""
-        newest, rows = self._event if missed else b"", [one.row for one in missed[:-1] if one.row]
+        newest, rows = self._event if missed else b"", [one.row for one in missed[:-1]]
         rows = [*earlier, *rows]
         if not rows and not comes_back:
             return newest
@@ -204,21 +218,25 @@ class Stream:
 
     async def _made(self, name: str) -> tuple[str, bytes]:
         """Return a new picture's row, and the event that tells it under a name."""
+        kind = "live"
         try:
             found = await self._found()
         except (Unavailable, TimeoutError) as away:
             log.warning("desk_without_database", error=str(away) or "no picture in time")
-            return "", f"id: {name}\nevent: away\ndata: {{}}\n\n".encode()
+            kind, loop = "away", asyncio.get_running_loop()
+            found = await loop.run_in_executor(self._own_thread, self._without_store)
         figures = [[zone[figure] for figure in FIGURES] for zone in found["zones"]]
-        event = f"id: {name}\nevent: live\ndata: {json.dumps(found)}\n\n".encode()
+        event = f"id: {name}\nevent: {kind}\ndata: {json.dumps(found)}\n\n".encode()
         return json.dumps([found["now"], *figures]), event
 
     async def _found(self) -> Mapping[str, Any]:
-        """Return a new picture; one that comes late is waited for, and shown to nobody: its time is past."""
+        """Return a new picture; one that comes late is shown to nobody: its time is past."""
+        if self._late is not None:
+            if not self._late.done():
+                raise TimeoutError
+            with suppress(Unavailable):
+                self._late.result()
         async with asyncio.timeout(self._slowest_s):
-            if self._late is not None:
-                with suppress(Unavailable):
-                    await asyncio.shield(self._late)
             self._late = asyncio.ensure_future(asyncio.to_thread(self._picture))
             try:
                 return await asyncio.shield(self._late)

@@ -14,7 +14,7 @@ from aggregator.model.errors import Fault
 from aggregator.model.figures import figure
 from aggregator.model.market import Requirement
 from aggregator.model.opportunity import Opportunity, Stage
-from aggregator.model.time import LONDON, Interval, utc_text
+from aggregator.model.time import LONDON, Interval, utc_second
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 MINUS, NO_BREAK = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
@@ -60,13 +60,23 @@ def energy(value: float, digits: int = 2) -> Markup:
     return Markup('{} <span class="unit">kWh</span>').format(signed(value, digits))
 
 
+def stamp_of(found: re.Match[str]) -> datetime | None:
+    """Return the instant that stands in words in UTC, to the second; None where it is none."""
+    try:
+        return datetime.fromisoformat(f"{found[1]}T{found[2]}+00:00").astimezone(LONDON)
+    except ValueError:
+        return None
+
+
+def stamp_form(instant: datetime) -> str:
+    """Return how an instant in words is written: with seconds where there are any."""
+    return "%a %d %b %H:%M:%S" if instant.second else "%a %d %b %H:%M"
+
+
 def _by_london(found: re.Match[str]) -> str:
     """Return an instant that stands in words in UTC by London's clocks; what is none stays as it is."""
-    try:
-        instant = datetime.fromisoformat(f"{found[1]}T{found[2]}+00:00").astimezone(LONDON)
-    except ValueError:
-        return found[0]
-    return f"{instant:%a %d %b %H:%M:%S}" if instant.second else f"{instant:%a %d %b %H:%M}"
+    instant = stamp_of(found)
+    return found[0] if instant is None else instant.strftime(stamp_form(instant))
 
 
 def said_kw(value: float) -> str:
@@ -124,7 +134,7 @@ def percent(value: float | None) -> Markup:
 
 def at(instant: datetime, form: str = "%a %d %b %H:%M") -> Markup:
     """Return an instant as London's clocks show it; in UTC on hover and for programs."""
-    utc = utc_text(instant.replace(microsecond=0))
+    utc = utc_second(instant)
     shown = instant.astimezone(LONDON).strftime(form)
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
         utc, utc[:19].replace("T", " ").removesuffix("Z"), shown
@@ -154,6 +164,11 @@ def half_hour_text(window: Interval) -> str:
     """Return a half-hour of today by London's clocks: ``17:30–18:00``."""
     start, end = window.start.astimezone(LONDON), window.end.astimezone(LONDON)
     return f"{start:%H:%M}–{end:%H:%M}"
+
+
+def half_hour(window: Interval) -> Markup:
+    """Return a half-hour of today, each end in UTC on hover."""
+    return Markup("{}–{}").format(clock_time(window.start), clock_time(window.end))
 
 
 def left(until: datetime, now: datetime) -> str:

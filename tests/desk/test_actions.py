@@ -5,7 +5,7 @@ import pytest
 from aggregator.model.opportunity import Stage
 from aggregator.web.actions import ACTIONS
 from aggregator.web.routes import LOOKS
-from tests.desk.world import PEOPLE, a_desk
+from tests.desk.world import PEOPLE, PRODUCT, ZONE, a_desk
 
 PROBLEM = "application/problem+json"
 
@@ -300,3 +300,47 @@ async def test_the_description_names_every_route_and_is_whole(tmp_path):
             name = post["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
             assert name in found["components"]["schemas"]
         assert all(look.is_page or look.path in found["paths"] for look in LOOKS)
+        begun = found["paths"]["/v1/session"]["post"]
+        assert begun["security"] == []
+        assert begun["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/SignIn")
+        assert {"user", "password", "token"} == found["components"]["schemas"]["SignIn"]["properties"].keys()
+        said = {one["name"]: one for one in found["paths"]["/v1/bids"]["get"]["parameters"]}
+        assert said.keys() == {"shown", "zone", "product"}
+        assert said["shown"]["schema"]["enum"] == ["open", "todo", "all"]
+
+
+async def test_every_query_that_a_look_declares_is_taken_and_any_other_is_refused(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        vera, anna = await desk.sign_in("vera"), await desk.sign_in("anna")
+        for look in LOOKS:
+            if look.is_page or look.name in ("stream", "my_car_json"):
+                continue
+            path = look.path.format(bid="bid-5", car="car-1", name="x.csv", month="2025-01")
+            for ask in look.asks:
+                for value in ask.one_of or ("",):
+                    status, body = await vera.get(f"{path}?{ask.name}={value}")
+                    assert "known here" not in str(body), (path, ask, body)
+                if ask.one_of:
+                    status, body = await vera.get(f"{path}?{ask.name}=most")
+                    assert (status, body["faults"][0]["allowed"]) == (422, f"one of {', '.join(ask.one_of)}")
+            status, body = await vera.get(f"{path}?colour=red")
+            assert (status, body["faults"][0]["field"]) == (422, "query: colour")
+            names = ", ".join(ask.name for ask in look.asks)
+            assert f"unknown key; known here: {names or 'none'}" == body["faults"][0]["allowed"]
+        assert (await vera.get("/bids?colour=red"))[0] == 200
+        assert (await anna.post("/v1/stops?zone=Canvey", {"reason": "smoke"}))[0] == 422
+        assert desk.store.halts.standing() == ()
+        async with desk.a_session().post(f"{desk.base}/v1/session?user=anna", json={}) as response:
+            assert response.status == 422
+
+
+async def test_bids_as_json_are_filtered_as_the_page_is(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+
+        async def bids(query):
+            return [one["opportunity"] for one in (await anna.get(f"/v1/bids?{query}"))[1]["bids"]]
+
+        assert await bids("shown=todo") == ["bid-1", "bid-2", "bid-3"]
+        assert await bids("zone=Canvey") == await bids("product=night") == []
+        assert await bids("") == await bids(f"zone={ZONE}&product={PRODUCT}&shown=")

@@ -3,14 +3,14 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.desk.browsing import browsing, needs_chromium
+from tests.desk.browsing import browsing, in_chromium
 from tests.desk.world import a_desk
 
-pytestmark = [needs_chromium, pytest.mark.xdist_group("browser"), pytest.mark.slow]
+pytestmark = in_chromium
 
 
-async def test_letters_after_a_key_that_can_do_nothing_act_no_more(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as browsers:
+async def test_letters_after_a_key_that_can_do_nothing_act_no_more(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as browsers:
         anna = await browsers.signed_in("anna", "/bids/bid-4")
         await anna.keyboard.press("r")
         await expect(anna.locator("#key-said")).to_contain_text("it can only be withdrawn, not refused")
@@ -27,7 +27,7 @@ async def test_letters_after_a_key_that_can_do_nothing_act_no_more(tmp_path):
 
 @pytest.mark.parametrize("java_script_enabled", [True, False], ids=["scripts", "no scripts"])
 async def test_a_phone_sorts_by_a_field_and_no_hidden_link_takes_the_focus(tmp_path, java_script_enabled):
-    async with a_desk(tmp_path) as desk, browsing(desk) as browsers:
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as browsers:
         how = {"width": 360, "java_script_enabled": java_script_enabled}
         vera = await browsers.signed_in("vera", "/bids", **how)
         for path, sort in (("/bids", "zone"), ("/fleet", "soc")):
@@ -39,8 +39,8 @@ async def test_a_phone_sorts_by_a_field_and_no_hidden_link_takes_the_focus(tmp_p
             assert await vera.locator("thead a:visible").count() == 0
 
 
-async def test_on_a_wide_screen_the_heads_sort_and_the_field_is_not_there(tmp_path):
-    async with a_desk(tmp_path) as desk, browsing(desk) as browsers:
+async def test_on_a_wide_screen_the_heads_sort_and_the_field_is_not_there(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as browsers:
         vera = await browsers.signed_in("vera", "/bids?sort=margin")
         await expect(vera.locator("#f-sort")).to_be_hidden()
         await vera.locator("form.filter button").click()

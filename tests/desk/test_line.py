@@ -8,8 +8,9 @@ from datetime import timedelta
 
 from playwright.async_api import expect
 
-from aggregator.model.opportunity import Stage
+from aggregator.model.opportunity import DeliveryStarted, Instructed, Stage
 from tests.desk.browsing import browsing, connected, in_chromium
+from tests.desk.test_attention import an_order
 from tests.desk.world import NOW, a_desk
 
 pytestmark = in_chromium
@@ -239,6 +240,24 @@ async def test_a_draft_that_goes_stale_under_a_half_filled_form_loses_nothing(tm
         await expect(cleo.locator(".flash.good")).to_contain_text("refused by cleo: the cars are away")
 
 
+async def test_of_a_bid_that_was_delivering_before_it_is_told_what_is_new(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
+        flow, at = desk.parts.gateway.workflow, desk.parts.clock.now()
+        flow.record(desk.bid("bid-5"), DeliveryStarted(at), by="clock")
+        desk.parts.gateway.book.refresh(at)
+        anna = await people.signed_in("anna", "/bids/bid-5")
+        await expect(anna.locator("#cannot")).to_contain_text("nothing can be")
+        await anna.locator("#withdraw-reason").fill("the cars are away")
+        flow.record(desk.bid("bid-5"), Instructed(at, an_order(1, 3, 3, 1.5)), by="platform")
+        desk.parts.gateway.book.refresh(at)
+        banner = anna.locator("#banner")
+        await expect(banner).to_contain_text(
+            "Something has changed since this was shown: Tue 14 Jan 12:01:00"
+        )
+        await expect(banner).not_to_contain_text("nothing can be")
+        await expect(banner).to_contain_text("what you typed is kept")
+
+
 async def test_a_draft_that_another_person_amends_is_said_and_drawn(tmp_path, chromium):
     async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         vera = await people.signed_in("vera", "/bids/bid-1")
@@ -274,7 +293,7 @@ async def test_a_stop_that_is_not_answered_is_not_told_as_done_once_the_line_is_
         await relay.mend()
         await connected(page)
         await expect(page.locator(".flash.halt")).to_have_count(0)  # made anew by itself
-        await expect(told).to_contain_text("Not answered")
+        await expect(told).to_contain_text("Before the connection was back: not answered")
         await expect(told.locator(".flash")).to_have_count(1)
         await page.reload()
         await connected(page)

@@ -210,6 +210,7 @@ async def test_a_figure_is_walked_back(tmp_path):
             "metered 3.000 kWh, net export of 2 chargers",
             "order-5 modification 0",
             "car-1: net export",
+            'kW from <time datetime="2025-01-14T12:00:00Z" title="2025-01-14 12:00:00 UTC">12:00</time> to ',
         ):
             assert words in page
         assert "Choose a half-hour" in (await vera.get("/settlement/bid-5"))[1]

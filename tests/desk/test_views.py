@@ -338,3 +338,23 @@ async def test_a_cancelled_order_is_said_wherever_its_bid_stands(tmp_path):
 )
 def test_what_commands_write_is_shown_by_londons_clocks_in_pounds(text, shown):
     assert words.sterling(text) == shown
+
+
+async def test_windows_stay_shaded_when_they_are_cancelled_or_settled_as_long_as_their_hours_are_drawn(
+    tmp_path,
+):
+    async with a_desk(tmp_path) as desk:
+        parts, vera = desk.parts, await desk.sign_in("vera")
+        shaded = 'data-windows="2025-01-14T11:30:00Z/2025-01-14T13:30:00Z "'
+        assert shaded in (await vera.get("/live"))[1]
+        gone = [DeliveryStarted(NOW), InstructionCancelled(NOW, a_key("order-5", 1))]
+        over = [DeliveryEnded(NOW), Settled(NOW, 1, "d" * 64, "12.43")]
+        for facts in (gone, over):
+            version = desk.bid("bid-5").version
+            desk.store.journal.append_many(
+                "bid-5", facts, expected_version=version, by="test", recorded_at=NOW
+            )
+            parts.gateway.book.refresh(NOW)
+            assert shaded in (await vera.get("/live"))[1]
+        parts.clock.set(NOW + timedelta(hours=5))
+        assert shaded not in (await vera.get("/live"))[1]

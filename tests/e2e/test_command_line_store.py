@@ -46,6 +46,13 @@ def test_a_password_in_a_url_is_not_repeated(capsys):
     assert "secret" not in lines[0]
 
 
+def test_a_stop_without_the_database_says_how_to_stop_all_the_same(capsys):
+    away = "postgresql://flexloop@/x?host=/nowhere"
+    line = only_line(capsys, "--database", away, "stop", "--as", "anna", "--reason", "smoke", code=1)
+    for words in ("does not answer", "nothing was stopped", "Live page", "end the gateway", "120 s"):
+        assert words in line
+
+
 def test_databases_of_others_and_of_newer_versions_are_left_alone(capsys, home):
     with sqlite3.connect("other.db") as other:
         other.execute("create table t (x)")

@@ -109,6 +109,7 @@ def test_the_folder_holds_what_the_demo_says(played: Played) -> None:
 
 def test_its_desk_shows_each_order_as_it_runs(played: Played) -> None:
     pictures = played.watcher.pictures
+    assert played.watcher.came_in
     running: dict[str, list[tuple[float, float, str]]] = {}
     for picture in pictures:
         for zone in picture["zones"]:

@@ -4,7 +4,6 @@ import http.client
 import json
 import re
 import threading
-import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 from .processes import PATIENCE_S
 
 INVITATION = re.compile(r"the desk, .*: http://([\d.]+:\d+), name (\S+), password (\S+)")
-AGAIN_S = 0.2
 
 
 @dataclass
@@ -21,10 +19,12 @@ class Watcher:
 
     Attributes:
         pictures: What the stream told, in order.
+        came_in: Whether the first try to sign in was let in.
         live_pages: The page Live as it was when each order was first seen running, by the order's bid.
     """
 
     pictures: list[dict[str, Any]] = field(default_factory=list)
+    came_in: bool = False
     live_pages: dict[str, str] = field(default_factory=dict)
     _address: str = ""
     _cookie: str = ""
@@ -44,9 +44,7 @@ class Watcher:
             self._thread.join(PATIENCE_S)
 
     def _watch(self, user: str, password: str) -> None:
-        until = time.monotonic() + PATIENCE_S
-        while not self._signed_in(user, password) and time.monotonic() < until:
-            time.sleep(AGAIN_S)
+        self.came_in = self._signed_in(user, password)  # at the first try: it listens once that is told
         with suppress(OSError, http.client.HTTPException), closing(self._line()) as line:
             line.request("GET", "/v1/stream", headers={"Cookie": self._cookie})
             for told in line.getresponse():

@@ -17,6 +17,12 @@
     element.textContent = unit ? `${text} ` : text;
     if (unit) element.append(Object.assign(document.createElement("span"), {className: "unit", textContent: unit}));
   };
+  const at = (milliseconds) => {
+    const utc = new Date(milliseconds).toISOString().slice(0, 19);
+    return Object.assign(document.createElement("time"), {dateTime: `${utc}Z`, title: `${utc.replace("T", " ")} UTC`, textContent: hour.format(milliseconds)});
+  };
+  const HALF_HOUR_MS = 18e5;
+  const halfHour = (now) => [at(now - now % HALF_HOUR_MS), "–", at(now - now % HALF_HOUR_MS + HALF_HOUR_MS)];
   const kw = (element, value) => value == null ? put(element, "–") : put(element, number(value), "kW");
   const pad = (value) => String(value).padStart(2, "0");
   const left = (seconds) => {
@@ -72,7 +78,7 @@
     for (const element of document.querySelectorAll("[data-live=cycle]")) put(element, picture.cycle_age_s == null ? "none yet" : `${age(picture.cycle_age_s)} ago`);
     for (const element of document.querySelectorAll("[data-live-state]")) put(element, String(picture.states[element.dataset.liveState]));
     for (const element of document.querySelectorAll("[data-live-cars]")) put(element, picture.states[element.dataset.liveCars] === 1 ? "car" : "cars");
-    for (const element of document.querySelectorAll("[data-live=half-hour]")) put(element, picture.half_hour);
+    for (const element of document.querySelectorAll("[data-live=half-hour]")) if (element.textContent !== picture.half_hour) element.replaceChildren(...halfHour(now));
     for (const zone of picture.zones) {
       const card = document.querySelector(`[data-zone="${CSS.escape(zone.zone)}"]`);
       for (const element of card?.querySelectorAll("[data-of]") ?? []) kw(element, zone[element.dataset.of]);
@@ -163,6 +169,10 @@
     for (const [id, bid] of was) if (!is.has(id)) note("no longer in this list", bid);
     return [...told].map(([what, bids]) => `${someBids(bids)} ${what}`).join("; ");
   };
+  const newFacts = (page) => {
+    const [before, now] = [document, page].map((one) => [...one.querySelectorAll("[data-facts] li")].map((line) => line.textContent.trim().replace(/\s+/g, " ")));
+    return now.filter((line) => !before.includes(line)).join("; ");
+  };
   // What has changed of what the page is about, in words, or nothing: a bid's page tells it of its bid.
   const changed = async () => {
     const something = "Something has changed since this was shown", own = document.getElementById("main").dataset.own, isList = document.body.dataset.page === "bids";
@@ -172,9 +182,9 @@
     if (!page.getElementById("main")) return something;
     if (!own) return changesOfBids(page);
     if (page.getElementById("main")?.dataset.own === own) return "";
-    if (over) return over.textContent.replace(/\.$/, "");
+    if (over && over.textContent !== document.getElementById("cannot")?.textContent) return over.textContent.replace(/\.$/, "");
     const [was, is] = [document, page].map((one) => one.querySelector(".under .state")?.textContent);
-    const what = newDraft(draftOf(document), draftOf(page)) || (is !== was && is);
+    const what = newDraft(draftOf(document), draftOf(page)) || (is !== was && is) || newFacts(page);
     return what ? `${something}: ${what}` : something;
   };
   const sending = () => document.querySelector(".htmx-request");
@@ -242,6 +252,13 @@
     stays();
     one.focus();
   };
+  const NOT_ANSWERED = "Not answered";
+  // What was said before a break says nothing of how things stand after it.
+  const isPast = () => {
+    if (!said || said.matches(".past")) return;
+    said.classList.replace("bad", "past");
+    said.firstChild.textContent = `Before the connection was back: ${said.firstChild.textContent.toLowerCase()}`;
+  };
   // A session that ended under the page, or is somebody else's by now: nothing is swapped in, nothing goes on in
   // another's name, and what was typed waits for whoever typed it.
   const over = (whose, sent) => {
@@ -286,7 +303,7 @@
   const STOP_ELSEWHERE = ` Without the gateway cars end discharging by themselves within 120 s; where only this browser is cut off from it, flexloop stop --as ${me} --reason WHY stops them, in a shell beside it`;
   document.addEventListener("htmx:error", (event) => {
     const {method, action} = event.detail.ctx?.request ?? {};
-    if (method === "POST") say(`the gateway does not answer: whether this was done is not known; sent again, it is done once${action.endsWith("/v1/stops") ? `.${STOP_ELSEWHERE}` : ""}`, "Not answered");
+    if (method === "POST") say(`the gateway does not answer: whether this was done is not known; sent again, it is done once${action.endsWith("/v1/stops") ? `.${STOP_ELSEWHERE}` : ""}`, NOT_ANSWERED);
   });
 
   // A field's own words, beside it; and what was said of other figures goes once others are typed.
@@ -296,12 +313,15 @@
     if (target.form?.id === "amend-form") document.getElementById("effect")?.remove();
   });
 
-  const heard = (event) => {
+  const take = (event) => {
     const before = shown && Date.parse(shown.now), seconds = (Date.now() - heardAt) / 1e3;
     shown = JSON.parse(event.data);
     if (before && seconds > 0.5) pace = Math.max(0, Date.parse(shown.now) - before) / seconds;
     heardAt = Date.now();
     lastId = event.lastEventId;
+  };
+  const heard = (event) => {
+    take(event);
     cut = false;
     state("live", "live");
     if (lost) back();
@@ -316,10 +336,12 @@
   const missed = (event) => {
     const past = JSON.parse(event.data);
     whole = past.whole;
+    if (said?.firstChild.textContent === NOT_ANSWERED) isPast();
     window.deskCharts.past(past, lastId && !whole);
   };
   const back = () => {
     lost = false;
+    isPast();
     again(whole ? "Connected again; nothing was missed." : "Connected again after a restart or a long break: charts show what was missed in five-minute steps, and a gap where nothing was metered.");
   };
   const again = (text) => {
@@ -333,20 +355,20 @@
     tell("lost", text);
   };
   const cutOff = (event) => {
-    heardAt = Date.now();
-    lastId = event.lastEventId;
-    noDatabase();
+    take(event);
+    noDatabase("moving figures are the control loop's, all else may be old");
+    show(shown);
   };
-  const noDatabase = () => {
+  const noDatabase = (old) => {
     cut = true;
-    lose("no database", "The gateway's database does not answer: what you see may be old, and nothing can be done now.");
+    lose("no database", `The gateway's database does not answer: ${old}, and nothing can be done now but the emergency stop on Live.`);
   };
   // A line that was refused: the session is over, the database is away, or the gateway has just started.
   const refused = async () => {
     askedAt = Date.now();
     const status = await fetch("/v1/live").then((answer) => answer.status).catch(() => 0);
     if (status === 401 || status === 403) return refresh(true);
-    if (status === 503) return noDatabase();
+    if (status === 503) return noDatabase("what you see may be old");
     cut = false;
     if (status) listen();
   };
