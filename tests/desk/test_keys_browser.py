@@ -26,7 +26,9 @@ async def test_letters_after_a_key_that_can_do_nothing_act_no_more(tmp_path, chr
 
 
 @pytest.mark.parametrize("java_script_enabled", [True, False], ids=["scripts", "no scripts"])
-async def test_a_phone_sorts_by_a_field_and_no_hidden_link_takes_the_focus(tmp_path, java_script_enabled):
+async def test_a_phone_sorts_by_a_field_and_no_hidden_link_takes_the_focus(
+    tmp_path, chromium, java_script_enabled
+):
     async with a_desk(tmp_path) as desk, browsing(desk, chromium) as browsers:
         how = {"width": 360, "java_script_enabled": java_script_enabled}
         vera = await browsers.signed_in("vera", "/bids", **how)
