@@ -21,7 +21,8 @@ from aggregator.model.time import LONDON, Interval, settlement_period, utc_text
 from aggregator.ordered import OrderedPart, ordered_parts
 from aggregator.reports import Version
 from aggregator.settlement import Line, Metered, settled_periods, shares_gbp
-from aggregator.settling import Worked, baseline_behind, versions_of, work_out
+from aggregator.settling import Worked, baseline_behind, work_out
+from aggregator.statement_books import versions_of
 from aggregator.store import Store
 
 MOST_NAMED = 6

@@ -6,10 +6,9 @@ fleet in force at the window's start, whatever was imported since.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
@@ -31,10 +30,9 @@ from aggregator.model.opportunity import (
     Stage,
 )
 from aggregator.model.rules import IN_FULL
-from aggregator.model.time import LONDON, Interval, utc_text
+from aggregator.model.time import Interval, utc_text
 from aggregator.outgoing import settlement_report_id
 from aggregator.ports import Quality, Report, ReportRequest, ReportRow
-from aggregator.reports import ShownBias, StatementBook, StatementRow, Version, changes
 from aggregator.settlement import (
     ESTIMATED,
     NO_REGISTER,
@@ -90,9 +88,6 @@ class Worked:
     def cars(self) -> tuple[str, ...]:
         """The zone's cars, by id."""
         return tuple(sorted(self.car_of.values()))
-
-
-NONE_YET: Mapping[str, Worked] = {}
 
 
 def work_out(
@@ -268,7 +263,7 @@ def is_due(last: StoredStatement | None, worked: Worked) -> bool:
 
 def _reason(store: Store, opportunity: Opportunity, product: Product, fleets: Fleets, worked: Worked) -> str:
     """Return why there is a new version: which inputs are others than those of the version before."""
-    settled = _settled(store, opportunity.opportunity_id)
+    settled = versions_kept(store, opportunity.opportunity_id)
     if not settled:
         return "first settlement"
     at = settled[-1][0]
@@ -279,100 +274,13 @@ def _reason(store: Store, opportunity: Opportunity, product: Product, fleets: Fl
     return f"{', '.join(changed) or 'the rules of settlement'} changed"
 
 
-def _settled(store: Store, opportunity_id: str) -> list[tuple[datetime, Settled]]:
+def versions_kept(store: Store, opportunity_id: str) -> list[tuple[datetime, Settled]]:
+    """Return what was kept of each version of a statement, and when, in order."""
     return [
         (one.recorded_at, one.fact)
         for one in store.journal.facts(opportunity_id)
         if isinstance(one.fact, Settled)
     ]
-
-
-def versions_of(
-    store: Store,
-    opportunity: Opportunity,
-    product: Product,
-    fleets: Fleets,
-    latest: Worked,
-    as_known_at: datetime | None = None,
-) -> Iterator[Version]:
-    """Yield each version of a statement, made again from what was known when it was made.
-
-    Args:
-        store: Where facts and registers are.
-        opportunity: Whose.
-        product: Its rules.
-        fleets: Whose cars.
-        latest: The statement as known now, which the last version mostly is.
-        as_known_at: Versions made later are left out.
-    """
-    name = opportunity.opportunity_id
-    reasons = {one.version: one.reason for one in store.statements.all(name)}
-    before: Statement | None = None
-    for at, fact in _settled(store, name):
-        if as_known_at is not None and at > as_known_at:
-            return
-        same = fact.digest == latest.digest
-        worked = latest if same else work_out(store, known(store, opportunity, at), product, fleets, at)
-        yield Version(
-            name,
-            fact.statement_version,
-            at,
-            reasons[fact.statement_version],
-            Decimal(fact.amount_gbp),
-            fact.digest,
-            worked.digest == fact.digest,
-            () if before is None else changes(before.lines, worked.statement.lines),
-        )
-        before = worked.statement
-
-
-def make_book(
-    store: Store,
-    products: Mapping[str, Product],
-    fleets: Fleets,
-    start: date,
-    end: date,
-    zone: str | None = None,
-    as_known_at: datetime | None = None,
-    worked_out: Mapping[str, Worked] = NONE_YET,
-    watched: Callable[[Sequence[str]], Iterable[str]] = iter,
-) -> StatementBook:
-    """Return the statement of all half-hours whose London date lies in ``start`` to ``end``, end excluded.
-
-    What has been delivered has rows. With ``as_known_at`` they say what was known of it then, its orders,
-    award and nomination included: where there was neither an award nor an order yet, there are no rows.
-    ``worked_out`` are statements as known now, by opportunity, that need not be worked out again; ``watched``
-    yields the opportunities it is given, in their order, and may tell somebody how far it is.
-    """
-    midnights = (datetime.combine(day, datetime.min.time(), LONDON) for day in (start, end))
-    span = Interval(*midnights)
-    now_there = span if as_known_at is None else None  # a window may have been another one then
-    delivered = store.journal.find(zone=zone, stages=SETTLED_STAGES, overlapping=now_there)
-    found = [one if as_known_at is None else known(store, one, as_known_at) for one in delivered]
-    ordered = [
-        one for one in found if (one.award is not None or one.orders) and one.window.overlap(span) is not None
-    ]
-    ordered.sort(key=lambda one: (one.zone, one.window, one.opportunity_id))
-    by_name = {one.opportunity_id: one for one in ordered}
-    rows: list[StatementRow] = []
-    inputs: dict[str, str] = {}
-    versions: list[Version] = []
-    biases: list[ShownBias] = []
-    for name in watched(list(by_name)):
-        opportunity = by_name[name]
-        product = products[opportunity.product_id]
-        done = worked_out.get(opportunity.opportunity_id)
-        worked = done or work_out(store, opportunity, product, fleets, as_known_at)
-        versions += versions_of(store, opportunity, product, fleets, worked, as_known_at)
-        bias = bias_before(store, opportunity, product, fleets, as_known_at)
-        biases.append(ShownBias(opportunity.opportunity_id, opportunity.zone, opportunity.window, bias))
-        rows += [
-            StatementRow(line, opportunity.statement_version, worked.cars)
-            for line in worked.statement.lines
-            if start <= line.settlement_date < end
-        ]
-        inputs |= {f"{opportunity.opportunity_id} {name}": digest for name, digest in worked.inputs.items()}
-    return StatementBook(start, end, zone, tuple(rows), inputs, tuple(versions), tuple(biases))
 
 
 def settlement_report(worked: Worked, version: int, request: ReportRequest, now: datetime) -> Report:

@@ -15,7 +15,8 @@ from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval, local_day
 from aggregator.reports import PARQUET_FILE, StatementBook, book_files
 from aggregator.settlement import settled_from
-from aggregator.settling import Worked, is_due, make_book, settle_named, work_out
+from aggregator.settling import Worked, is_due, settle_named, work_out
+from aggregator.statement_books import make_book
 from aggregator.store import Store
 from aggregator.workflow import Workflow
 

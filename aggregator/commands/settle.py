@@ -33,7 +33,8 @@ from aggregator.model.rules import BaselineMethod
 from aggregator.model.time import Interval, local_day
 from aggregator.reports import NOTHING_MORE, write_book
 from aggregator.settlement import NO_PAST
-from aggregator.settling import Worked, make_book
+from aggregator.settling import Worked
+from aggregator.statement_books import make_book
 from aggregator.statements import Period, keep_statements, lacking_of, settleable
 from aggregator.store import Store
 from aggregator.workflow import Workflow, fleets_of

@@ -32,7 +32,7 @@ from aggregator.kept_clock import KeptClock
 from aggregator.model.errors import BadMessage, Fault
 from aggregator.model.time import LONDON
 from aggregator.reports import write_book
-from aggregator.settling import make_book
+from aggregator.statement_books import make_book
 from aggregator.store import open_store, upgrade
 from aggregator.workflow import fleets_of
 

@@ -29,7 +29,7 @@ from aggregator.model.fleet import NOBODY_PAYS, Car, ExportTariff, FeedIn, Fleet
 from aggregator.model.market import Direction
 from aggregator.model.time import HALF_HOUR, LONDON, Interval, local_day
 from aggregator.reports import StatementBook
-from aggregator.settling import make_book
+from aggregator.statement_books import make_book
 from aggregator.store import CarState, Store
 from aggregator.store.car_history import Heard, presence_of
 from aggregator.trial.exports import Export, Sold, paid_by, tariff_price

@@ -24,7 +24,7 @@ from aggregator.model.fleet import Fleets
 from aggregator.model.metering import Presence
 from aggregator.model.time import HALF_HOUR, LONDON, Interval, local_day
 from aggregator.reports import StatementBook
-from aggregator.settling import make_book
+from aggregator.statement_books import make_book
 from aggregator.store import CarState, Store
 from aggregator.trial.credits import kept_of
 from aggregator.trial.events import accuracy, half_hours_of, responses

@@ -24,7 +24,8 @@ from aggregator.model.opportunity import (
 )
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.reports import write_book
-from aggregator.settling import make_book, settle_opportunity, work_out
+from aggregator.settling import settle_opportunity, work_out
+from aggregator.statement_books import make_book
 from aggregator.store import Store, open_store
 from aggregator.workflow import Desk, Workflow, fleets_of
 from tests.bench.measure import Row, median_ms, peak_mib

@@ -17,7 +17,7 @@ from aggregator.commands.context import known_instant
 from aggregator.flexible_power import flexible_power_files
 from aggregator.model.opportunity import Awarded, OptedOut
 from aggregator.reports import write_book
-from aggregator.settling import make_book
+from aggregator.statement_books import make_book
 from aggregator.statements import Period
 from aggregator.store.engine import open_engine, parse_url, writing
 from aggregator.workflow import fleets_of

@@ -33,7 +33,8 @@ from aggregator.model.rules import (
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.ports import ReportRequest
 from aggregator.reports import write_book
-from aggregator.settling import make_book, settlement_report, work_out
+from aggregator.settling import settlement_report, work_out
+from aggregator.statement_books import make_book
 from aggregator.store import open_store
 from tests.builders import (
     EVENING,

@@ -24,7 +24,7 @@ from aggregator.model.opportunity import (
 )
 from aggregator.reports import write_book
 from aggregator.settlement import NO_REGISTER, NOT_NOMINATED, NOT_OVER
-from aggregator.settling import make_book
+from aggregator.statement_books import make_book
 from aggregator.store import open_store
 from aggregator.track_record import TrackRecord
 from aggregator.workflow import fleets_of
