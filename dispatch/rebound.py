@@ -135,9 +135,8 @@ def _course(
     most_kw = _least_peak_kw(cars, left_h, peak_kw)
     missed_kwh = cars.missed_kwh(later_h, float(cars.full_kw.sum()), HALF_HOUR)
     aimed = replace(cars, target_kwh=np.array([aim_kwh(view, guard_soc) for view in views]))
-    later_kwh = aimed.missed_kwh(later_h, most_kw, HALF_HOUR, SLOWER_THAN_STATED)
-    now_kw = float((later_kwh / cars.eta).sum()) * SLOWER_THAN_STATED / SLOT_H
-    needed_kw = float((cars.missed_kwh(later_h, most_kw, HALF_HOUR) / cars.eta).sum()) / SLOT_H
+    now_kw = _due_now_kw(aimed, left_h, most_kw, SLOWER_THAN_STATED)
+    needed_kw = _due_now_kw(cars, left_h, most_kw)
     is_scarce = needed_kw > most_kw * (1 - SPREAD / 2 / HALF_HOUR)  # what is lost where all begin
     needs_kw = np.maximum(0.0, aimed.target_kwh - aimed.energy_kwh) / (cars.eta * SLOT_H)
     taken_kw = np.array([view.taken_kw(now) for view in views])
@@ -150,6 +149,13 @@ def _course(
         dict(zip(names, each.tolist(), strict=True)) for each in (least_kw, taken_kw, asks_kw, takes_kw, part)
     ]
     return _Course(most_kw, now_kw, is_scarce, *by_car)
+
+
+def _due_now_kw(cars: Charging, left_h: FloatArray, most_kw: float, slower: float = 1.0) -> float:
+    """Return what has to be drawn now or is missed, but not what is missed in any case. [kW]"""
+    later_kwh = cars.missed_kwh(left_h - SLOT_H, most_kw, HALF_HOUR, slower)
+    ever_kwh = cars.missed_kwh(left_h, most_kw, HALF_HOUR, slower)
+    return float((np.maximum(0.0, later_kwh - ever_kwh) / cars.eta).sum()) * slower / SLOT_H
 
 
 def _half_hours_left(view: CarView, now: datetime) -> int:

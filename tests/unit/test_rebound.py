@@ -54,3 +54,16 @@ def test_who_has_to_draw_a_little_now_is_counted_with_what_the_charger_holds():
     refill = within_peak(steps, views, Rebound(NOW - HALF_HOUR, 12.0), 0.0, GUARD_SOC, NOW)
     told_kw = [-step.export_kw for step in refill.steps.values() if step.export_kw < 0.0]
     assert sum(max(kw, 3.0) for kw in told_kw) <= refill.peak_kw
+
+
+def test_nobody_draws_dear_energy_for_what_another_will_miss_in_any_case():
+    late, patient = (
+        CarView(
+            a_car(car_id=name, site=a_site(site_id=name)),
+            a_car_report(car_id=name, measured_at=NOW, soc=0.4, depart_at=NOW + hours * HOUR, target_soc=0.9),
+        )
+        for name, hours in (("late", 2.0), ("patient", 12.0))
+    )
+    steps = {"late": PlanStep(-7.4, 10.0, must_charge=True), "patient": PlanStep(0.0, 0.0)}
+    refill = within_peak(steps, [late, patient], Rebound(NOW - HALF_HOUR, 60.0), 0.0, GUARD_SOC, NOW)
+    assert [step.export_kw for step in refill.steps.values()] == [-7.4, 0.0]
