@@ -266,9 +266,9 @@ class Controller:
 
         One that tells no charge is charged as if it had come empty, but nobody knows that it did.
         """
-        if not self.view.of(car_id).tells_charge:
-            return []
         follows = self.following.follows(car_id)
+        if follows and not self.view.of(car_id).tells_charge:
+            return []
         shows_kw = None if follows else self.following.measured_kw(car_id)
         return self.shortfalls.note(self._cars[car_id], kwh, shows_kw, now)
 

@@ -316,7 +316,7 @@ def test_the_need_the_limit_and_the_price_are_told_apart():
         "the CVaR limit: with 0.1 kW more the worst 10% of the past days would miss 9.3% of the bid,"
         " 5% may be missed",
         "power of chargers and site limits: on Sat 02 Nov 2024, with 1 to 2 cars plugged in, no more than"
-        " 2.0 kWh could be given in 16:00-17:00, nomination included",
+        " 2 kWh could be given in 16:00-17:00, nomination included",
     )
     record = the_offer(a_problem(fleet, **common, most_missed=0.1, tick_kw=1.0))
     assert record.binding[0].startswith("P(deliver): with 1 kW more 50% of the past days would miss")
