@@ -147,16 +147,29 @@ def _planned(scene: Scene, span: Interval, energy_kwh: float, now: datetime) -> 
     energies = [energy_kwh, *(_beside_kwh(scene, view, span.start, now) for view in beside)]
     plan = planned([scene.view, *beside], slots, tariff, scene.guard_soc, energies)
     short = float(plan.short_of_target_kwh[0]) > LEAST_KWH and scene.view.short_kwh(now) > LEAST_KWH
-    rows = []
+    rows: list[Row] = []
     for n, slot in enumerate(slots):
         if slot.start >= span.end:
             break
         part = Interval(slot.start, min(slot.end, span.end))
         kw = float(plan.discharge_kw[0, n] - plan.charge_kw[0, n])
         before_kwh, after_kwh = (float(kwh) for kwh in plan.energy_kwh[0, n : n + 2])
+        if abs(kw) < LEAST_KW and part.end == scene.view.departs_at(now):
+            rows.append(_last(scene, part, before_kwh, tariff, n))
+            break
         after_kwh = before_kwh + (after_kwh - before_kwh) * (part.hours / slot.hours)
         rows.append(Row(part, kw, after_kwh, _why(scene, part, kw, before_kwh, tariff, n, short=short)))
     return rows
+
+
+def _last(scene: Scene, slot: Interval, energy_kwh: float, tariff: Tariff, n: int) -> Row:
+    """Return the time before departure of which the plan uses nothing: what is missing is charged at once."""
+    view = scene.view
+    missing_kw = (view.target_kwh() - energy_kwh) / view.car.charger.eta_charge / slot.hours
+    kw = min(view.full_kw, missing_kw)
+    if kw <= LEAST_KW:
+        return Row(slot, 0.0, energy_kwh, _why(scene, slot, 0.0, energy_kwh, tariff, n, short=False))
+    return Row(slot, -kw, view.moved_kwh(energy_kwh, [(-kw, slot.hours)]), TOLD[Purpose.MUST_CHARGE])
 
 
 def _beside_kwh(scene: Scene, view: CarView, at: datetime, now: datetime) -> float:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from aggregator.drivers.night import Scene, night
+from aggregator.drivers.night import LEAST_KW, Scene, night
 from aggregator.model.drivers import Wish, as_wished
 from aggregator.model.fleet import ExportSource
 from aggregator.model.market import Direction
@@ -81,6 +81,14 @@ def test_a_floor_and_a_target_out_of_reach_are_why_it_must_charge():
     short = rows(soc=0.3, leaves_at=FIVE_PM + 3 * HOUR, target_soc=1.0)
     assert any("yet your target will be missed" in why for why in whys(short))
     assert all(row.export_kw == pytest.approx(-7.4) for row in short[1:-1])
+
+
+def test_what_no_half_hour_of_the_plan_is_left_for_is_charged_just_before_departure():
+    found = rows(soc=0.7, leaves_at=FIVE_PM + 1.5 * HOUR)
+    last = found[-1]
+    assert last.slot == Interval(FIVE_PM + HOUR, FIVE_PM + 1.5 * HOUR)
+    assert (last.export_kw < -LEAST_KW, "must charge now" in last.why) == (True, True)
+    assert last.energy_kwh == pytest.approx(0.8 * 60)
 
 
 def test_v2g_off_boost_and_the_network_operator_s_window_are_told():
