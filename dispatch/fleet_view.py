@@ -221,13 +221,13 @@ class FleetView:
         self._hysteresis_soc = hysteresis_soc
 
     def observe(self, reports: Iterable[CarReport]) -> frozenset[str]:
-        """Take reports in; return the cars that came, left, or changed their driver's will."""
+        """Take reports in; return the cars that came, left, told their charge or their driver's new will."""
         changed = set()
         for report in reports:
             view = self._views.get(report.car_id)
             if view is None or (view.report is not None and view.report.measured_at > report.measured_at):
                 continue
-            if _will(view.report) != _will(report):
+            if _will(view.report) != _will(report) or (not view.tells_charge and report.soc is not None):
                 changed.add(report.car_id)
             self._charger_words[report.car_id] = self.charger_word(report.car_id).after(report)
             battery = self._batteries[report.car_id]

@@ -86,17 +86,25 @@ class Interlock:
     def check(self, points: Sequence[SetPoint]) -> tuple[Refusal, ...]:
         """Return the refusals among ``points``; those not refused are taken as standing from now on.
 
-        What gives less, or draws less, is judged first: it makes room for a neighbour's car at the same home.
+        What gives or draws less is taken as done: it makes room for a neighbour's car at the same home,
+        and where a home's room shrinks all its cars are told less at once. If it is refused, it makes none.
         """
-        refusals = []
-        for point in sorted(points, key=self._step_w):
-            self.checked += 1
-            refusal = self._refusal(point)
-            if refusal is None:
-                self._standing[point.car_id] = point
-            else:
-                refusals.append(refusal)
-        return tuple(refusals)
+        self.checked += len(points)
+        before, in_turn = self._standing, sorted(points, key=self._step_w)
+        less = {point.car_id: point for point in in_turn if max(self._step_w(point)) <= 0}
+        while True:
+            self._standing = {**before, **less}
+            refusals = []
+            for point in in_turn:
+                refusal = self._refusal(point)
+                if refusal is None:
+                    self._standing[point.car_id] = point
+                else:
+                    refusals.append(refusal)
+            wrong = less.keys() & {refusal.point.car_id for refusal in refusals}
+            if not wrong:
+                return tuple(refusals)
+            less = {name: point for name, point in less.items() if name not in wrong}
 
     def _step_w(self, point: SetPoint) -> tuple[int, int]:
         standing = self._standing.get(point.car_id)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from aggregator.energy import BasePlan, CarArrays, Stay, Tariff, base_plan
-from aggregator.model.time import HALF_HOUR, HOUR, Interval
+from aggregator.model.time import HALF_HOUR, HOUR, Interval, floor_half_hour
 from dispatch.fleet_view import CarView
 from dispatch.haste import missed_kwh
 from dispatch.home_rooms import Room
@@ -28,6 +28,9 @@ MISSED_KWH = 0.01
 
 SLOWER_THAN_STATED = 1.1
 """A charger left alone starts earlier by this factor: capacity and efficiency are not quite known."""
+
+MOMENTS = timedelta(minutes=2)
+"""So late may a half-hour's cycle be, and its slots still have that half-hour's price."""
 
 Prices = Callable[[str, Sequence[Interval]], Tariff]
 
@@ -52,6 +55,15 @@ def slots_from(now: datetime) -> tuple[Interval, ...]:
     """Return the slots of a plan, which counts from now in half-hours."""
     return tuple(
         Interval(now + n * HALF_HOUR, now + (n + 1) * HALF_HOUR) for n in range(HORIZON // HALF_HOUR)
+    )
+
+
+def priced(slots: Sequence[Interval]) -> tuple[Interval, ...]:
+    """Return what of slots their prices are for: not the moments by which a late cycle's reach beyond."""
+    ends = [(one.end, floor_half_hour(one.end)) for one in slots]
+    return tuple(
+        Interval(one.start, half_hour if end - half_hour < MOMENTS else end)
+        for one, (end, half_hour) in zip(slots, ends, strict=True)
     )
 
 

@@ -11,7 +11,7 @@ from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import Rebound
 from dispatch.fleet_view import CarView
 from dispatch.home_rooms import Room
-from dispatch.plan_run import PlanStep, Prices, plan_zone, slots_from
+from dispatch.plan_run import PlanStep, Prices, plan_zone, priced, slots_from
 from dispatch.rebound import waits, within_peak
 from dispatch.window_run import held_watts
 
@@ -123,7 +123,7 @@ class PlannedCars:
         if not new:
             return {}
         slots = slots_from(now)
-        tariff = self._prices(zone, slots)
+        tariff = self._prices(zone, priced(slots))
         plans = await asyncio.to_thread(plan_zone, new, slots, tariff, self._guard_soc, rooms, boosted)
         self._plans |= plans
         return plans

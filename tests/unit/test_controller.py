@@ -123,6 +123,17 @@ async def test_nobody_is_told_of_a_target_missed_before_the_car_has_told_its_cha
     assert "short_of_target" in codes(loop)
 
 
+async def test_a_car_that_tells_its_charge_late_is_planned_anew_by_it():
+    loop, leaves = Loop(a_fleet(1)), {"depart_at": NOW + 4 * HOUR, "target_soc": 0.8}
+    await loop.cycle(seen("car-1", soc=None, **leaves))
+    loop.clock.set(at := NOW + timedelta(minutes=5))
+    loop.controller.observe([seen("car-1", soc=0.84, measured_at=at, **leaves)])
+    loop.link.told.clear()
+    await loop.controller.cycle()
+    assert "short_of_target" not in codes(loop)
+    assert [point.export_w for point in loop.link.told] in ([], [0])
+
+
 def codes(loop):
     return [notice.code for record in loop.records for notice in record.notices]
 

@@ -208,3 +208,56 @@ def test_p4_a_car_that_turns_from_charging_to_giving_is_judged_after_the_neighbo
     assert passes(interlock, *points(3000, 3000))
     assert passes(interlock, *points(-7400, 6000))
     assert not passes(interlock, *points(1000, 6000))
+
+
+def two_cars(at, car_w, mate_w, house_w, interlock=None, holds_s=120, site=None):
+    """Tell the interlock what a home's two cars and its house do, and return it with a home of 11 kW."""
+    site = site or a_site(import_limit_kw=11.0, boundary_meter=True)
+    boundary = Boundary(car_w + mate_w - house_w, 0, 0)
+    reports = [
+        a_report_now(car_id=name, measured_at=at, export_w=watts, boundary=boundary)
+        for name, watts in (("car-1", car_w), ("car-2", mate_w))
+    ]
+    if interlock is not None:
+        interlock.observe(reports)
+        return interlock
+    cars = (
+        a_car(car_id=f"car-{n}", charger=a_charger(charger_id=f"charger-{n}", discharge_kw=7.4), site=site)
+        for n in (1, 2)
+    )
+    return an_interlock(*reports, fleet=Fleet(tuple(cars), "f" * 64))
+
+
+def two_points(at, car_w, mate_w, holds_s=(120, 120)):
+    return [
+        a_set_point(car_id=name, export_w=watts, issued_at=at, expires_at=at + timedelta(seconds=holds))
+        for name, watts, holds in (("car-1", car_w, holds_s[0]), ("car-2", mate_w, holds_s[1]))
+    ]
+
+
+LATER = START + timedelta(seconds=60)
+
+
+def test_p4_cars_of_a_home_that_all_draw_less_at_once_pass():
+    interlock = two_cars(START, 0, 0, 450)
+    assert interlock.check(two_points(START, -3450, -7100)) == ()
+    two_cars(LATER, -3450, -7100, 870, interlock)  # the fuse leaves 10,130 W
+    assert interlock.check(two_points(LATER, -3310, -6810)) == ()
+    too_much = interlock.check(two_points(LATER, -3310, -6900))
+    assert [refusal.promise for refusal in too_much] == ["P4"]
+
+
+def test_p4_cars_of_a_home_that_all_give_less_at_once_pass():
+    site = a_site(export_limit_kw=5.0, boundary_meter=True, import_limit_kw=18.4)
+    interlock = two_cars(START, 0, 0, 0, site=site)
+    assert interlock.check(two_points(START, 2400, 2600)) == ()
+    two_cars(LATER, 2400, 2600, -1000, interlock)  # panels give a kilowatt now
+    assert interlock.check(two_points(LATER, 1900, 2000)) == ()
+
+
+def test_p4_who_draws_less_makes_no_room_if_it_is_refused_itself():
+    interlock = two_cars(START, 0, 0, 450)
+    assert interlock.check(two_points(START, -3450, -7100)) == ()
+    two_cars(LATER, -3450, -7100, 870, interlock)
+    found = interlock.check(two_points(LATER, -3310, -6810, (120, 9_000)))
+    assert {refusal.point.car_id for refusal in found} == {"car-1", "car-2"}

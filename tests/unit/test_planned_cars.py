@@ -87,6 +87,19 @@ async def test_cars_of_a_home_that_are_to_be_full_in_the_morning_wait_for_the_ch
     assert {point.export_w for point in told.values()} == {0}
 
 
+async def test_a_cycle_that_is_a_little_late_still_has_its_half_hour_s_price():
+    at = NOW + timedelta(seconds=7)
+    loop = Loop(Fleet((a_car(),), "f" * 64), prices=cheap_until_half_past)
+    loop.clock.set(at)
+    told = await loop.cycle(a_car_report(measured_at=at, soc=0.7, depart_at=NOW + 5 * HOUR, target_soc=0.72))
+    assert told["car-1"].export_w < 0
+
+
+def cheap_until_half_past(zone, slots):
+    is_cheap = np.array([slot.end <= NOW + HALF_HOUR for slot in slots])
+    return Tariff(np.where(is_cheap, 0.1, 0.3), np.full(len(slots), 0.05), np.zeros(len(slots), dtype=bool))
+
+
 def cheap_after_ten(zone, slots):
     is_cheap = np.array([slot.start >= NOW + 5 * HOUR for slot in slots])
     return Tariff(np.where(is_cheap, 0.1, 0.3), np.full(len(slots), 0.05), np.zeros(len(slots), dtype=bool))
