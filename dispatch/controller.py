@@ -180,7 +180,7 @@ class Controller:
         self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends, *stale_at])
         rooms = {view.car.site.site_id: self._rooms.room(view.car.site, now) for view in fresh}
         self._alone.share(rooms)
-        first, free = _parted(fresh, lambda view: view.is_boosted() or view.is_urgent(now))
+        first, free = _parted(fresh, lambda view: self._comes_first(view, stopped, now))
         self._first_at = {(name := view.car.car_id): self._first_at.get(name, now) for view in first}
         notices = [fault_notice(fault, now) for fault in self.following.new_faults()]
         notices += [capacity_notice(car, self._cars[car.car_id], now) for car in self.view.new_capacities()]
@@ -303,6 +303,11 @@ class Controller:
         for car_id, kwh in step.short_of_target_kwh.items():
             notices += self._missed(car_id, kwh, now)
         return step.points
+
+    def _comes_first(self, view: CarView, stopped: Collection[str], now: datetime) -> bool:
+        """Whether a car charges at full power, whatever else is asked; below its floor in a stop, too."""
+        must_rise = self._zone_of[view.car.car_id] in stopped and view.energy_kwh(now) < view.floor_kwh
+        return view.is_boosted() or view.is_urgent(now) or must_rise
 
     def _let_go(
         self, by_zone: dict[str, list[CarView]], stopped: Collection[str], now: datetime

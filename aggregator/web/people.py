@@ -116,7 +116,9 @@ class Entrance:
                 await self._note(user, 401, f"a wrong password from {request.remote}")
             log.warning("desk_sign_in_failed", known=roles is not None, remote=request.remote)
             raise Refused(401, "name and password do not belong together")
-        secret = await asyncio.to_thread(self._store.desk_people.sign_in, SignedIn(user), self._wall.now())
+        at = self._wall.now()
+        secret = await asyncio.to_thread(self._store.desk_people.sign_in, SignedIn(user), at)
+        self._lately.note(secret, (user, roles), at)
         await self._note(user, 200, f"signed in from {request.remote}")
         return Person(user, roles, secret)
 

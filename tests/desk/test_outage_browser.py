@@ -39,6 +39,8 @@ async def test_live_goes_on_without_the_database_and_its_stop_holds(tmp_path, ou
             "Stopped Stopped in the loop at 12:02:00; it will be written down when the database is back. "
         )
         assert desk.parts.gateway.book.stopped()
+        await desk.parts.minute(stored=False)
+        await expect(anna.locator("[data-zone='Hendon Way'] h2 .state")).to_have_text("stopped")
         fresh = await anna.context.new_page()
         await fresh.goto(f"{desk.base}/live")
         await expect(fresh.locator("#stop-without-database button")).to_be_visible()

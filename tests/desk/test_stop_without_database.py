@@ -69,7 +69,6 @@ async def test_a_stop_holds_at_once_and_is_written_down_once_when_the_database_i
 ):
     async with a_desk(tmp_path, database=server.create()) as desk:
         anna, book = await desk.sign_in("anna"), desk.parts.gateway.book
-        await anna.get("/v1/live")
         await outage.begins()
         for _ in range(2):  # sent again it is the same stop
             status, body = await anna.post("/v1/stops", SMOKE, key="one")

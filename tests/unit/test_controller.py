@@ -270,6 +270,13 @@ async def test_an_order_to_draw_more_keeps_to_the_bound_too():
     assert [notice.code for notice in loop.records[-1].notices] == ["ramp_held"]
 
 
+async def test_in_a_stop_a_car_below_its_floor_goes_on_charging():
+    loop = Loop(a_fleet(2), wanted(3.0))
+    loop.now_stopped = (ZONE,)
+    told = await loop.cycle(seen("car-1", soc=0.1), seen("car-2", soc=0.6))
+    assert {name: point.export_w for name, point in told.items()} == {"car-1": -7400}
+
+
 async def test_ending_the_loop_releases_every_car():
     loop = Loop(a_fleet(2), wanted(6.0))
     await loop.cycle(seen("car-1"), seen("car-2"))

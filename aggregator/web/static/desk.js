@@ -84,6 +84,11 @@
       for (const element of card?.querySelectorAll("[data-of]") ?? []) kw(element, zone[element.dataset.of]);
       for (const element of card?.querySelectorAll("[data-heard]") ?? []) put(element, `${zone.cars} ${zone.cars === 1 ? "car" : "cars"} heard of`);
       for (const element of card?.querySelectorAll("[data-if]") ?? []) element.hidden = zone[element.dataset.if] == null;
+      const state = zone.stopped ? card?.querySelector("h2 .state:not(.bad)") : null;
+      if (state) {  // the page itself comes later, or not while there is no database
+        state.className = "state bad";
+        state.replaceChildren(state.firstElementChild, "stopped");
+      }
     }
     window.deskCharts.live(picture);
     return count(now);
