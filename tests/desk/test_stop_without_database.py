@@ -132,7 +132,7 @@ async def test_who_has_left_or_was_not_seen_lately_is_not_known(tmp_path, server
 async def test_a_page_that_cannot_be_made_has_the_stop_or_says_what_to_do(tmp_path, server, outage):
     async with a_desk(tmp_path, database=server.create()) as desk:
         anna, nobody = await desk.sign_in("anna"), await desk.sign_in("ben")
-        nobody._session.cookie_jar.update_cookies({"flexloop": "another"})
+        desk.wall.pass_by(timedelta(minutes=16))
         await anna.get("/v1/live")
         await outage.begins()
         status, page = await nobody.get("/live")
