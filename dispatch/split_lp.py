@@ -97,7 +97,27 @@ def best_flows(
         raise RuntimeError("split: what the cars have to reach contradicts their sites")
     moved = np.zeros_like(units.high_kwh)
     moved[flows.unit, flows.slot] = values[: flows.unit.size]
+    if up and flows.semi.any():
+        _spare_needless(moved, units, rooms, wanted_kwh)
     return moved
+
+
+def _spare_needless(moved: FloatArray, units: Units, rooms: Rooms, wanted_kwh: FloatArray) -> None:
+    """Switch off who exports beyond a negative request; changed in place.
+
+    That is no fault, and a search among least powers takes no pains to avoid it; but it is given for nothing.
+    Who makes room for what others of the home must charge stays on.
+    """
+    for slot in np.flatnonzero(wanted_kwh < 0).tolist():
+        net = units.sign * moved[:, slot]
+        beyond = float(net.sum() - wanted_kwh[slot])
+        exports = np.flatnonzero(net > 0)
+        for unit in exports[np.argsort(-net[exports], kind="stable")].tolist():
+            kwh, site = float(net[unit]), units.site[unit]
+            needed = site != FREE and net[units.site == site].sum() - kwh < -rooms.import_kwh[site, slot]
+            if kwh <= beyond and not needed:
+                moved[unit, slot] = net[unit] = 0.0
+                beyond -= kwh
 
 
 def _flows(units: Units, rooms: Rooms) -> _Flows:

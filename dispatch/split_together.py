@@ -69,7 +69,8 @@ def _decided(fleet: LargeFleet, rows: IntArray, before: FloatArray, missing: Flo
     moved = best.export_kw.T * fleet.hours[:, None]
     has = moved.sum(axis=1)
     gains = np.minimum(asked, has).sum() > np.minimum(asked, had).sum() + _SAME_KWH
-    return moved if gains and np.all(has <= np.maximum(asked, had) + _SAME_KWH) else before
+    most = asked + np.maximum(0.0, -np.asarray(fleet.problem.request_kw) * fleet.hours)
+    return moved if gains and np.all(has <= np.maximum(most, had) + _SAME_KWH) else before
 
 
 def _part(problem: SplitProblem, rows: IntArray, request_kw: FloatArray) -> SplitProblem:

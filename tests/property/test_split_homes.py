@@ -174,3 +174,21 @@ def test_chargers_that_hold_little_but_one_power_deliver_what_the_search_finds(k
     answer, best = split(problem), split_exactly(problem)
     assert broken_promises(problem, answer.export_kw) == {}
     assert answer.delivered_kwh >= 0.999 * best.delivered_kwh
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("count", [180, 250])
+def test_a_negative_request_costs_chargers_of_one_power_nothing_and_gets_nothing_in_vain(count, seed):
+    problem, draw = a_large_fleet(seed, count, 4, "must share"), np.random.default_rng(seed)
+    discharge_kw = draw.choice([3.6, 7.4, 7.4], count)
+    request_kw = count * draw.uniform(0.2, 1.0, 4)
+    request_kw[draw.integers(4)] *= -0.7
+    cars = replace(problem.cars, discharge_kw=discharge_kw, min_kw=discharge_kw)
+    problem = replace(problem, cars=cars, request_kw=tuple(request_kw.tolist()))
+    answer, best = split(problem), split_exactly(with_any_power(problem))
+    assert broken_promises(problem, answer.export_kw) == {}
+    assert answer.delivered_kwh >= best.delivered_kwh - 0.001 * np.maximum(0.0, answer.export_kw).sum() / 2
+    beyond_kw = answer.export_kw.sum(axis=0) - request_kw
+    for slot in np.flatnonzero(request_kw < 0):
+        exports_kw = answer.export_kw[:, slot][answer.export_kw[:, slot] > 0]
+        assert not exports_kw.size or beyond_kw[slot] <= 7.4
