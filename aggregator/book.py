@@ -106,12 +106,18 @@ class Book:
         return tuple(one.window for one in self.awarded(zone))
 
     def windows_begun(self, zone: str, now: datetime) -> Sequence[Interval]:
-        """Return the windows that have begun of all bids that were ever awarded, of the last days."""
+        """Return the windows that have begun of all bids that were awarded, of the last days.
+
+        One that was taken back while it ran ends there; one that was taken back before is none.
+        """
         page = self._pages[zone]
         ever = (*page.opportunities, *(one for one in page.over if one.award is not None or one.orders))
-        return tuple(
-            sorted({one.window for one in ever if one.window.start <= now}, key=lambda one: one.start)
-        )
+        held = {
+            Interval(one.window.start, min(one.window.end, one.held_until or one.window.end))
+            for one in ever
+            if one.window.start <= now and (one.held_until is None or one.held_until > one.window.start)
+        }
+        return tuple(sorted(held, key=lambda one: one.start))
 
     def targets(self, now: datetime) -> list[ZoneTarget]:
         """Return the target of every zone that is in a window at ``now``."""

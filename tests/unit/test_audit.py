@@ -261,3 +261,20 @@ def test_a_register_runs_backwards_only_where_an_event_says_so(store):
     assert "less than before" in breach
     store.register_events.add(events_between(*shown), LATER)
     assert p9_registers(Evidence(store, SETTINGS)).breaches == ()
+
+
+def test_what_a_gateway_stores_meanwhile_is_not_looked_at_in_part(store):
+    """Set-points read after the states they followed from would be those of cars that were silent."""
+
+    def looks_and_waits(evidence):
+        assert evidence.states
+        at = BEGIN + 2 * HOUR
+        report(store, at)
+        send(store, at + SECOND, 6000)
+        return p1_floor(evidence)
+
+    give(store)
+    audit = run_audit(Evidence(store, SETTINGS), (looks_and_waits, p12_stale))
+    assert [finding.breaches for finding in audit.findings] == [(), ()]
+    assert audit.findings[1].checked == 2
+    assert p12_stale(Evidence(store, SETTINGS)).checked == 3
