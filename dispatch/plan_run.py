@@ -59,11 +59,19 @@ def slots_from(now: datetime) -> tuple[Interval, ...]:
 
 
 def priced(slots: Sequence[Interval]) -> tuple[Interval, ...]:
-    """Return what of slots their prices are for: not the moments by which a late cycle's reach beyond."""
-    ends = [(one.end, floor_half_hour(one.end)) for one in slots]
-    return tuple(
-        Interval(one.start, half_hour if end - half_hour < MOMENTS else end)
-        for one, (end, half_hour) in zip(slots, ends, strict=True)
+    """Return what of slots their prices are for.
+
+    Of the first that is what is left of its half-hour, as all is planned anew when that ends; of the others
+    not the moments by which a late cycle's reach beyond.
+    """
+    first, *rest = slots
+    ends = [(one.end, floor_half_hour(one.end)) for one in rest]
+    return (
+        Interval(first.start, floor_half_hour(first.start) + HALF_HOUR),
+        *(
+            Interval(one.start, half_hour if end - half_hour < MOMENTS else end)
+            for one, (end, half_hour) in zip(rest, ends, strict=True)
+        ),
     )
 
 

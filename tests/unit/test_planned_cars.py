@@ -87,8 +87,9 @@ async def test_cars_of_a_home_that_are_to_be_full_in_the_morning_wait_for_the_ch
     assert {point.export_w for point in told.values()} == {0}
 
 
-async def test_a_cycle_that_is_a_little_late_still_has_its_half_hour_s_price():
-    at = NOW + timedelta(seconds=7)
+@pytest.mark.parametrize("late", [timedelta(seconds=7), timedelta(minutes=10), timedelta(minutes=29)])
+async def test_a_car_that_comes_within_a_cheap_half_hour_has_what_is_left_of_it(late):
+    at = NOW + late
     loop = Loop(Fleet((a_car(),), "f" * 64), prices=cheap_until_half_past)
     loop.clock.set(at)
     told = await loop.cycle(a_car_report(measured_at=at, soc=0.7, depart_at=NOW + 5 * HOUR, target_soc=0.72))
