@@ -36,6 +36,7 @@ from dispatch.shortfalls import Shortfalls
 from dispatch.unserved import Unserved
 from dispatch.window_run import Limits, less, window_step
 from dispatch.zone_meter import ZoneMeters
+from dispatch.zone_split import is_to_draw
 
 log = structlog.get_logger()
 
@@ -196,7 +197,7 @@ class Controller:
             aside = [view for view in first if self._zone_of[view.car.car_id] == zone]
             owed = self._owed(target, here, aside, by_zone[zone], now)
             views = by_zone.pop(zone, [])
-            points += await self._window_points(owed, views, rooms, now, notices)
+            points += await self._window_points(owed, views, aside, rooms, now, notices)
         boosted, urgent = _parted(first, CarView.is_boosted)  # both take their part of a home's fuse
         boosted_kw, rebound = self._boosted_kw(boosted), self.orders.rebound
         points += await self._planned.points(by_zone, urgent, rooms, boosted, boosted_kw, rebound, now)
@@ -290,13 +291,18 @@ class Controller:
         self,
         target: ZoneTarget,
         views: Sequence[CarView],
+        aside: Sequence[CarView],
         rooms: Mapping[str, Room],
         now: datetime,
         notices: list[Notice],
     ) -> Sequence[SetPoint]:
+        meant_kw: Mapping[str, float] = {}
+        if is_to_draw(target):
+            boosted = [view for view in aside if view.is_boosted()]
+            meant_kw = await self._planned.meant_kw(target.zone, views, rooms, boosted, now)
         follows, others = _parted(views, lambda view: self.following.follows(view.car.car_id))
         others_kw = sum(self.following.measured_kw(view.car.car_id) for view in others)
-        limits = Limits(rooms, self.guard_soc, self._settings.set_point)
+        limits = Limits(rooms, self.guard_soc, self._settings.set_point, meant_kw)
         # a search with least powers may take seconds; drivers, platforms and reports are heard meanwhile
         step = await asyncio.to_thread(window_step, target, follows, others, others_kw, now, limits)
         notices += self._short_orders.note(target, step.shortfall_kwh, now)
@@ -305,9 +311,16 @@ class Controller:
         return step.points
 
     def _comes_first(self, view: CarView, stopped: Collection[str], now: datetime) -> bool:
-        """Whether a car charges at full power, whatever else is asked; below its floor in a stop, too."""
-        must_rise = self._zone_of[view.car.car_id] in stopped and view.energy_kwh(now) < view.floor_kwh
-        return view.is_boosted() or view.is_urgent(now) or must_rise
+        """Whether a car charges at full power, whatever else is asked.
+
+        In a stop, which ends nobody knows when, also one below its floor or with no time to lose.
+        """
+        if view.is_boosted() or view.is_urgent(now):
+            return True
+        if self._zone_of[view.car.car_id] not in stopped:
+            return False
+        stored_kwh, late = view.energy_kwh(now), self._alone.starts_at(view, now) <= now
+        return stored_kwh < view.floor_kwh or (late and stored_kwh < view.target_kwh())
 
     def _let_go(
         self, by_zone: dict[str, list[CarView]], stopped: Collection[str], now: datetime

@@ -6,6 +6,9 @@ panels as giving all they can. What one car draws makes no room for another's ex
 round: a car may stop at any moment, and its neighbour's set-point would stand. Nor do panels make room for
 charging: there are clouds.
 
+A charger that stands idle with a car plugged in draws a few watts of the fuse, too, whatever it was told:
+those of all cars but the one that draws are left to them.
+
 A kettle may be done before the next reading: so a house's load, as it is measured, makes room for more export
 than is approved only where a G100 scheme of the home's own acts at its boundary meanwhile. Rooms are looked
 at with each report, and a home above its own is told at once.
@@ -19,6 +22,7 @@ from datetime import datetime, timedelta
 from aggregator.model.fleet import WATT_DIGITS, Car, Fleet, Site
 from aggregator.model.metering import Boundary, CarReport, Purpose, SetPoint
 from aggregator.model.time import Interval
+from dispatch.fleet_view import IDLE_W
 from dispatch.haste import Haste, shares_kw
 
 W_PER_KW = 1000.0
@@ -30,6 +34,8 @@ RANKS = (
 """Who draws before whom."""
 
 AFTER = timedelta(seconds=1)
+BORNE_W = 100.0
+"""By so much may a fuse be exceeded until the next cycle: houses never draw quite the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +93,42 @@ class HomeRooms:
 
     def room(self, site: Site, now: datetime) -> Room:
         """Return what the cars of a home may do from ``now`` on."""
-        measured = self._measured.get(site.site_id)
+        measured, idle_kw = self._measured.get(site.site_id), self._idle_kw(site)
         if measured is None or now - measured.at > self._stale_after:
-            return cautious_room(site, Interval(now, now + self._holds + AFTER))
+            room = cautious_room(site, Interval(now, now + self._holds + AFTER))
+            return replace(room, import_kw=max(0.0, room.import_kw - idle_kw))
         house_kw = max(0.0, -measured.beside_kw)
         beside_kw = measured.beside_kw if site.is_limited_by_itself else max(0.0, measured.beside_kw)
         export_kw = site.export_limit_kw - beside_kw if site.may_discharge(now) else 0.0
-        return Room(max(0.0, export_kw), max(0.0, site.import_limit_kw - house_kw), house_kw)
+        import_kw = site.import_limit_kw - house_kw - idle_kw
+        return Room(max(0.0, export_kw), max(0.0, import_kw), house_kw)
 
     def exceeded(self, homes: Collection[str], standing: Iterable[SetPoint], now: datetime) -> bool:
-        """Return whether the cars of any of these homes were told to give more than there is room for now."""
-        given_w = dict.fromkeys(homes, 0)
+        """Return whether any of these homes has no room for what its cars were told to give or draw."""
+        given_w, drawn_w = dict.fromkeys(homes, 0), dict.fromkeys(homes, 0)
         for point in standing:
             site_id = self._cars[point.car_id].site.site_id
             if site_id in given_w:
                 given_w[site_id] += max(0, point.export_w)
-        sites = {name: self._cars[self._at_home[name][0]].site for name, watts in given_w.items() if watts}
-        return any(given_w[name] > self.room(site, now).export_kw * W_PER_KW for name, site in sites.items())
+                drawn_w[site_id] += max(0, -point.export_w)
+        rooms = {name: self.room(self._cars[self._at_home[name][0]].site, now) for name in homes}
+        return any(
+            given_w[name] > room.export_kw * W_PER_KW or drawn_w[name] > room.import_kw * W_PER_KW + BORNE_W
+            for name, room in rooms.items()
+        )
 
     def stale_at(self, now: datetime) -> list[datetime]:
         """Return when the readings that count now will be stale, so that the cautious rule holds at once."""
         ends = (measured.at + self._stale_after + AFTER for measured in self._measured.values())
         return [end for end in ends if end > now]
+
+    def _idle_kw(self, site: Site) -> float:
+        """Return what a home's idle chargers draw, but for one where none is at work: it may be next. [kW]"""
+        known = [self._reports.get(car_id) for car_id in self._at_home[site.site_id]]
+        drawn_w = [-one.export_w for one in known if one is not None and one.plugged]
+        idle_w = [watts for watts in drawn_w if 0 < watts < IDLE_W]
+        beside_w = sum(idle_w) if len(idle_w) < len(drawn_w) else sum(sorted(idle_w)[:-1])
+        return beside_w / W_PER_KW
 
     def _measure(self, site_id: str, report: CarReport, boundary: Boundary) -> set[str]:
         """Note what a home gives beside its cars, if all that are plugged in were heard at that instant.

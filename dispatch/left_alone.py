@@ -75,6 +75,11 @@ class LeftAlone:
             if watts > 0
         ]
 
+    def starts_at(self, view: CarView, now: datetime) -> datetime:
+        """Return when a charger left alone begins, on its part of the fuse."""
+        share = self._part_w[view.car.car_id] / W_PER_KW / view.full_kw if view.full_kw else 1.0
+        return charges_from(view, now, min(1.0, max(LEAST_SHARE, share)))
+
     def changed(
         self, views: Iterable[CarView], points: Iterable[SetPoint], now: datetime
     ) -> dict[str, SafeDefault]:
@@ -86,7 +91,7 @@ class LeftAlone:
             now: Domain instant.
         """
         waits = self._waits(points)
-        starts = {view.car.car_id: self._start(view, now) for view in views}
+        starts = {view.car.car_id: self.starts_at(view, now) for view in views}
         changed = {}
         for car_id in {**starts, **self._neighbours}:
             default = SafeDefault(self._part_w[car_id], starts.get(car_id), waits.get(car_id))
@@ -104,10 +109,6 @@ class LeftAlone:
                 if car.car_id != point.car_id:
                     waits[car.car_id] = max(point.expires_at, waits.get(car.car_id, point.expires_at))
         return waits
-
-    def _start(self, view: CarView, now: datetime) -> datetime:
-        share = self._part_w[view.car.car_id] / W_PER_KW / view.full_kw if view.full_kw else 1.0
-        return charges_from(view, now, min(1.0, max(LEAST_SHARE, share)))
 
     def _is_above(self, point: SetPoint) -> bool:
         return -point.export_w > self._part_w[point.car_id]

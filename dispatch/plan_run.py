@@ -101,8 +101,12 @@ def plan_zone(
         over_kwh = aim_kwh(view, guard_soc) - view.target_kwh()
         short_kwh = float(plan.short_of_target_kwh[n]) - over_kwh
         below_floor = view.energy_kwh(now) < view.floor_kwh
+        if below_floor:
+            export_kw = -view.full_kw
+        elif view.resting:
+            export_kw = min(export_kw, 0.0)
         steps[view.car.car_id] = PlanStep(
-            export_kw=min(export_kw, 0.0) if view.resting else export_kw,
+            export_kw=export_kw,
             short_kwh=min(short_kwh, view.short_kwh(now)),  # to the minute, not slot
             must_charge=short_kwh > MISSED_KWH or below_floor,
         )

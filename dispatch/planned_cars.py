@@ -45,7 +45,9 @@ class PlannedCars:
         self._steps: dict[str, PlanStep] = {}
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
         self._changed: set[str] = set()
+        self._rising: set[str] = set()
         self._for: datetime | None = None
+        self._meant: dict[str, tuple[datetime, Mapping[str, float]]] = {}
         self.refills: dict[str, tuple[Rebound, float]] = {}
 
     def anew(self, cars: Iterable[str]) -> None:
@@ -79,6 +81,7 @@ class PlannedCars:
             rebound: What a zone keeps to after an event, at an instant.
             now: Domain instant.
         """
+        self._rise([*(view for views in zones.values() for view in views), *urgent], now)
         changed, points = self._begin(now), []
         for zone, views in zones.items():
             here = [*views, *(view for view in urgent if view.car.site.zone == zone)]
@@ -97,6 +100,40 @@ class PlannedCars:
                 self._steps |= refill.steps
             points += [self._point(view, keeps_to, now) for view in views]
         return points
+
+    async def meant_kw(
+        self,
+        zone: str,
+        views: Sequence[CarView],
+        rooms: Mapping[str, Room],
+        boosted: Sequence[CarView],
+        now: datetime,
+    ) -> Mapping[str, float]:
+        """Return what cars that a window holds would draw by their own plans of this half-hour. [kW]"""
+        half_hour, (planned_for, meant_kw) = floor_half_hour(now), self._meant.get(zone, (None, {}))
+        if planned_for != half_hour or meant_kw.keys() != {view.car.car_id for view in views}:
+            plans = await self._plans_of(zone, views, rooms, boosted, now)
+            meant_kw = {name: max(0.0, -step.export_kw) for name, step in plans.items()}
+            self._meant[zone] = half_hour, meant_kw
+        return meant_kw
+
+    async def _plans_of(
+        self,
+        zone: str,
+        views: Sequence[CarView],
+        rooms: Mapping[str, Room],
+        boosted: Sequence[CarView],
+        now: datetime,
+    ) -> dict[str, PlanStep]:
+        slots = slots_from(now)
+        tariff = self._prices(zone, priced(slots))
+        return await asyncio.to_thread(plan_zone, views, slots, tariff, self._guard_soc, rooms, boosted)
+
+    def _rise(self, views: Iterable[CarView], now: datetime) -> None:
+        """Plan those anew that have reached their floors: full power was meant until then."""
+        below = {view.car.car_id for view in views if view.energy_kwh(now) < view.floor_kwh}
+        self._changed |= self._rising - below
+        self._rising = below
 
     def _begin(self, now: datetime) -> set[str]:
         """Forget the plans that no longer hold; return the zones of the cars that changed."""
@@ -122,9 +159,7 @@ class PlannedCars:
         new = [view for view in views if view.car.car_id not in self._plans]
         if not new:
             return {}
-        slots = slots_from(now)
-        tariff = self._prices(zone, priced(slots))
-        plans = await asyncio.to_thread(plan_zone, new, slots, tariff, self._guard_soc, rooms, boosted)
+        plans = await self._plans_of(zone, new, rooms, boosted, now)
         self._plans |= plans
         return plans
 

@@ -33,10 +33,12 @@ class Again:
     Attributes:
         most: For how long at most.
         may_go_on: Whether floor, site and driver allow it.
+        least_w: What each car's charger holds at least, where it is not everything. [W]
     """
 
     most: timedelta
     may_go_on: Callable[[SetPoint], bool]
+    least_w: Mapping[str, int]
 
 
 class RampLimit:
@@ -47,22 +49,26 @@ class RampLimit:
         self._total_kw = total_kw_per_minute
         self._moved: deque[tuple[datetime, str, float]] = deque()
 
-    def hold(
+    def allowed(
         self,
         points: Sequence[SetPoint],
         standing_w: Mapping[str, int],
         place_of: Mapping[str, Place],
         now: datetime,
-    ) -> frozenset[str]:
-        """Return the cars whose set-points must wait, having counted the movement of all others.
+        least_w: Mapping[str, int],
+    ) -> dict[str, int]:
+        """Return what each car may go to now, its movement counted: what is wanted, or less of a change.
 
-        The cars of a home wait or move together: one moves into the room that another leaves.
+        The cars of a home wait or move together: one moves into the room that another leaves. A change that
+        is more than any minute allows is made step by step, all of a home's cars in proportion. Beside a
+        driver's right the others of the home make room at once, and rise only within the bound.
 
         Args:
             points: Wanted, in order of precedence.
             standing_w: What each car does now, positive from car to grid; 0 where nothing stands. [W]
             place_of: Each car's zone and home.
             now: Domain instant.
+            least_w: What each car's charger holds at least, where it is not everything. [W]
         """
         while self._moved and self._moved[0][0] <= now - MINUTE:
             self._moved.popleft()
@@ -70,21 +76,49 @@ class RampLimit:
         for _, zone, kw in self._moved:
             in_zone[zone] += kw
         total = sum(in_zone.values())
+        goes = {point.car_id: point.export_w for point in points}
         homes: dict[Place, list[SetPoint]] = defaultdict(list)
         for point in points:
             if point.export_w != standing_w.get(point.car_id, 0):
                 homes[place_of[point.car_id]].append(point)
-        held: set[str] = set()
         for (zone, _), together in homes.items():
-            kw = sum(abs(one.export_w - standing_w.get(one.car_id, 0)) for one in together) / W_PER_KW
-            over = in_zone[zone] + kw > self._zone_kw or total + kw > self._total_kw
-            if over and not any(one.purpose in EXEMPT for one in together):
-                held |= {one.car_id for one in together}
-                continue
-            in_zone[zone] += kw
-            total += kw
-            self._moved.append((now, zone, kw))
-        return frozenset(held)
+            left_kw = min(self._zone_kw - in_zone[zone], self._total_kw - total)
+            goes |= self._home(together, standing_w, left_kw, least_w)
+            kw = _moved_kw(together, goes, standing_w)
+            if kw > 0:
+                in_zone[zone] += kw
+                total += kw
+                self._moved.append((now, zone, kw))
+        return goes
+
+    def _home(
+        self,
+        together: Sequence[SetPoint],
+        standing_w: Mapping[str, int],
+        left_kw: float,
+        least_w: Mapping[str, int],
+    ) -> dict[str, int]:
+        """Return what the cars of a home that are to change may go to, where so much may still be moved."""
+        wanted = {one.car_id: one.export_w for one in together}
+        if _moved_kw(together, wanted, standing_w) <= left_kw:
+            return wanted
+        stays = {one.car_id: standing_w.get(one.car_id, 0) for one in together}
+        if any(one.purpose in EXEMPT for one in together):
+            return {
+                one.car_id: one.export_w
+                if one.purpose in EXEMPT
+                else _yielded(one.export_w, stays[one.car_id])
+                for one in together
+            }
+        most_kw = min(self._zone_kw, self._total_kw)
+        whole_kw = _moved_kw(together, wanted, standing_w)
+        if whole_kw <= most_kw or left_kw <= 0:
+            return stays
+        steps = {
+            name: _held(stays[name] + int((watts - stays[name]) * left_kw / whole_kw), least_w.get(name, 0))
+            for name, watts in wanted.items()
+        }
+        return steps if _moved_kw(together, steps, standing_w) <= left_kw else stays
 
     def within(
         self,
@@ -104,14 +138,45 @@ class RampLimit:
             again: How a car that must wait is told again.
         """
         watts = {name: point.export_w for name, point in present.items()}
-        waiting = self.hold(points, watts, place_of, now)
-        kept = [
-            held_point(point, present[point.car_id], again)
-            for point in points
-            if point.car_id in waiting and point.car_id in present
-        ]
-        self.hold(kept, watts, place_of, now)  # who is let go instead moves, too
+        goes = self.allowed(points, watts, place_of, now, again.least_w)
+        waiting = frozenset(point.car_id for point in points if goes[point.car_id] != point.export_w)
+        kept = []
+        for point in points:
+            name, standing_w = point.car_id, watts.get(point.car_id, 0)
+            if name in waiting and goes[name] != standing_w:
+                kept.append(_gone_to(goes[name], point, again))
+            elif name in waiting and name in present:
+                kept.append(held_point(point, present[name], again))
+        before = {**watts, **goes}
+        self.allowed(kept, before, place_of, now, again.least_w)  # who is let go instead moves, too
         return [point for point in points if point.car_id not in waiting] + kept, waiting
+
+
+def _moved_kw(points: Sequence[SetPoint], goes: Mapping[str, int], standing_w: Mapping[str, int]) -> float:
+    return sum(abs(goes[one.car_id] - standing_w.get(one.car_id, 0)) for one in points) / W_PER_KW
+
+
+def _yielded(wanted_w: int, standing_w: int) -> int:
+    """Return the part of a change that makes room: less of what a car does, down to nothing."""
+    if wanted_w * standing_w <= 0:
+        return 0
+    return min(wanted_w, standing_w, key=abs)
+
+
+def _held(watts: int, least_w: int) -> int:
+    """Return what a charger can hold of it: nothing, where that is less than its least."""
+    return watts if abs(watts) >= least_w else 0
+
+
+def _gone_to(watts: int, wanted: SetPoint, again: Again) -> SetPoint:
+    """Return what a car is told that is on its way."""
+    step = replace(
+        wanted,
+        export_w=watts,
+        expires_at=min(wanted.issued_at + again.most, wanted.expires_at),
+        opportunity_id=wanted.opportunity_id if watts > 0 else None,
+    )
+    return step if again.may_go_on(step) else let_go(wanted.car_id, wanted.issued_at)
 
 
 def held_point(wanted: SetPoint, standing: SetPoint, again: Again) -> SetPoint:

@@ -53,6 +53,7 @@ class Sending:
         self._link, self._settings, self._wake = link, settings, wake
         self._view, self._interlock, self._following = view, interlock, following
         self._refused = Refused(view, interlock)
+        self._least_w = {car.car_id: car.charger.min_w for car in fleet.cars if car.charger.min_w}
         self._ramp = RampLimit(settings.zone_ramp_kw_per_minute, settings.total_ramp_kw_per_minute)
         self._place_of = {car.car_id: (car.site.zone, car.site.site_id) for car in fleet.cars}
         self._news, self._holds = News(), Holds()
@@ -112,7 +113,7 @@ class Sending:
         """Return what is sent: to cars that must wait what they do now, where it is to be told again."""
         present = {name: point for name, point in self._left.items() if point.expires_at > now - FOLLOWS}
         present |= {point.car_id: point for point in self._view.standing(now - FOLLOWS)}
-        again = Again(self._settings.set_point, self._may_go_on)
+        again = Again(self._settings.set_point, self._may_go_on, self._least_w)
         told, waiting = self._ramp.within(due, present, self._place_of, now, again)
         notices = []
         if new := self._holds.of(waiting, self._place_of, now):

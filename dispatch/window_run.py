@@ -52,11 +52,13 @@ class Limits:
         rooms: Of the cars' homes now, by id.
         guard_soc: Kept above floor and need, as a fraction of capacity.
         most: Most that a set-point holds.
+        meant_kw: What each car would draw by its own plan, where the zone is to draw on balance. [kW]
     """
 
     rooms: Mapping[str, Room]
     guard_soc: float
     most: timedelta
+    meant_kw: Mapping[str, float]
 
 
 def window_step(
@@ -93,12 +95,12 @@ def window_step(
     expires = now + limits.most
     if serving is not None:  # what is only nominated runs on until the next cycle says otherwise
         expires = min(expires, max(slot.end for slot, _ in same))
-    cars = {view.car.car_id: view.car for view in (*following, *others)}
+    views = {view.car.car_id: view for view in (*following, *others)}
     must, points = served.must_charge | probed.must_charge, []
     for car_id, kw in (served_kw | probed.export_kw).items():
         presses = kw < 0 and car_id in must
         purpose = Purpose.MUST_CHARGE if presses else Purpose.INSTRUCTION if serving else Purpose.PLAN
-        watts = held_watts(kw, cars[car_id])
+        watts = _told_watts(kw, views[car_id], now, rooms)
         points.append(SetPoint(car_id, watts, now, expires, purpose, serving if watts > 0 else None))
     short_kwh = served.short_of_target_kwh | probed.short_of_target_kwh
     return WindowStep(tuple(points), short_kwh, served.shortfall_kwh)
@@ -107,15 +109,17 @@ def window_step(
 def _split_as_held(target: ZoneTarget, views: Sequence[CarView], now: datetime, limits: Limits) -> ZoneSplit:
     """Return the split by which cars do together what is wanted as their chargers hold it.
 
-    One that must charge, but less than its charger can hold, draws more than its part: the others make up.
+    One that must charge, but less than its charger can hold, draws more than its part, and one below its
+    floor all it can: the others make up.
     """
-    cars, found = {view.car.car_id: view.car for view in views}, []
+    cars, found = {view.car.car_id: view for view in views}, []
     wanted_kw, asked_kw = target.export_kw[0], target.export_kw[0]
     for _ in range(AS_HELD):
         asked = replace(target, export_kw=(asked_kw, *target.export_kw[1:]))
-        served = split_zone(asked, views, now, limits.guard_soc, limits.rooms)
+        served = split_zone(asked, views, now, limits.guard_soc, limits.rooms, meant_kw=limits.meant_kw)
         told_kw = sum(served.export_kw.values())
-        held_kw = sum(held_watts(kw, cars[name]) for name, kw in served.export_kw.items()) / W_PER_KW
+        held_w = [_told_watts(kw, cars[name], now, limits.rooms) for name, kw in served.export_kw.items()]
+        held_kw = sum(held_w) / W_PER_KW
         found.append((abs(held_kw - wanted_kw), served))
         before_kw, asked_kw = asked_kw, wanted_kw + told_kw - held_kw
         if abs(asked_kw - before_kw) <= len(cars) / W_PER_KW:
@@ -126,6 +130,13 @@ def _split_as_held(target: ZoneTarget, views: Sequence[CarView], now: datetime, 
 def less(target: ZoneTarget, drawn_kw: float) -> ZoneTarget:
     """Ask the others for what cars at full power draw as well: the target is the zone's net export."""
     return replace(target, export_kw=tuple(kw + drawn_kw for kw in target.export_kw))
+
+
+def _told_watts(kw: float, view: CarView, now: datetime, rooms: Mapping[str, Room]) -> int:
+    """Return what a car is told: below its floor all that it and its home may draw, not a slot's average."""
+    if kw < 0 and view.energy_kwh(now) < view.floor_kwh:
+        return -int(min(view.full_kw, rooms[view.car.site.site_id].import_kw) * W_PER_KW)
+    return held_watts(kw, view.car)
 
 
 def held_watts(kw: float, car: Car) -> int:

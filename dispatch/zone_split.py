@@ -17,7 +17,9 @@ from dispatch.split import Cars, Sites, SplitCar, SplitProblem, SplitSite, split
 from dispatch.split_steady import steadied
 
 SETTLED_KWH = 1e-9
+SETTLED_KW = 1e-6
 UNMEASURED: Mapping[str, Room] = {}
+NOTHING_MEANT: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,14 @@ def split_zone(
     guard_soc: float,
     rooms: Mapping[str, Room] = UNMEASURED,
     most_kw: Mapping[str, float] | None = None,
+    meant_kw: Mapping[str, float] = NOTHING_MEANT,
 ) -> ZoneSplit:
     """Split a zone's target over its plugged, fresh, unboosted cars.
 
     What a car needs for its departure is kept with the guard on top, where the target is met all the same.
     Where it is not, only what is not known of the car's charge is kept on top: bids count on the rest (P11).
+    Where the zone is to draw less than was nominated, but still to draw, cars charge as they meant to, as far
+    as that: else an order for a little more export would end all charging of a cheap night.
 
     Args:
         target: Net export wanted per slot, from ``now`` on; boosted and stale cars must already be
@@ -64,6 +69,7 @@ def split_zone(
         rooms: What the cars' homes leave to them in the running slot, by site; what nothing is known of
             goes by the cautious rule.
         most_kw: Most that a car is asked to give, for cars of which less is asked than they can. [kW]
+        meant_kw: What cars would draw by their own plans now. [kW]
     """
     if not views:
         missing = sum(
@@ -75,7 +81,37 @@ def split_zone(
     if found.shortfall_kwh > SETTLED_KWH:
         closer = _split(target, views, now, guard_soc, rooms, most_kw or {}, margin_soc=0.0)
         found = min(found, closer, key=lambda one: one.shortfall_kwh)
+    drawn_too_little = sum(found.export_kw.values()) > target.export_kw[0] + SETTLED_KW
+    if meant_kw and is_to_draw(target) and drawn_too_little:
+        return _drawing(found, target, views, now, guard_soc, rooms, meant_kw)
     return found
+
+
+def is_to_draw(target: ZoneTarget) -> bool:
+    """Whether a zone is to draw on balance now, though it is more export that is asked for."""
+    return target.direction is Direction.UP and target.export_kw[0] < 0
+
+
+def _drawing(
+    found: ZoneSplit,
+    target: ZoneTarget,
+    views: Sequence[CarView],
+    now: datetime,
+    guard_soc: float,
+    rooms: Mapping[str, Room],
+    meant_kw: Mapping[str, float],
+) -> ZoneSplit:
+    """Return a split by which cars draw in the running slot what they meant to, as far as the target."""
+    running = replace(
+        target,
+        slots=target.slots[:1],
+        export_kw=target.export_kw[:1],
+        opportunity_ids=target.opportunity_ids[:1],
+        direction=Direction.DOWN,
+    )
+    now_kw = _split(running, views, now, guard_soc, rooms, {}, meant_kw, margin_soc=0.0).export_kw
+    slots_kw = {name: (now_kw[name], *levels[1:]) for name, levels in found.slots_kw.items()}
+    return replace(found, slots_kw=slots_kw)
 
 
 def _split(
@@ -85,12 +121,12 @@ def _split(
     guard_soc: float,
     rooms: Mapping[str, Room],
     most_kw: Mapping[str, float],
+    meant_kw: Mapping[str, float] = NOTHING_MEANT,
     *,
     margin_soc: float,
 ) -> ZoneSplit:
     rows = {view.car.site.site_id: view.car.site for view in views}
     now_kw = {name: rooms.get(name) or cautious_room(site, target.slots[0]) for name, site in rows.items()}
-    homes = {name: _split_site(site, target, now_kw[name]) for name, site in rows.items()}
     share = fuse_shares(views)
     cars = [
         _split_car(
@@ -104,8 +140,14 @@ def _split(
         )
         for view in views
     ]
-    sites = Sites.of(homes, len(target.slots))
     must = {car.id for car in cars if car.energy_kwh < max(car.floor_kwh, car.target_kwh) - SETTLED_KWH}
+    if meant_kw:
+        cars = [car if car.id in must else replace(car, charge_kw=meant_kw.get(car.id, 0.0)) for car in cars]
+    drawing = {car.site for car in cars if car.id in must}
+    homes = {
+        name: _split_site(site, target, now_kw[name], draws=name in drawing) for name, site in rows.items()
+    }
+    sites = Sites.of(homes, len(target.slots))
     problem = SplitProblem(
         id=target.zone,
         slot_hours=tuple(slot.hours for slot in target.slots),
@@ -170,10 +212,20 @@ def _split_car(
     )
 
 
-def _split_site(site: Site, target: ZoneTarget, room: Room) -> SplitSite:
-    """Return the home's limits: as it is in the running slot, by what plans count on in the later ones."""
-    later = [site.planned_room_kw(slot) for slot in target.slots[1:]]
-    return SplitSite(room.export_kw, room.import_kw, export_limits_kw=(room.export_kw, *later))
+def _split_site(site: Site, target: ZoneTarget, room: Room, *, draws: bool) -> SplitSite:
+    """Return the home's limits: as it is in the running slot, by what plans count on in the later ones.
+
+    What the house is to draw later counts where some car must charge: there it is a base load below that of
+    the slot with the least room, which alone is the limit.
+    """
+    export_kw = [room.export_kw, *(site.planned_room_kw(slot) for slot in target.slots[1:])]
+    import_kw = [room.import_kw, *(site.planned_import_kw(slot) for slot in target.slots[1:])]
+    lowest_kw = min(import_kw)
+    if not draws or lowest_kw >= room.import_kw:
+        return SplitSite(room.export_kw, room.import_kw, export_limits_kw=tuple(export_kw))
+    base_kw = [lowest_kw - kw for kw in import_kw]
+    limits_kw = [kw - base for kw, base in zip(export_kw, base_kw, strict=True)]
+    return SplitSite(limits_kw[0], lowest_kw, tuple(base_kw), tuple(limits_kw))
 
 
 def _without_netting(
@@ -187,6 +239,7 @@ def _without_netting(
     asked: dict[str, float] = defaultdict(float)
     for car in cars:
         asked[car.site] += 0.0 if car.id in must else car.discharge_kw
-    over = {site for site in charging if asked[site] > homes[site].export_limit_kw}
-    share = {site: homes[site].export_limit_kw / asked[site] for site in over}
+    room_kw = {site: homes[site].export_limit_kw + sum(homes[site].base_load_kw[:1]) for site in charging}
+    over = {site for site in charging if asked[site] > room_kw[site]}
+    share = {site: room_kw[site] / asked[site] for site in over}
     return [replace(car, discharge_kw=car.discharge_kw * share.get(car.site, 1.0)) for car in cars]

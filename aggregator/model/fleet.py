@@ -166,6 +166,17 @@ class Site:
         counts = self.boundary_meter and self.is_limited_by_itself
         return self._least_room_kw(span, self.least_house_load_kw(span) if counts else 0.0)
 
+    def planned_import_kw(self, span: Interval) -> float:
+        """Return the import room that plans for ``span`` count on. [kW]
+
+        Where a meter shows what the house draws, what it is stated to draw is none; elsewhere the fuse is the
+        cars' (see ``home_rooms``).
+        """
+        if not self.boundary_meter or not self.house_load_kw:
+            return self.import_limit_kw
+        house_kw = max(self.house_kw(half_hour.start) for half_hour in half_hours(span))
+        return max(0.0, self.import_limit_kw - house_kw)
+
     @property
     def is_limited_by_itself(self) -> bool:
         """Whether a G100 scheme of the home's own keeps its boundary within the limit, whatever cars do."""

@@ -277,6 +277,56 @@ async def test_in_a_stop_a_car_below_its_floor_goes_on_charging():
     assert {name: point.export_w for name, point in told.items()} == {"car-1": -7400}
 
 
+async def test_in_a_stop_a_car_with_no_time_to_lose_goes_on_charging():
+    loop = Loop(a_fleet(2), wanted(3.0))
+    loop.now_stopped = (ZONE,)
+    presses = seen("car-1", soc=0.4, depart_at=NOW + 3 * HOUR, target_soc=0.8)
+    told = await loop.cycle(presses, seen("car-2", soc=0.4, depart_at=NOW + 6 * HOUR, target_soc=0.8))
+    assert {name: point.export_w for name, point in told.items()} == {"car-1": -7400}
+
+
+@pytest.mark.parametrize("targets", [(), (wanted(3.0),)], ids=["planned", "ordered"])
+async def test_a_car_below_its_floor_charges_at_full_power_until_it_is_there(targets):
+    loop = Loop(a_fleet(3), *targets, prices=dear_now)
+    told = await loop.cycle(seen("car-1", soc=0.28), seen("car-2"), seen("car-3"))
+    assert told["car-1"].export_w == -7400
+    assert not targets or sum(point.export_w for point in told.values()) == pytest.approx(3000, abs=3)
+    loop.clock.set(at := NOW + timedelta(minutes=20))
+    there = seen("car-1", soc=0.32, measured_at=at)
+    loop.controller.observe([replace(there, import_wh=there.import_wh + 2600)])
+    loop.link.told.clear()
+    await loop.controller.cycle()
+    assert [point.export_w for point in loop.link.told if point.car_id == "car-1"] == [0]
+
+
+async def test_an_order_for_more_export_takes_from_a_night_s_charging_no_more_than_is_asked():
+    """Nominated were 22 kW of charging; of them 5 kW are ordered."""
+    loop = Loop(a_fleet(3), wanted(-17.0, -17.0), prices=cheap_now)
+    told = await loop.cycle(
+        *(seen(name, soc=0.5, depart_at=NOW + 10 * HOUR, target_soc=0.9) for name in loop.cars)
+    )
+    assert sum(point.export_w for point in told.values()) == pytest.approx(-17_000, abs=3)
+    assert {point.purpose for point in told.values()} == {Purpose.INSTRUCTION}
+
+
+async def test_what_nobody_means_to_charge_now_is_not_charged_for_what_was_nominated():
+    loop = Loop(a_fleet(3), wanted(-17.0, -17.0), prices=dear_now)
+    told = await loop.cycle(
+        *(seen(name, soc=0.5, depart_at=NOW + 10 * HOUR, target_soc=0.9) for name in loop.cars)
+    )
+    assert {point.export_w for point in told.values()} == {0}
+
+
+def cheap_now(zone, slots):
+    price = np.where([slot.start < NOW + HOUR for slot in slots], 0.08, 0.3)
+    return Tariff(price, np.full(len(slots), 0.05), np.zeros(len(slots), dtype=bool))
+
+
+def dear_now(zone, slots):
+    price = np.where([slot.start < NOW + HOUR for slot in slots], 0.5, 0.1)
+    return Tariff(price, np.full(len(slots), 0.05), np.zeros(len(slots), dtype=bool))
+
+
 async def test_ending_the_loop_releases_every_car():
     loop = Loop(a_fleet(2), wanted(6.0))
     await loop.cycle(seen("car-1"), seen("car-2"))

@@ -98,6 +98,41 @@ async def test_a_house_that_draws_less_wakes_the_loop():
     assert not loop.controller._wake.is_set()
 
 
+async def test_a_house_that_draws_more_than_the_fuse_leaves_wakes_the_loop():
+    loop = Loop(a_home(boundary_meter=True, import_limit_kw=9.0))
+    await loop.cycle(metered(-1600, soc=0.2))
+    loop.controller.observe([later(metered(-1500 - 7400, soc=0.2, export_w=-7400), by=MINUTE / 2)])
+    assert not loop.controller._wake.is_set()
+    loop.controller.observe([later(metered(-2500 - 7400, soc=0.2, export_w=-7400), by=MINUTE)])
+    assert loop.controller._wake.is_set()
+
+
+@pytest.mark.parametrize("boundary_w", [-1016, None], ids=["metered", "cautious"])
+async def test_what_an_idle_charger_draws_by_itself_is_left_of_the_fuse(boundary_w):
+    loop = Loop(a_home(cars=2, boundary_meter=boundary_w is not None, import_limit_kw=7.0))
+    boundary = None if boundary_w is None else Boundary(boundary_w, 0, 0)
+    idle = {"export_w": -8, "boundary": boundary}
+    told = await loop.cycle(seen("car-1", soc=0.2, **idle), seen("car-2", soc=0.9, **idle))
+    assert told["car-1"].export_w == (-5992 if boundary else -6992)
+
+
+async def test_one_car_at_its_home_has_all_of_the_fuse_though_it_was_idle():
+    loop = Loop(a_home(import_limit_kw=7.0))
+    told = await loop.cycle(seen("car-1", soc=0.2, export_w=-8))
+    assert told["car-1"].export_w == -7000
+
+
+async def test_what_a_house_is_stated_to_draw_later_is_charged_before():
+    """More than an hour of 7.4 kW is needed, and the house leaves 2 kW of the fuse from six on."""
+    loads = (0.5,) * 18 + (7.0,) * 6
+    loop = Loop(
+        a_home(boundary_meter=True, import_limit_kw=9.0, house_load_kw=loads), wanted(3.0, 3.0, 3.0, 3.0)
+    )
+    due = {"depart_at": NOW + 3 * HALF_HOUR, "target_soc": 0.7}
+    told = await loop.cycle(metered(-500, soc=0.7 - 0.92 * 8.2 / 60, **due))
+    assert told["car-1"].export_w <= -6900
+
+
 async def test_a_house_takes_its_part_of_the_fuse_from_a_boosted_car():
     loop = Loop(a_home(boundary_meter=True, import_limit_kw=9.0))
     told = await loop.cycle(metered(-3000, boost=True))

@@ -14,7 +14,7 @@ from tests.builders import ZONE, a_car, a_car_report, a_charger, a_site
 
 NOW = datetime(2025, 1, 15, 18, 0, tzinfo=UTC)
 NAMES = ("must", "free-0", "free-1", "free-2")
-LIMITS = Limits(dict.fromkeys(NAMES, Room(export_kw=7.36, import_kw=18.4)), 0.01, timedelta(seconds=120))
+LIMITS = Limits(dict.fromkeys(NAMES, Room(export_kw=7.36, import_kw=18.4)), 0.01, timedelta(seconds=120), {})
 
 
 def a_view(name, *, leaves, min_kw=0.0, **report):
