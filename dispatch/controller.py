@@ -46,6 +46,8 @@ HYSTERESIS_SOC = 0.01
 WORKER = "dispatch"
 """The name by which the loop holds a simulation's clock."""
 
+SOME_KWH = 0.5
+"""What a car takes and an idle charger does not. [kWh]"""
 AFTER = timedelta(seconds=1)
 
 Recorder = Callable[[CycleRecord], Awaitable[None]]
@@ -265,10 +267,11 @@ class Controller:
     def _missed(self, car_id: str, kwh: float, now: datetime) -> list[Notice]:
         """Tell by how much a car will miss its target, and what its meter shows where it does not follow.
 
-        One that tells no charge is charged as if it had come empty, but nobody knows that it did.
+        One that tells no charge is charged as if it had come empty, but nobody knows that it did; if it has
+        taken some and then no more, it is full.
         """
-        follows = self.following.follows(car_id)
-        if follows and not self.view.of(car_id).tells_charge:
+        follows, view = self.following.follows(car_id), self.view.of(car_id)
+        if not view.tells_charge and (follows or view.taken_kwh > SOME_KWH):
             return []
         shows_kw = None if follows else self.following.measured_kw(car_id)
         return self.shortfalls.note(self._cars[car_id], kwh, shows_kw, now)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from math import inf
 
 from aggregator.energy import Tapers
-from aggregator.model.drivers import SILENT, ChargerWord, Wish, Words, as_wished, wish_of
+from aggregator.model.drivers import LATE, SILENT, ChargerWord, Wish, Words, as_wished, wish_of
 from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, SetPoint
 from aggregator.model.time import HALF_HOUR, HOUR, next_local
@@ -116,10 +116,19 @@ class CarView:
         return self.planned_car.floor_soc * self.car.capacity_kwh
 
     def stated_at(self, now: datetime) -> datetime:
-        """Return when the driver said the car is needed, past for who is late; else by the default intent."""
+        """Return when the driver said the car is needed, past for who is late; else by the default intent.
+
+        Who is usually gone by then may come for an hour more.
+        """
         said = self.wish if self.wish is not None else self.report
-        stated = said.depart_at if said is not None else None
-        return stated if stated is not None else next_local(now, self.car.default_intent.depart_local)
+        if said is not None and said.depart_at is not None:
+            return said.depart_at
+        usual = next_local(now - LATE, self.car.default_intent.depart_local)
+        return usual if self.was_there(usual) else next_local(now, self.car.default_intent.depart_local)
+
+    def was_there(self, at: datetime) -> bool:
+        """Whether it was plugged in at an instant, if it is now."""
+        return self.since is None or self.since < at
 
     def departs_at(self, now: datetime) -> datetime:
         """Return when the driver next needs the car, as it is planned for.
@@ -277,6 +286,11 @@ class FleetView:
             return view
         car = replace(self._registered[car_id], capacity_kwh=view.car.capacity_kwh)
         wish = wish_of(words, self.charger_word(car_id), car.default_intent, now)
+        if wish.source == "week":
+            before = wish_of(words, self.charger_word(car_id), car.default_intent, now - LATE)
+            usual = before.depart_at if before.source == "week" else None
+            if usual is not None and view.was_there(usual):
+                wish = replace(wish, depart_at=usual, target_soc=before.target_soc)
         view = replace(view, car=as_wished(car, wish), wish=wish)
         if view.report is None:
             return view

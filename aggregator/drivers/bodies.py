@@ -9,7 +9,18 @@ from typing import Annotated, TypeVar
 from pydantic import BeforeValidator, Field
 
 from aggregator.files.inputs import Name, Number, StrictRow, YesNo, shown, validate
-from aggregator.model.drivers import DAYS, Boost, Departure, Floor, Saying, Topic, V2g, Week, WeekDay
+from aggregator.model.drivers import (
+    DAYS,
+    LATE,
+    Boost,
+    Departure,
+    Floor,
+    Saying,
+    Topic,
+    V2g,
+    Week,
+    WeekDay,
+)
 from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.figures import figure
 from aggregator.model.fleet import LOWEST_FLOOR_SOC, Car
@@ -17,9 +28,6 @@ from aggregator.model.time import LONDON, parse_london
 
 BODY = "body"
 FARTHEST = timedelta(days=14)
-LATE = timedelta(hours=1)
-"""So long a driver who is late finds the car as it was promised, where no expiry was stated."""
-
 LATEST = timedelta(days=1)
 PERCENT = 100.0
 GROUPS: Mapping[str, range] = {"weekdays": range(5), "weekend": range(5, 7), "daily": range(7)}

@@ -18,6 +18,9 @@ from aggregator.model.fleet import Car, Intent
 from aggregator.model.time import LONDON, shown_on
 
 ONE_DAY = timedelta(days=1)
+LATE = timedelta(hours=1)
+"""So long a driver who is late finds the car as it was promised, where no expiry was stated."""
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 

@@ -153,6 +153,17 @@ async def test_a_deaf_charger_is_found_whose_cars_state_of_charge_is_not_known()
     assert not any("it charges" in notice.text for notice in missed)
 
 
+async def test_a_car_that_tells_no_charge_and_takes_no_more_is_full_and_nobody_is_told_of_a_target_missed():
+    world = World([Charger() for _ in range(3)], 6.0)
+    world.says[world.names[0]] = {"soc": None, "target_soc": 0.9, "depart_at": START + HOUR}
+    await world.minutes(40)
+    assert world.chargers[world.names[0]].wh < -1000
+    world.chargers[world.names[0]].takes_w = 0.0
+    await world.minutes(19)
+    assert {notice.where for notice in world.notices("not_following")} == {world.names[0]}
+    assert world.notices("short_of_target") == []
+
+
 async def test_a_charger_that_comes_back_is_counted_on_again():
     world = World([Charger(deaf=n == 0) for n in range(4)], 12.0)
     await world.minutes(10)

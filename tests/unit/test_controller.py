@@ -252,6 +252,25 @@ async def test_a_car_that_was_late_for_its_own_departure_stays_charged():
     assert told["car-1"].export_w <= 0
 
 
+@pytest.mark.parametrize(
+    ("plugged_in", "late", "told_w"),
+    [(-8 * HOUR, HOUR / 6, -7400), (-8 * HOUR, HOUR * 1.1, 0), (HOUR / 12, HOUR / 6, 0)],
+    ids=["still there", "not to come today", "came since"],
+)
+async def test_a_car_still_there_after_its_usual_departure_stays_charged_for_an_hour(
+    plugged_in, late, told_w
+):
+    usual = replace(a_car().default_intent, depart_local=NOW.time(), target_soc=0.8)
+    loop = Loop(Fleet((a_car(default_intent=usual),), digest="f" * 64), prices=dear_now)
+    loop.clock.set(came_at := NOW + plugged_in)
+    loop.controller.observe(
+        [seen(plugged=False, measured_at=came_at - HOUR), seen(soc=0.78, measured_at=came_at)]
+    )
+    loop.clock.set(at := NOW + late)
+    told = await loop.cycle(seen(soc=0.78, measured_at=at))
+    assert told["car-1"].export_w == told_w
+
+
 async def test_above_the_ramp_bound_cars_hold_and_the_desk_is_told():
     settings = replace(SETTINGS, zone_ramp_kw_per_minute=4.0)
     loop = Loop(a_fleet(3), wanted(9.0), settings=settings)

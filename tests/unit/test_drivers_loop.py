@@ -129,6 +129,8 @@ async def test_the_usual_week_decides_when_the_car_is_ready(tmp_path):
         one.say(Topic.WEEK, Week((wednesday,)))
         await one.minutes(121)
         assert one.soc() > 0.73
+        assert one.controller.view.of("leaf-1").departs_at(one.clock.now()) == one.clock.now()  # late
+        await one.minutes(60)
         assert one.controller.view.of("leaf-1").departs_at(one.clock.now()) > FIVE_PM + 10 * HOUR
     assert kept(one) == []
     assert p2_departure(one.evidence()).checked == 1

@@ -168,7 +168,7 @@ def test_a_held_car_goes_on_only_where_it_may(now_s, order, allowed, told_w):
     wanted = a_set_point(
         export_w=0, issued_at=now, expires_at=now + HOUR, purpose=Purpose.PLAN, opportunity_id=None
     )
-    told = held_point(wanted, standing, Again(2 * MINUTE, lambda _: allowed))
+    told = held_point(wanted, standing, Again(2 * MINUTE, lambda _: allowed, {}))
     assert told.export_w == told_w
     assert told.purpose is (Purpose.RELEASE if told_w == 0 else standing.purpose if order else Purpose.PLAN)
     assert told.expires_at <= now + 2 * MINUTE
