@@ -14,7 +14,7 @@ from aggregator.model.errors import Fault
 from aggregator.model.figures import figure
 from aggregator.model.market import Requirement
 from aggregator.model.opportunity import Opportunity, Stage
-from aggregator.model.time import LONDON, Interval, utc_second
+from aggregator.model.time import LONDON, Interval, said_at, utc_second
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 MINUS, NO_BREAK = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
@@ -73,6 +73,11 @@ def stamp_form(instant: datetime) -> str:
     return "%a %d %b %H:%M:%S" if instant.second else "%a %d %b %H:%M"
 
 
+def in_london(text: str) -> str:
+    """Return words with each instant that stands in UTC by London's clocks."""
+    return UTC_STAMP.sub(_by_london, text)
+
+
 def _by_london(found: re.Match[str]) -> str:
     """Return an instant that stands in words in UTC by London's clocks; what is none stays as it is."""
     instant = stamp_of(found)
@@ -100,8 +105,7 @@ def pounds(value: float | Decimal | None) -> Markup:
 
 def sterling(text: str) -> str:
     """Return words as screens show them: pounds, minus and London's clocks for GBP, hyphen and UTC."""
-    text = UTC_STAMP.sub(_by_london, text)
-    return HYPHEN.sub(MINUS, CLOCKS.sub("–", GBP.sub("£", text))).replace(f"£{MINUS}", f"{MINUS}£")
+    return HYPHEN.sub(MINUS, CLOCKS.sub("–", GBP.sub("£", in_london(text)))).replace(f"£{MINUS}", f"{MINUS}£")
 
 
 def price(value: float | Decimal | None) -> Markup:
@@ -156,8 +160,8 @@ def span(window: Interval) -> Markup:
 def plain_span(window: Interval) -> str:
     """Return a window by London's clocks, without markup: ``Wed 15 Jan 17:00–19:00``."""
     start, end = window.start.astimezone(LONDON), window.end.astimezone(LONDON)
-    last = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%a %d %b %H:%M}"
-    return f"{start:%a %d %b %H:%M}–{last}"
+    last = f"{end:%H:%M}" if start.date() == end.date() else said_at(end)
+    return f"{said_at(start)}–{last}"
 
 
 def half_hour_text(window: Interval) -> str:
@@ -247,7 +251,9 @@ def state_of(one: Opportunity, now: datetime, *, needs_two: bool, gate_open: boo
     if is_unanswered(one, now):
         return "bad", "no answer from the DNO"
     if one.stage in (Stage.AWARDED, Stage.DELIVERING) and one.cancelled_at is not None:
-        return "wait", f"order cancelled {one.cancelled_at.astimezone(LONDON):%H:%M}"
+        at = one.cancelled_at.astimezone(LONDON)
+        is_today = at.date() == now.astimezone(LONDON).date()
+        return "wait", f"order cancelled {f'{at:%H:%M}' if is_today else said_at(at)}"
     if one.stage is not Stage.IN_REVIEW:
         return STATES.get(one.stage, ("wait", one.stage.value.lower()))
     if not gate_open:

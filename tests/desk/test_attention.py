@@ -46,7 +46,7 @@ async def test_a_bid_that_lapsed_undecided_stands_on_today_that_day_and_is_an_al
         assert f"{ZONE}, Wed 15 Jan 17:00 to 19:00" in told[0]
         anna = await desk.sign_in("anna")
         _, page = await anna.get("/")
-        assert "Closed today without a decision" in page
+        assert "Lapsed today" in page
         assert "undecided" in page
         desk.parts.clock.set(GATE + timedelta(days=1))
         assert "bid-1" not in [row.bid for row in today_view(gateway.workflow, "anna").lapsed]
