@@ -19,7 +19,7 @@ from aggregator.allowed import (
     must_allow_withdrawal,
     why_not,
 )
-from aggregator.bid_text import by_whom, kws
+from aggregator.bid_text import by_whom
 from aggregator.clockwork import CLOCKWORK, FLEET, PLATFORM
 from aggregator.desk import must_be_possible
 from aggregator.model.errors import RuleViolation
@@ -41,7 +41,7 @@ from aggregator.store import DeskAction, Recorded, Store
 from aggregator.web.ahead import UNITS
 from aggregator.web.bids_view import BidRow, bid_row
 from aggregator.web.effect import energy_kwh
-from aggregator.web.words import either, pounds
+from aggregator.web.words import either, pounds, range_of
 from aggregator.workflow import Workflow
 
 PENNY_GBP = 0.01
@@ -318,9 +318,9 @@ def _happened(row: Recorded) -> Happened:
     match fact:
         case Instructed(instruction=order):
             unit = UNITS[order.mode]
-            what += f": {kws([step.value for step in order.steps])} {unit}"
+            what += f": {range_of(step.value for step in order.steps)} {unit}"
         case Awarded(award=award):
-            what += f": {kws(award.awarded_kw)} kW"
+            what += f": {range_of(award.awarded_kw)} kW"
         case AwardValued(worth=worth):
             what += f": expected margin {pounds(worth.margin_gbp)}"
         case Settled(statement_version=version, amount_gbp=amount):

@@ -18,8 +18,10 @@ from aggregator.web.alarms_view import KINDS, grouped, named, same_day
 from aggregator.web.assets import Assets
 from aggregator.web.bids_view import Choice
 from aggregator.web.clocks import day_of, told
+from aggregator.web.live_view import W_PER_KW
 from aggregator.web.night_picture import MIDDLE, NARROW, night_picture
 from aggregator.web.night_view import ONE_DAY
+from dispatch.fleet_view import IDLE_W
 
 PAGES = (
     ("today", "/", "Today", "t"),
@@ -115,6 +117,7 @@ class Pages:
             "one_day": ONE_DAY,
             "kinds": KINDS,
             "same_day": same_day,
+            "idle_kw": IDLE_W / W_PER_KW,
         }
         for name in self._environment.list_templates():
             self._environment.get_template(name)  # compiled before anybody waits for a page

@@ -43,16 +43,14 @@ def kw(value: float | None) -> Markup:
 def kw_range(levels: Iterable[float]) -> Markup:
     """Return levels as one power, or the lowest to the highest; to the watt, as bid. [kW]"""
     found = sorted(levels)
-    if not found:
-        return kw(None)
-    low, high = found[0], found[-1]
-    if low == high:
-        return Markup('{} <span class="unit">kW</span>').format(_level(high))
-    return Markup('{} to {} <span class="unit">kW</span>').format(_level(low), _level(high))
+    return Markup('{} <span class="unit">kW</span>').format(range_of(found)) if found else kw(None)
 
 
-def _level(value: float) -> str:
-    return figure(value).replace("-", MINUS)
+def range_of(levels: Iterable[float]) -> str:
+    """Return levels as one figure, or the lowest to the highest: ``8.4 to 14``."""
+    found = sorted(levels)
+    low, high = (figure(value).replace("-", MINUS) for value in (found[0], found[-1]))
+    return low if found[0] == found[-1] else f"{low} to {high}"
 
 
 def energy(value: float, digits: int = 2) -> Markup:

@@ -315,7 +315,9 @@ async def test_a_bid_taken_back_before_its_window_is_told_with_the_day_and_who_d
         vera = await desk.sign_in("vera")
         _, page = await vera.get(f"/fleet/car-1?night={EVENING.start:%Y-%m-%d}")
         told = page.partition("Events of its zone in this night")[2].partition("</section>")[0]
-        assert re.search(r"withdrawn by us <time[^>]*>Tue 14 Jan 12:00</time></strong>, before it began", told)
+        assert re.search(
+            r"withdrawn by us <time[^>]*>Tue 14 Jan 12:00</time></strong>, before it began", told
+        )
         assert "not called on" not in told
         desk.parts.gateway.book.refresh(EVENING.start + HALF_HOUR)
         _, live = await vera.get("/live")

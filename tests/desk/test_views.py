@@ -133,7 +133,7 @@ async def test_a_bid_tells_what_is_held_back_nominated_and_possible(tmp_path):
         assert [line.what for line in view.history] == ["a draft was put up", "the need arrived"]
         desk.parts.clock.set(NOW + timedelta(hours=3))
         closed = bid_view(flow, desk.bid("bid-1"), "anna")
-        assert "lapsed: " in closed.may["check"]
+        assert "the gate closed Tue 14 Jan 14:00" in closed.may["check"]
         assert not closed.row.gate_open
 
 
