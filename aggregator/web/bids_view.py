@@ -141,12 +141,12 @@ SORTS: Mapping[str, Callable[[BidRow], tuple[object, ...]]] = {
 
 
 SORTED_BY = (
-    ("gate", "gate, the next first"),
-    ("window", "window, the next first"),
+    ("gate", "gate, next first"),
+    ("window", "window, next first"),
     ("zone", "zone"),
-    ("bid", "kW, the most first"),
-    ("margin", "margin, the most first"),
-    ("deliver", "P(deliver), the least first"),
+    ("bid", "kW, most first"),
+    ("margin", "margin, most first"),
+    ("deliver", "P(deliver), least first"),
     ("state", "state, what waits first"),
 )
 """What a phone offers in place of the table's heads."""
