@@ -10,6 +10,7 @@ from datetime import datetime
 from aggregator.desk import Desk, must_be_possible
 from aggregator.model.errors import BadMessage, RuleViolation
 from aggregator.model.opportunity import Approved, Checked, Declined, Opportunity, Proposed, Stage, Withdrawn
+from aggregator.model.time import said_at
 
 COMMITTED = (Stage.AWARDED, Stage.DELIVERING)
 UNDRAFTED = (Stage.RECEIVED, Stage.IN_REVIEW)
@@ -117,4 +118,4 @@ def _somebody_must_be_left(asked: Asked) -> None:
 
 def _gate_must_be_open(asked: Asked) -> None:
     if asked.now >= asked.gate_closes_at:
-        raise RuleViolation(f"the gate closed at {asked.gate_closes_at:%Y-%m-%d %H:%M %Z}")
+        raise RuleViolation(f"the gate closed {said_at(asked.gate_closes_at)}")

@@ -13,7 +13,7 @@ from aggregator.model.market import Award, Draft, Instruction, OrderMode, Produc
 from aggregator.model.money import exact
 from aggregator.model.opportunity import NEXT, Declined, Fact, Opportunity, Stage
 from aggregator.model.steps import PriceStep, cut_to
-from aggregator.model.time import LONDON, Interval
+from aggregator.model.time import LONDON, Interval, said_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +158,17 @@ def why_closed(opportunity: Opportunity, gate_closes_at: datetime) -> str | None
     fact, _, reason = (opportunity.closed_because or "").partition(": ")
     if fact == "GateClosed":
         why = "nobody had approved a draft" if opportunity.draft is not None else "no draft had been made"
-        return f"gate closed {gate_closes_at.astimezone(LONDON):%H:%M on %d %b}, and {why}"
+        return f"lapsed: {why} by its gate, {said_at(gate_closes_at)}"
     by_model = fact == Declined.__name__ and opportunity.closed_by == MODEL
     ended = NOT_OFFERED if by_model else ENDED.get(fact, "settled")
     return ": ".join(filter(None, [ended, reason]))
+
+
+def how_ended(opportunity: Opportunity) -> str:
+    """Return in the desk's words how an order or award ended before its time."""
+    if opportunity.opted_out_at is not None:
+        return "withdrawn by us"
+    return "order cancelled" if opportunity.cancelled_at is not None else "award taken back by the DNO"
 
 
 GONE = {
@@ -178,13 +185,12 @@ GONE = {
 """By what ends a bid: what an order or award that comes later is for."""
 
 
-def not_followed(told: Award | Instruction, ended: Fact | None, now: datetime) -> str:
+def not_followed(told: Award | Instruction, ended: Fact | None) -> str:
     """Return in the desk's words that an order or award is for a bid that it cannot be for.
 
     Args:
         told: The order or the award.
         ended: What ended the bid; None where it is only not that far yet.
-        now: Domain instant.
     """
     window = f"{told.zone}, {said_window(told.window)}"
     if isinstance(told, Award):
@@ -196,8 +202,7 @@ def not_followed(told: Award | Instruction, ended: Fact | None, now: datetime) -
     if ended is None:
         which = "that it has not awarded" if isinstance(told, Instruction) else "that was not sent to it"
     else:
-        at, today = ended.at.astimezone(LONDON), now.astimezone(LONDON).date()
-        which = f"{GONE[type(ended).__name__]} at {at:%H:%M}{'' if at.date() == today else f' on {at:%d %b}'}"
+        which = f"{GONE[type(ended).__name__]} {said_at(ended.at)}"
     return f"the DNO {what} for a bid {which}; it is not followed"
 
 
@@ -240,8 +245,7 @@ def unanswered(opportunity: Opportunity, held: Draft) -> str:
 
 
 def _closed(opportunity: Opportunity, gate_closes_at: datetime) -> str:
-    gate = gate_closes_at.astimezone(LONDON)
-    return f"{_where_and_when(opportunity)}: the gate closed at {gate:%H:%M}"
+    return f"{_where_and_when(opportunity)}: the gate closed {said_at(gate_closes_at)}"
 
 
 def _where_and_when(opportunity: Opportunity) -> str:
@@ -251,8 +255,8 @@ def _where_and_when(opportunity: Opportunity) -> str:
 def said_window(window: Interval) -> str:
     """Return a window in a sentence, by London's clocks: ``Wed 15 Jan 17:00 to 19:00``."""
     start, end = window.start.astimezone(LONDON), window.end.astimezone(LONDON)
-    last = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%a %d %b %H:%M}"
-    return f"{start:%a %d %b %H:%M} to {last}"
+    last = f"{end:%H:%M}" if start.date() == end.date() else said_at(end)
+    return f"{said_at(start)} to {last}"
 
 
 def must_be_possible(opportunity: Opportunity, fact: type[Fact], done: str, gate_closes_at: datetime) -> None:
@@ -281,7 +285,7 @@ def must_be_possible(opportunity: Opportunity, fact: type[Fact], done: str, gate
         case Stage.SUBMITTED:
             raise RuleViolation(f"{bid} is with the DNO; it can be amended or withdrawn, not {done}")
         case Stage.AWARDED | Stage.DELIVERING if opportunity.cancelled_at is not None:
-            at = f"{opportunity.cancelled_at.astimezone(LONDON):%H:%M on %d %b}"
+            at = said_at(opportunity.cancelled_at)
             raise RuleViolation(
                 f"{bid} was awarded, its order cancelled {at}; nothing can be {done} any more"
             )

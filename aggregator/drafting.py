@@ -174,9 +174,8 @@ def why_nothing(offer: Offer) -> str:
     if offer.lost_to is not None:
         return f"{offer.lost_to} earns more in the same half-hours: one service per place and time"
     bad = "; ".join(str(scenario) for scenario in offer.bad_scenarios[:3])
-    return (
-        f"no bid of the minimum or more would earn anything{f'; it would fall short on {bad}' if bad else ''}"
-    )
+    nothing = "no bid, from the least that the DNO takes upwards, would pay"
+    return f"{nothing}; it would fall short on {bad}" if bad else nothing
 
 
 def per_need_slot(

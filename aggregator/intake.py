@@ -31,7 +31,7 @@ from aggregator.model.opportunity import (
     RequirementCancelled,
     Stage,
 )
-from aggregator.model.time import Interval
+from aggregator.model.time import Interval, said_at
 from aggregator.plausible import must_be_awarded, must_be_plausible
 from aggregator.ports import CallBatch, CallKind, Decision, MarketCall, Opt
 from aggregator.store import Alarm, InboxEntry
@@ -282,7 +282,7 @@ def _must_be_biddable(workflow: Workflow, requirement: Requirement, now: datetim
         raise RuleViolation(f"product {requirement.product_id!r} is not configured")
     closes_at = product.gate_closes_at(requirement.window)
     if now >= closes_at:
-        raise RuleViolation(f"the gate for this window closed at {closes_at:%Y-%m-%d %H:%M %Z}")
+        raise RuleViolation(f"the gate for this window closed {said_at(closes_at)}")
 
 
 def _must_fit(workflow: Workflow, opportunity: Opportunity, fact: Fact) -> None:
@@ -300,7 +300,7 @@ def _must_fit(workflow: Workflow, opportunity: Opportunity, fact: Fact) -> None:
         ended = next(one for one in reversed(facts) if type(one).__name__ in GONE)
     match fact:
         case Awarded(award=told) | Instructed(instruction=told):
-            raise NotFollowed(not_followed(told, ended, workflow.now()), opportunity.opportunity_id)
+            raise NotFollowed(not_followed(told, ended), opportunity.opportunity_id)
 
 
 def _must_be_owed(workflow: Workflow, order: Instruction, opportunity: Opportunity) -> None:

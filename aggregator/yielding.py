@@ -10,7 +10,7 @@ from datetime import datetime
 from aggregator.model.figures import figure
 from aggregator.model.market import Instruction, OrderMode
 from aggregator.model.opportunity import Opportunity
-from aggregator.model.time import LONDON, Interval
+from aggregator.model.time import LONDON, Interval, said_at
 from aggregator.store import Alarm, Store
 
 YIELDS = "order_yields"
@@ -59,5 +59,4 @@ def _level(order: Instruction, value: float) -> str:
 
 
 def _clock(span: Interval) -> str:
-    start, end = (bound.astimezone(LONDON) for bound in (span.start, span.end))
-    return f"{start:%d %b %H:%M}-{end:%H:%M}"
+    return f"{said_at(span.start)}-{span.end.astimezone(LONDON):%H:%M}"

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from math import exp, log
 
 from aggregator.model.drivers import ChargerWord, Words
+from aggregator.model.figures import figure
 from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, SetPoint
 from dispatch.interlock_drivers import DriversRights
@@ -119,7 +120,7 @@ class Interlock:
             return Refusal(point, "P6", f"car {point.car_id} is not in the fleet")
         held = point.expires_at - point.issued_at
         if held <= timedelta(0) or held > (LONGEST_DISCHARGE if point.export_w > 0 else LONGEST_CHARGE):
-            return Refusal(point, "P5", f"set-point of {point.export_w} W would hold for {held}")
+            return Refusal(point, "P5", f"set-point of {_kw(point.export_w)} would hold for {held}")
         at_site = self._site_refusal(point, car)
         if at_site is not None:
             return at_site
@@ -139,7 +140,11 @@ class Interlock:
         if forbidden is not None:
             return Refusal(point, "P3", forbidden)
         if point.export_w > car.charger.discharge_kw * W_PER_KW + TOLERANCE_W:
-            return Refusal(point, "P4", f"{point.export_w} W is above {car.charger.discharge_kw} kW rated")
+            return Refusal(
+                point,
+                "P4",
+                f"{_kw(point.export_w)} is above {_kw(car.charger.discharge_kw * W_PER_KW)} rated",
+            )
         left_kwh = _energy_left_kwh(point, car, report)
         floor_kwh = self._drivers.floor_kwh(car)
         if not left_kwh >= floor_kwh - TOLERANCE_KWH:  # so that a figure that is no number is refused, too
@@ -168,14 +173,19 @@ class Interlock:
         if point.export_w > 0:
             room_w = self._homes.export_w(site, point.issued_at, point.expires_at)
             if export_w > room_w + TOLERANCE_W:
-                told = f"home {site.site_id} would export {export_w} W, room {room_w:.0f} W"
+                told = f"home {site.site_id} would export {_kw(export_w)}, room {_kw(room_w)}"
                 return Refusal(point, "P4", told)
         if point.export_w < 0:
             fuse_w = self._homes.import_w(site, point.issued_at)
             if import_w > fuse_w + TOLERANCE_W:
-                told = f"home {site.site_id} would import {import_w} W, fuse {fuse_w:.0f} W"
+                told = f"home {site.site_id} would import {_kw(import_w)}, fuse {_kw(fuse_w)}"
                 return Refusal(point, "P4", told)
         return None
+
+
+def _kw(power_w: float) -> str:
+    """Return a power to the watt, for the sake of one of which a set-point is refused. [W]"""
+    return f"{figure(power_w / W_PER_KW)} kW"
 
 
 def _energy_left_kwh(point: SetPoint, car: Car, report: CarReport) -> float:

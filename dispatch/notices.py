@@ -9,7 +9,7 @@ from aggregator.model.fleet import Car
 from aggregator.model.metering import SetPoint
 from aggregator.ports import EPOCH, Rebound, ZoneTarget
 from dispatch.following import Fault
-from dispatch.interlock import Refusal
+from dispatch.interlock import W_PER_KW, Refusal
 from dispatch.ramp import Place
 from dispatch.records import Notice
 
@@ -111,7 +111,8 @@ class News:
 def interlock_notice(refusal: Refusal, now: datetime) -> Notice:
     """Return what the interlock refused, with all figures."""
     point = refusal.point
-    asked = f"{point.export_w} W until {point.expires_at:%Y-%m-%d %H:%M:%S} UTC, for {point.purpose.value}"
+    until = f"{point.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+    asked = f"{figure(point.export_w / W_PER_KW)} kW until {until}, for {point.purpose.value}"
     text = f"{refusal.promise}: {refusal.reason}; refused {asked}"
     return Notice(now, "interlock", point.car_id, text)
 

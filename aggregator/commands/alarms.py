@@ -9,6 +9,7 @@ from aggregator.commands.acts import act
 from aggregator.commands.context import Context
 from aggregator.model.time import LONDON, utc_text
 from aggregator.store import Alarm
+from aggregator.web.words import in_london
 
 group = typer.Typer(help="Alarms: what people must look at.")
 
@@ -32,9 +33,9 @@ def list_alarms(
         return
     table = Table("alarm", "at (London)", "what", "where", "text", "over since", "acknowledged by")
     for alarm in found:
-        at = f"{alarm.at.astimezone(LONDON):%d %b %H:%M:%S}"
-        over = "" if alarm.over_at is None else f"{alarm.over_at.astimezone(LONDON):%d %b %H:%M:%S}"
-        known = (alarm.code, alarm.where, alarm.text, over, alarm.cleared_by or "")
+        at = f"{alarm.at.astimezone(LONDON):%a %d %b %H:%M:%S}"
+        over = "" if alarm.over_at is None else f"{alarm.over_at.astimezone(LONDON):%a %d %b %H:%M:%S}"
+        known = (alarm.code, alarm.where, in_london(alarm.text), over, alarm.cleared_by or "")
         table.add_row(str(alarm.alarm_id), at, *known)
     shared.console().print(table)
 

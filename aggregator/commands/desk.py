@@ -42,6 +42,9 @@ def password(
                 f"a new password was made for {user}; whoever was signed in by the one before is signed out"
             )
             note_of_access(store, now, "password", user, said)
+    if not shared.as_json:
+        note = f"the new password of {user} for the desk in the browser, shown this once:"
+        typer.echo(note, err=True)  # so that stdout is the password and nothing else
     shared.answer({"user": user, "password": text}, text)
 
 

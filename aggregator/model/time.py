@@ -178,6 +178,11 @@ def shown_on(day: date, at: time, zone: ZoneInfo = LONDON) -> tuple[datetime, da
     return first, max(first, last)
 
 
+def said_at(instant: datetime) -> str:
+    """Return an instant in words, with its day, by London's clocks: ``Wed 15 Jan 17:00``."""
+    return f"{instant.astimezone(LONDON):%a %d %b %H:%M}"
+
+
 def _must_be_aware(instant: datetime) -> None:
     if instant.tzinfo is None:
         raise ValueError(f"{instant} has no time zone")

@@ -25,7 +25,7 @@ from aggregator.store.desk import (
     Wanted,
 )
 from aggregator.store.drivers import DriverWords
-from aggregator.store.engine import at_once, name_of, open_engine, parse_url
+from aggregator.store.engine import at_once, name_of, open_engine, parse_url, standing_still
 from aggregator.store.fleet import FleetStore
 from aggregator.store.halts import Halt, Halts
 from aggregator.store.inbox import Inbox, InboxEntry
@@ -163,6 +163,14 @@ class Store:
             Unavailable: If the database does not answer.
         """
         return at_once(self._engine)
+
+    def standing_still(self) -> AbstractContextManager[None]:
+        """Let all that this thread reads within see one state of the store, whatever is written meanwhile.
+
+        Raises:
+            Unavailable: If the database does not answer.
+        """
+        return standing_still(self._engine)
 
     def close(self) -> None:
         """Let go of all connections."""

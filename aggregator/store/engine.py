@@ -45,6 +45,7 @@ _PRAGMAS = (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=
 _WRITES = "flexloop_writes"
 _PASSWORD = re.compile(r"(//[^/@:]*:)[^@]*@")
 _JOINED: ContextVar[tuple[Engine, Connection] | None] = ContextVar("joined", default=None)
+_STEADY: ContextVar[tuple[Engine, Connection] | None] = ContextVar("steady", default=None)
 WRITERS_LOCK = 0x666C65780001
 GATEWAYS_LOCK = 0x666C65780002
 """The advisory locks of a PostgreSQL store: a writer's until it commits, a gateway's as long as it runs."""
@@ -128,9 +129,28 @@ def reading(engine: Engine) -> Iterator[Connection]:
     Raises:
         Unavailable: If the database does not answer.
     """
-    steady = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-    with told_apart(), engine.execution_options(**steady).connect() as connection:
+    steady = _STEADY.get()
+    if steady is not None and steady[0] is engine:
+        yield steady[1]
+        return
+    options = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    with told_apart(), engine.execution_options(**options).connect() as connection:
         yield connection
+
+
+@contextmanager
+def standing_still(engine: Engine) -> Iterator[None]:
+    """Let all that this thread reads within see one state of the database, whatever is written meanwhile.
+
+    Raises:
+        Unavailable: As ``reading``.
+    """
+    with reading(engine) as connection:
+        token = _STEADY.set((engine, connection))
+        try:
+            yield
+        finally:
+            _STEADY.reset(token)
 
 
 @contextmanager

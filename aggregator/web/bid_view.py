@@ -19,9 +19,9 @@ from aggregator.allowed import (
     must_allow_withdrawal,
     why_not,
 )
-from aggregator.bid_text import by_whom, kws
+from aggregator.bid_text import by_whom
 from aggregator.clockwork import CLOCKWORK, FLEET, PLATFORM
-from aggregator.desk import NOT_OFFERED, must_be_possible
+from aggregator.desk import must_be_possible
 from aggregator.model.errors import RuleViolation
 from aggregator.model.explanation import Explanation
 from aggregator.model.facts import MODEL
@@ -36,12 +36,12 @@ from aggregator.model.opportunity import (
     Settled,
     Stage,
 )
-from aggregator.model.time import LONDON, Interval
+from aggregator.model.time import Interval, said_at
 from aggregator.store import DeskAction, Recorded, Store
 from aggregator.web.ahead import UNITS
 from aggregator.web.bids_view import BidRow, bid_row
 from aggregator.web.effect import energy_kwh
-from aggregator.web.words import either, pounds
+from aggregator.web.words import either, pounds, range_of
 from aggregator.workflow import Workflow
 
 PENNY_GBP = 0.01
@@ -170,8 +170,8 @@ WORDS = {
     "Declined": "refused",
     "Withdrawn": "withdrawn",
     "Submitted": "sent, and acknowledged by the DNO",
-    "GateClosed": "the gate closed without an approved draft",
-    "DraftLapsed": "the gate closed: the bid sent before stands",
+    "GateClosed": "lapsed: the gate closed without an approved draft",
+    "DraftLapsed": "the draft lapsed at its gate: the bid sent before stands",
     "SubmissionFailed": "never arrived",
     "Awarded": "awarded",
     "AwardValued": "what was awarded was valued anew",
@@ -264,8 +264,8 @@ def _must_be_reviewable(asked: Asked) -> None:
     if asked.one.stage in REVIEWED:
         must_be_possible(asked.one, Proposed, REVIEW, asked.gate_closes_at)
     elif asked.now >= asked.gate_closes_at:
-        at = f"{asked.gate_closes_at.astimezone(LONDON):%H:%M on %a %d %b}"
-        raise RuleViolation(f"the gate closed at {at}: nothing can be decided any more")
+        at = said_at(asked.gate_closes_at)
+        raise RuleViolation(f"the gate closed {at}: nothing can be decided any more")
 
 
 def _in_short(reason: str | None, one: Opportunity) -> str | None:
@@ -314,13 +314,13 @@ def nominated_kw(store: Store, one: Opportunity) -> dict[datetime, float]:
 
 def _happened(row: Recorded) -> Happened:
     fact, kind = row.fact, type(row.fact).__name__
-    what = NOT_OFFERED if isinstance(fact, Declined) and row.by == MODEL else WORDS.get(kind, kind)
+    what = "not offered" if isinstance(fact, Declined) and row.by == MODEL else WORDS.get(kind, kind)
     match fact:
         case Instructed(instruction=order):
             unit = UNITS[order.mode]
-            what += f": {kws([step.value for step in order.steps])} {unit}"
+            what += f": {range_of(step.value for step in order.steps)} {unit}"
         case Awarded(award=award):
-            what += f": {kws(award.awarded_kw)} kW"
+            what += f": {range_of(award.awarded_kw)} kW"
         case AwardValued(worth=worth):
             what += f": expected margin {pounds(worth.margin_gbp)}"
         case Settled(statement_version=version, amount_gbp=amount):

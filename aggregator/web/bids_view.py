@@ -46,6 +46,7 @@ class BidRow:
         cars: Cars behind it.
         digest: Of the draft.
         by: Who wrote the draft.
+        is_off: Whether it ended with nothing delivered or paid: what it would have earned does not come.
         is_models: Whether a person wrote the draft, and P(deliver) and margins are still the model's draft's.
         may_check: Whether who looks may check it now, and has not.
         may_approve: Whether who looks may approve it now.
@@ -73,6 +74,7 @@ class BidRow:
     cars: int | None
     digest: str
     by: str
+    is_off: bool
     is_models: bool
     may_check: bool
     may_approve: bool
@@ -109,6 +111,7 @@ def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
         cars=draft.why.cars if draft else None,
         digest=draft.digest if draft else "",
         by=draft.by if draft else "",
+        is_off=one.stage is Stage.CLOSED and one.statement_version == 0,
         is_models=draft is not None and not in_part and not is_valued(draft),
         may_check=needs_two and one.checked_by is None and why_not(must_allow_check, asked) is None,
         may_approve=why_not(must_allow_approval, asked) is None,
@@ -138,12 +141,12 @@ SORTS: Mapping[str, Callable[[BidRow], tuple[object, ...]]] = {
 
 
 SORTED_BY = (
-    ("gate", "gate, the next first"),
-    ("window", "window, the next first"),
+    ("gate", "gate, next first"),
+    ("window", "window, next first"),
     ("zone", "zone"),
-    ("bid", "kW, the most first"),
-    ("margin", "margin, the most first"),
-    ("deliver", "P(deliver), the least first"),
+    ("bid", "kW, most first"),
+    ("margin", "margin, most first"),
+    ("deliver", "P(deliver), least first"),
     ("state", "state, what waits first"),
 )
 """What a phone offers in place of the table's heads."""

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from markupsafe import Markup, escape
 
-from aggregator.model.time import LONDON, Interval, shown_on
+from aggregator.model.time import LONDON, Interval, local_day, shown_on
 from aggregator.web.words import UTC_STAMP, at, stamp_form, stamp_of, sterling
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -34,6 +34,11 @@ def told(text: str, window: Interval | None = None) -> Markup:
             parts += [_local(text[end : found.start()], window), at(instant, stamp_form(instant))]
             end = found.end()
     return Markup("").join([*parts, _local(text[end:], window)])
+
+
+def day_of(instant: datetime) -> Interval:
+    """Return London's day of an instant: of what was written then, a time without a date is of that day."""
+    return local_day(instant.astimezone(LONDON).date())
 
 
 def _local(text: str, window: Interval | None) -> Markup:

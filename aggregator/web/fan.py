@@ -12,6 +12,7 @@ from aggregator.gateway import Gateway
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import utc_text
 from aggregator.web.bid_view import nominated_kw
+from aggregator.worth import is_in_part
 from aggregator.zone_forecast import ZoneForecast, zone_forecast
 
 AROUND = timedelta(hours=2)
@@ -29,7 +30,10 @@ class Fans:
         self._turn = Lock()
 
     def fan(self, one: Opportunity) -> dict[str, object]:
-        """Return a bid's fan for JSON, powers in kW; ``reason`` says why there is none. In a thread."""
+        """Return a bid's fan for JSON, powers in kW; ``reason`` says why there is none. In a thread.
+
+        ``awarded_kw`` is told where less was awarded than bid: else it is the bid.
+        """
         need, draft = one.requirement, one.draft
         if need is None:
             return {"reason": "an order without a need was not bid for", "slots": []}
@@ -40,6 +44,8 @@ class Fans:
         start, end = need.window.start - AROUND, need.window.end + AROUND
         bid = {slot: n for n, slot in enumerate(need.slots)}
         nominated = nominated_kw(self._gateway.store, one)
+        award = one.award if is_in_part(one) else None
+        awarded = dict(zip(award.slots, award.awarded_kw, strict=True)) if award is not None else {}
         rows = []
         for slot, row in zip(found.slots, found.rows(), strict=bool(found.outlook)):
             if slot.end <= start or slot.start >= end:
@@ -54,6 +60,7 @@ class Fans:
                     "p90_kw": row["discharge_kw_p90"],
                     "need_kw": need.needed_kw[part] if part is not None else None,
                     "bid_kw": draft.offered_kw[part] if draft and part is not None else None,
+                    "awarded_kw": awarded.get(need.slots[part]) if part is not None else None,
                     "nominated_kw": nominated.get(need.slots[part].start) if part is not None else None,
                 }
             )

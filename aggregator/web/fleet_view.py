@@ -121,11 +121,11 @@ SORTS: Mapping[str, Callable[[CarRow], Any]] = {
 SORTED_BY = (
     ("", "car"),
     ("zone", "zone"),
-    ("soc", "charge, the least first"),
-    ("departs", "needed, the next first"),
-    ("short", "will miss, the most first"),
-    ("power", "power, the most given first"),
-    ("heard", "link, the longest silent first"),
+    ("soc", "charge, least first"),
+    ("departs", "needed, next first"),
+    ("short", "will miss, most first"),
+    ("power", "power, most given first"),
+    ("heard", "link, longest silent first"),
 )
 """What a phone offers in place of the table's heads."""
 

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from aggregator.model import figures
 from aggregator.model.figures import stated
-from aggregator.model.time import HOUR, LONDON, Interval
+from aggregator.model.time import HOUR, LONDON, Interval, said_at
 from aggregator.web.night_view import CarNight, Event, Level, Point
 from aggregator.web.words import signed, sterling
 
@@ -273,7 +273,7 @@ def _said_of_level(event: Event, level: Level) -> str:
     words = f"the network operator's event, {_clock(level.span)}"
     words += "" if level.kw is None else f", {figures.kw(level.kw)} of the zone"
     if event.ended_at is not None:
-        words += f"; cancelled at {event.ended_at.astimezone(LONDON):%H:%M}"
+        words += f"; {event.ended} {said_at(event.ended_at)}"
     return words
 
 

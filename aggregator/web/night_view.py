@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from aggregator.cycles import LONGEST_SILENCE, night_of
+from aggregator.desk import how_ended
 from aggregator.drivers.night import Row
 from aggregator.drivers.own_car import OwnCars
 from aggregator.gateway import Gateway
@@ -81,6 +82,7 @@ class Event:
         ran: The parts of it that ran or are to run: what was ordered, until it was replaced or cancelled, by
             level; the award until it was taken back where nothing was ordered.
         ended_at: When the last order was cancelled, or the award taken back; None where it stands.
+        ended: How, in words.
     """
 
     bid: str
@@ -88,6 +90,7 @@ class Event:
     served: bool
     ran: Sequence["Level"] = ()
     ended_at: datetime | None = None
+    ended: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +372,7 @@ def _events(gateway: Gateway, car: Car, span: Interval, points: Sequence[SentPoi
             ended_early = ended_at is not None and ended_at < whole.end
             end = ended_at if ended_at is not None and ended_early else whole.end
             ran = [Level(Interval(whole.start, end), None)] if end > whole.start else []
-        yield Event(name, one.window, name in served, ran, ended_at)
+        yield Event(name, one.window, name in served, ran, ended_at, how_ended(one))
 
 
 def _levels(parts: Sequence[OrderedPart]) -> Iterator[Level]:

@@ -6,18 +6,22 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from urllib.parse import urlencode
 
-from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, pass_context, select_autoescape
 from jinja2.bccache import Bucket
+from jinja2.runtime import Context
+from markupsafe import Markup
 
 from aggregator.model.figures import figure, percent_of, stated
-from aggregator.model.time import LONDON, utc_text
+from aggregator.model.time import LONDON, said_at, utc_text
 from aggregator.web import words
 from aggregator.web.alarms_view import KINDS, grouped, named, same_day
 from aggregator.web.assets import Assets
 from aggregator.web.bids_view import Choice
-from aggregator.web.clocks import told
+from aggregator.web.clocks import day_of, told
+from aggregator.web.live_view import W_PER_KW
 from aggregator.web.night_picture import MIDDLE, NARROW, night_picture
 from aggregator.web.night_view import ONE_DAY
+from dispatch.fleet_view import IDLE_W
 
 PAGES = (
     ("today", "/", "Today", "t"),
@@ -88,13 +92,15 @@ class Pages:
             "grouped": grouped,
             "named": named,
             "at": words.at,
+            "moment": _moment,
+            "near": day_of,
             "span": words.span,
             "half_hour": words.half_hour,
             "left": words.left,
             "age": words.age,
             "path": words.path_of,
             "utc": utc_text,
-            "plain": _plain_time,
+            "plain": said_at,
             "local_minute": _local_minute,
             "next_day": _next_day,
             "thousands": "{:,}".format,
@@ -111,6 +117,7 @@ class Pages:
             "one_day": ONE_DAY,
             "kinds": KINDS,
             "same_day": same_day,
+            "idle_kw": IDLE_W / W_PER_KW,
         }
         for name in self._environment.list_templates():
             self._environment.get_template(name)  # compiled before anybody waits for a page
@@ -146,8 +153,10 @@ def _new_key() -> str:
     return secrets.token_hex(8)
 
 
-def _plain_time(instant: datetime) -> str:
-    return instant.astimezone(LONDON).strftime("%a %d %b %H:%M")
+@pass_context
+def _moment(context: Context, instant: datetime) -> Markup:
+    """Return an instant by the time of day, with its day where that is not the page's."""
+    return words.clock_time(instant) if same_day(instant, context["now"]) else words.at(instant)
 
 
 def _local_minute(instant: datetime) -> str:

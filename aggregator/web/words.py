@@ -14,7 +14,7 @@ from aggregator.model.errors import Fault
 from aggregator.model.figures import figure
 from aggregator.model.market import Requirement
 from aggregator.model.opportunity import Opportunity, Stage
-from aggregator.model.time import LONDON, Interval, utc_second
+from aggregator.model.time import LONDON, Interval, said_at, utc_second
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 MINUS, NO_BREAK = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
@@ -43,16 +43,14 @@ def kw(value: float | None) -> Markup:
 def kw_range(levels: Iterable[float]) -> Markup:
     """Return levels as one power, or the lowest to the highest; to the watt, as bid. [kW]"""
     found = sorted(levels)
-    if not found:
-        return kw(None)
-    low, high = found[0], found[-1]
-    if low == high:
-        return Markup('{} <span class="unit">kW</span>').format(_level(high))
-    return Markup('{} to {} <span class="unit">kW</span>').format(_level(low), _level(high))
+    return Markup('{} <span class="unit">kW</span>').format(range_of(found)) if found else kw(None)
 
 
-def _level(value: float) -> str:
-    return figure(value).replace("-", MINUS)
+def range_of(levels: Iterable[float]) -> str:
+    """Return levels as one figure, or the lowest to the highest: ``8.4 to 14``."""
+    found = sorted(levels)
+    low, high = (figure(value).replace("-", MINUS) for value in (found[0], found[-1]))
+    return low if found[0] == found[-1] else f"{low} to {high}"
 
 
 def energy(value: float, digits: int = 2) -> Markup:
@@ -71,6 +69,11 @@ def stamp_of(found: re.Match[str]) -> datetime | None:
 def stamp_form(instant: datetime) -> str:
     """Return how an instant in words is written: with seconds where there are any."""
     return "%a %d %b %H:%M:%S" if instant.second else "%a %d %b %H:%M"
+
+
+def in_london(text: str) -> str:
+    """Return words with each instant that stands in UTC by London's clocks."""
+    return UTC_STAMP.sub(_by_london, text)
 
 
 def _by_london(found: re.Match[str]) -> str:
@@ -100,8 +103,7 @@ def pounds(value: float | Decimal | None) -> Markup:
 
 def sterling(text: str) -> str:
     """Return words as screens show them: pounds, minus and London's clocks for GBP, hyphen and UTC."""
-    text = UTC_STAMP.sub(_by_london, text)
-    return HYPHEN.sub(MINUS, CLOCKS.sub("–", GBP.sub("£", text))).replace(f"£{MINUS}", f"{MINUS}£")
+    return HYPHEN.sub(MINUS, CLOCKS.sub("–", GBP.sub("£", in_london(text)))).replace(f"£{MINUS}", f"{MINUS}£")
 
 
 def price(value: float | Decimal | None) -> Markup:
@@ -156,8 +158,8 @@ def span(window: Interval) -> Markup:
 def plain_span(window: Interval) -> str:
     """Return a window by London's clocks, without markup: ``Wed 15 Jan 17:00–19:00``."""
     start, end = window.start.astimezone(LONDON), window.end.astimezone(LONDON)
-    last = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%a %d %b %H:%M}"
-    return f"{start:%a %d %b %H:%M}–{last}"
+    last = f"{end:%H:%M}" if start.date() == end.date() else said_at(end)
+    return f"{said_at(start)}–{last}"
 
 
 def half_hour_text(window: Interval) -> str:
@@ -247,7 +249,9 @@ def state_of(one: Opportunity, now: datetime, *, needs_two: bool, gate_open: boo
     if is_unanswered(one, now):
         return "bad", "no answer from the DNO"
     if one.stage in (Stage.AWARDED, Stage.DELIVERING) and one.cancelled_at is not None:
-        return "wait", f"order cancelled {one.cancelled_at.astimezone(LONDON):%H:%M}"
+        at = one.cancelled_at.astimezone(LONDON)
+        is_today = at.date() == now.astimezone(LONDON).date()
+        return "wait", f"order cancelled {f'{at:%H:%M}' if is_today else said_at(at)}"
     if one.stage is not Stage.IN_REVIEW:
         return STATES.get(one.stage, ("wait", one.stage.value.lower()))
     if not gate_open:

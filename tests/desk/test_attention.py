@@ -46,7 +46,7 @@ async def test_a_bid_that_lapsed_undecided_stands_on_today_that_day_and_is_an_al
         assert f"{ZONE}, Wed 15 Jan 17:00 to 19:00" in told[0]
         anna = await desk.sign_in("anna")
         _, page = await anna.get("/")
-        assert "Closed today without a decision" in page
+        assert "Lapsed today" in page
         assert "undecided" in page
         desk.parts.clock.set(GATE + timedelta(days=1))
         assert "bid-1" not in [row.bid for row in today_view(gateway.workflow, "anna").lapsed]
@@ -331,3 +331,10 @@ async def test_alarms_are_told_by_zone_and_window_by_what_they_mean_and_whether_
     assert "not following : 3 alarms, car-9 and car-2" in said or "not following : 3 alarms" in said
     assert "1 of them over" in said
     assert "over since Wed 15 Jan 12:00 told 3.0 kW" in said
+
+
+async def test_today_says_how_many_cars_are_idle_and_that_they_may_move_a_little(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        vera = await desk.sign_in("vera")
+        tile = (await vera.get("/"))[1].partition("Fleet now")[2].partition("</li>")[0]
+        assert re.search(r'"idle">\d+</span> idle, <span class="name">below 0.05 kW each<', tile)

@@ -180,7 +180,7 @@ async def test_a_gate_that_closes_takes_its_buttons_away_and_nothing_that_was_ty
         await expect(anna.locator(".under .state")).to_have_text("gate closed")
         await expect(anna.locator("#reject-reason")).to_be_focused()
         await expect(anna.locator("#reject-reason")).to_have_value("too little")
-        await expect(anna.locator("#banner")).to_contain_text("The gate closed at 14:00")
+        await expect(anna.locator("#banner")).to_contain_text("The gate closed Tue 14 Jan 14:00")
         await expect(anna.locator("#banner")).to_contain_text("what you typed is kept")
         await expect(anna.locator("#do-reject")).to_be_hidden()
         await anna.locator("#banner button").click()
@@ -206,7 +206,7 @@ async def test_who_approves_a_moment_after_the_gate_is_refused_with_the_reason(t
         await expect(ben.locator("body")).to_have_attribute("data-heard", re.compile(r"^\d+$"))
         desk.parts.clock.set(NOW + GATE + timedelta(days=1))
         await ben.evaluate("document.getElementById('do-approve').click()")  # before the next picture
-        await expect(ben.locator(".flash.bad")).to_contain_text("the gate closed at 2025-01-15 14:00")
+        await expect(ben.locator(".flash.bad")).to_contain_text("the gate closed Wed 15 Jan 14:00")
         await expect(ben.locator(".flash.bad")).to_be_focused()
         assert desk.bid("bid-2").stage is Stage.IN_REVIEW
 

@@ -38,7 +38,7 @@ async def test_a_need_that_lapsed_without_a_draft_is_told_in_the_same_words_ever
         vera = await desk.sign_in("vera")
         for path in ("/", "/bids?shown=all", "/bids/bid-1"):
             _, page = await vera.get(path)
-            assert "o draft had been made" in page, path
+            assert "o draft had been made by its gate" in page, path
             assert "nobody had approved a draft" not in page, path
         assert "no bid made" in (await vera.get("/"))[1]
 

@@ -13,7 +13,7 @@ from lxml import etree
 from aggregator.drivers.night import Row
 from aggregator.model.fleet import Intent
 from aggregator.model.metering import Reading
-from aggregator.model.opportunity import Instructed, InstructionCancelled
+from aggregator.model.opportunity import Awarded, Instructed, InstructionCancelled, OptedOut
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
 from aggregator.web.car_view import ahead, stretches
 from aggregator.web.night_picture import NARROW, WIDE, night_picture, said_of
@@ -27,8 +27,8 @@ from aggregator.web.night_view import (
     evening_of,
     last_evening,
 )
-from tests.builders import a_car, a_car_report, some_steps
-from tests.desk.world import NOW, a_desk
+from tests.builders import a_car, a_car_report, an_award, some_steps
+from tests.desk.world import EVENING, NOW, PRODUCT, ZONE, a_bid, a_desk, a_key, approved
 
 NIGHT = around_night(NOW.date())
 FRACTIONS = st.floats(0, 1)
@@ -301,6 +301,26 @@ async def test_an_order_is_shaded_until_it_was_cancelled_with_the_levels_that_he
         ]
         _, page = await vera.get("/fleet/car-1")
         wide = page.partition('<div class="wide-one">')[2].partition("</svg>")[0]
-        assert "12:10 to 12:20, 2 kW of the zone; cancelled at 12:20" in wide
+        assert "12:10 to 12:20, 2 kW of the zone; order cancelled Tue 14 Jan 12:20" in wide
         assert wide.count('class="n-event"') == 2
-        assert re.search(r"cancelled at <time[^>]*>12:20<", page)
+        assert re.search(r"order cancelled <time[^>]*>Tue 14 Jan 12:20<", page)
+
+
+async def test_a_bid_taken_back_before_its_window_is_told_with_the_day_and_who_did_it(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        award = an_award(key=a_key("award-9"), zone=ZONE, product_id=PRODUCT, window=EVENING)
+        back = OptedOut(NOW, "a feeder is down", "anna")
+        a_bid(desk.store, "bid-9", approved, Awarded(NOW, award), back, event="requirement-9")
+        desk.parts.clock.set(EVENING.start + HALF_HOUR)
+        vera = await desk.sign_in("vera")
+        _, page = await vera.get(f"/fleet/car-1?night={EVENING.start:%Y-%m-%d}")
+        told = page.partition("Events of its zone in this night")[2].partition("</section>")[0]
+        assert re.search(
+            r"withdrawn by us <time[^>]*>Tue 14 Jan 12:00</time></strong>, before it began", told
+        )
+        assert "not called on" not in told
+        desk.parts.gateway.book.refresh(EVENING.start + HALF_HOUR)
+        _, live = await vera.get("/live")
+        assert "2025-01-15T17:00:00Z/" not in live  # nothing was awarded any more: nothing is shaded
+        for path in ("/bids/bid-9", "/bids?shown=all"):
+            assert "not to come" in (await vera.get(path))[1], path

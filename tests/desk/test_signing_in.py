@@ -153,8 +153,10 @@ def test_a_password_is_made_by_command_shown_once_and_kept_as_a_hash(tmp_path, c
     url = f"sqlite:///{tmp_path / 'flexloop.db'}"
     open_store(url, create=True).close()
     assert run(["desk", "password", "anna", "--database", url]) == 0
-    text = capsys.readouterr().out.strip()
-    assert re.fullmatch(r"([a-z2-9]{5}-){3}[a-z2-9]{5}", text)
+    shown = capsys.readouterr()
+    assert re.fullmatch(r"([a-z2-9]{5}-){3}[a-z2-9]{5}\n", shown.out)
+    assert shown.err == "the new password of anna for the desk in the browser, shown this once:\n"
+    text = shown.out.strip()
     with open_store(url, create=False) as store:
         known = store.desk_people.password_hash("anna")
         assert known.startswith("$argon2id$")

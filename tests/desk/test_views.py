@@ -133,7 +133,7 @@ async def test_a_bid_tells_what_is_held_back_nominated_and_possible(tmp_path):
         assert [line.what for line in view.history] == ["a draft was put up", "the need arrived"]
         desk.parts.clock.set(NOW + timedelta(hours=3))
         closed = bid_view(flow, desk.bid("bid-1"), "anna")
-        assert "gate closed" in closed.may["check"]
+        assert "the gate closed Tue 14 Jan 14:00" in closed.may["check"]
         assert not closed.row.gate_open
 
 
@@ -271,14 +271,15 @@ async def test_live_marks_what_is_missing_of_an_order_once_cars_had_time_to_foll
 async def test_what_the_model_did_not_offer_is_not_a_person_s_refusal(tmp_path):
     async with a_desk(tmp_path) as desk:
         flow = desk.parts.gateway.workflow
-        because = "no bid of the minimum or more would earn anything"
+        because = "no bid, from the least that the DNO takes upwards, would pay"
         for name, by in (("no-offer", MODEL), ("no-wish", "anna")):
             facts = [Received(NOW, a_need(name)), Declined(NOW, because, by)]
             flow.store.journal.append_many(name, facts, expected_version=0, by=by, recorded_at=NOW)
         views = [bid_view(flow, desk.bid(name), "anna") for name in ("no-offer", "no-wish")]
         assert [view.row.state for view in views] == ["not offered by the model", "refused"]
         assert [view.row.because for view in views] == [because, because]
-        assert [view.history[0].what for view in views] == ["not offered by the model", "refused"]
+        lines = [(view.history[0].what, view.history[0].by) for view in views]
+        assert lines == [("not offered", "the model"), ("refused", "anna")]
 
 
 async def test_a_bid_s_page_tells_what_was_ordered_paid_and_lost_and_why_costs_fall(tmp_path):
@@ -317,7 +318,7 @@ async def test_a_cancelled_order_is_said_wherever_its_bid_stands(tmp_path):
         assert [(one.bid, one.cancelled_at) for one in zone.bids] == [("bid-5", at)]
         view = bid_view(flow, desk.bid("bid-5"), "anna")
         assert view.row.state == "order cancelled 12:01"
-        assert "its order cancelled 12:01 on 14 Jan" in view.over
+        assert "its order cancelled Tue 14 Jan 12:01" in view.over
         assert [(row.order.key.event_id, row.cancelled_at) for row in view.orders] == [("order-5", at)]
         event = next(one for one in today_view(flow, "anna").events if one.bid == "bid-5")
         assert (event.runs, event.cancelled_at) == (False, at)

@@ -10,7 +10,7 @@ from aggregator.desk import said_window
 from aggregator.intake import take
 from aggregator.model.market import OrderMode
 from aggregator.model.opportunity import InstructionCancelled, Stage
-from aggregator.model.time import HALF_HOUR, Interval
+from aggregator.model.time import HALF_HOUR, Interval, said_at
 from aggregator.ordered import instructed_wh
 from aggregator.ports import Opt
 from aggregator.rehearsals import Rehearsals
@@ -149,8 +149,8 @@ def test_an_order_modified_after_its_end_is_refused(flow, clock):
     flow.advance(named(flow))
     assert take(flow, an_order(1, 30)).opt is Opt.OUT
     assert refusals(flow) == [
-        f"the DNO ordered 30 kW in {ZONE}, {said_window(SLOTS[0])}, for a bid whose window ended at 19:00;"
-        " it is not followed"
+        f"the DNO ordered 30 kW in {ZONE}, {said_window(SLOTS[0])}, for a bid whose window ended"
+        f" {said_at(EVENING.end)}; it is not followed"
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from aggregator.desk import said_window
 from aggregator.intake import take, take_batch
 from aggregator.model.opportunity import Approved, Declined, Proposed, Stage, Withdrawn
-from aggregator.model.time import LONDON, Interval
+from aggregator.model.time import Interval, said_at
 from aggregator.ports import CallBatch, CallKind, Decision, Opt
 from aggregator.store import open_store
 from aggregator.workflow import Workflow
@@ -123,7 +123,7 @@ def test_a_product_nobody_configured_is_refused(flow):
 def test_a_need_whose_gate_has_closed_is_refused(flow, clock):
     clock.set(NOON + timedelta(hours=2))
     assert take(flow, a_need_call()).opt is Opt.OUT
-    assert refusals(flow) == ["the gate for this window closed at 2025-01-15 14:00 GMT"]
+    assert refusals(flow) == ["the gate for this window closed Wed 15 Jan 14:00"]
 
 
 def test_the_same_event_id_of_another_platform_is_another_need(flow):
@@ -179,8 +179,8 @@ def test_an_order_for_a_bid_that_was_withdrawn_is_told_in_the_desk_s_words_at_it
     (alarm,) = flow.store.alarms.open()
     assert (alarm.code, alarm.where) == ("event_refused", NEED_ID)
     assert alarm.text == (
-        f"the DNO ordered {KW} kW in {ZONE}, {WINDOW}, for a bid that was withdrawn at"
-        f" {LATER.astimezone(LONDON):%H:%M}; it is not followed"
+        f"the DNO ordered {KW} kW in {ZONE}, {WINDOW}, for a bid that was withdrawn"
+        f" {said_at(LATER)}; it is not followed"
     )
 
 

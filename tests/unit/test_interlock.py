@@ -178,7 +178,7 @@ def test_p3_a_boosted_car_may_charge():
 def test_p5_a_discharge_that_outlives_control_or_never_begins_is_refused(seconds):
     promise, reason = refused(an_interlock(), expires_at=START + timedelta(seconds=seconds))
     assert promise == "P5"
-    assert "6000 W" in reason
+    assert "6 kW" in reason
 
 
 def test_p5_a_charge_may_hold_for_a_half_hour_but_not_for_ever():

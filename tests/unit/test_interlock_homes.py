@@ -27,9 +27,7 @@ def test_p4_a_home_without_approval_does_not_export(change):
 
 
 def test_p4_an_approval_of_nothing_leaves_no_room():
-    assert refused(an_interlock(site=a_site(export_limit_kw=0.0)))[1].endswith(
-        "would export 6000 W, room 0 W"
-    )
+    assert refused(an_interlock(site=a_site(export_limit_kw=0.0)))[1].endswith("would export 6 kW, room 0 kW")
 
 
 @pytest.mark.parametrize(
@@ -59,16 +57,14 @@ def test_p4_a_boundary_meter_makes_room_by_what_the_house_draws():
         an_interlock(metered(-2400), site=site)
     )  # the house draws 2.4 kW: 6.08 kW may leave the car
     assert (
-        refused(an_interlock(metered(-2300), site=site))[1] == "home home-1 would export 6000 W, room 5980 W"
+        refused(an_interlock(metered(-2300), site=site))[1] == "home home-1 would export 6 kW, room 5.98 kW"
     )
 
 
 def test_p4_a_boundary_meter_takes_room_by_what_panels_give():
     dark = {"dark_from": time(16), "dark_until": time(7)}
     site = a_site(solar_kw=2.0, boundary_meter=True, **dark)
-    assert (
-        refused(an_interlock(metered(1400), site=site))[1] == "home home-1 would export 6000 W, room 5960 W"
-    )
+    assert refused(an_interlock(metered(1400), site=site))[1] == "home home-1 would export 6 kW, room 5.96 kW"
 
 
 def test_p4_what_the_car_gives_itself_is_no_house_load():
@@ -106,21 +102,21 @@ def test_p4_a_boundary_reading_without_the_neighbour_s_car_is_not_believed():
 def test_p4_the_house_takes_its_part_of_the_fuse():
     site = a_site(import_limit_kw=10.0, boundary_meter=True)
     reading = metered(-2700)
-    assert refused(an_interlock(reading, site=site), export_w=-7400)[1].endswith("import 7400 W, fuse 7300 W")
+    assert refused(an_interlock(reading, site=site), export_w=-7400)[1].endswith("import 7.4 kW, fuse 7.3 kW")
     assert passes(an_interlock(metered(-2600), site=site), a_set_point(export_w=-7400))
     sunny = an_interlock(metered(5000), site=a_site(import_limit_kw=7.0, boundary_meter=True))
-    assert refused(sunny, export_w=-7400)[1].endswith("fuse 7000 W")
+    assert refused(sunny, export_w=-7400)[1].endswith("fuse 7 kW")
 
 
 def test_p4_export_above_the_approval_is_refused_with_the_figures():
     interlock = an_interlock(site=a_site(export_limit_kw=3.68))
-    assert refused(interlock) == ("P4", "home home-1 would export 6000 W, room 3680 W")
+    assert refused(interlock) == ("P4", "home home-1 would export 6 kW, room 3.68 kW")
     assert passes(interlock, a_set_point(export_w=3680))
 
 
 def test_p4_solar_takes_its_rating_but_in_the_dark():
     by_day = a_site(solar_kw=4.0)
-    assert refused(an_interlock(site=by_day))[1] == "home home-1 would export 6000 W, room 3360 W"
+    assert refused(an_interlock(site=by_day))[1] == "home home-1 would export 6 kW, room 3.36 kW"
     by_night = replace(by_day, dark_from=time(16, 30), dark_until=time(7))
     assert passes(an_interlock(site=by_night))
 
@@ -132,12 +128,12 @@ def test_p4_the_dark_must_last_as_long_as_the_set_point():
 
 def test_p4_more_than_the_charger_is_rated_for_is_refused():
     interlock = an_interlock(charger=a_charger(discharge_kw=5.0))
-    assert refused(interlock) == ("P4", "6000 W is above 5.0 kW rated")
+    assert refused(interlock) == ("P4", "6 kW is above 5 kW rated")
 
 
 def test_p4_import_above_the_fuse_is_refused_with_the_figures():
     interlock = an_interlock(site=a_site(import_limit_kw=7.0))
-    assert refused(interlock, export_w=-7400) == ("P4", "home home-1 would import 7400 W, fuse 7000 W")
+    assert refused(interlock, export_w=-7400) == ("P4", "home home-1 would import 7.4 kW, fuse 7 kW")
 
 
 def two_at_home(**site):
@@ -152,14 +148,14 @@ def two_at_home(**site):
 def test_p4_two_cars_at_a_home_share_its_approval():
     points = [a_set_point(car_id="car-1", export_w=4000), a_set_point(car_id="car-2", export_w=4000)]
     (refusal,) = two_at_home().check(points)
-    assert refusal.reason == "home home-1 would export 8000 W, room 7360 W"
+    assert refusal.reason == "home home-1 would export 8 kW, room 7.36 kW"
     assert two_at_home(export_limit_kw=8.0).check(points) == ()
 
 
 def test_p4_two_cars_at_a_home_share_its_fuse():
     points = [a_set_point(car_id="car-1", export_w=-7400), a_set_point(car_id="car-2", export_w=-7400)]
     (refusal,) = two_at_home(import_limit_kw=10.0).check(points)
-    assert refusal.reason == "home home-1 would import 14800 W, fuse 10000 W"
+    assert refusal.reason == "home home-1 would import 14.8 kW, fuse 10 kW"
 
 
 def test_p4_a_neighbours_charging_makes_no_room_for_export():

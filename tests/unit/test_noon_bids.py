@@ -49,7 +49,7 @@ def test_a_window_that_holds_the_evening_holds_its_base_discharge_back(desk):
 
 def test_a_whole_day_is_not_bid_on_where_cars_charge_in_its_night_for_what_they_gave_in_the_evening(desk):
     desk.ask((0, 24), 100.0, 459, approve=False)
-    assert "no bid of the minimum or more would earn anything" in desk.now("0-24").closed_because
+    assert "no bid, from the least that the DNO takes upwards, would pay" in desk.now("0-24").closed_because
 
 
 def test_a_whole_day_is_bid_from_both_of_a_car_s_stays(tmp_path):

@@ -54,7 +54,7 @@ def test_at_a_low_price_the_peak_stays_and_nothing_is_bid(tmp_path, risk):
             a_need(17, 18.5, utilisation_ceiling=Decimal(37)), world.workflow.products["day-ahead"], at(-12)
         )
     assert refused.stage is Stage.CLOSED
-    assert "no bid of the minimum or more would earn anything" in refused.closed_because
+    assert "no bid, from the least that the DNO takes upwards, would pay" in refused.closed_because
     assert propose(prepared.problem).kept_kw == pytest.approx([EXPORT_KW] * 6)
 
 

@@ -159,7 +159,7 @@ def test_what_the_gate_closed_says_when_it_did(flow, clock):
     one = in_review(flow)
     clock.set(GATE)
     one = flow.advance(one)
-    with refused(flow, r"closed \(gate closed 14:00 on 15 Jan, .*\); nothing can be checked any more"):
+    with refused(flow, r"closed \(lapsed: .* by its gate, Wed 15 Jan 14:00\); nothing can be checked"):
         flow.check(one, one.draft.digest, "ann")
 
 

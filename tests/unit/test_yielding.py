@@ -33,7 +33,7 @@ def told(store, *opportunities, at=NOON):
 def test_the_order_of_lower_priority_is_told_with_what_goes_before_it(store):
     first = ordered("E1", 60, 60, 60, priority=1)
     second = ordered("E2", steps=some_steps(90, slots=SLOTS[1:2]), priority=3)
-    said = "dno's order E2, 90 kW 15 Jan 17:30-18:00, yields to E1 of priority 1"
+    said = "dno's order E2, 90 kW Wed 15 Jan 17:30-18:00, yields to E1 of priority 1"
     assert told(store, first, second) == [("order_yields", "dno:E2", said)]
 
 

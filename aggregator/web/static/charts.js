@@ -10,9 +10,11 @@
   const whole = (_, values) => values.map((value) => `${String(value).replace("-", "\u2212")} kW`);
   const times = (form) => (_, values) => values.map((value) => form.format(new Date(value * 1e3)));
 
-  const MARKS = [["solid", 0], ["dotted", 2], ["solid", 2], ["dashed", 2], ["dashed", 5], ["dotted", 3], ["solid", 4]];  // as the lines: London, P10 to P90, need (broad, to be seen beneath a bid of all of it), nominated, bid
+  const MARKS = [["solid", 0], ["dotted", 2], ["solid", 2], ["dashed", 2], ["dashed", 5], ["dotted", 3], ["solid", 4], ["dashed", 4]];  // as the lines: London, P10 to P90, need (broad, to be seen beneath a bid of all of it), nominated, bid, awarded of a part
+  const isInPart = (found) => found.slots.some((slot) => slot.awarded_kw != null);
   const fanOf = (box, found) => {
     const at = [], columns = {p10_kw: [], p50_kw: [], p90_kw: [], need_kw: [], nominated_kw: [], bid_kw: []};
+    if (isInPart(found)) columns.awarded_kw = [];
     for (const slot of found.slots) {
       at.push(Date.parse(slot.start) / 1e3);
       for (const [name, values] of Object.entries(columns)) values.push(slot[name]);
@@ -20,7 +22,7 @@
     const last = found.slots.at(-1);
     at.push(Date.parse(last.end) / 1e3);  // a step holds until its end
     for (const [name, values] of Object.entries(columns)) values.push(last[name]);
-    for (const name of ["need_kw", "nominated_kw", "bid_kw"]) {
+    for (const name of ["need_kw", "nominated_kw", "bid_kw", "awarded_kw"].filter((one) => one in columns)) {
       columns[name] = columns[name].map((value, n, all) => value ?? (n > 0 ? all[n - 1] ?? null : null));
       const values = found.slots.map((slot) => slot[name]);
       const end = values.findLastIndex((value) => value != null);
@@ -34,10 +36,13 @@
       axes: [axis({values: times(clock), space: 55}), axis({values: whole, size: 64})],
       series: [{label: "London", value: (_, value) => value == null ? "" : clock.format(new Date(value * 1e3))},
         line("P10", "--p50", {width: 1, dash: [2, 3]}), line("P50", "--p50"), line("P90", "--p50", {width: 1, dash: [7, 3]}),
-        line("Need", "--need", {dash: [8, 4], width: 7}), line("Nominated", "--nominated", {dash: [2, 4], width: 3}), line("Bid", "--bid", {width: 3})],
+        line("Need", "--need", {dash: [8, 4], width: 7}), line("Nominated", "--nominated", {dash: [2, 4], width: 3}), line("Bid", "--bid", {width: 3}), ...(isInPart(found) ? [line("Awarded", "--awarded", {dash: [10, 4], width: 4})] : [])],
       bands: [{series: [3, 1], fill: css("--band")}],
     }, [at, ...Object.values(columns)], box);
   };
+
+  const fromTo = (kws) => [...new Set([Math.min(...kws), Math.max(...kws)])].map(kw).join(" to ");
+  const partOf = (found, bids) => isInPart(found) ? ` awarded ${fromTo(found.slots.map((slot) => slot.awarded_kw).filter((value) => value != null))} of ${fromTo(bids)} bid;` : "";
 
   // What is drawn is drawn anew once the page shows another draft or nomination; the box itself outlives that.
   let fan = null;
@@ -65,7 +70,7 @@
       const inside = found.slots.filter((slot) => slot.bid_kw != null), bids = inside.map((slot) => slot.bid_kw);
       box.dataset.bid = `${Math.min(...bids)} ${Math.max(...bids)}`;
       const least = Math.min(...inside.map((slot) => slot.p10_kw)), most = Math.max(...inside.map((slot) => slot.p90_kw));
-      box.setAttribute("aria-label", `Capacity in the window: P10 at least ${kw(least)}, P90 at most ${kw(most)}, by ${found.cars} cars over ${found.days} past days; need, bid and nomination stand in the table below`);
+      box.setAttribute("aria-label", `Capacity in the window: P10 at least ${kw(least)}, P90 at most ${kw(most)}, by ${found.cars} cars over ${found.days} past days;${partOf(found, bids)} need, bid and nomination stand in the table below`);
       box.dataset.drawn = "yes";
     } catch {
       state.textContent = "The forecast cannot be shown now; the table below holds.";

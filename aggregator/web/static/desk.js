@@ -61,8 +61,11 @@
   const shut = (element) => {
     if (element.type === "checkbox") { element.checked = false; element.disabled = true; return; }
     if (element.matches(".state")) { element.className = "state wait"; element.lastChild.data = "gate closed"; return; }
-    const why = document.getElementById("cannot") ?? Object.assign(document.createElement("p"), {id: "cannot", className: "cannot", tabIndex: -1, textContent: `The gate closed at ${hour.format(Date.parse(element.dataset.gate))}: nothing can be decided any more.`});
-    if (!why.isConnected) element.closest(".actions").querySelector("h2").after(why);
+    const why = document.getElementById("cannot") ?? Object.assign(document.createElement("p"), {id: "cannot", className: "cannot", tabIndex: -1});
+    if (!why.isConnected) {
+      why.append("The gate closed at ", at(Date.parse(element.dataset.gate)), ": nothing can be decided any more.");
+      element.closest(".actions").querySelector("h2").after(why);
+    }
     const holds = typed().some((field) => element.contains(field)), button = element.querySelector("button");
     if (document.activeElement === button) why.focus();
     if (holds) { button.hidden = true; return; }
