@@ -290,16 +290,16 @@
     if (sent) say("you have signed in again since: press again to send", "Not sent");
   };
   // Only pages of who looks here are swapped in, and of refused forms only those that show the fields again.
-  const SHOWN_AGAIN = 422, NOT_MEANT = 403;
+  const SHOWN_AGAIN = 422, NOT_MEANT = 403, HELD = 202;
   document.addEventListener("htmx:after:request", (event) => {
     const {text, response: {status}, request: {method}} = event.detail.ctx;
     const page = new DOMParser().parseFromString(text, "text/html"), main = page.getElementById("main");
     const whose = main?.dataset.person, sent = method === "POST";
     const isMine = whose === me;
-    if (isMine && (status < 400 || !sent || status === SHOWN_AGAIN)) return;
+    if (isMine && status !== HELD && (status < 400 || !sent || status === SHOWN_AGAIN)) return;
     event.preventDefault();
     turnedAway = true;
-    if (!isMine && (whose || status < 500)) return over(whose, sent);
+    if (!isMine && status !== HELD && (whose || status < 500)) return over(whose, sent);
     if (!sent) return;
     const told = page.getElementById("refused-detail"), why = told?.textContent || "nothing was done: the gateway did not answer as it should";
     if (status === NOT_MEANT && isOver) comeBack(true);
