@@ -64,7 +64,7 @@ class Site:
         ground = self._frame.ground
         self._names = {"zone": tuple(ground.zones), "product": tuple(sorted(gateway.settings.products))}
         self._stopping = Stopping(ground, gateway.book, controller.wake, gateway.patience)
-        self._entrance = Entrance(gateway.settings, gateway.store, gateway.clock, wall)
+        self._entrance = Entrance(gateway.settings, gateway.store, gateway.clock, gateway.patience, wall)
         zones, earlier = self._frame.ground.zones, Earlier(gateway)
         pictures = (self._frame.picture, self._frame.picture_without_store)
         self._stream = Stream(*pictures, self._entrance, zones, earlier=earlier)

@@ -341,7 +341,7 @@ async def test_every_query_that_a_look_declares_is_taken_and_any_other_is_refuse
 async def test_a_program_that_names_a_zone_or_product_there_is_none_of_is_told_which_there_are(tmp_path):
     async with a_desk(tmp_path) as desk:
         vera = await desk.sign_in("vera")
-        zones = "one of Hendon Way, Canvey"
+        zones = "one of Canvey, Hendon Way, Wrotham"
         for path in ("/v1/fleet", "/v1/bids", "/v1/settlement"):
             status, body = await vera.get(f"{path}?zone=Nowhere")
             fault = {"field": "query: zone", "value": "Nowhere", "allowed": zones}
@@ -350,7 +350,7 @@ async def test_a_program_that_names_a_zone_or_product_there_is_none_of_is_told_w
         status, body = await vera.get("/v1/bids?product=ebay")
         assert (status, body["faults"][0]["value"]) == (422, "ebay")
         parameters = (await vera.get("/v1/openapi.json"))[1]["paths"]["/v1/fleet"]["get"]["parameters"]
-        assert ["Hendon Way", "Canvey"] in [one["schema"].get("enum") for one in parameters]
+        assert ["Canvey", "Hendon Way", "Wrotham"] in [one["schema"].get("enum") for one in parameters]
 
 
 async def test_bids_as_json_are_filtered_as_the_page_is(tmp_path):
@@ -361,5 +361,5 @@ async def test_bids_as_json_are_filtered_as_the_page_is(tmp_path):
             return [one["opportunity"] for one in (await anna.get(f"/v1/bids?{query}"))[1]["bids"]]
 
         assert await bids("shown=todo") == ["bid-1", "bid-2", "bid-3"]
-        assert await bids("zone=Canvey") == await bids("product=night") == []
+        assert await bids("zone=Canvey") == []
         assert await bids("") == await bids(f"zone={ZONE}&product={PRODUCT}&shown=")
