@@ -24,7 +24,7 @@ from aggregator.metrics import Watched
 from aggregator.model.fleet import Fleet
 from aggregator.platform_watch import PlatformWatch
 from aggregator.ports import Clock, VenMemory
-from aggregator.recall import recent_reports, set_points_in_force
+from aggregator.recall import recent_reports, set_points_in_force, told_before
 from aggregator.serving import listener_of, serving, tls_of
 from aggregator.store import BY_PROCESS, Alarm, Hold, Store
 from aggregator.web.site import Site
@@ -82,7 +82,8 @@ async def serve(
             await asyncio.to_thread(store.car_history.charger_words, gateway.said.words().keys()),
         )
         reports = await asyncio.to_thread(recent_reports, store, gateway.fleet, clock.now())
-        controller.recall(reports, set_points_in_force(store, clock.now()))
+        told = await asyncio.to_thread(told_before, store, clock.now())
+        controller.recall(reports, set_points_in_force(store, clock.now()), told)
         vens = {
             market.vtn.vtn_id: await stack.enter_async_context(
                 ven_of(settings, market, gateway.patience, clock)
@@ -135,6 +136,9 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
     await asyncio.wait(tasks)
 
 
+REFUSED = "charger_refused"
+
+
 def link_of(settings: Settings, fleet: Fleet, store: Store, clock: Clock) -> SimulatedLink:
     """Return the way to the chargers; one that does not prove its secret is an alarm.
 
@@ -143,8 +147,10 @@ def link_of(settings: Settings, fleet: Fleet, store: Store, clock: Clock) -> Sim
     """
 
     def refused(car_id: str) -> None:
+        if any((one.code, one.where) == (REFUSED, car_id) for one in store.alarms.open()):
+            return  # told on an earlier connection
         text = "its charger does not prove its secret: it is not heard and not told"
-        store.alarms.raise_(Alarm(clock.now(), "charger_refused", car_id, text))
+        store.alarms.raise_(Alarm(clock.now(), REFUSED, car_id, text))
 
     secrets = read_secrets(settings.link.secrets, fleet)
     return SimulatedLink(str(settings.link.url), clock, secrets=secrets, refused=refused)

@@ -233,7 +233,7 @@ class Gateway:
             self._aside.add(name)
             log.exception("set_aside", opportunity_id=name)
             text = f"{type(broken).__name__}: {broken}"
-            self.store.alarms.raise_(Alarm(self.clock.now(), "set_aside", name, text))
+            self.store.alarms.raise_once(Alarm(self.clock.now(), "set_aside", name, text))
 
     def _step(self, opportunity: Opportunity) -> Opportunity:
         now = self.clock.now()
@@ -273,7 +273,7 @@ class Gateway:
             if isinstance(failed, BadMessage) and failed.code != "no_solver":
                 raise
             if name not in self._solve_again_at:
-                self.store.alarms.raise_(Alarm(now, "no_bid_yet", name, str(failed)))
+                self.store.alarms.raise_once(Alarm(now, "no_bid_yet", name, str(failed)))
             log.warning("no_bid_yet", opportunity_id=name, reason=str(failed))
             self._solve_again_at[name] = self.clock.now() + SOLVE_AGAIN
             return opportunity

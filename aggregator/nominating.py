@@ -108,7 +108,8 @@ class Nominating:
             if reason is not None and (order.zone, day) not in self._told:
                 self._told.add((order.zone, day))
                 text = f"{utc_text(day.start)} to {utc_text(day.end)} is not nominated: {reason}"
-                self._store.alarms.raise_(Alarm(now, "not_nominated", order.zone, text))
+                alarm = Alarm(now, "not_nominated", order.zone, text, about=utc_text(day.start))
+                self._store.alarms.raise_once(alarm)
 
     def _made(self, zone: str, day: Interval, now: datetime) -> Plan | None:
         """Return a plan made just now; None, told once, where there can be none."""

@@ -1,7 +1,7 @@
 """Whether each platform knows us and answers: told to those who ask, and by an alarm where it does not.
 
 A desk must not learn from a log that what it approved cannot leave. One alarm tells of each time away, and
-says since when it is over; it is for people to clear, back or not.
+says since when it is over; it is for people to clear, back or not. A restart meanwhile tells nothing anew.
 """
 
 import asyncio
@@ -79,4 +79,4 @@ class PlatformWatch:
         self._told.add(vtn_id)
         text = f"the platform does not answer: {found.says}; what is approved waits for it"
         alarm = Alarm(self._clock.now(), AWAY, vtn_id, text)
-        await self._patience.of(self._store.alarms.raise_, alarm)
+        await self._patience.of(self._store.alarms.raise_once, alarm)

@@ -1,4 +1,4 @@
-"""What chargers told and were told before a gateway started: what cars store and do, until they say it again.
+"""What was told before a gateway started, by and to chargers, and to people: it goes on until told anew.
 
 Registers count on while nobody listens, and chargers pass on later who came and left meanwhile. So the last
 state of charge of a stay is good however old it is: the registers since move it on, and the doubt grows with
@@ -13,6 +13,8 @@ from aggregator.model.fleet import Fleet
 from aggregator.model.metering import CarReport, Outcome, Reading, SetPoint
 from aggregator.model.time import Interval
 from aggregator.store import CarState, Store
+from dispatch.notices import HOLDS_ON, LASTING, RAMP_HELD
+from dispatch.records import Notice
 
 RECENT = timedelta(hours=1)
 """A longer silence is not reckoned across: a car may have been anywhere since."""
@@ -56,6 +58,21 @@ def set_points_in_force(store: Store, now: datetime) -> tuple[SetPoint, ...]:
     told = store.set_points.between(Interval(now - REPLACES, now + INSTANT))
     last = {one.point.car_id: one.point for one in told if one.outcome is Outcome.ACCEPTED}
     return tuple(point for point in last.values() if point.expires_at > now)
+
+
+def told_before(store: Store, now: datetime) -> list[Notice]:
+    """Return what people were told by a control loop that ran until just now, and that goes on.
+
+    After a longer silence all is news: what goes on then may be another fault of the same car.
+    """
+    last_at = store.set_points.newest_at()
+    if last_at is None or now - last_at > RECENT:
+        return []
+    found = [one for one in store.alarms.unfinished(LASTING) if one.over_at is None]
+    found += [one for one in store.alarms.unfinished([RAMP_HELD]) if now - one.at < HOLDS_ON]
+    return [
+        Notice(one.at, one.code, one.where, one.text, about=one.about, amount=one.amount) for one in found
+    ]
 
 
 def _stays(store: Store, car_ids: Sequence[str], span: Interval) -> dict[str, list[CarState]]:

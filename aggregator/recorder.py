@@ -205,7 +205,9 @@ class Recorder:
             known = {(alarm.code, alarm.where) for alarm in self._store.alarms.open()}
         for notice in notices:
             if not (notice.goes_on and (notice.code, notice.where) in known):
-                self._store.alarms.raise_(Alarm(notice.at, notice.code, notice.where, notice.text))
+                about, amount = notice.about, notice.amount
+                alarm = Alarm(notice.at, notice.code, notice.where, notice.text, about=about, amount=amount)
+                self._store.alarms.raise_(alarm)
                 known.add((notice.code, notice.where))
 
     def _readings(self, record: CycleRecord) -> list[Reading]:

@@ -21,7 +21,7 @@ class Yielding:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._told = {(alarm.where, _order_of(alarm)) for alarm in store.alarms.all() if alarm.code == YIELDS}
+        self._told = {(alarm.where, alarm.about) for alarm in store.alarms.all() if alarm.code == YIELDS}
 
     def tell(self, opportunities: Iterable[Opportunity], now: datetime) -> None:
         """Raise the notices that are due at ``now``, given all opportunities whose orders may be followed."""
@@ -29,15 +29,11 @@ class Yielding:
         for name, order in orders:
             others = [other for _, other in orders if other.zone == order.zone and other.key != order.key]
             found = next(_yields(order, others, now), None)
-            alarm = Alarm(now, YIELDS, name, f"{order.key.vtn_id}'s order {order.key.event_id}, {found}")
-            if found is not None and (name, _order_of(alarm)) not in self._told:
-                self._store.alarms.raise_(alarm)
-                self._told.add((name, _order_of(alarm)))
-
-
-def _order_of(alarm: Alarm) -> str:
-    """Return which order a notice is about: how its text begins."""
-    return alarm.text.partition(", ")[0]
+            about = f"{order.key.vtn_id}:{order.key.event_id}"
+            if found is not None and (name, about) not in self._told:
+                text = f"{order.key.vtn_id}'s order {order.key.event_id}, {found}"
+                self._store.alarms.raise_(Alarm(now, YIELDS, name, text, about=about))
+                self._told.add((name, about))
 
 
 def _yields(order: Instruction, others: Iterable[Instruction], now: datetime) -> Iterator[str]:

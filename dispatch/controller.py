@@ -26,7 +26,16 @@ from dispatch.haste import haste
 from dispatch.home_rooms import HomeRooms, Room, within_rooms
 from dispatch.interlock import NOBODY, Interlock
 from dispatch.left_alone import LeftAlone
-from dispatch.notices import HighPeaks, ShortOrders, capacity_notice, fault_notice
+from dispatch.notices import (
+    NOT_FOLLOWING,
+    ORDER_SHORT,
+    PEAK_EXCEEDED,
+    SHORT_OF_TARGET,
+    HighPeaks,
+    ShortOrders,
+    capacity_notice,
+    fault_notice,
+)
 from dispatch.plan_run import Prices
 from dispatch.planned_cars import PlannedCars
 from dispatch.ramp import let_go
@@ -114,18 +123,39 @@ class Controller:
         """Run a cycle at once: an instruction came, changed or was cancelled, or a driver said something."""
         self._wake.set()
 
-    def recall(self, reports: Sequence[CarReport], points: Iterable[SetPoint] = ()) -> None:
+    def recall(
+        self,
+        reports: Sequence[CarReport],
+        points: Iterable[SetPoint] = (),
+        told: Iterable[Notice] = (),
+    ) -> None:
         """Take in what was told before this began.
 
         Args:
             reports: They say what cars store, and nothing of what they do.
             points: In force: what moves from there moves within the bound, and is told anew all the same.
+            told: What people were told and goes on, as far as anybody knows: it is not told again.
         """
         self.interlock.observe(reports)
         self.view.recall(reports)
         left = list(points)
-        self._sending.recall(left)
+        by_code: dict[str, list[Notice]] = defaultdict(list)
+        for one in told:
+            by_code[one.code].append(one)
+        self._sending.recall(left, by_code)
+        self._short_orders.recall(by_code[ORDER_SHORT])
+        self._high_peaks.recall(by_code[PEAK_EXCEEDED])
+        self.shortfalls.recall(by_code[SHORT_OF_TARGET])
+        self.following.recall(one.where for one in by_code[NOT_FOLLOWING])
         self._handing_over.told(left, self._clock.now())
+
+    def is_told(self, code: str, where: str) -> bool:
+        """Whether cars that did not take a set-point, or might not have one, were all told theirs since."""
+        return self._sending.is_over(code, where)
+
+    def registered_kwh(self, car_id: str) -> float | None:
+        """Return a car's capacity by the registry; None where it knows of no such car."""
+        return self._cars[car_id].capacity_kwh if car_id in self._cars else None
 
     def hears_of(self, car_id: str, now: datetime) -> bool:
         """Whether a car of the fleet has been heard of, and not too long ago where it is plugged in."""
@@ -145,6 +175,7 @@ class Controller:
         self.following.observe(reports)
         self._meters.observe(reports)
         self._reports.extend(reports)
+        self.shortfalls.left(report.car_id for report in reports if not report.plugged)
         measured, now = self._rooms.observe(reports), self._clock.now()
         if changed := self.view.observe(reports):
             self._planned.anew(changed)

@@ -77,6 +77,7 @@ class _Record:
     refused: bool = False
     fault_kw: float | None = None
     recovered: bool = False
+    was_told: bool = False
     good_since: datetime | None = None
     good_kw: tuple[float, float] = (0.0, 0.0)
     told: deque[SetPoint] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
@@ -89,6 +90,12 @@ class Following:
         self._cars = cars
         self._records = {car_id: _Record() for car_id in cars}
         self._faults: list[Fault] = []
+
+    def recall(self, car_ids: Iterable[str]) -> None:
+        """Take in of which cars people were told before this began: their next fault is that one."""
+        for car_id in car_ids:
+            if car_id in self._records:
+                self._records[car_id].was_told = True
 
     def told(self, points: Iterable[SetPoint]) -> None:
         """Note set-points that chargers have taken."""
@@ -123,10 +130,12 @@ class Following:
         """Whether a car is counted on."""
         return self._records[car_id].strikes < STRIKES
 
-    def was_seen_to_follow(self, car_id: str) -> bool:
-        """Whether a car was last found to do as it is told; not of one that has not been judged yet."""
+    def was_seen_to_follow(self, car_id: str) -> bool | None:
+        """Whether a car was last found to do as it is told; None of one of which that is not known yet."""
         record = self._records.get(car_id)
-        return record is not None and record.strikes == 0 and record.good_since is not None
+        if record is None or (record.strikes == 0 and record.good_since is None):
+            return None
+        return True if record.strikes == 0 else None if record.strikes < STRIKES else False
 
     def measured_kw(self, car_id: str) -> float:
         """Return what a car last moved, by its registers. [kW, export positive]"""
@@ -211,9 +220,10 @@ class Following:
             return
         record.strikes, record.fault_kw, record.good_since = record.strikes + 1, record.measured_kw, None
         if record.strikes == STRIKES:
-            goes_on = not record.recovered
-            self._faults.append(Fault(report.car_id, told_kw, record.measured_kw, goes_on, may_be_full))
-            record.recovered = False
+            if record.recovered or not record.was_told:
+                goes_on = not record.recovered
+                self._faults.append(Fault(report.car_id, told_kw, record.measured_kw, goes_on, may_be_full))
+            record.recovered, record.was_told = False, False
 
 
 def _note_good(record: _Record, told_kw: tuple[float, float], since: datetime, until: datetime) -> None:

@@ -13,6 +13,15 @@ from dispatch.interlock import W_PER_KW, Refusal
 from dispatch.ramp import Place
 from dispatch.records import Notice
 
+ORDER_SHORT, PEAK_EXCEEDED, SHORT_OF_TARGET = "order_short", "peak_exceeded", "short_of_target"
+NOT_FOLLOWING, NOT_TAKEN, INTERLOCK = "not_following", "not_taken", "interlock"
+CAPACITY_DIFFERS, RAMP_HELD = "capacity_differs", "ramp_held"
+LASTING = (ORDER_SHORT, PEAK_EXCEEDED, SHORT_OF_TARGET, NOT_FOLLOWING, NOT_TAKEN, INTERLOCK, CAPACITY_DIFFERS)
+"""Codes of what lasts from cycle to cycle."""
+
+SEP = ", "
+"""Between the cars of one notice."""
+
 SHORT = 0.05
 """What may be missing of an order until it is told. [-]"""
 
@@ -28,6 +37,10 @@ class ShortOrders:
 
     def __init__(self) -> None:
         self._told: dict[str, float] = {}
+
+    def recall(self, told: Iterable[Notice]) -> None:
+        """Take in what was told before this began and goes on."""
+        self._told |= {one.about: one.amount for one in told if one.about and one.amount is not None}
 
     def note(self, target: ZoneTarget, shortfall_kwh: float, now: datetime) -> list[Notice]:
         """Return what to tell of a zone's order: what is missing of it until its end, of how much."""
@@ -47,20 +60,27 @@ class ShortOrders:
                 f"none of the {kwh(asked_kwh)} still asked for can be had from the cars, "
                 f"which draw {kwh(beyond_kwh)} for their drivers"
             )
-        return [Notice(now, "order_short", target.zone, f"{name}: {text}")]
+        return [Notice(now, ORDER_SHORT, target.zone, f"{name}: {text}", about=name, amount=missing)]
 
 
 class HighPeaks:
     """Zones that can't refill under their nominated peaks: told once an event, and when it gets worse."""
 
     def __init__(self) -> None:
-        self._told: dict[str, tuple[Rebound, float]] = {}
+        self._told: dict[str, tuple[Rebound | None, float]] = {}
+
+    def recall(self, told: Iterable[Notice]) -> None:
+        """Take in what was told before this began and goes on, of whatever event."""
+        self._told |= {one.where: (None, one.amount) for one in told if one.amount is not None}
 
     def note(self, refills: Mapping[str, tuple[Rebound, float]], now: datetime) -> list[Notice]:
         """Return what to tell, given what each zone keeps to and the least peak that will do. [kW]"""
         notices = []
         for zone, (rebound, peak_kw) in refills.items():
-            told, told_kw = self._told.get(zone, (None, 0.0))
+            told, told_kw = self._told.get(zone, (rebound, rebound.import_kw))
+            if told is None:
+                told = rebound
+                self._told[zone] = told, told_kw
             known_kw = told_kw if told == rebound else rebound.import_kw
             if peak_kw <= known_kw * (1 + WORSE):
                 continue
@@ -69,7 +89,7 @@ class HighPeaks:
                 f"refilling takes {kw(peak_kw)}, so that all drivers leave as promised; "
                 f"nominated were {kw(rebound.import_kw)} at most"
             )
-            notices.append(Notice(now, "peak_exceeded", zone, text))
+            notices.append(Notice(now, PEAK_EXCEEDED, zone, text, amount=peak_kw))
         return notices
 
 
@@ -78,6 +98,11 @@ class Holds:
 
     def __init__(self) -> None:
         self._last_at: dict[str, datetime] = {}
+
+    def recall(self, told: Iterable[Notice], place_of: Mapping[str, Place]) -> None:
+        """Take in what was told before this began."""
+        for one in told:
+            self._last_at |= {place_of[name][0]: one.at for name in one.where.split(SEP) if name in place_of}
 
     def of(self, waiting: Collection[str], place_of: Mapping[str, Place], now: datetime) -> list[str]:
         """Return the waiting cars of zones in which none did for ``HOLDS_ON``."""
@@ -92,6 +117,16 @@ class News:
 
     def __init__(self) -> None:
         self._told: dict[str, set[str]] = defaultdict(set)
+        self._fine: dict[str, set[str]] = defaultdict(set)
+
+    def recall(self, told: Iterable[Notice]) -> None:
+        """Take in what was told before this began and goes on."""
+        for one in told:
+            self._told[one.code] |= set(one.where.split(SEP))
+
+    def is_over(self, code: str, where: str) -> bool:
+        """Whether all cars that were told of were last found without the fault, since this began."""
+        return self._fine[code].issuperset(where.split(SEP))
 
     def of(self, code: str, faulty: Collection[str], points: Iterable[SetPoint]) -> list[str]:
         """Return the cars whose fault is new.
@@ -103,7 +138,9 @@ class News:
         """
         known = self._told[code]
         new = sorted(set(faulty) - known)
-        known -= {point.car_id for point in points} - set(faulty)
+        fine = {point.car_id for point in points} - set(faulty)
+        self._fine[code] = (self._fine[code] | fine) - set(faulty)
+        known -= fine
         known |= set(faulty)
         return new
 
@@ -114,15 +151,14 @@ def interlock_notice(refusal: Refusal, now: datetime) -> Notice:
     until = f"{point.expires_at:%Y-%m-%d %H:%M:%S} UTC"
     asked = f"{figure(point.export_w / W_PER_KW)} kW until {until}, for {point.purpose.value}"
     text = f"{refusal.promise}: {refusal.reason}; refused {asked}"
-    return Notice(now, "interlock", point.car_id, text)
+    return Notice(now, INTERLOCK, point.car_id, text)
 
 
 def capacity_notice(learnt: Car, registered: Car, now: datetime) -> Notice:
     """Return what a car's registers tell of its capacity, beside the registry."""
     told = f"registry {kwh(registered.capacity_kwh)}, by its registers {kwh(learnt.capacity_kwh)}"
-    return Notice(
-        now, "capacity_differs", learnt.car_id, f"{told}: the latter is used until the registry is right"
-    )
+    text = f"{told}: the latter is used until the registry is right"
+    return Notice(now, CAPACITY_DIFFERS, learnt.car_id, text, goes_on=True, amount=registered.capacity_kwh)
 
 
 def fault_notice(fault: Fault, now: datetime) -> Notice:
@@ -130,4 +166,4 @@ def fault_notice(fault: Fault, now: datetime) -> Notice:
     moved = f"told {kw(fault.told_kw)}, moved {kw(fault.measured_kw)}"
     unknown = "deaf or full, its state of charge is not known; " if fault.may_be_full else ""
     text = f"{moved}: {unknown}not counted on until it follows again"
-    return Notice(now, "not_following", fault.car_id, text, fault.goes_on)
+    return Notice(now, NOT_FOLLOWING, fault.car_id, text, fault.goes_on)

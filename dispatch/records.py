@@ -43,10 +43,12 @@ class Notice:
     Attributes:
         at: Domain instant.
         code: Stable word: ``interlock``, ``short_of_target``, ``ramp_held``, ``not_taken``,
-            ``not_following``, ``capacity_differs``, ``order_short``, ``peak_exceeded``, ``stopped``.
+            ``not_following``, ``capacity_differs``, ``order_short``, ``peak_exceeded``.
         where: Car or zone.
         text: With all figures.
         goes_on: It may have been told before: an alarm only where none of its code and place is open.
+        about: What beside the place tells it from others of its code, such as the order; None where nothing.
+        amount: How much it tells of, in its code's own unit: by that it is told again when it gets worse.
     """
 
     at: datetime
@@ -54,6 +56,8 @@ class Notice:
     where: str
     text: str
     goes_on: bool = False
+    about: str | None = None
+    amount: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

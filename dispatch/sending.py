@@ -15,7 +15,7 @@ from aggregator.ports import ChargerLink
 from dispatch.fleet_view import FleetView
 from dispatch.following import Following
 from dispatch.interlock import Interlock
-from dispatch.notices import Holds, News, interlock_notice
+from dispatch.notices import INTERLOCK, NOT_TAKEN, RAMP_HELD, SEP, Holds, News, interlock_notice
 from dispatch.ramp import FOLLOWS, Again, RampLimit, let_go
 from dispatch.records import LoopSettings, Notice, Sent
 from dispatch.refused import Refused
@@ -59,9 +59,18 @@ class Sending:
         self._news, self._holds = News(), Holds()
         self._left: Mapping[str, SetPoint] = {}
 
-    def recall(self, points: Iterable[SetPoint]) -> None:
-        """Take in what was in force before this began: what moves from there moves within the bound."""
+    def recall(self, points: Iterable[SetPoint], told: Mapping[str, Sequence[Notice]]) -> None:
+        """Take in what was in force before this began, and what was told people, by its code.
+
+        What moves from there moves within the bound.
+        """
         self._left = {point.car_id: point for point in points}
+        self._news.recall((*told[INTERLOCK], *told[NOT_TAKEN]))
+        self._holds.recall(told[RAMP_HELD], self._place_of)
+
+    def is_over(self, code: str, where: str) -> bool:
+        """Whether cars that did not take a set-point, or might not have one, were all told theirs since."""
+        return self._news.is_over(code, where)
 
     def allow(self, now: datetime) -> None:
         """Count again on cars whose discharge the interlock refused and would let pass now."""
@@ -77,7 +86,7 @@ class Sending:
         due, notices = self._within_bound([point for point in points if self._is_due(point, now)], now)
         refusals = self._interlock.check(due)
         refused = {refusal.point.car_id: refusal for refusal in refusals}
-        stopped = self._news.of("interlock", refused, due)
+        stopped = self._news.of(INTERLOCK, refused, due)
         notices += [interlock_notice(refused[name], now) for name in stopped]
         discharges = {car_id for car_id, refusal in refused.items() if refusal.point.export_w > 0}
         self._refused.note(refused[car_id] for car_id in discharges)
@@ -118,7 +127,7 @@ class Sending:
         notices = []
         if new := self._holds.of(waiting, self._place_of, now):
             text = f"{len(waiting)} cars hold: the power moved in a minute is bounded"
-            notices.append(Notice(now, "ramp_held", ", ".join(new), text))
+            notices.append(Notice(now, RAMP_HELD, SEP.join(new), text))
         return [point for point in told if self._is_due(point, now)], notices
 
     def _may_go_on(self, point: SetPoint) -> bool:
@@ -136,12 +145,12 @@ class Sending:
             for one in sent
             if one.outcome is not Outcome.ACCEPTED and self._view.of(one.point.car_id).is_plugged()
         ]
-        new = self._news.of("not_taken", lost, [one.point for one in sent])
+        new = self._news.of(NOT_TAKEN, lost, [one.point for one in sent])
         if not new:
             return []
         self._serve_without(new)
         text = "a set-point was not taken" if len(new) == 1 else f"{len(new)} set-points were not taken"
-        return [Notice(now, "not_taken", ", ".join(new), text)]
+        return [Notice(now, NOT_TAKEN, SEP.join(new), text)]
 
     def _serve_without(self, cars: Collection[str]) -> None:
         """Share the part of cars that were not told theirs out among the others, at once."""

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from aggregator.model import figures
 from aggregator.model.fleet import Car
+from dispatch.notices import SHORT_OF_TARGET
 from dispatch.records import Notice
 
 TOLD_AGAIN_KWH = 1.0
@@ -22,6 +23,7 @@ class Shortfalls:
 
     Attributes:
         kwh: Per car that misses its target even at full power, by the last whole cycle: by how much. [kWh]
+        before: Per car that was said to miss it before this began, and has not been judged yet. [kWh]
     """
 
     def __init__(self, soc_step: float) -> None:
@@ -29,6 +31,16 @@ class Shortfalls:
         self.kwh: Mapping[str, float] = {}
         self._now: dict[str, float] = {}
         self._told: dict[str, float] = {}
+        self.before: dict[str, float] = {}
+
+    def recall(self, told: Iterable[Notice]) -> None:
+        """Take in what was told before this began and goes on: of each car until it is first judged."""
+        self.before = {one.where: one.amount for one in told if one.amount is not None}
+
+    def left(self, cars: Iterable[str]) -> None:
+        """Forget what was told before this began of cars that are not plugged in."""
+        for car_id in cars:
+            self.before.pop(car_id, None)
 
     def begin(self, anew: Iterable[str]) -> None:
         """Begin a cycle; of cars whose drivers want something else than before all is news."""
@@ -58,6 +70,8 @@ class Shortfalls:
             now: Domain instant.
         """
         car_id = car.car_id
+        if car_id in self.before:
+            self._told[car_id] = self.before.pop(car_id)
         told = self._told.get(car_id, 0.0)
         if not self.counts(car, kwh):
             if kwh <= told - TOLD_AGAIN_KWH:
@@ -69,7 +83,7 @@ class Shortfalls:
         self._told[car_id] = kwh
         shows = "" if metered_kw is None else f"; told to charge, its meter shows {figures.kw(metered_kw)}"
         text = f"will miss its target by {figures.kwh(kwh)} even at full power{shows}"
-        return [Notice(now, "short_of_target", car_id, text, goes_on=told > 0)]
+        return [Notice(now, SHORT_OF_TARGET, car_id, text, goes_on=told > 0, amount=kwh)]
 
     def finish(self) -> None:
         """End a cycle: what it found out is what is known."""

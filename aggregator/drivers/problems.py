@@ -17,6 +17,7 @@ log = structlog.get_logger()
 
 CONTENT_TYPE = "application/problem+json"
 TITLES = {
+    202: "Stopped",
     400: "That is no JSON",
     401: "Who asks must be known",
     403: "That is not yours to do",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, insert, select, update
+from sqlalchemy import Engine, Select, func, insert, or_, select, update
 
 from aggregator.model.errors import RuleViolation
 from aggregator.model.market import Nomination, Plan
@@ -178,6 +178,8 @@ class Alarm:
         cleared_by: Who.
         over_at: Since when what it tells of is over; None where it goes on, is not known to have ended, or
             has no end.
+        about: What beside the place tells it from others of its kind, such as the order; None where nothing.
+        amount: How much it tells of, in its kind's own unit; None where its kind knows no more or less.
     """
 
     at: datetime
@@ -188,6 +190,8 @@ class Alarm:
     cleared_at: datetime | None = None
     cleared_by: str | None = None
     over_at: datetime | None = None
+    about: str | None = None
+    amount: float | None = None
 
 
 class Alarms:
@@ -199,10 +203,18 @@ class Alarms:
     def raise_(self, alarm: Alarm) -> Alarm:
         """Store an alarm; return it with its id."""
         row = {"at": alarm.at, "code": alarm.code, "place": alarm.where, "text": alarm.text}
-        row |= {"over_at": alarm.over_at}
+        row |= {"over_at": alarm.over_at, "about": alarm.about, "amount": alarm.amount}
         with writing(self._engine) as connection:
             alarm_id = connection.scalar(insert(ALARMS).returning(ALARMS.c.alarm_id), row)
         return replace(alarm, alarm_id=alarm_id or 0)
+
+    def raise_once(self, alarm: Alarm) -> None:
+        """Store an alarm unless what it tells of goes on since an earlier one, acknowledged or not."""
+        columns = ALARMS.c
+        about = columns.about.is_(None) if alarm.about is None else columns.about == alarm.about
+        same = (columns.code == alarm.code, columns.place == alarm.where, about, columns.over_at.is_(None))
+        if not self._select(select(ALARMS).where(*same)):
+            self.raise_(alarm)
 
     def clear(self, alarm_ids: Iterable[int], at: datetime, by: str) -> None:
         """Close alarms, all of them or none.
@@ -222,9 +234,9 @@ class Alarms:
     def end(self, code: str, where: str, at: datetime) -> None:
         """Note that what alarms of a kind tell of a place is over; somebody must clear them all the same."""
         columns = ALARMS.c
-        meant = (columns.code == code, columns.place == where, columns.cleared_at.is_(None))
+        meant = (columns.code == code, columns.place == where, columns.over_at.is_(None))
         with writing(self._engine) as connection:
-            connection.execute(update(ALARMS).where(*meant, columns.over_at.is_(None)).values(over_at=at))
+            connection.execute(update(ALARMS).where(*meant).values(over_at=at))
 
     def set_over(self, alarm_id: int, at: datetime | None) -> None:
         """Note since when what one alarm tells of is over; None where it goes on all the same."""
@@ -239,6 +251,11 @@ class Alarms:
         """Return the alarms that nobody has cleared, in the order raised."""
         return self._select(select(ALARMS).where(ALARMS.c.cleared_at.is_(None)))
 
+    def unfinished(self, codes: Iterable[str]) -> list[Alarm]:
+        """Return the alarms of some kinds that are open or tell of what goes on, in the order raised."""
+        left = or_(ALARMS.c.cleared_at.is_(None), ALARMS.c.over_at.is_(None))
+        return self._select(select(ALARMS).where(ALARMS.c.code.in_(list(codes)), left))
+
     def _select(self, query: Select[Any]) -> list[Alarm]:
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(ALARMS.c.alarm_id))
@@ -252,6 +269,8 @@ class Alarms:
                     row.cleared_at,
                     row.cleared_by,
                     row.over_at,
+                    row.about,
+                    row.amount,
                 )
                 for row in rows
             ]

@@ -231,6 +231,8 @@ ALARMS = Table(
     Column("cleared_at", UtcMicros),
     Column("cleared_by", Text),
     Column("over_at", UtcMicros),
+    Column("about", Text),
+    Column("amount", Float),
 )
 
 HALTS = Table(

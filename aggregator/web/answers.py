@@ -14,23 +14,29 @@ from aggregator.model.time import utc_text
 from aggregator.store import DeskAction
 from aggregator.web.actions import MANY
 from aggregator.web.problems import is_form
+from aggregator.web.stopping import HELD
 
 KEPT = ("from", "to", "zone", "known_at")
 """What of a page's query still holds once something was done on it."""
 
 
 def told(request: web.Request, done: list[DeskAction]) -> web.StreamResponse:
-    """Answer an action: a form's browser goes to a page that tells of it, a program is told at once."""
+    """Answer an action: a form's browser goes to a page that tells of it, a program is told at once.
+
+    Of what holds and is not stored yet no page can be asked for: the answer is one itself.
+    """
     if is_form(request):
+        if done[0].status == HELD:
+            raise Refused(HELD, done[0].said)
         back = urlsplit(page_behind(request))
         kept = [(name, value) for name, value in parse_qsl(back.query) if name in KEPT]
         did = ("did", "-".join(str(one.action_id) for one in done))
         return see(f"{back.path}?{urlencode([*kept, did])}")
-    if request.path not in MANY and done[0].status != DONE:
+    if request.path not in MANY and done[0].status not in (DONE, HELD):
         return problem(Refused(done[0].status, done[0].said))
     rows = [
         {
-            "action": one.action_id,
+            "action": one.action_id or None,
             "name": one.action,
             "subject": one.subject,
             "status": one.status,
@@ -39,7 +45,9 @@ def told(request: web.Request, done: list[DeskAction]) -> web.StreamResponse:
         }
         for one in done
     ]
-    return as_json({"done": rows} if request.path in MANY else rows[0])
+    response = as_json({"done": rows} if request.path in MANY else rows[0])
+    response.set_status(HELD if done[0].status == HELD else DONE)
+    return response
 
 
 def page_behind(request: web.Request) -> str:

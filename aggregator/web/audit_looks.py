@@ -7,13 +7,12 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from aggregator.audit import PROMISES
-from aggregator.files.inputs import validate
 from aggregator.model.errors import BadMessage
 from aggregator.model.time import utc_text
 from aggregator.store import AuditRun
 from aggregator.web.actions import AUDITING
 from aggregator.web.answers import as_json
-from aggregator.web.bodies import of_form
+from aggregator.web.bodies import of_query
 from aggregator.web.deeds import (
     PLACES,
     Sought,
@@ -131,8 +130,7 @@ class AuditLooks:
 
 
 def _sought(request: web.Request) -> Sought:
-    said = of_form((name, value) for name, value in request.query.items() if name not in ("did", "page"))
-    return validate(Sought, said, "query")
+    return of_query(Sought, request.query)
 
 
 def _run_row(run: AuditRun) -> dict[str, object]:

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from aggregator.files.inputs import Clash, LocalDate, Money, Name, Number, Row, Text, Whole
+from aggregator.files.inputs import Clash, LocalDate, Money, Name, Number, Row, Text, Whole, validate
 from aggregator.model.errors import MISSING
 from aggregator.model.time import parse_london
 from aggregator.statements import Period
 
+Body = TypeVar("Body", bound=Row)
+NOTHING: Mapping[str, str] = {}
 LONGEST_REASON = 500
 MOST_AT_ONCE = 200
 FIRST_DAY, LONGEST_PERIOD = date(2000, 1, 1), timedelta(days=366)
@@ -153,6 +155,13 @@ class SignIn(Row):
 
 
 LISTS, REASON = ("bids", "alarms"), "reason"
+
+
+def of_query(model: type[Body], query: Mapping[str, str], usual: Mapping[str, str] = NOTHING) -> Body:
+    """Return what a query asks for, of what its model knows; what it leaves empty is as usual."""
+    known = {field.alias or name for name, field in model.model_fields.items()}
+    said = of_form((name, value) for name, value in query.items() if name in known)
+    return validate(model, {**usual, **said}, "query")
 
 
 def of_form(fields: Iterable[tuple[str, object]]) -> Mapping[str, object]:

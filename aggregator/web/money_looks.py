@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from aiohttp import web
@@ -18,14 +17,13 @@ from aggregator.acting import must_be_zone
 from aggregator.drivers.problems import Refused
 from aggregator.explain_text import details
 from aggregator.explaining import Explanation, Question, explanation
-from aggregator.files.inputs import Row, validate
 from aggregator.model.errors import BadMessage, Fault, RuleViolation
 from aggregator.model.time import LONDON, utc_text
 from aggregator.reports import book_body
 from aggregator.statements import Made, Period
 from aggregator.web.actions import SETTLING
 from aggregator.web.answers import as_json
-from aggregator.web.bodies import Explaining, KnownAt, SettledAt, of_form
+from aggregator.web.bodies import NOTHING, Explaining, KnownAt, SettledAt, of_query
 from aggregator.web.frame import Frame
 from aggregator.web.making import SETTLE
 from aggregator.web.money_view import (
@@ -42,7 +40,6 @@ from aggregator.web.routes import Answer
 from aggregator.web.words import plain_fault
 from aggregator.web.workshop import Busy, Job
 
-Body = TypeVar("Body", bound=Row)
 SOON_S = 0.4
 """A page waits this long for a statement before it says that it is worked on."""
 
@@ -53,11 +50,9 @@ TYPES = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "parquet": "application/vnd.apache.parquet",
 }
-NOTHING: Mapping[str, str] = {}
 ANEW, LONGEST_NUMBER = "anew", 9
 """Says in a query which working out of a statement is to be done again, and how long its number may be."""
 
-BESIDE = ("did", "at", ANEW)
 ASKED_WITH = {"EVENT": "path: bid", "HALF-HOUR": "query: half_hour", "CAR": "query: car"}
 """Where a request says what ``aggregator/explaining.py`` names so."""
 
@@ -160,7 +155,7 @@ class MoneyLooks:
 
     async def _month_file(self, request: web.Request, person: Person) -> web.Response:
         first = _month(request.match_info["month"])
-        known_at = _asked_for(KnownAt, request).known_at
+        known_at = of_query(KnownAt, request.query).known_at
         try:
             job = await asyncio.to_thread(self._frame.making.month, first, known_at, person.name)
         except Busy:
@@ -175,7 +170,7 @@ class MoneyLooks:
         return as_file(name, files[name])
 
     async def _explained(self, request: web.Request, person: Person) -> web.Response:
-        asked = _asked_for(Explaining, request)
+        asked = of_query(Explaining, request.query)
 
         def made() -> web.Response:
             stamped = self._frame.stamp()
@@ -197,7 +192,7 @@ class MoneyLooks:
         return await asyncio.to_thread(made)
 
     async def _explained_json(self, request: web.Request, _: Person) -> web.Response:
-        asked = _asked_for(Explaining, request)
+        asked = of_query(Explaining, request.query)
         return await asyncio.to_thread(lambda: as_json(details(self._explanation(request, asked), asked.car)))
 
     def _explanation(self, request: web.Request, asked: Explaining) -> Explanation:
@@ -217,7 +212,7 @@ class MoneyLooks:
         if not request.query.get("from") and not request.query.get("to"):
             usual = usual_period(self._frame.gateway.clock.now())
             days = {"from": usual.start.isoformat(), "to": usual.end.isoformat()}
-        period = _asked_for(SettledAt, request, days).period()
+        period = of_query(SettledAt, request.query, days).period()
         try:
             must_be_zone(period.zone, self._frame.ground.zones)
         except BadMessage as bad:
@@ -245,12 +240,6 @@ class MoneyLooks:
 async def _made(job: Job) -> Made:
     made: Made = await job.result()
     return made
-
-
-def _asked_for(model: type[Body], request: web.Request, usual: Mapping[str, str] = NOTHING) -> Body:
-    """Return what a query asks for; what it leaves empty is as usual."""
-    said = of_form((name, value) for name, value in request.query.items() if name not in BESIDE)
-    return validate(model, {**usual, **said}, "query")
 
 
 def _busy() -> Refused:

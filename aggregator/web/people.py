@@ -15,8 +15,8 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import structlog
 from aiohttp import web
@@ -27,6 +27,7 @@ from aggregator.desk_settings import DRIVER
 from aggregator.drivers.limits import Buckets
 from aggregator.drivers.problems import Refused
 from aggregator.model.errors import Unavailable
+from aggregator.patience import Patience
 from aggregator.ports import Clock
 from aggregator.store import DeskAction, Lasting, SignedIn, Store
 from aggregator.web.lately import WITHOUT_DATABASE, Lately, NotKnown
@@ -44,6 +45,8 @@ STOPS_WITHIN_S = 0.5
 
 OWN_SITES = ("same-origin", "none")
 CSRF_HEADER, CSRF_FIELD = "X-CSRF-Token", "csrf"
+
+UNANSWERED = "the database went before who signed in was answered: the session was ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +83,14 @@ class Entrance:
         settings: Who there is.
         store: Passwords and sessions.
         clock: The domain's, for the trail.
+        patience: While the database does not answer.
         wall: For sessions.
     """
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock, wall: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, clock: Clock, patience: Patience, wall: Clock | None = None
+    ) -> None:
+        self._patience, self._taking_back = patience, set[asyncio.Task[None]]()
         self._store, self._clock = store, clock
         self._wall = wall if wall is not None else RealClock()
         self._roles: Mapping[str, frozenset[str]] = {
@@ -113,14 +120,46 @@ class Entrance:
         known = await asyncio.to_thread(self._store.desk_people.password_hash, user) if roles else None
         if not await self._verifier.is_right(password, known) or roles is None:
             if roles is not None:
-                await self._note(user, 401, f"a wrong password from {request.remote}")
+                noted = self._noted(user, 401, f"a wrong password from {request.remote}")
+                await asyncio.to_thread(self._store.desk_trail.add, noted)
             log.warning("desk_sign_in_failed", known=roles is not None, remote=request.remote)
             raise Refused(401, "name and password do not belong together")
         at = self._wall.now()
-        secret = await asyncio.to_thread(self._store.desk_people.sign_in, SignedIn(user), at)
+        secret = await self._begin(user, at, f"signed in from {request.remote}")
         self._lately.note(secret, (user, roles), at)
-        await self._note(user, 200, f"signed in from {request.remote}")
         return Person(user, roles, secret)
+
+    async def _begin(self, user: str, at: datetime, said: str) -> str:
+        """Begin a user's session and note it, both or none; return its secret.
+
+        Where the database goes while it stores them, nobody knows whether it did, and who signed in is told
+        that it did not: once it is back what it stored is taken back, and that is noted.
+        """
+        noted, begun = self._noted(user, 200, said), list[str]()
+
+        def begin() -> None:
+            with self._store.at_once():
+                begun.append(self._store.desk_people.sign_in(SignedIn(user), at))
+                self._store.desk_trail.add(noted)
+
+        def take_back() -> None:
+            if self._store.desk_trail.by_key(user, noted.key) is None:
+                return
+            with self._store.at_once():
+                self._store.desk_people.sign_out(begun[0])
+                if self._store.desk_trail.by_key(user, ended.key) is None:
+                    self._store.desk_trail.add(ended)
+
+        try:
+            await asyncio.to_thread(begin)
+        except Unavailable:
+            ended = replace(noted, status=503, said=UNANSWERED, key=f"{noted.key}/ended")
+            if begun:
+                taking_back = asyncio.create_task(self._patience.of(take_back))
+                self._taking_back.add(taking_back)
+                taking_back.add_done_callback(self._taking_back.discard)
+            raise
+        return begun[0]
 
     async def sign_in_driver(self, request: web.Request, text: str) -> Person:
         """Begin a session for who has a driver's token.
@@ -204,10 +243,9 @@ class Entrance:
         """Take it away."""
         response.del_cookie(self.cookie, path="/", secure=self._secured, httponly=True, samesite="Lax")
 
-    async def _note(self, user: str, status: int, said: str) -> None:
+    def _noted(self, user: str, status: int, said: str) -> DeskAction:
         key = secrets.token_hex(8)
-        noted = DeskAction(self._clock.now(), user, "sign-in", user, "", status, said, key, "")
-        await asyncio.to_thread(self._store.desk_trail.add, noted)
+        return DeskAction(self._clock.now(), user, "sign-in", user, "", status, said, key, "")
 
 
 def must_have(person: Person, roles: Collection[str], to: str) -> None:

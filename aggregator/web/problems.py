@@ -13,10 +13,9 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from aggregator.drivers.problems import TITLES, Refused, problem
-from aggregator.model.errors import BadMessage, RuleViolation, Unavailable
+from aggregator.model.errors import MISSING, BadMessage, RuleViolation, Unavailable, short
 from aggregator.web.actions import NoSuchBid
 from aggregator.web.lately import NotKnown
-from aggregator.web.stopping import NotStored
 
 log = structlog.get_logger()
 
@@ -64,7 +63,8 @@ def answering(as_page: Told) -> Middleware:
             refused = raised
         except BadMessage as bad:
             first = bad.faults[0]
-            refused = Refused(422, f"{first.where}: {first.allowed}", bad.faults)
+            found = "" if first.value == MISSING else f"{short(first.value)!r} is not allowed; "
+            refused = Refused(422, f"{first.where}: {found}{first.allowed}", bad.faults)
         except RuleViolation as rule:
             refused = Refused(409, str(rule))
         except NoSuchBid:
@@ -72,11 +72,7 @@ def answering(as_page: Told) -> Middleware:
         except Unavailable as away:
             log.warning("desk_database_away")
             nothing = "" if request.method in ("GET", "HEAD") else "; nothing was done"
-            said = (
-                str(away)
-                if isinstance(away, NotStored | NotKnown)
-                else f"the database does not answer{nothing}"
-            )
+            said = str(away) if isinstance(away, NotKnown) else f"the database does not answer{nothing}"
             refused = Refused(503, said, headers={"Retry-After": "5"})
         except web.HTTPException as raised:
             if raised.status < 400:  # noqa: PLR2004 - a redirection is no problem

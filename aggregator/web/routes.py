@@ -2,11 +2,13 @@
 
 Actions come from ``aggregator/web/actions.py``; here stand the looks beside them: pages and JSON, and the
 forms of a driver's page. Each says who may: the desk's people see the desk, a driver the own car, none both.
-What a query may say stands here, too: JSON routes refuse all else, pages take what they know.
+What a query may say stands here, too. JSON routes refuse all else (422): a program that asks for what there
+is not would go on with the wrong answer. Pages take what they know and leave the rest: who follows an old
+link, or one to which others added their own, wants the page; a value that makes no sense is told on it.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +17,7 @@ from aiohttp import web
 from aggregator.desk_settings import DESK_ROLES, DRIVER
 from aggregator.files.inputs import Row
 from aggregator.model.errors import BadMessage, Fault
-from aggregator.web.actions import ACTIONS, MANY, Action
+from aggregator.web.actions import ACTIONS, MANY, STOP, Action
 from aggregator.web.bids_view import SHOWN as BIDS_SHOWN
 from aggregator.web.bodies import SeenBids, SignIn
 from aggregator.web.deeds import PLACES
@@ -151,6 +153,11 @@ FORMS: tuple[Look, ...] = (
 """What a driver's page sends; programs say the same at the drivers' door."""
 
 
+def named(asks: tuple[Ask, ...], names: Mapping[str, tuple[str, ...]]) -> tuple[Ask, ...]:
+    """Return what a query may say, given which zones and products there are."""
+    return tuple(replace(ask, one_of=names.get(ask.name, ask.one_of)) for ask in asks)
+
+
 def strictly(answer: Answer, asks: tuple[Ask, ...] = ()) -> Answer:
     """Return what answers a program only where its query says what it may; a form's is a page's."""
 
@@ -181,13 +188,13 @@ def must_ask(request: web.Request, asks: tuple[Ask, ...] = ()) -> None:
         raise BadMessage(*wrong)
 
 
-def openapi() -> dict[str, Any]:
-    """Return the description of the JSON routes."""
+def openapi(names: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Return the description of the JSON routes, given which zones and products there are."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     for look in LOOKS:
         if not look.is_page:
-            operation = _operation(look.says, look.path, look.asks)
+            operation = _operation(look.says, look.path, named(look.asks, names))
             paths[look.path] = {"get": operation | {"security": [{"session": []}]}}
     for action in ACTIONS:
         paths.setdefault(action.path, {})["post"] = _acting(action, schemas)
@@ -249,4 +256,7 @@ def _acting(action: Action, schemas: dict[str, Any]) -> dict[str, Any]:
         {"name": CSRF_HEADER, "in": "header", "required": True, "schema": text},
     ]
     operation["requestBody"] = _body(action.body, schemas)
+    if action is STOP:
+        held = "it holds in the control loop, and is written down once the database is back; action is null"
+        operation["responses"] |= {"202": {"description": held}}
     return operation | {"security": [{"session": []}]}

@@ -36,7 +36,7 @@ from aggregator.web.problems import answering, is_form, wants_page, with_headers
 from aggregator.web.proxied import as_at_the_proxy
 from aggregator.web.routes import Answer
 from aggregator.web.rules_looks import RulesLooks
-from aggregator.web.stopping import STOPPED, Stopping
+from aggregator.web.stopping import HELD, Stopping
 from aggregator.web.stream import Stream
 from aggregator.web.typed import by_people
 from aggregator.web.words import path_of
@@ -62,8 +62,9 @@ class Site:
         self._assets = Assets()
         self._frame = Frame(gateway, controller, self._assets)
         ground = self._frame.ground
+        self._names = {"zone": tuple(ground.zones), "product": tuple(sorted(gateway.settings.products))}
         self._stopping = Stopping(ground, gateway.book, controller.wake, gateway.patience)
-        self._entrance = Entrance(gateway.settings, gateway.store, gateway.clock, wall)
+        self._entrance = Entrance(gateway.settings, gateway.store, gateway.clock, gateway.patience, wall)
         zones, earlier = self._frame.ground.zones, Earlier(gateway)
         pictures = (self._frame.picture, self._frame.picture_without_store)
         self._stream = Stream(*pictures, self._entrance, zones, earlier=earlier)
@@ -95,7 +96,8 @@ class Site:
         }
         doing = Doing(self._frame.ground, self._stopping, FormsBack(looks))
         for look in routes.LOOKS:
-            found = looks[look.name] if look.is_page else routes.strictly(looks[look.name], look.asks)
+            asks = routes.named(look.asks, self._names)
+            found = looks[look.name] if look.is_page else routes.strictly(looks[look.name], asks)
             answer = self._let_in(found, look.roles, "look here")
             app.router.add_get(look.path, answer, allow_head=False)
         for form in routes.FORMS:
@@ -213,7 +215,7 @@ class Site:
             back=own_path(request.path_qs if looks_again else back),
             again=looks_again,
             sent=await _sent(request),
-            stopped=refused.detail.startswith(STOPPED),
+            stopped=refused.status == HELD,
             emergency=WITHOUT_DATABASE if looks_again and person is None and is_desks else "",
             stopper=self._entrance.seen_lately(request),
         )
@@ -222,7 +224,7 @@ class Site:
         return page
 
     async def _openapi_json(self, _request: web.Request, _: Person) -> web.Response:
-        return as_json(routes.openapi())
+        return as_json(routes.openapi(self._names))
 
 
 async def _sent(request: web.Request) -> Mapping[str, Sequence[tuple[str, str]]]:

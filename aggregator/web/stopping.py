@@ -1,4 +1,9 @@
-"""The stop with one key: it holds in the control loop before it is stored, and whatever the database does."""
+"""The stop with one key: it holds in the control loop before it is stored, and whatever the database does.
+
+One that waits for the database is answered 202: it was taken and holds, and is only left to be written down.
+Who stops the same again meanwhile, with whatever key or words, has but pressed harder: it is one stop, kept
+as it was said first.
+"""
 
 import asyncio
 import threading
@@ -20,14 +25,13 @@ from aggregator.web.bodies import Stop
 
 log = structlog.get_logger()
 
+HELD = 202
+"""How a stop is answered that holds and is not stored yet: HTTP's Accepted."""
+
 STOPPED = "stopped in the loop at"
 LATER = "it will be written down when the database is back"
 ANSWERED_WITHIN_S = 2.0
 """Wall seconds after which who stopped is told so, though nothing is stored yet."""
-
-
-class NotStored(Unavailable):
-    """The cars are stopped; who did it and why waits for the database."""
 
 
 @dataclass(eq=False, slots=True)
@@ -37,6 +41,7 @@ class _Held:
     Attributes:
         user: Who stopped.
         body: What is stopped, and why.
+        key: By which name.
         at: Domain instant since when.
         late: Whether the database did not answer at once.
         storing: What stores it.
@@ -44,6 +49,7 @@ class _Held:
 
     user: str
     body: Stop
+    key: str
     at: datetime
     late: asyncio.Event = field(default_factory=asyncio.Event)
     storing: "asyncio.Task[DeskAction] | None" = None
@@ -61,27 +67,25 @@ class Stopping:
 
     def __init__(self, ground: Ground, book: Book, wake: Callable[[], None], patience: Patience) -> None:
         self._ground, self._book, self._wake, self._patience = ground, book, wake, patience
-        self._held: dict[tuple[str, str, str], _Held] = {}
+        self._held: dict[tuple[str, str | None], _Held] = {}
         self._one_at_a_time = threading.Lock()
 
     async def stop(self, user: str, body: Stop, key: str) -> DeskAction:
-        """Stop, and store it.
+        """Stop, and store it; where it can't be stored at once, return what will be, with status ``HELD``.
 
         Raises:
             BadMessage: If reason or key is wrong; no car was stopped.
-            NotStored: If the cars are stopped, and nothing is stored yet.
         """
         if not body.reason.strip() or not (body.zone is None or body.zone in self._ground.zones):
             return await asyncio.to_thread(perform, self._ground, STOP, "", user, body, key)
         self._book.stop_at_once(body.zone)
         self._wake()
-        name = (user, key, body.model_dump_json())
-        held = self._held.get(name) or self._hold(name, user, body, key)
+        held = self._held.get((user, body.zone)) or self._hold(user, body, key)
         return await self._stored(held)
 
-    def _hold(self, name: tuple[str, str, str], user: str, body: Stop, key: str) -> _Held:
+    def _hold(self, user: str, body: Stop, key: str) -> _Held:
         """Begin to store a stop; sent again meanwhile it is the same one."""
-        held = _Held(user, body, self._ground.flow.now())
+        held = _Held(user, body, key, self._ground.flow.now())
 
         def store() -> DeskAction:
             action = _since(held.at) if held.late.is_set() else STOP
@@ -89,10 +93,10 @@ class Stopping:
                 return perform(self._ground, action, "", user, body, key)
 
         def over(task: asyncio.Task[DeskAction]) -> None:
-            del self._held[name]
+            del self._held[user, body.zone]
             self._settle(body, task)
 
-        self._held[name] = held
+        self._held[user, body.zone] = held
         held.storing = asyncio.create_task(self._patience.of(store, meanwhile=held.late.set))
         held.storing.add_done_callback(over)
         return held
@@ -112,7 +116,8 @@ class Stopping:
         held.late.set()
         zone = held.body.zone or acting.EVERYWHERE
         log.warning("stop_not_stored_yet", user=held.user, zone=zone, reason=held.body.reason)
-        raise NotStored(f"{STOPPED} {held.at.astimezone(LONDON):%H:%M:%S}; {LATER}")
+        said = f"{STOPPED} {held.at.astimezone(LONDON):%H:%M:%S}; {LATER}"
+        return DeskAction(held.at, held.user, STOP.name, zone, "", HELD, said, held.key, "")
 
     def _settle(self, body: Stop, storing: "asyncio.Task[DeskAction]") -> None:
         """Leave a stop that was stored to the journal, and take one back that was refused."""

@@ -61,7 +61,7 @@ async def _stream() -> list[Row]:
         async with a_desk(Path(folder)) as desk:
             gateway = desk.parts.gateway
             frame = Frame(gateway, desk.parts.controller, Assets())
-            entrance = Entrance(gateway.settings, gateway.store, gateway.clock, desk.wall)
+            entrance = Entrance(gateway.settings, gateway.store, gateway.clock, gateway.patience, desk.wall)
 
             def picture() -> Mapping[str, Any]:
                 found = frame.picture()

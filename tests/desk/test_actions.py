@@ -295,6 +295,7 @@ async def test_the_description_names_every_route_and_is_whole(tmp_path):
         vera = await desk.sign_in("vera")
         status, found = await vera.get("/v1/openapi.json")
         assert (status, found["openapi"]) == (200, "3.1.0")
+        assert "holds" in found["paths"]["/v1/stops"]["post"]["responses"]["202"]["description"]
         for action in ACTIONS:
             post = found["paths"][action.path]["post"]
             name = post["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
@@ -327,11 +328,29 @@ async def test_every_query_that_a_look_declares_is_taken_and_any_other_is_refuse
             assert (status, body["faults"][0]["field"]) == (422, "query: colour")
             names = ", ".join(ask.name for ask in look.asks)
             assert f"unknown key; known here: {names or 'none'}" == body["faults"][0]["allowed"]
-        assert (await vera.get("/bids?colour=red"))[0] == 200
+        for look in LOOKS:
+            if look.is_page and look.name != "my_car":
+                path = look.path.format(bid="bid-5", car="car-1")
+                assert (await vera.get(f"{path}?colour=red&utm_source=post"))[0] == 200, path
         assert (await anna.post("/v1/stops?zone=Canvey", {"reason": "smoke"}))[0] == 422
         assert desk.store.halts.standing() == ()
         async with desk.a_session().post(f"{desk.base}/v1/session?user=anna", json={}) as response:
             assert response.status == 422
+
+
+async def test_a_program_that_names_a_zone_or_product_there_is_none_of_is_told_which_there_are(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        vera = await desk.sign_in("vera")
+        zones = "one of Canvey, Hendon Way, Wrotham"
+        for path in ("/v1/fleet", "/v1/bids", "/v1/settlement"):
+            status, body = await vera.get(f"{path}?zone=Nowhere")
+            fault = {"field": "query: zone", "value": "Nowhere", "allowed": zones}
+            assert (status, body["faults"]) == (422, [fault]), path
+            assert body["detail"] == f"query: zone: 'Nowhere' is not allowed; {zones}"
+        status, body = await vera.get("/v1/bids?product=ebay")
+        assert (status, body["faults"][0]["value"]) == (422, "ebay")
+        parameters = (await vera.get("/v1/openapi.json"))[1]["paths"]["/v1/fleet"]["get"]["parameters"]
+        assert ["Canvey", "Hendon Way", "Wrotham"] in [one["schema"].get("enum") for one in parameters]
 
 
 async def test_bids_as_json_are_filtered_as_the_page_is(tmp_path):
@@ -342,5 +361,5 @@ async def test_bids_as_json_are_filtered_as_the_page_is(tmp_path):
             return [one["opportunity"] for one in (await anna.get(f"/v1/bids?{query}"))[1]["bids"]]
 
         assert await bids("shown=todo") == ["bid-1", "bid-2", "bid-3"]
-        assert await bids("zone=Canvey") == await bids("product=night") == []
+        assert await bids("zone=Canvey") == []
         assert await bids("") == await bids(f"zone={ZONE}&product={PRODUCT}&shown=")

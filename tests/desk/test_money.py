@@ -235,7 +235,6 @@ async def test_a_figure_is_walked_back(tmp_path):
         (f"{DAY}&known_at=yesterday", "a date and time"),
         (f"{DAY}&known_at=2025-03-30T01:30", "they go forward that night"),
         (f"{DAY}&known_at=2024-10-27T01:30", "they go back that night"),
-        (f"{DAY}&colour=red", "unknown key"),
     ],
 )
 async def test_a_wrong_question_is_a_clear_line(tmp_path, query, words):

@@ -70,9 +70,11 @@ async def test_a_stop_holds_at_once_and_is_written_down_once_when_the_database_i
     async with a_desk(tmp_path, database=server.create()) as desk:
         anna, book = await desk.sign_in("anna"), desk.parts.gateway.book
         await outage.begins()
-        for _ in range(2):  # sent again it is the same stop
-            status, body = await anna.post("/v1/stops", SMOKE, key="one")
-            assert (status, body["detail"]) == (503, STOPPED)
+        for key in ("one", "one", "two"):  # sent again it is the same stop, whatever its key
+            status, body = await anna.post("/v1/stops", SMOKE, key=key)
+            assert (status, body["status"], body["said"]) == (202, 202, STOPPED)
+            assert (body["name"], body["subject"], body["action"]) == ("stop", "all zones", None)
+            assert body["at"] == "2025-01-14T12:01:00Z"
         assert book.stopped() == frozenset(desk.parts.gateway.settings.fleet.zones)
         await desk.parts.minute(stored=False)
         assert all(point.export_w <= 0 for point in desk.parts.link.told)
@@ -126,7 +128,7 @@ async def test_who_has_left_or_was_not_seen_lately_is_not_known(tmp_path, server
             assert "end the gateway" in body["detail"]
         assert desk.parts.gateway.book.stopped() == frozenset()
         desk.wall.pass_by(timedelta(hours=1))  # an outage makes nobody unknown who was there when it began
-        assert (await vera.post("/v1/stops", SMOKE))[1]["detail"] == STOPPED
+        assert (await vera.post("/v1/stops", SMOKE))[1]["said"] == STOPPED
 
 
 async def test_a_page_that_cannot_be_made_has_the_stop_or_says_what_to_do(tmp_path, server, outage):
@@ -144,7 +146,12 @@ async def test_a_page_that_cannot_be_made_has_the_stop_or_says_what_to_do(tmp_pa
         assert 'action="/v1/stops"' in page
         sent = [(name, unescape(value)) for name, value in re.findall(FIELDS, page)]
         async with anna._session.post(f"{desk.base}/v1/stops", data=sent) as response:
-            assert STOPPED in await response.text()
+            page = await response.text()
+            assert response.status == 202
+            assert STOPPED in page
+            assert "<h1>Stopped</h1>" in page
+            assert "Try again" not in page
+            assert "Send it again" not in page
         assert desk.parts.gateway.book.stopped()
 
 

@@ -120,6 +120,11 @@ async def test_a_platform_that_is_away_raises_one_alarm_each_time(tmp_path):
             assert [(one.code, one.where) for one in alarms.all()] == [("platform_away", VTN_ID)] * times
             assert alarms.all()[-1].over_at is None
         watching.cancel()
+        again = PlatformWatch({VTN_ID: parts.ven}, parts.store, parts.clock, parts.gateway.patience)
+        watching = asyncio.create_task(again.run())  # as after a restart
+        await asyncio.sleep(2 * LOOK_S + 1.0)
+        assert len(alarms.all()) == times
+        watching.cancel()
 
 
 async def test_a_database_that_cannot_be_written_is_told(tmp_path):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from aggregator.alarm_ends import AlarmEnds
 from aggregator.model.drivers import Departure, Topic
 from aggregator.patience import Patience
+from aggregator.recall import told_before
 from aggregator.store import Alarm, open_store
 from dispatch.fleet_simulator.troubles import Kind, Trouble
 from tests.fakes.driven_fleet import MINUTE, ZONE, Driven, driven, keeping, three_leafs
@@ -18,6 +19,29 @@ def ends_of(one):
 
 def open_of(one, code):
     return [alarm for alarm in one.store.alarms.open() if alarm.code == code]
+
+
+@asynccontextmanager
+async def restarted(one):
+    """A gateway that goes on where another one was killed."""
+    again = one.again()
+    again.controller.recall((), told=told_before(again.store, again.clock.now()))
+    async with keeping(again):
+        again.ends = ends_of(again)
+        yield again
+
+
+async def some_minutes(one, number=3):
+    """Let the loop run, and what it tells be stored and looked at."""
+    for _ in range(number):
+        await one.minute()
+        await one.stored()
+        one.ends.look()
+
+
+def standing(one, code):
+    """Return since when each open alarm of a kind is over."""
+    return [alarm.over_at for alarm in open_of(one, code)]
 
 
 @asynccontextmanager
@@ -96,3 +120,113 @@ async def test_a_peak_that_was_exceeded_is_over_once_the_zone_has_refilled(tmp_p
         one.clock.pass_by(timedelta(minutes=5))
         ends_of(one).look()
         assert [alarm.over_at for alarm in one.store.alarms.open()] == [over_at, None]
+
+
+def never_ready(one):
+    """The driver of the first car wants what cannot be had."""
+    one.say(Topic.DEPARTURE, Departure(FIVE_PM + HOUR, 1.0), until=FIVE_PM + 2 * HOUR)
+
+
+async def test_a_target_missed_before_and_after_a_restart_is_one_alarm_over_once(tmp_path):
+    async with driven(tmp_path) as one:
+        one.ends = ends_of(one)
+        never_ready(one)
+        await some_minutes(one)
+        assert standing(one, "short_of_target") == [None]
+        async with restarted(one) as again:
+            await again.cycle()
+            again.ends.look()
+            assert standing(again, "short_of_target") == [None]
+            await some_minutes(again)
+            assert standing(again, "short_of_target") == [None]
+            again.say(Topic.DEPARTURE, None)
+            await some_minutes(again)
+            (over_at,) = standing(again, "short_of_target")
+            assert over_at is not None
+        async with restarted(one) as third:
+            await third.cycle()
+            third.ends.look()
+            assert standing(third, "short_of_target") == [over_at]
+            await some_minutes(third)
+            assert standing(third, "short_of_target") == [over_at]
+            never_ready(third)
+            await some_minutes(third)
+            assert standing(third, "short_of_target") == [over_at, None]
+
+
+async def test_what_was_acknowledged_is_not_told_again_by_a_restart_but_once_it_comes_anew(tmp_path):
+    async with driven(tmp_path) as one:
+        one.ends = ends_of(one)
+        never_ready(one)
+        await some_minutes(one)
+        one.store.alarms.clear([alarm.alarm_id for alarm in one.store.alarms.open()], one.clock.now(), "ann")
+        async with restarted(one) as again:
+            await some_minutes(again)
+            assert standing(again, "short_of_target") == []
+            again.say(Topic.DEPARTURE, None)
+            await some_minutes(again)
+        async with restarted(one) as third:
+            await some_minutes(third)
+            never_ready(third)
+            await some_minutes(third)
+            assert standing(third, "short_of_target") == [None]
+
+
+async def test_what_was_told_long_before_a_start_says_nothing_of_now(tmp_path):
+    async with driven(tmp_path) as one:
+        one.ends = ends_of(one)
+        never_ready(one)
+        await some_minutes(one)
+        one.store.alarms.clear([alarm.alarm_id for alarm in one.store.alarms.open()], one.clock.now(), "ann")
+        later = one.clock.now() + timedelta(hours=2)
+        assert "short_of_target" in [notice.code for notice in told_before(one.store, one.clock.now())]
+        assert told_before(one.store, later) == []
+
+
+async def test_an_order_that_falls_short_before_and_after_a_restart_is_one_alarm_over_once(tmp_path):
+    async with driven(tmp_path, ordered_kw=40.0) as one:
+        one.ends = ends_of(one)
+        await some_minutes(one)
+        async with restarted(one) as again:
+            await some_minutes(again)
+            assert standing(again, "order_short") == [None]
+            one.ordered_kw = again.ordered_kw = None
+            await some_minutes(again, 1)
+            (over_at,) = standing(again, "order_short")
+            assert over_at is not None
+        async with restarted(one) as third:
+            await some_minutes(third)
+            assert standing(third, "order_short") == [over_at]
+
+
+async def test_a_deaf_car_that_was_acknowledged_is_not_told_again_by_a_restart(tmp_path):
+    async with a_deaf_car(tmp_path, FIVE_PM + 40 * MINUTE) as one:
+        one.ends = ends_of(one)
+        await some_minutes(one, 20)
+        one.store.alarms.clear([alarm.alarm_id for alarm in one.store.alarms.open()], one.clock.now(), "ann")
+        async with restarted(one) as again:
+            await some_minutes(again, 10)
+            assert standing(again, "not_following") == []
+
+
+async def test_set_points_not_taken_before_and_after_a_restart_are_one_alarm_over_once_one_is(tmp_path):
+    cars, stays = three_leafs()
+    trouble = Trouble(
+        kind=Kind.LOST, car_id="leaf-1", starts_at=FIVE_PM + MINUTE, ends_at=FIVE_PM + 30 * MINUTE
+    )
+    watched = Watched(cars, stays, starts_at=FIVE_PM - MINUTE, troubles=[trouble])
+    with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
+        one = Driven(store, cars, stays, watched=watched)
+        async with keeping(one):
+            one.ends = ends_of(one)
+            await some_minutes(one, 6)
+            assert standing(one, "not_taken") == [None]
+            async with restarted(one) as again:
+                await some_minutes(again, 6)
+                assert standing(again, "not_taken") == [None]
+                await some_minutes(again, 30)
+                (over_at,) = standing(again, "not_taken")
+                assert over_at is not None
+            async with restarted(one) as third:
+                await some_minutes(third)
+                assert standing(third, "not_taken") == [over_at]

@@ -61,6 +61,8 @@ def test_a_solver_that_fails_is_an_alarm_and_the_bid_is_made_once_it_works(gatew
     assert (alarm.code, alarm.where) == ("no_bid_yet", "need")
     assert "the solver glpk found no bid: failed" in alarm.text
     assert "Solver (glpk)" not in "".join(capfd.readouterr())
+    Gateway(gateway.settings, gateway.store, clock).tick()
+    assert gateway.store.alarms.open() == [alarm]  # a restart tells nothing anew
     glpsol.write_text(f'#!/bin/sh\nexec {find_glpsol()} "$@"\n')
     clock.set(PUBLISHED_AT + SOLVE_AGAIN - timedelta(seconds=1))
     assert not gateway.tick()

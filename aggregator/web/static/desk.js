@@ -1,7 +1,7 @@
 // The live picture on every page: clock, countdowns, figures; and pages made anew when something changed.
 "use strict";
 (() => {
-  const QUIET_MS = 3000, LOOK_MS = 250, DEAF_MS = 15000;
+  const QUIET_MS = 3000, SHOWN_MS = 1000, LOOK_MS = 250, DEAF_MS = 15000;
   const link = document.getElementById("link"), words = document.getElementById("link-words"), banner = document.getElementById("banner");
   document.documentElement.classList.add("scripts");
   const london = (options) => new Intl.DateTimeFormat("en-GB", {timeZone: "Europe/London", ...options});
@@ -293,16 +293,16 @@
     if (sent) say("you have signed in again since: press again to send", "Not sent");
   };
   // Only pages of who looks here are swapped in, and of refused forms only those that show the fields again.
-  const SHOWN_AGAIN = 422, NOT_MEANT = 403;
+  const SHOWN_AGAIN = 422, NOT_MEANT = 403, HELD = 202;
   document.addEventListener("htmx:after:request", (event) => {
     const {text, response: {status}, request: {method}} = event.detail.ctx;
     const page = new DOMParser().parseFromString(text, "text/html"), main = page.getElementById("main");
     const whose = main?.dataset.person, sent = method === "POST";
     const isMine = whose === me;
-    if (isMine && (status < 400 || !sent || status === SHOWN_AGAIN)) return;
+    if (isMine && status !== HELD && (status < 400 || !sent || status === SHOWN_AGAIN)) return;
     event.preventDefault();
     turnedAway = true;
-    if (!isMine && (whose || status < 500)) return over(whose, sent);
+    if (!isMine && status !== HELD && (whose || status < 500)) return over(whose, sent);
     if (!sent) return;
     const told = page.getElementById("refused-detail"), why = told?.textContent || "nothing was done: the gateway did not answer as it should";
     if (status === NOT_MEANT && isOver) comeBack(true);
@@ -313,6 +313,14 @@
     const {method, action} = event.detail.ctx?.request ?? {};
     if (method === "POST") say(`the gateway does not answer: whether this was done is not known; sent again, it is done once${action.endsWith("/v1/stops") ? `.${STOP_ELSEWHERE}` : ""}`, NOT_ANSWERED);
   });
+
+  // Nor, while the line is lost, of now: what the gateway said tells when, as figures do.
+  const isDated = () => {
+    for (const one of document.querySelectorAll("#told [data-at]:not(.past)")) {
+      one.classList.add("past");
+      one.firstChild.textContent = `As of ${time.format(Date.parse(one.dataset.at))}: ${one.firstChild.textContent.toLowerCase()}`;
+    }
+  };
 
   // A field's own words, beside it; and what was said of other figures goes once others are typed.
   document.addEventListener("invalid", ({target}) => { if (target.validity.patternMismatch) target.setCustomValidity(target.title); }, true);
@@ -361,6 +369,7 @@
     refusedFor = null;
     state("lost", word);
     tell("lost", text);
+    isDated();
   };
   const cutOff = (event) => {
     take(event);
@@ -376,7 +385,7 @@
     askedAt = Date.now();
     const status = await fetch("/v1/live").then((answer) => answer.status).catch(() => 0);
     if (status === 401 || status === 403) return refresh(true);
-    if (status === 503) return noDatabase("what you see may be old");
+    if (status === 503) return noDatabase(shown ? `what you see is from ${time.format(Date.parse(shown.now))}` : "what you see may be old");
     cut = false;
     if (status) listen();
   };
@@ -390,19 +399,22 @@
     source.addEventListener("past", missed);
     source.addEventListener("live", heard);
     source.addEventListener("away", cutOff);
+    source.addEventListener("error", () => { if (isShownAgain && source.readyState === EventSource.CLOSED) { isShownAgain = false; refused(); } });
     askedAt = Date.now();
   };
-  let askedAt = 0;
+  let askedAt = 0, shownAt = 0, isShownAgain = false;
   window.addEventListener("focus", () => { if (isOver && !refreshing) comeBack(false); });
   document.addEventListener("visibilitychange", () => {
-    heardAt = Date.now();
     if (isOver) { if (!document.hidden && !refreshing) comeBack(false); return; }
-    if (document.hidden) { source.close(); state("waiting", "paused"); } else listen();
+    isShownAgain = !document.hidden;
+    if (document.hidden) { source.close(); state("waiting", "paused"); return; }
+    shownAt = Date.now();
+    listen();
   });
   listen();
   setInterval(() => {
     const quiet = Date.now() - heardAt;
-    if (document.hidden || isOver || quiet < QUIET_MS) return;
+    if (document.hidden || isOver || quiet < QUIET_MS || Date.now() - shownAt < SHOWN_MS) return;
     const isShut = source.readyState === EventSource.CLOSED;
     if (!isShut || !cut) lose("not connected", shown ? `Not connected: figures are from ${time.format(Date.parse(shown.now))}. Trying again.` : "Not connected. Trying again.");
     if (shown) count(Date.parse(shown.now) + quiet / 1e3 * pace);
