@@ -29,7 +29,7 @@ from aggregator.model.time import HOUR
 from dispatch.counting import counts_on
 
 WH_PER_KWH = 1000.0
-OLDEST = timedelta(minutes=30)
+OLDEST = timedelta(hours=2)
 """A state of charge that is older when it comes is not used."""
 
 WRONG = 0.10
@@ -168,7 +168,7 @@ class Battery:
         self._said_at = said_at
         self._look_at_step(report.soc)
         then_kwh = self._said_kwh = self._stored_at(said_at)
-        self._correct(report.soc + (self._stored[-1][1] - then_kwh) / self.capacity_kwh)
+        self._correct(report.soc, self._stored[-1][1] - then_kwh)
         self._learn(then_kwh, report.soc)
 
     def _leave(self) -> None:
@@ -181,7 +181,8 @@ class Battery:
         taken_kwh = (report.import_wh - before.import_wh) / WH_PER_KWH * charger.eta_charge
         given_kwh = (report.export_wh - before.export_wh) / WH_PER_KWH / charger.eta_discharge
         self._stored.append((report.measured_at, self._stored[-1][1] + taken_kwh - given_kwh))
-        while len(self._stored) > 1 and self._stored[1][0] <= report.measured_at - OLDEST:
+        oldest = max(report.measured_at - OLDEST, self._said_at or self._stored[0][0])  # news is newer than that
+        while len(self._stored) > 1 and self._stored[1][0] <= oldest:
             self._stored.popleft()
         if self.soc is not None:
             hours = (report.measured_at - before.measured_at) / HOUR
@@ -209,9 +210,12 @@ class Battery:
         (start, low), (end, high) = self._stored[place - 1], self._stored[place]
         return low + (high - low) * ((at - start) / (end - start))
 
-    def _correct(self, said: float) -> None:
+    def _correct(self, then: float, moved_kwh: float) -> None:
+        """Bring what was told nearer to, of an instant since which so much was stored."""
+        said = min(1.0, max(0.0, then + moved_kwh / self.capacity_kwh))
         if self.soc is None:
-            self.soc, self._spread = said, self._step
+            self.soc = said
+            self._spread = self._step + self.wrong * abs(moved_kwh) / self.capacity_kwh
             return
         miss = said - self.soc
         beyond = copysign(max(0.0, abs(miss) - self._step / 2), miss)

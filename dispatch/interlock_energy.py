@@ -19,7 +19,7 @@ from aggregator.model.metering import CarReport
 
 WH_PER_KWH = 1000.0
 MORE, LESS = 1.25, 0.9
-LATEST = timedelta(minutes=30)
+LATEST = timedelta(hours=2)
 NOISE = 0.02
 MOST_TAKEN, LEAST_GIVEN = 1.05, 0.97
 
@@ -76,7 +76,9 @@ class Reckoning:
         if before is not None:
             self._count(car, before, report)
         past.append(report)
-        while len(past) > 1 and past[1].measured_at <= report.measured_at - LATEST:
+        known = self._told.get(car.car_id)
+        oldest = max(report.measured_at - LATEST, known.at if known is not None else past[0].measured_at)
+        while len(past) > 1 and past[1].measured_at <= oldest:
             past.popleft()
         if report.soc is not None and not 0 <= report.soc <= 1:
             return report

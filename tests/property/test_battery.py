@@ -52,7 +52,7 @@ def a_leaf():
     st.integers(0, 2**32 - 1),
     st.sampled_from([-0.1, 0.0, 0.1]),
     st.sampled_from([(0.0, 0.01), (0.005, 0.01), (0.01, 0.01), (0.0, 0.05), (0.01, 0.05)]),
-    st.sampled_from([0, 3, 10]),
+    st.sampled_from([0, 3, 10, 55]),
     st.sampled_from([(0, 0), (60, 120)]),
     st.floats(0.25, 0.9),
     st.floats(ETA, ETA + BETTER),
@@ -90,6 +90,21 @@ def test_a_late_state_of_charge_is_aged_by_the_registers_before_it_is_used():
         at = NOON + minute * MINUTE
         battery.observe(replace(report, measured_at=at, export_wh=10**6 + 100 * minute, **late))
     assert battery.soc == pytest.approx(0.6 - 1.0 / ETA / CAPACITY_KWH, abs=1e-9)
+
+
+@pytest.mark.parametrize("late", [45, 60, 110])
+def test_a_first_state_of_charge_of_an_hour_ago_counts_for_the_loop_and_the_interlock(late):
+    battery, reckoning, car = Battery(a_leaf(), 0.01), Reckoning(), a_leaf()
+    for minute in range(late + 1):
+        told = {"soc": 0.5, "soc_at": NOON} if minute == late else {"soc": None}
+        registers = {"import_wh": 10**6 + 100 * minute, "export_wh": 10**6}
+        report = a_car_report(measured_at=NOON + minute * MINUTE, **registers, **told)
+        battery.observe(report)
+        reckoned = reckoning.at_registers(car, report).soc
+    taken = 0.1 * late * ETA / CAPACITY_KWH
+    assert battery.soc == pytest.approx(0.5 + taken)
+    assert battery.doubt >= 0.1 * taken
+    assert 0.5 + 0.8 * taken < reckoned < 0.5 + taken
 
 
 def test_without_a_word_the_registers_go_on_and_the_doubt_grows():
@@ -163,7 +178,7 @@ def test_a_battery_that_speaks_again_is_known_without_a_margin():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([-0.2, -0.1, 0.0, 0.1]), st.sampled_from([0, 5, 20]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([-0.2, -0.1, 0.0, 0.1]), st.sampled_from([0, 5, 20, 55]))
 def test_the_interlock_never_reckons_more_than_is_there(seed, wrong, late):
     reckoning, draw, car = Reckoning(), np.random.default_rng(seed), a_leaf()
     way = {"wrong": wrong, "sigma": 0.0, "step": 0.001, "late": late, "silent": (60, 120)}
