@@ -181,7 +181,9 @@ class Battery:
         taken_kwh = (report.import_wh - before.import_wh) / WH_PER_KWH * charger.eta_charge
         given_kwh = (report.export_wh - before.export_wh) / WH_PER_KWH / charger.eta_discharge
         self._stored.append((report.measured_at, self._stored[-1][1] + taken_kwh - given_kwh))
-        oldest = max(report.measured_at - OLDEST, self._said_at or self._stored[0][0])  # news is newer than that
+        oldest = max(
+            report.measured_at - OLDEST, self._said_at or self._stored[0][0]
+        )  # news is newer than that
         while len(self._stored) > 1 and self._stored[1][0] <= oldest:
             self._stored.popleft()
         if self.soc is not None:

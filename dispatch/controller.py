@@ -238,7 +238,7 @@ class Controller:
         planned = [view.car.car_id for views in by_zone.values() for view in views]
         notices += [one for car in planned for one in self._missed(car, self._planned.short_kwh(car), now)]
         self.unserved.note(targets.values(), points, self._silent_zones(now), now)
-        points = self._within_homes(points, silent, rooms, now)
+        points = self._within_homes(points, silent, now)
         defaults = self._alone.changed(fresh, [*self.view.standing(now), *points], now)
         if defaults:
             await self._link.set_fallback(defaults)
@@ -250,9 +250,15 @@ class Controller:
         self.cycled_at, self.cycle_s = now, asyncio.get_running_loop().time() - began_s
 
     def _within_homes(
-        self, points: Sequence[SetPoint], silent: Sequence[CarView], rooms: Mapping[str, Room], now: datetime
+        self, points: Sequence[SetPoint], silent: Sequence[CarView], now: datetime
     ) -> list[SetPoint]:
-        """Return the set-points that all homes have room for, whatever their chargers still do."""
+        """Return the set-points that all homes have room for, whatever their chargers still do.
+
+        As is known by now: while cars were planned some may have left, and houses have drawn more.
+        """
+        points = [point for point in points if self.view.of(point.car_id).is_plugged()]
+        homes = {(site := self._cars[point.car_id].site).site_id: site for point in points}
+        rooms = {name: self._rooms.room(site, now) for name, site in homes.items()}
         told = {point.car_id for point in points}
         standing = [point for point in self.view.standing(now) if point.car_id not in told]
         standing += self._alone.reserved(silent, now)

@@ -23,6 +23,9 @@ from dispatch.refused import Refused
 log = structlog.get_logger()
 
 RELEASE_TIMEOUT_S = 5.0
+SAME_W = 2
+"""By so little more a set-point is not told: what is split is rounded, and differs by as much each cycle."""
+
 SHORTEST = timedelta(seconds=5)
 """A set-point that ends sooner is not sent: it may be over when it arrives, and would be refused."""
 
@@ -163,8 +166,14 @@ class Sending:
         if point.expires_at - now < SHORTEST:
             return False
         standing = self._view.of(point.car_id).standing
-        if standing is None or standing.expires_at <= now or standing.export_w != point.export_w:
+        if standing is None or standing.expires_at <= now or not _as_good_as(standing, point):
             return True
         if standing.expires_at >= point.expires_at:
             return False
         return now - standing.issued_at >= (standing.expires_at - standing.issued_at) / 2
+
+
+def _as_good_as(standing: SetPoint, point: SetPoint) -> bool:
+    """Whether what stands is what is wanted, or a trifle less of it."""
+    more_w = abs(point.export_w) - abs(standing.export_w)
+    return point.export_w * standing.export_w >= 0 and 0 <= more_w <= SAME_W

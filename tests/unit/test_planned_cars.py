@@ -1,6 +1,7 @@
 """The control loop at the turn of a half-hour: all cars are planned, and all else goes on."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 
 from aggregator.energy import Tariff
 from aggregator.model.fleet import Fleet
+from aggregator.model.metering import Boundary
 from aggregator.model.time import HALF_HOUR, HOUR
 from aggregator.ports import Rebound
 from tests.builders import a_car, a_car_report, a_charger, a_fleet, a_site
-from tests.unit.test_controller import NOW, Loop
+from tests.unit.test_controller import NOW, Loop, seen, wanted
 
 MANY = 1_500
 
@@ -46,6 +48,39 @@ async def test_a_car_that_leaves_while_others_are_planned_is_planned_no_more():
     loop.link.told.clear()
     await loop.controller.cycle()
     assert "car-1" not in {point.car_id for point in loop.link.told}
+
+
+async def test_what_is_heard_while_cars_are_planned_counts_for_what_they_are_told():
+    """The interlock has heard it, too, and would refuse what the home had room for before."""
+    home = a_site(boundary_meter=True, import_limit_kw=9.0)
+    cars = (*a_fleet(200).cars[1:], a_car(site=home))
+    loop = Loop(Fleet(cars, "f" * 64), prices=cheap_until_half_past)
+    metered = a_car_report(
+        measured_at=NOW, soc=0.4, depart_at=NOW + 14 * HOUR, boundary=Boundary(-1000, 0, 0)
+    )
+    loop.controller.observe([*reports(NOW, 200)[1:], replace(metered, export_w=0)])
+    cycle = asyncio.create_task(loop.controller.cycle())
+    await asyncio.sleep(0.001)
+    loop.clock.pass_by(timedelta(seconds=1))
+    at = loop.clock.now()
+    loop.controller.observe([replace(metered, export_w=0, measured_at=at, boundary=Boundary(-3000, 0, 0))])
+    gone = reports(at, 3, plugged=False)[2]
+    loop.controller.observe([gone])
+    await cycle
+    told = {point.car_id: point.export_w for point in loop.link.told}
+    assert told["car-1"] == -6000
+    assert gone.car_id not in told
+    assert notices(loop) == []
+
+
+async def test_a_watt_more_is_not_worth_a_set_point_and_a_watt_less_is():
+    loop = Loop(a_fleet(1), wanted(3.0))
+    for asked_kw, told_w in ((3.0, [3000]), (3.001, []), (2.999, [2999]), (3.0, []), (3.01, [3010])):
+        loop.now_targets = (wanted(asked_kw),)
+        loop.link.told.clear()
+        loop.controller.observe([seen()])
+        await loop.controller.cycle()
+        assert [point.export_w for point in loop.link.told] == told_w
 
 
 async def test_a_peak_that_begins_within_a_half_hour_is_kept_from_then_on():
