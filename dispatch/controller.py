@@ -6,7 +6,7 @@ passes the interlock, and is recorded with what became of it. Shutting down rele
 """
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +19,7 @@ from aggregator.model.fleet import Fleet
 from aggregator.model.metering import CarReport, Outcome, Purpose, SetPoint
 from aggregator.model.time import HALF_HOUR, floor_half_hour
 from aggregator.ports import ChargerLink, Clock, Orders, ZoneTarget
+from dispatch.at_full_power import AtFullPower
 from dispatch.fleet_view import CarView, FleetView
 from dispatch.following import Following
 from dispatch.handing_over import HandingOver
@@ -101,19 +102,17 @@ class Controller:
         self.interlock = Interlock(fleet, settings.reporting_interval, charger_words)
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
         self._cars = fleet.by_id
-        homes = Counter(car.site.site_id for car in fleet.cars)
-        self._mates = {car.car_id for car in fleet.cars if homes[car.site.site_id] > 1}
         self._alone = LeftAlone(fleet, settings.set_point)
         self._handing_over = HandingOver(fleet)
         self._rooms = HomeRooms(fleet, self._stale_after, settings.set_point)
         self._boundary, self._wake = clock.now(), asyncio.Event()
         self._reports: list[CarReport] = []
         self._planned = PlannedCars(fleet, prices, self.guard_soc, settings.set_point)
-        self._first_at: dict[str, datetime] = {}
         self.shortfalls = Shortfalls(settings.soc_resolution)
         self.cycles, self.cycle_s = 0, 0.0
         self._short_orders, self._high_peaks = ShortOrders(), HighPeaks()
         self.following = Following(self._cars)
+        self._at_full_power = AtFullPower(fleet, self.following, self._alone)
         self._sending = Sending(fleet, link, settings, self.view, self.interlock, self.following, self._wake)
         self._meters = ZoneMeters(self._cars)
         self.unserved = Unserved(self._zone_of)
@@ -214,11 +213,12 @@ class Controller:
         self._boundary = min([floor_half_hour(now) + HALF_HOUR, *ends, *stale_at])
         rooms = {view.car.site.site_id: self._rooms.room(view.car.site, now) for view in fresh}
         self._alone.share(rooms)
-        first, free = _parted(fresh, lambda view: self._comes_first(view, stopped, now))
-        self._first_at = {(name := view.car.car_id): self._first_at.get(name, now) for view in first}
+        first, free = _parted(fresh, lambda view: self._at_full_power.comes_first(view, stopped, now))
+        boosted, urgent = _parted(first, CarView.is_boosted)  # both take their part of a home's fuse
         notices = [fault_notice(fault, now) for fault in self.following.new_faults()]
         notices += [capacity_notice(car, self._cars[car.car_id], now) for car in self.view.new_capacities()]
-        points = [self._full_power(view, now, notices) for view in first]
+        notices += [one for view in urgent for one in self._missed(view.car.car_id, view.short_kwh(now), now)]
+        points = self._at_full_power.points(first, now)
         by_zone: dict[str, list[CarView]] = defaultdict(list)
         for view in free:
             by_zone[self._zone_of[view.car.car_id]].append(view)
@@ -231,8 +231,7 @@ class Controller:
             owed = self._owed(target, here, aside, by_zone[zone], now)
             views = by_zone.pop(zone, [])
             points += await self._window_points(owed, views, aside, rooms, now, notices)
-        boosted, urgent = _parted(first, CarView.is_boosted)  # both take their part of a home's fuse
-        boosted_kw, rebound = self._boosted_kw(boosted), self.orders.rebound
+        boosted_kw, rebound = self._at_full_power.drawn_kw(boosted), self.orders.rebound
         points += await self._planned.points(by_zone, urgent, rooms, boosted, boosted_kw, rebound, now)
         notices += self._high_peaks.note(self._planned.refills, now)
         planned = [view.car.car_id for views in by_zone.values() for view in views]
@@ -283,24 +282,6 @@ class Controller:
 
     # set-points
 
-    def _full_power(self, view: CarView, now: datetime, notices: list[Notice]) -> SetPoint:
-        """Return full power for a boosted or urgent car; the charger itself stops when it is full."""
-        name = view.car.car_id
-        if view.is_boosted():
-            kw = self.following.asked_kw(view, self._first_at[name]) if name in self._mates else view.full_kw
-            return SetPoint(name, -round(kw * W_PER_KW), now, now + HALF_HOUR, Purpose.BOOST)
-        notices += self._missed(name, view.short_kwh(now), now)
-        watts = round(view.full_kw * W_PER_KW)
-        return SetPoint(name, -watts, now, now + HALF_HOUR, Purpose.MUST_CHARGE)
-
-    def _boosted_kw(self, boosted: Sequence[CarView]) -> Mapping[str, float]:
-        """Return what the cars draw in each zone whose drivers have switched V2G off. [kW]"""
-        drawn_kw: dict[str, float] = defaultdict(float)
-        for view in boosted:
-            name = view.car.car_id
-            drawn_kw[self._zone_of[name]] += self.following.drawn_kw(view, self._first_at[name])
-        return drawn_kw
-
     def _missed(self, car_id: str, kwh: float, now: datetime) -> list[Notice]:
         """Tell by how much a car will miss its target, and what its meter shows where it does not follow.
 
@@ -322,7 +303,7 @@ class Controller:
         now: datetime,
     ) -> ZoneTarget:
         """Return what a zone's free cars have to do, given what its others draw and what was off before."""
-        drawn_kw = sum(self.following.drawn_kw(view, self._first_at[view.car.car_id]) for view in aside)
+        drawn_kw = self._at_full_power.drawn_kw(aside).get(target.zone, 0.0)
         made_up_kw = self._meters.made_up_kw(target, now, self.following.moving_kw(here, now))
         now_kw = target.export_kw[0] + made_up_kw - self.following.undrawn_kw(free, now)
         return less(replace(target, export_kw=(now_kw, *target.export_kw[1:])), drawn_kw)
@@ -349,18 +330,6 @@ class Controller:
         for car_id, kwh in step.short_of_target_kwh.items():
             notices += self._missed(car_id, kwh, now)
         return step.points
-
-    def _comes_first(self, view: CarView, stopped: Collection[str], now: datetime) -> bool:
-        """Whether a car charges at full power, whatever else is asked.
-
-        In a stop, which ends nobody knows when, also one below its floor or with no time to lose.
-        """
-        if view.is_boosted() or view.is_urgent(now):
-            return True
-        if self._zone_of[view.car.car_id] not in stopped:
-            return False
-        stored_kwh, late = view.energy_kwh(now), self._alone.starts_at(view, now) <= now
-        return stored_kwh < view.floor_kwh or (late and stored_kwh < view.target_kwh())
 
     def _let_go(
         self, by_zone: dict[str, list[CarView]], stopped: Collection[str], now: datetime
