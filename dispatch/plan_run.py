@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from aggregator.energy import BasePlan, CarArrays, Stay, Tariff, base_plan
-from aggregator.model.time import HALF_HOUR, HOUR, Interval, floor_half_hour
+from aggregator.model.fleet import Site
+from aggregator.model.time import HALF_HOUR, HOUR, Interval, floor_half_hour, half_hours
 from dispatch.fleet_view import CarView
 from dispatch.haste import missed_kwh
 from dispatch.home_rooms import Room
@@ -95,7 +96,7 @@ def plan_zone(
     """
     now = slots[0].start
     plan = planned(views, slots, tariff, guard_soc, [view.energy_kwh(now) for view in views])
-    steps, homes = {}, defaultdict(list)
+    steps, homes, late = {}, defaultdict(list), set()
     for n, view in enumerate(views):
         export_kw = float(plan.discharge_kw[n, 0] - plan.charge_kw[n, 0])
         over_kwh = aim_kwh(view, guard_soc) - view.target_kwh()
@@ -110,18 +111,33 @@ def plan_zone(
             short_kwh=min(short_kwh, view.short_kwh(now)),  # to the minute, not slot
             must_charge=short_kwh > MISSED_KWH or below_floor,
         )
+        if short_kwh > MISSED_KWH:
+            late.add(view.car.site.site_id)
         homes[view.car.site.site_id].append(view)
     mates: dict[str, list[CarView]] = defaultdict(list)
     for view in boosted:
         mates[view.car.site.site_id].append(view)
     for site_id, here in homes.items():
-        room_kw, together = rooms[site_id].import_kw, [*here, *mates[site_id]]
+        together = [*here, *mates[site_id]]
+        until = max(view.departs_at(now) for view in together)
+        room_kw = _room_ahead_kw(here[0].car.site, rooms[site_id], now, until)
         if len(together) > 1 and sum(view.full_kw for view in together) > room_kw:
-            late = any(steps[view.car.car_id].must_charge for view in here)
-            missed = missed_kwh(together, room_kw, now) if late or mates[site_id] else {}
-            if late or any(missed.get(view.car.car_id, 0.0) > MISSED_KWH for view in here):
+            asks = site_id in late or mates[site_id]
+            missed = missed_kwh(together, room_kw, now) if asks else {}
+            if site_id in late or any(missed.get(view.car.car_id, 0.0) > MISSED_KWH for view in here):
                 steps |= _pressing(here, missed, now, guard_soc)
     return steps
+
+
+def _room_ahead_kw(site: Site, room: Room, now: datetime, until: datetime) -> float:
+    """Return what a home's fuse leaves to its cars on the way to an instant, on average. [kW]
+
+    As it is now, where nobody stated otherwise: a house that cooks does not do so all night.
+    """
+    if not site.boundary_meter or not site.house_load_kw:
+        return room.import_kw
+    ahead = [site.planned_import_kw(one) for one in half_hours(Interval(now, max(until, now + HALF_HOUR)))]
+    return sum(ahead) / len(ahead)
 
 
 def _pressing(

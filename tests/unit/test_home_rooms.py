@@ -10,7 +10,7 @@ from aggregator.energy import Tariff
 from aggregator.model.fleet import Approval, ExportSource, Fleet
 from aggregator.model.market import Direction
 from aggregator.model.metering import Boundary
-from aggregator.model.time import HALF_HOUR, Interval
+from aggregator.model.time import HALF_HOUR, HOUR, Interval
 from tests.builders import a_car, a_charger, a_site
 from tests.unit.test_controller import NOW, Loop, seen, wanted
 
@@ -131,6 +131,19 @@ async def test_what_a_house_is_stated_to_draw_later_is_charged_before():
     due = {"depart_at": NOW + 3 * HALF_HOUR, "target_soc": 0.7}
     told = await loop.cycle(metered(-500, soc=0.7 - 0.92 * 8.2 / 60, **due))
     assert told["car-1"].export_w <= -6900
+
+
+async def test_what_a_house_draws_this_evening_is_not_taken_to_go_on_all_night():
+    loads = (0.5,) * 17 + (7.0,) * 2 + (0.5,) * 5
+    home = a_home(cars=2, boundary_meter=True, import_limit_kw=9.0, house_load_kw=loads)
+    loop = Loop(home)
+    leaves = {"depart_at": NOW + 14 * HOUR, "target_soc": 0.8}
+    evening = Boundary(-7000, 0, 0)
+    told = [
+        seen(name, soc=soc, boundary=evening, **leaves) for name, soc in (("car-1", 0.25), ("car-2", 0.35))
+    ]
+    await loop.cycle(*told)
+    assert [notice.code for record in loop.records for notice in record.notices] == []
 
 
 async def test_a_house_takes_its_part_of_the_fuse_from_a_boosted_car():

@@ -122,6 +122,14 @@ async def test_cars_of_a_home_that_are_to_be_full_in_the_morning_wait_for_the_ch
     assert {point.export_w for point in told.values()} == {0}
 
 
+async def test_a_neighbour_below_its_floor_makes_no_car_charge_in_dear_hours():
+    home = a_site(import_limit_kw=11.0)
+    loop = Loop(Fleet((a_car(site=home), a_car(car_id="car-2", site=home)), "f" * 64), prices=cheap_after_ten)
+    leaves = {"depart_at": NOW + 14 * HOUR, "target_soc": 0.8}
+    told = await loop.cycle(a_car_report(measured_at=NOW, soc=0.25, **leaves), second(NOW, soc=0.5, **leaves))
+    assert {name: point.export_w for name, point in told.items()} == {"car-1": -7400, "car-2": 0}
+
+
 @pytest.mark.parametrize("late", [timedelta(seconds=7), timedelta(minutes=10), timedelta(minutes=29)])
 async def test_a_car_that_comes_within_a_cheap_half_hour_has_what_is_left_of_it(late):
     at = NOW + late
