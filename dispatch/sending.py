@@ -26,6 +26,9 @@ RELEASE_TIMEOUT_S = 5.0
 SAME_W = 2
 """By so little more a set-point is not told: what is split is rounded, and differs by as much each cycle."""
 
+LATE = timedelta(seconds=20)
+"""A cycle and its messages may be so late, and what stands has not run out."""
+
 SHORTEST = timedelta(seconds=5)
 """A set-point that ends sooner is not sent: it may be over when it arrives, and would be refused."""
 
@@ -162,7 +165,7 @@ class Sending:
             self._wake.set()
 
     def _is_due(self, point: SetPoint, now: datetime) -> bool:
-        """Whether it changes anything, or the one in force is past half its life and would end sooner."""
+        """Whether it changes anything, or what is in force ends sooner and is half over, or nearly."""
         if point.expires_at - now < SHORTEST:
             return False
         standing = self._view.of(point.car_id).standing
@@ -170,7 +173,8 @@ class Sending:
             return True
         if standing.expires_at >= point.expires_at:
             return False
-        return now - standing.issued_at >= (standing.expires_at - standing.issued_at) / 2
+        is_old = now - standing.issued_at >= (standing.expires_at - standing.issued_at) / 2
+        return is_old or standing.expires_at - now < self._settings.cycle + LATE
 
 
 def _as_good_as(standing: SetPoint, point: SetPoint) -> bool:

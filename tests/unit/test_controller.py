@@ -271,6 +271,20 @@ async def test_a_car_still_there_after_its_usual_departure_stays_charged_for_an_
     assert told["car-1"].export_w == told_w
 
 
+@pytest.mark.parametrize("early", [timedelta(0), timedelta(seconds=0.3), timedelta(seconds=15)])
+async def test_what_would_run_out_by_the_next_cycle_is_told_again_in_this_one(early):
+    loop = Loop(
+        Fleet((a_car(site=a_site(house_load_kw=(2.0,))),), digest="f" * 64), prices=pays_for_the_house
+    )
+    (first,) = (await loop.cycle(seen(soc=0.9))).values()
+    assert (first.export_w > 0, first.expires_at) == (True, NOW + timedelta(seconds=120))
+    loop.clock.set(at := NOW + timedelta(seconds=60) - early)
+    loop.link.told.clear()
+    await loop.controller.cycle()
+    (again,) = loop.link.told
+    assert (again.export_w, again.expires_at) == (first.export_w, at + timedelta(seconds=120))
+
+
 async def test_above_the_ramp_bound_cars_hold_and_the_desk_is_told():
     settings = replace(SETTINGS, zone_ramp_kw_per_minute=4.0)
     loop = Loop(a_fleet(3), wanted(9.0), settings=settings)
