@@ -32,15 +32,18 @@ class Shortfalls:
         self._now: dict[str, float] = {}
         self._told: dict[str, float] = {}
         self.before: dict[str, float] = {}
+        self._recalled: set[str] = set()
 
     def recall(self, told: Iterable[Notice]) -> None:
         """Take in what was told before this began and goes on: of each car until it is first judged."""
         self.before = {one.where: one.amount for one in told if one.amount is not None}
+        self._recalled = set(self.before)
 
     def left(self, cars: Iterable[str]) -> None:
         """Forget what was told before this began of cars that are not plugged in."""
         for car_id in cars:
             self.before.pop(car_id, None)
+            self._recalled.discard(car_id)
 
     def begin(self, anew: Iterable[str]) -> None:
         """Begin a cycle; of cars whose drivers want something else than before all is news."""
@@ -60,7 +63,8 @@ class Shortfalls:
         """Return the notice for driver and desk: once, and again when it grows by a kWh.
 
         What is over is news when it comes back if so much less was missing meanwhile.
-        That it has grown is an alarm only where nobody has the first one before him any more.
+        That it has grown is an alarm only where nobody has the first one before him any more; so is what was
+        told before a restart, until the car leaves: what is known of it at first is little.
 
         Args:
             car: Which car.
@@ -83,7 +87,8 @@ class Shortfalls:
         self._told[car_id] = kwh
         shows = "" if metered_kw is None else f"; told to charge, its meter shows {figures.kw(metered_kw)}"
         text = f"will miss its target by {figures.kwh(kwh)} even at full power{shows}"
-        return [Notice(now, SHORT_OF_TARGET, car_id, text, goes_on=told > 0, amount=kwh)]
+        goes_on = told > 0 or car_id in self._recalled
+        return [Notice(now, SHORT_OF_TARGET, car_id, text, goes_on=goes_on, amount=kwh)]
 
     def finish(self) -> None:
         """End a cycle: what it found out is what is known."""

@@ -2,6 +2,8 @@
 
 import pytest
 
+from dispatch.notices import SHORT_OF_TARGET
+from dispatch.records import Notice
 from dispatch.shortfalls import Shortfalls
 from tests.builders import NOON, a_car
 
@@ -24,3 +26,17 @@ def test_what_comes_and_goes_by_less_than_a_kwh_is_told_once_a_stay():
     assert told == [0.77, 1.78, 2.0]
     shortfalls.forget([car.car_id])
     assert len(shortfalls.note(car, 2.0, None, NOON)) == 1
+
+
+def test_what_was_told_before_a_restart_goes_on_though_little_is_known_at_first():
+    shortfalls, car = Shortfalls(soc_step=0.01), a_car(capacity_kwh=40.0)
+    shortfalls.recall([Notice(NOON, SHORT_OF_TARGET, car.car_id, "", amount=1.0)])
+    shortfalls.begin([car.car_id])  # it is heard of for the first time
+    assert shortfalls.note(car, 0.0, None, NOON) == []
+    shortfalls.begin([car.car_id])
+    (again,) = shortfalls.note(car, 1.2, None, NOON)
+    assert again.goes_on
+    shortfalls.left([car.car_id])
+    shortfalls.begin([car.car_id])
+    (new,) = shortfalls.note(car, 1.2, None, NOON)
+    assert not new.goes_on
