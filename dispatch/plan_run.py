@@ -120,7 +120,7 @@ def plan_zone(
     for site_id, here in homes.items():
         together = [*here, *mates[site_id]]
         until = max(view.departs_at(now) for view in together)
-        room_kw = _room_ahead_kw(here[0].car.site, rooms[site_id], now, until)
+        room_kw = room_ahead_kw(here[0].car.site, rooms[site_id], now, until)
         if len(together) > 1 and sum(view.full_kw for view in together) > room_kw:
             asks = site_id in late or mates[site_id]
             missed = missed_kwh(together, room_kw, now) if asks else {}
@@ -129,7 +129,7 @@ def plan_zone(
     return steps
 
 
-def _room_ahead_kw(site: Site, room: Room, now: datetime, until: datetime) -> float:
+def room_ahead_kw(site: Site, room: Room, now: datetime, until: datetime) -> float:
     """Return what a home's fuse leaves to its cars on the way to an instant, on average. [kW]
 
     As it is now, where nobody stated otherwise: a house that cooks does not do so all night.

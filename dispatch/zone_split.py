@@ -12,7 +12,9 @@ from aggregator.model.market import Direction
 from aggregator.model.time import HOUR
 from aggregator.ports import ZoneTarget
 from dispatch.fleet_view import CarView, fuse_shares
+from dispatch.haste import missed_kwh
 from dispatch.home_rooms import Room, cautious_room
+from dispatch.plan_run import room_ahead_kw
 from dispatch.split import Cars, Sites, SplitCar, SplitProblem, SplitSite, split
 from dispatch.split_steady import steadied
 
@@ -161,7 +163,29 @@ def _split(
     result = split(problem)
     steady_kw = steadied(problem, result.export_kw, np.array([view.moving_kw(now) for view in views]))
     slots_kw = dict(zip(result.car_ids, steady_kw.tolist(), strict=True))
-    return ZoneSplit(slots_kw, result.shortfall_kwh, dict(result.short_of_target_kwh), must)
+    missed = _missed_kwh(result.short_of_target_kwh, views, now_kw, now)
+    return ZoneSplit(slots_kw, result.shortfall_kwh, missed, must)
+
+
+def _missed_kwh(
+    short_kwh: Mapping[str, float], views: Sequence[CarView], rooms: Mapping[str, Room], now: datetime
+) -> dict[str, float]:
+    """Return what will be missed of drivers' targets, of what a window leaves cars short of.
+
+    A floor that is not reached within the window is no target missed, nor is what its home's cars can still
+    make up for.
+    """
+    homes: dict[str, list[CarView]] = defaultdict(list)
+    for view in views if short_kwh else ():
+        homes[view.car.site.site_id].append(view)
+    missed: dict[str, float] = {}
+    for site_id, together in homes.items():
+        if any(view.car.car_id in short_kwh for view in together):
+            until = max(view.departs_at(now) for view in together)
+            room_kw = room_ahead_kw(together[0].car.site, rooms[site_id], now, until)
+            missed |= missed_kwh(together, room_kw, now)
+    found = {name: min(kwh, missed[name]) for name, kwh in short_kwh.items()}
+    return {name: kwh for name, kwh in found.items() if kwh > 0}
 
 
 def _split_car(

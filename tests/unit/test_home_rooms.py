@@ -146,6 +146,14 @@ async def test_what_a_house_draws_this_evening_is_not_taken_to_go_on_all_night()
     assert [notice.code for record in loop.records for notice in record.notices] == []
 
 
+@pytest.mark.parametrize(("hours", "told"), [(14, []), (3, ["short_of_target"])])
+async def test_a_floor_that_is_not_reached_within_an_order_is_no_target_missed(hours, told):
+    loads = (0.5,) * 17 + (7.0,) * 2 + (0.5,) * 5
+    loop = Loop(a_home(boundary_meter=True, import_limit_kw=9.0, house_load_kw=loads), wanted(3.0, 3.0))
+    await loop.cycle(metered(-7000, soc=0.1, depart_at=NOW + hours * HOUR, target_soc=0.8))
+    assert [notice.code for notice in loop.records[-1].notices if notice.code != "order_short"] == told
+
+
 async def test_a_house_takes_its_part_of_the_fuse_from_a_boosted_car():
     loop = Loop(a_home(boundary_meter=True, import_limit_kw=9.0))
     told = await loop.cycle(metered(-3000, boost=True))
