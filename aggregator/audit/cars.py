@@ -11,8 +11,8 @@ from operator import attrgetter, itemgetter
 from aggregator.audit.drivers import boosts, lowest_floor_kwh, promised, without_v2g
 from aggregator.audit.evidence import Evidence, Finding
 from aggregator.energy import Tapers
-from aggregator.model.fleet import Car, Fleet
-from aggregator.model.metering import Outcome, SetPoint
+from aggregator.model.fleet import Car, Fleet, Site
+from aggregator.model.metering import Outcome, Reading, SetPoint
 from aggregator.model.time import HOUR, Interval, utc_text
 from aggregator.store import CarState
 
@@ -192,6 +192,7 @@ def p3_boost(evidence: Evidence) -> Finding:
             if not now.on or before.on or not now.judged or car_id not in fleet.by_id:
                 continue
             checked += 1
+            full_w = _full_w(evidence, car_id, now.at)
             off_at = next((one.at for one in known[n:] if not one.on), None)
             during = [
                 point
@@ -202,8 +203,7 @@ def p3_boost(evidence: Evidence) -> Finding:
                 -1:
             ]
             obeyed = any(
-                point.issued_at <= now.at + cycle and -point.export_w >= _full_w(fleet, car_id)
-                for point in standing + during
+                point.issued_at <= now.at + cycle and -point.export_w >= full_w for point in standing + during
             )
             if not obeyed and not _metered_full(evidence, car_id, now.at):
                 breaches.append(f"{car_id} was boosted at {utc_text(now.at)}, no full power within a cycle")
@@ -221,7 +221,7 @@ def p3_boost(evidence: Evidence) -> Finding:
 def _metered_full(evidence: Evidence, car_id: str, at: datetime) -> bool:
     """Whether a car drew full power by its registers though nobody heard that it was told to, soon after."""
     dispatch, fleet = evidence.settings.dispatch, evidence.fleets.at(at)
-    cycle, full_w = timedelta(seconds=dispatch.cycle_s), _full_w(fleet, car_id)
+    cycle, full_w = timedelta(seconds=dispatch.cycle_s), _full_w(evidence, car_id, at)
     unheard = any(
         one.outcome is Outcome.UNREACHABLE and -one.point.export_w >= full_w
         for one in evidence.points
@@ -245,9 +245,36 @@ def _gave(points: Iterable[SetPoint], after: datetime, before: datetime | None) 
             yield f"{point.car_id} was told to give {point.export_w} W at {utc_text(point.issued_at)}"
 
 
-def _full_w(fleet: Fleet, car_id: str) -> float:
+def _full_w(evidence: Evidence, car_id: str, at: datetime) -> float:
     """Return nearly all of what a car may draw: its charger's power, or its part of the fuse. [W]"""
-    return ALMOST * W_PER_KW * fleet.sure_kw(fleet.by_id[car_id])
+    fleet = evidence.fleets.at(at)
+    car = fleet.by_id[car_id]
+    house_kw = _house_kw(evidence, fleet, car.site, at) if car.site.boundary_meter else 0.0
+    return ALMOST * W_PER_KW * fleet.sure_kw(car, house_kw)
+
+
+def _house_kw(evidence: Evidence, fleet: Fleet, site: Site, at: datetime) -> float:
+    """Return the most that a house drew beside its cars about an instant, by all their registers. [kW]"""
+    dispatch = evidence.settings.dispatch
+    heard = timedelta(seconds=dispatch.reporting_interval_s)
+    about = Interval(at - 3 * heard, at + timedelta(seconds=dispatch.cycle_s) + heard)
+    chargers = [car.charger.charger_id for car in fleet.cars if car.site.site_id == site.site_id]
+    shown = evidence.store.readings.between(chargers, about)
+    most_kw = 0.0
+    for before, after in itertools.pairwise(evidence.store.boundary_readings.between([site.site_id], about)):
+        span = Interval(before.measured_at, after.measured_at)
+        cars_wh = sum(_drawn_wh([one for one in shown if one.charger_id == name], span) for name in chargers)
+        most_kw = max(most_kw, (_drawn_wh((before, after), span) - cars_wh) / W_PER_KW / span.hours)
+    return most_kw
+
+
+def _drawn_wh(readings: Sequence[Reading], span: Interval) -> int:
+    """Return what a meter's registers say was drawn within a span, less what was given. [Wh]"""
+    within = [one for one in readings if span.start <= one.measured_at <= span.end]
+    if not within:
+        return 0
+    first, last = within[0], within[-1]
+    return (last.import_wh - first.import_wh) - (last.export_wh - first.export_wh)
 
 
 def p5_expiry(evidence: Evidence) -> Finding:

@@ -310,9 +310,13 @@ class Fleet:
         object.__setattr__(self, "by_id", {car.car_id: car for car in self.cars})
         object.__setattr__(self, "at_home", Counter(car.site.site_id for car in self.cars))
 
-    def sure_kw(self, car: Car) -> float:
-        """Return what a car can surely draw, whatever others at its home do: its part of the fuse. [kW]"""
-        return min(car.charger.charge_kw, car.site.import_limit_kw / self.at_home[car.site.site_id])
+    def sure_kw(self, car: Car, house_kw: float = 0.0) -> float:
+        """Return what a car can surely draw, whatever others at its home do. [kW]
+
+        Its part of the fuse, or of what a house that draws ``house_kw`` leaves of it.
+        """
+        left_kw = max(0.0, car.site.import_limit_kw - house_kw)
+        return min(car.charger.charge_kw, left_kw / self.at_home[car.site.site_id])
 
     @property
     def zones(self) -> tuple[str, ...]:

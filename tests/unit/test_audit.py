@@ -223,6 +223,23 @@ def test_a_boost_whose_answer_was_lost_is_judged_by_the_meter(store, outcome, dr
     assert (finding.checked, len(finding.breaches)) == (1, 0 if kept else 1)
 
 
+@pytest.mark.parametrize(("told_w", "kept"), [(-5000, True), (-3000, False)])
+def test_a_boost_has_what_the_house_leaves_of_the_fuse(store, told_w, kept):
+    home = a_site(boundary_meter=True, import_limit_kw=9.0)
+    store.fleet.replace(Fleet((a_car(site=home),), "metered"), NOON + MINUTE, "fleet.toml")
+    report(store, BEGIN - MINUTE, boost=False)
+    report(store, BEGIN, boost=True)
+    send(store, BEGIN + 2 * SECOND, told_w, Purpose.BOOST)
+    house_wh = [n * 4000 // 60 for n in range(4)]
+    at = [BEGIN + (n - 2) * MINUTE for n in range(4)]
+    store.boundary_readings.add(
+        [a_reading(charger_id=home.site_id, measured_at=at[n], import_wh=wh) for n, wh in enumerate(house_wh)]
+    )
+    store.readings.add([a_reading(measured_at=at[n]) for n in range(4)])
+    finding = p3_boost(Evidence(store, SETTINGS))
+    assert (finding.checked, len(finding.breaches)) == (1, 0 if kept else 1)
+
+
 @pytest.mark.parametrize(
     ("told", "breaches"),
     [
