@@ -3,7 +3,7 @@
 The target is the zone's net export. Cars at full power for their drivers are taken out of it, and so is what
 cars move that do not follow: the cars that do follow make up for both. One that does not follow is still told
 what it must charge, and else asked for a little, on what the others leave of its home's room, to find out
-whether it follows again.
+whether it follows again. Where the zone is to draw on balance it is told what it meant to draw.
 """
 
 import itertools
@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from aggregator.model.fleet import Car
+from aggregator.model.market import Direction
 from aggregator.model.metering import Purpose, SetPoint
 from aggregator.ports import ZoneTarget
 from dispatch.fleet_view import CarView
 from dispatch.home_rooms import Room
-from dispatch.zone_split import ZoneSplit, split_zone
+from dispatch.zone_split import ZoneSplit, is_to_draw, split_zone
 
 W_PER_KW = 1000.0
 PROBE_KW = 1.0
@@ -83,8 +84,11 @@ def window_step(
     rest = replace(target, export_kw=tuple(kw - others_kw for kw in target.export_kw))
     served = _split_as_held(rest, following, now, limits)
     probe_kw = {view.car.car_id: max(PROBE_KW, view.car.charger.min_kw) for view in others}
-    asked_kw = target.direction.sign * sum(probe_kw.values())
-    probe = replace(target, export_kw=(asked_kw,) * len(target.slots))
+    probe, asked_kw = target, target.direction.sign * sum(probe_kw.values())
+    if is_to_draw(target):
+        probe = replace(target, direction=Direction.DOWN)
+        asked_kw = -sum(limits.meant_kw.get(name, 0.0) for name in probe_kw)
+    probe = replace(probe, export_kw=(asked_kw,) * len(target.slots))
     served_kw = served.export_kw
     left = _left(rooms, served_kw, following)
     probed = split_zone(probe, others, now, guard_soc, left, probe_kw)

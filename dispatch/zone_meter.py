@@ -19,7 +19,7 @@ from aggregator.ports import ZoneTarget
 from dispatch.counting import counts_on
 
 W_PER_KW = 1000.0
-MOST_MADE_UP = 0.1
+MOST_MADE_UP = 0.25
 """Most that a target is changed by, as a part of it."""
 
 LEAST_MADE_UP_KW = 0.5

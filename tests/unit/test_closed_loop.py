@@ -12,7 +12,7 @@ from aggregator.model.metering import Outcome, Purpose
 from aggregator.model.time import HALF_HOUR, HOUR, Interval
 from aggregator.ports import Rebound, ZoneTarget
 from tests.builders import ZONE, a_car_report, a_fleet
-from tests.unit.test_controller import Loop, flat_prices
+from tests.unit.test_controller import SETTINGS, Loop, flat_prices
 
 START = datetime(2025, 1, 15, 17, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -45,9 +45,9 @@ class Charger:
 class World(Loop):
     """Cars on a loop, a minute at a time."""
 
-    def __init__(self, chargers, export_kw, slots=2, prices=None):
+    def __init__(self, chargers, export_kw, slots=2, prices=None, settings=SETTINGS):
         fleet = a_fleet(len(chargers))
-        super().__init__(fleet, prices=prices)
+        super().__init__(fleet, prices=prices, settings=settings)
         self.names = [car.car_id for car in fleet.cars]
         self.chargers = dict(zip(self.names, chargers, strict=True))
         self.export_kw, self.slots = export_kw, slots
@@ -128,6 +128,12 @@ async def test_chargers_a_few_percent_off_are_made_up_for_within_the_half_hour()
     world = World([Charger(0.96), Charger(0.95), Charger(0.97), Charger(0.94)], 12.0)
     assert await half_hours(world) == pytest.approx([6.0, 6.0], rel=0.01)
     world = World([Charger(1.05), Charger(1.04), Charger(1.06), Charger(1.0)], 12.0)
+    assert await half_hours(world) == pytest.approx([6.0, 6.0], rel=0.01)
+
+
+async def test_what_a_slow_climb_misses_is_made_up_for_within_the_half_hour():
+    slow = replace(SETTINGS, zone_ramp_kw_per_minute=1.5)
+    world = World([Charger() for _ in range(4)], 12.0, settings=slow)
     assert await half_hours(world) == pytest.approx([6.0, 6.0], rel=0.01)
 
 

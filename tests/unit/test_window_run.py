@@ -1,5 +1,6 @@
 """What a zone's cars are told in a window, as their chargers hold it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -35,3 +36,15 @@ def test_what_a_charger_draws_beyond_its_part_the_others_make_up_for(min_kw, soc
     target = ZoneTarget(ZONE, slots, (5.0,) * 4, Direction.UP, ("order",) * 4)
     step = window_step(target, [must, *free], [], 0.0, NOW, LIMITS)
     assert sum(point.export_w for point in step.points) == pytest.approx(5.0 * W_PER_KW, abs=8)
+
+
+def test_who_does_not_quite_follow_is_left_to_charge_where_the_zone_is_to_draw():
+    """Its battery takes a little less than was told; to try it with a discharge would cost its driver."""
+    slow, *free = (a_view(name, leaves=12 * HOUR, soc=0.5, target_soc=0.9) for name in NAMES[1:])
+    slots = tuple(Interval(NOW + n * HALF_HOUR, NOW + (n + 1) * HALF_HOUR) for n in range(2))
+    target = ZoneTarget(ZONE, slots, (-8.0,) * 2, Direction.UP, ("order",) * 2)
+    limits = replace(LIMITS, meant_kw=dict.fromkeys(NAMES[1:], 3.6))
+    step = window_step(target, free, [slow], -3.0, NOW, limits)
+    told = {point.car_id: point.export_w for point in step.points}
+    assert told.pop("free-0") == -3600
+    assert sum(told.values()) == pytest.approx(-5000, abs=3)
