@@ -2,12 +2,12 @@
 
 A car is judged over each span between two of its reports, by the power its registers show, against all that
 it was told to do in that span and shortly before: within those bounds and a tolerance it follows. Charging
-less than told is no fault of a battery that is nearly full, but what it really takes is what the others must
-make up for. Nor is it of one whose state of charge is not known, unless nothing moves at all: its charger is
-deaf then or its battery full, and people must look. After two faults in a row, or a set-point its charger
-did not take, a car is not counted on: others serve in its place, what it really moves is taken off what they
-must do, and it is only asked for a little, to find out when it follows again: when it does as it is told, and
-that is something else than it did all along.
+less than told is no fault of a battery that is nearly full, or takes half of it, but what it really takes is
+what the others must make up for. Nor is it of one whose state of charge is not known, unless nothing moves at
+all: its charger is deaf then or its battery full, and people must look. After two faults in a row, or a
+set-point its charger did not take, a car is not counted on: others serve in its place, what it really moves is
+taken off what they must do, and it is only asked for a little, to find out when it follows again: when it does
+as it is told, and that is something else than it did all along.
 
 A charger that hears nothing may happen to do as it is told, again and again. So it is counted on sooner than
 it has recovered: that is when it has followed for half an hour, and two powers that differ.
@@ -40,6 +40,9 @@ DIFFERS_KW = 1.0
 TOLERANCE_KW = 0.3
 TOLERANCE = 0.1
 TAPERS_ABOVE_SOC = 0.8
+TAPERED = 0.5
+"""A battery that takes as much of what its charger was told slows down, wherever it stands."""
+
 MORE_KW = 0.5
 """By how much what is kept for a nearly full car exceeds what it draws."""
 
@@ -209,7 +212,8 @@ class Following:
         low, high = bounds
         near_full = min(report.soc or 0.0, before.soc or 0.0) >= TAPERS_ABOVE_SOC
         may_be_full = report.soc is None and high < 0 and record.measured_kw > -TOLERANCE_KW
-        if near_full or (report.soc is None and not may_be_full):
+        slows_down = record.measured_kw <= TAPERED * high < 0
+        if near_full or slows_down or (report.soc is None and not may_be_full):
             high = max(high, 0.0)
         told_kw = min(max(record.measured_kw, low), high)
         if abs(record.measured_kw - told_kw) <= TOLERANCE_KW + TOLERANCE * abs(told_kw):

@@ -32,6 +32,7 @@ from aggregator.ports import Rebound
 from dispatch.fleet_view import CarView, fuse_shares
 from dispatch.haste import Charging
 from dispatch.plan_run import READY_BEFORE, SLOWER_THAN_STATED, PlanStep, aim_kwh, charges_from
+from dispatch.ramp import FOLLOWS
 from dispatch.split_cars import FloatArray
 
 SPREAD = timedelta(seconds=600)
@@ -232,7 +233,8 @@ def _least_patient(views: Sequence[CarView], due: Mapping[str, datetime], now: d
 
 
 def _charges(view: CarView, now: datetime) -> bool:
-    return view.moving_kw(now) < -TOUCH_KW
+    """Whether it charges, or did until just now: a set-point that ended with its order is no pause."""
+    return view.moving_kw(now - FOLLOWS) < -TOUCH_KW
 
 
 def _part_of_half_hour(view: CarView, due_at: datetime, now: datetime) -> float:

@@ -36,6 +36,7 @@ def run(told_w, moved_w, *, soc=0.6, following=None, since=0, boost=False):
         ([6000] * 6, [5600] * 6),  # a tenth off, and within it
         ([0] * 6, [0] * 6),
         ([-7000] * 6, [-6800] * 6),
+        ([-7000] * 6, [-5000] * 6),  # its battery slows down, sooner than is known
         ([0, 0, 6000, 6000, 6000], [0, 0, 5000, 6000, 6000]),  # it takes some seconds to turn
         ([6000, 5000, 3000, 4000, 6000], [6000, 5500, 4100, 3600, 5500]),
     ],

@@ -9,11 +9,12 @@ import pytest
 
 from aggregator.energy import Tariff
 from aggregator.model.fleet import Fleet
+from aggregator.model.market import Direction
 from aggregator.model.metering import Boundary
 from aggregator.model.time import HALF_HOUR, HOUR
 from aggregator.ports import Rebound
 from tests.builders import a_car, a_car_report, a_charger, a_fleet, a_site
-from tests.unit.test_controller import NOW, Loop, seen, wanted
+from tests.unit.test_controller import NOW, Loop, cheap_now, seen, wanted
 
 MANY = 1_500
 
@@ -81,6 +82,23 @@ async def test_a_watt_more_is_not_worth_a_set_point_and_a_watt_less_is():
         loop.controller.observe([seen()])
         await loop.controller.cycle()
         assert [point.export_w for point in loop.link.told] == told_w
+
+
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(seconds=0.1), timedelta(seconds=4)])
+async def test_who_charged_through_an_order_charges_on_after_it_without_a_pause(late):
+    """Its set-point ends with the order, and the next cycle comes a moment later."""
+    loop = Loop(a_fleet(20), replace(wanted(-148.0), direction=Direction.DOWN), prices=cheap_now)
+    night = {"soc": 0.4, "depart_at": NOW + 12 * HOUR, "target_soc": 0.9}
+    before = await loop.cycle(*(seen(name, **night) for name in loop.cars))
+    assert {point.export_w for point in before.values()} == {-7400}
+    loop.now_targets, loop.now_rebound = (), Rebound(NOW + HALF_HOUR, 1_000.0)
+    ends_at = NOW + HALF_HOUR
+    for car in loop.cars:
+        told = replace(before[car], issued_at=ends_at - timedelta(minutes=2), expires_at=ends_at)
+        loop.controller.view.sent([told])
+    loop.clock.set(at := ends_at + late)
+    after = await loop.cycle(*(seen(name, measured_at=at, **night) for name in loop.cars))
+    assert {point.export_w for point in after.values()} == {-7400}
 
 
 async def test_a_peak_that_begins_within_a_half_hour_is_kept_from_then_on():
