@@ -2,12 +2,12 @@
 
 A car is judged over each span between two of its reports, by the power its registers show, against all that
 it was told to do in that span and shortly before: within those bounds and a tolerance it follows. Charging
-less than told is no fault of a battery that is nearly full, or takes half of it, but what it really takes is
-what the others must make up for. Nor is it of one whose state of charge is not known, unless nothing moves at
-all: its charger is deaf then or its battery full, and people must look. After two faults in a row, or a
-set-point its charger did not take, a car is not counted on: others serve in its place, what it really moves is
-taken off what they must do, and it is only asked for a little, to find out when it follows again: when it does
-as it is told, and that is something else than it did all along.
+less than told is no fault of a battery that is nearly full, or takes half of it, but what it really takes
+is what the others must make up for. Nor is it of one whose state of charge is not known, unless nothing
+moves at all: its charger is deaf then or its battery full, and people must look. After two faults in a row,
+or a set-point its charger did not take, a car is not counted on: others serve in its place, what it really
+moves is taken off what they must do, and it is only asked for a little, to find out when it follows again:
+when it does as it is told, and that is something else than it did all along.
 
 A charger that hears nothing may happen to do as it is told, again and again. So it is counted on sooner than
 it has recovered: that is when it has followed for half an hour, and two powers that differ.
