@@ -15,7 +15,7 @@ from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import LONDON, Interval
 from aggregator.reports import ShownBias, StatementBook, StatementRow, Version, changes
 from aggregator.settlement import Statement
-from aggregator.settling import SETTLED_STAGES, Worked, biases_before, versions_kept, work_out
+from aggregator.settling import NONE_READ, SETTLED_STAGES, Worked, biases_before, versions_kept, work_out
 from aggregator.store import Store
 from aggregator.zone_past import ZonePast
 
@@ -74,13 +74,15 @@ def make_book(
     as_known_at: datetime | None = None,
     worked_out: Mapping[str, Worked] = NONE_YET,
     watched: Callable[[Sequence[str]], Iterable[str]] = iter,
+    histories: Mapping[str, ZonePast] = NONE_READ,
 ) -> StatementBook:
     """Return the statement of all half-hours whose London date lies in ``start`` to ``end``, end excluded.
 
     What has been delivered has rows. With ``as_known_at`` they say what was known of it then, its orders,
     award and nomination included: where there was neither an award nor an order yet, there are no rows.
     ``worked_out`` are statements as known now, by opportunity, that need not be worked out again; ``watched``
-    yields the opportunities it is given, in their order, and may tell somebody how far it is.
+    yields the opportunities it is given, in their order, and may tell somebody how far it is; ``histories``
+    are zones' pasts that need not be read again.
     """
     midnights = (datetime.combine(day, datetime.min.time(), LONDON) for day in (start, end))
     span = Interval(*midnights)
@@ -91,7 +93,7 @@ def make_book(
     ]
     ordered.sort(key=lambda one: (one.zone, one.window, one.opportunity_id))
     by_name = {one.opportunity_id: one for one in ordered}
-    histories = histories_behind(store, ordered, products, as_known_at)
+    histories = histories or histories_behind(store, ordered, products, as_known_at)
     bias_of = biases_before(store, ordered, products, fleets, as_known_at, histories)
     rows: list[StatementRow] = []
     inputs: dict[str, str] = {}
@@ -101,7 +103,7 @@ def make_book(
         opportunity = by_name[name]
         product = products[opportunity.product_id]
         done = worked_out.get(opportunity.opportunity_id)
-        history = histories[opportunity.zone]
+        history = histories.get(opportunity.zone)
         worked = done or work_out(store, opportunity, product, fleets, as_known_at, history)
         versions += versions_of(store, opportunity, product, fleets, worked, as_known_at, history)
         biases.append(ShownBias(name, opportunity.zone, opportunity.window, bias_of[name]))
