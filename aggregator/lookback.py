@@ -6,9 +6,9 @@ registers did not move; or from what its meters' operators say of it. Days befor
 are not days without use, and a half-hour with an event says nothing of use without one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from itertools import takewhile
 
 import numpy as np
@@ -33,11 +33,16 @@ from aggregator.performance import Months
 from aggregator.registers import is_energy, net_wh_at
 from aggregator.settlement import Past, Statement
 from aggregator.store import Around, Store
+from aggregator.zone_past import ZonePast
 
 ONE_DAY = timedelta(days=1)
 HALF_A_DAY = timedelta(hours=12)
+NOON = time(12)
 BIAS_DAYS = 60
 """So far back the bias of nominations is looked for."""
+
+TWO_MONTHS = 62
+"""A month's days and those of the month before it, at most."""
 
 EVERY_METER = 1.0
 WH_PER_KWH = 1000.0
@@ -57,6 +62,38 @@ def facts_of(store: Store, opportunity_id: str, as_known_at: datetime | None) ->
     return [one.fact for one in recorded]
 
 
+def histories_behind(
+    store: Store,
+    opportunities: Sequence[Opportunity],
+    products: Mapping[str, Product],
+    as_known_at: datetime | None,
+) -> dict[str, ZonePast]:
+    """Return each zone's past as far back as statements of some opportunities look, and their versions.
+
+    No version is made before its window.
+
+    Args:
+        store: Where it is.
+        opportunities: As known at the time.
+        products: Their rules.
+        as_known_at: Only what was learnt by then; None for all.
+    """
+    zones: dict[str, list[Opportunity]] = {}
+    for one in opportunities:
+        zones.setdefault(one.zone, []).append(one)
+    found: dict[str, ZonePast] = {}
+    for zone, ones in zones.items():
+        starts = [one.window.start for one in ones]
+        again = any(one.statement_version > (as_known_at is None) for one in ones)
+        since = min([*starts, as_known_at or starts[0]]) if again else as_known_at
+        days = [BIAS_DAYS, TWO_MONTHS, *(products[one.product_id].baseline.lookback_days for one in ones)]
+        first = min(starts).astimezone(LONDON).date() - (max(days) + 1) * ONE_DAY
+        last = max(one.window.end for one in ones).astimezone(LONDON).date()
+        span = Interval(local_day(first).start, _span(last.replace(day=1)).end)
+        found[zone] = ZonePast.of(store, zone, span, since)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Lookback:
     """One zone's past, as a product's rules ask for it.
@@ -68,6 +105,7 @@ class Lookback:
         fleets: Whose cars, at any time.
         as_known_at: Only what was learnt by then; None for all.
         settled: Settles one opportunity, without factors.
+        history: The zone's opportunities, where they were read for many questions; others read them anew.
         told: Every answer given, as text: part of what a statement was made from.
     """
 
@@ -77,6 +115,7 @@ class Lookback:
     fleets: Fleets
     as_known_at: datetime | None
     settled: Callable[[Opportunity], Statement]
+    history: ZonePast | None = None
     told: list[str] = field(default_factory=list)
 
     def past(self, rule: BaselineRule, chargers: Sequence[str], start: datetime) -> Past:
@@ -94,35 +133,51 @@ class Lookback:
 
         return Past(usage, _days(busy), Months(self._delivery, self._schedule))
 
-    def bias(self, window: Interval) -> Bias:
-        """Return the bias of the zone's nominations at a window's local hours on the days before it (P13).
+    def biases(self, windows: Sequence[Interval]) -> list[Bias]:
+        """Return for each window the bias of nominations at its local hours on the days before it (P13).
 
         Days from noon to noon without any event in the zone count, as far back as ``BIAS_DAYS``: what an
-        event does lasts through the night after it.
+        event does lasts through the night after it. What windows have in common is read once.
         """
-        first_day = _noon_day(window.start)
-        span = Interval(local_day(first_day - BIAS_DAYS * ONE_DAY).start, window.start)
+        start = min(_bias_start(window) for window in windows)
+        span = Interval(start, max(window.end for window in windows))
         frozen = {
             one.period: one for one in self.store.nominations.between(self.zone, span, self.as_known_at)
         }
-        busy = {_noon_day(period.start) for period in self._event_periods(Interval(span.start, window.end))}
-        hours = {period.start.astimezone(LONDON).time() for period in half_hours(window)}
-        days: dict[date, list[Interval]] = {}
-        for period in sorted(frozen):
-            day = _noon_day(period.start)
-            if period.start.astimezone(LONDON).time() in hours and day not in busy and day < first_day:
-                days.setdefault(day, []).append(period)
-        pairs: list[tuple[float, float]] = []
-        for periods in days.values():
-            point = self._point(periods[0].start)
-            told = self._usage(periods, sorted(point.car_of), EVERY_METER)
-            pairs += [
-                (point.nominated(frozen[period]).export_wh / WH_PER_KWH, wh / WH_PER_KWH)
-                for period, wh in zip(periods, told, strict=True)
-                if wh is not None
-            ]
-        nominated, metered = np.array(pairs).reshape(-1, 2).T
-        return nomination_bias(nominated, metered, np.zeros(len(nominated), dtype=np.bool_))
+        at_time: dict[time, list[Interval]] = {}
+        for period in frozen:
+            at_time.setdefault(period.start.astimezone(LONDON).time(), []).append(period)
+        halves = _half_days(self._event_periods(span))
+        days_of = [_uncalled(window, at_time, halves) for window in windows]
+        points = {one[0].start: self._point(one[0].start) for days in days_of for one in days}
+        metered = self._of_days([(points[one[0].start], one) for days in days_of for one in days])
+        found = []
+        for days in days_of:
+            pairs: list[tuple[float, float]] = []
+            for periods in days:
+                point = points[periods[0].start]
+                told = (metered[_meters(point), period] for period in periods)
+                pairs += [
+                    (point.nominated(frozen[period]).export_wh / WH_PER_KWH, wh / WH_PER_KWH)
+                    for period, wh in zip(periods, told, strict=True)
+                    if wh is not None
+                ]
+            nominated, exported = np.array(pairs).reshape(-1, 2).T
+            found.append(nomination_bias(nominated, exported, np.zeros(len(nominated), dtype=np.bool_)))
+        return found
+
+    def _of_days(
+        self, days: Iterable[tuple[MeteringPoint, Sequence[Interval]]]
+    ) -> Mapping[tuple[tuple[str, ...], Interval], int | None]:
+        """Return what all of some meters told of half-hours, each half-hour of a day read once. [Wh]"""
+        wanted: dict[tuple[date, tuple[str, ...]], set[Interval]] = {}
+        for point, periods in days:
+            wanted.setdefault((_noon_day(periods[0].start), _meters(point)), set()).update(periods)
+        found: dict[tuple[tuple[str, ...], Interval], int | None] = {}
+        for (_, meters), some in wanted.items():
+            told = zip(sorted(some), self._usage(sorted(some), meters, EVERY_METER), strict=True)
+            found |= {(meters, period): wh for period, wh in told}
+        return found
 
     def _event_periods(self, span: Interval) -> frozenset[Interval]:
         """Return the half-hours in which the zone had an event, of whatever product."""
@@ -130,12 +185,11 @@ class Lookback:
 
     def _ordered(self, span: Interval, product: str | None = None) -> list[Opportunity]:
         """Return the opportunities in a span that were awarded or ordered, as known at the time."""
-        at = self.as_known_at
-        now_there = span if at is None else None  # a window may have been another one then
-        found = self.store.journal.find(zone=self.zone, product=product, overlapping=now_there)
-        then = [one if at is None else known(self.store, one, at) for one in found]
-        awarded = [one for one in then if one.award is not None or one.orders]
-        return [one for one in awarded if one.window.overlap(span) is not None]
+        at, history = self.as_known_at, self.history
+        if history is None or not history.covers(span, at):
+            history = ZonePast.of(self.store, self.zone, span, at)
+        found = history.within(span, at)
+        return [one for one in found if product is None or one.product_id == product]
 
     def _usage(
         self, periods: Sequence[Interval], chargers: Sequence[str], least_measured: float
@@ -224,6 +278,43 @@ def _net_wh(around: Around, instant: datetime) -> int | None:
     if apart > HALF_HOUR and not stood_still:
         return None
     return net_wh_at(before, after, instant)
+
+
+def _bias_start(window: Interval) -> datetime:
+    return local_day(_noon_day(window.start) - BIAS_DAYS * ONE_DAY).start
+
+
+def _uncalled(
+    window: Interval, at_time: Mapping[time, Sequence[Interval]], halves: Collection[tuple[date, bool]]
+) -> list[list[Interval]]:
+    """Return the half-hours to compare for the bias at a window's hours, by day from noon to noon.
+
+    Args:
+        window: The window.
+        at_time: The half-hours nominated, by local time.
+        halves: See ``_half_days``. Of the morning that is left of the day before the first one, only events
+            of that morning count.
+    """
+    start, day_after = _bias_start(window), _noon_day(window.start)
+    first = day_after - BIAS_DAYS * ONE_DAY
+    hours = {period.start.astimezone(LONDON).time() for period in half_hours(window)}
+    days: dict[date, list[Interval]] = {}
+    for period in sorted(period for hour in hours for period in at_time.get(hour, ()) if period.end > start):
+        day = _noon_day(period.start)
+        called = (day + ONE_DAY, True) in halves or (day >= first and (day, False) in halves)
+        if day < day_after and not called:
+            days.setdefault(day, []).append(period)
+    return list(days.values())
+
+
+def _half_days(periods: Iterable[Interval]) -> frozenset[tuple[date, bool]]:
+    """Return the local days on which half-hours lie, and whether before noon."""
+    local = (period.start.astimezone(LONDON) for period in periods)
+    return frozenset((at.date(), at.time() < NOON) for at in local)
+
+
+def _meters(point: MeteringPoint) -> tuple[str, ...]:
+    return tuple(sorted(point.car_of))
 
 
 def _days(periods: Iterable[Interval]) -> frozenset[date]:

@@ -48,12 +48,14 @@ from aggregator.settlement import (
 )
 from aggregator.store import Store, StoredStatement
 from aggregator.workflow import Workflow
+from aggregator.zone_past import ZonePast
 
 SETTLED_STAGES = DELIVERED_STAGES
 WITHOUT_MONEY = (AwardValued, DeliveryStarted, DeliveryEnded, Settled, Closed)
 """Facts that no amount depends on: a settlement does not depend on itself."""
 
 WH_PER_KWH = 1000.0
+NONE_READ: Mapping[str, ZonePast] = {}
 ATTEMPTS = 3
 """At one statement, where two runs of the job get in each other's way."""
 
@@ -96,6 +98,7 @@ def work_out(
     product: Product,
     fleets: Fleets,
     as_known_at: datetime | None = None,
+    history: ZonePast | None = None,
 ) -> Worked:
     """Settle one opportunity from the store, as known at a time.
 
@@ -105,6 +108,7 @@ def work_out(
         product: Its rules.
         fleets: The one in force when its window starts counts.
         as_known_at: Only what was learnt by then; None for all.
+        history: The zone's opportunities, where they were read for many; what it does not cover is read anew.
     """
     fleet = fleets.at(opportunity.window.start)
     periods = settled_periods(opportunity)
@@ -113,7 +117,7 @@ def work_out(
     readings = registers(point.registers, sorted(point.car_of), window, as_known_at)
     frozen = store.nominations.between(opportunity.zone, window, as_known_at)
     nominations = {one.period: point.nominated(one) for one in frozen}
-    look = _lookback(store, opportunity, product, fleets, as_known_at)
+    look = _lookback(store, opportunity, product, fleets, as_known_at, history)
     past = look.past(product.baseline, sorted(point.car_of), periods[0].start)
     told = point.told(periods, as_known_at)
     meters = {
@@ -180,26 +184,44 @@ def baseline_behind(
     return baseline_of(one, product, worked.nominations, len(worked.car_of), past)
 
 
-def bias_before(
+def biases_before(
+    store: Store,
+    opportunities: Iterable[Opportunity],
+    products: Mapping[str, Product],
+    fleets: Fleets,
+    as_known_at: datetime | None = None,
+    histories: Mapping[str, ZonePast] = NONE_READ,
+) -> dict[str, Bias]:
+    """Return the bias of nominations at windows' hours on uncalled days before them, by opportunity.
+
+    What those of a zone have in common is read once; arguments as in ``work_out``.
+    """
+    alike: dict[tuple[str, str], list[Opportunity]] = {}
+    for one in opportunities:
+        alike.setdefault((one.zone, products[one.product_id].metering_point), []).append(one)
+    found: dict[str, Bias] = {}
+    for (zone, _), ones in alike.items():
+        product = products[ones[0].product_id]
+        look = _lookback(store, ones[0], product, fleets, as_known_at, histories.get(zone))
+        biases = look.biases([one.window for one in ones])
+        found |= {one.opportunity_id: bias for one, bias in zip(ones, biases, strict=True)}
+    return found
+
+
+def _lookback(
     store: Store,
     opportunity: Opportunity,
     product: Product,
     fleets: Fleets,
-    as_known_at: datetime | None = None,
-) -> Bias:
-    """Return the bias of nominations at a window's hours on uncalled days; arguments as in ``work_out``."""
-    return _lookback(store, opportunity, product, fleets, as_known_at).bias(opportunity.window)
-
-
-def _lookback(
-    store: Store, opportunity: Opportunity, product: Product, fleets: Fleets, as_known_at: datetime | None
+    as_known_at: datetime | None,
+    history: ZonePast | None = None,
 ) -> Lookback:
     plain = replace(product, performance=IN_FULL)
 
     def settled(one: Opportunity) -> Statement:
-        return work_out(store, one, plain, fleets, as_known_at).statement
+        return work_out(store, one, plain, fleets, as_known_at, history).statement
 
-    return Lookback(store, opportunity.zone, product, fleets, as_known_at, settled)
+    return Lookback(store, opportunity.zone, product, fleets, as_known_at, settled, history)
 
 
 @retry(retry=retry_if_exception_type(RuleViolation), stop=stop_after_attempt(ATTEMPTS), reraise=True)

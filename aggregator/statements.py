@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from aggregator.flexible_power import flexible_power_files
-from aggregator.lookback import known
+from aggregator.lookback import histories_behind, known
 from aggregator.model.fleet import Fleets
 from aggregator.model.market import Product
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval, local_day
 from aggregator.reports import PARQUET_FILE, StatementBook, book_files
 from aggregator.settlement import settled_from
-from aggregator.settling import Worked, is_due, settle_named, work_out
+from aggregator.settling import NONE_READ, Worked, is_due, settle_named, work_out
 from aggregator.statement_books import make_book
 from aggregator.store import Store
 from aggregator.workflow import Workflow
+from aggregator.zone_past import ZonePast
 
 SETTLEABLE = (Stage.DELIVERED, Stage.SETTLED, Stage.CLOSED)
 Watched = Callable[[Sequence[str]], Iterable[str]]
@@ -93,12 +94,16 @@ def look_at(
     What comes in while it is made is left out, so that ``flexloop settle --as-known-at`` makes it again.
     """
     at, done = period.known_at or now, dict[str, Worked]()
+    histories: Mapping[str, ZonePast] = NONE_READ
     if period.known_at is None:
         by_name = {one.opportunity_id: one for one in settleable(store, period)}
+        histories = histories_behind(store, list(by_name.values()), products, at)
         for name in watched(list(by_name)):
             one = known(store, by_name[name], at)
-            done[name] = _lighter(work_out(store, one, products[one.product_id], fleets, at))
-    book = make_book(store, products, fleets, period.start, period.end, period.zone, at, done, watched)
+            product, history = products[one.product_id], histories[one.zone]
+            done[name] = _lighter(work_out(store, one, product, fleets, at, history))
+    named = period.start, period.end, period.zone
+    book = make_book(store, products, fleets, *named, at, done, watched, histories)
     files = book_files(book, flexible_power_files(book.rows))
     return Made(book, files, lacking_of(files), tuple(sorted(_unkept(store, done, at))), at)
 

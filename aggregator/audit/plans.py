@@ -20,7 +20,7 @@ from aggregator.model.time import Interval, half_hours, utc_text
 from aggregator.nominating import MADE_FOR_ITSELF, bids_that_stand, held_back_kw
 from aggregator.problems import Prepared
 from aggregator.proposals import Proposer, history_of, proposer_of
-from aggregator.settling import SETTLED_STAGES, bias_before
+from aggregator.settling import SETTLED_STAGES, biases_before
 from aggregator.standing import newest_plan, plan_of
 
 WH_PER_KWH = 1000
@@ -104,11 +104,15 @@ def p13_nomination(evidence: Evidence) -> Finding:
 def _biased(evidence: Evidence) -> tuple[list[str], str]:
     """Return the windows at whose hours nominations are biased, and what too few days say nothing of."""
     breaches, too_few = [], 0
-    for one in evidence.opportunities:
-        product = evidence.settings.products.get(one.product_id)
-        if product is None or one.stage not in SETTLED_STAGES or not one.orders:
-            continue
-        bias = bias_before(evidence.store, one, product, evidence.fleets)
+    products = evidence.settings.products
+    ordered = [
+        one
+        for one in evidence.opportunities
+        if one.product_id in products and one.stage in SETTLED_STAGES and one.orders
+    ]
+    biases = biases_before(evidence.store, ordered, products, evidence.fleets)
+    for one in ordered:
+        bias = biases[one.opportunity_id]
         if bias.share is None or bias.half_hours < LEAST_DAYS * len(list(half_hours(one.window))):
             too_few += 1
         elif abs(bias.share) > MOST_BIAS:

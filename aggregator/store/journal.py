@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from aggregator.model.errors import RuleViolation
@@ -143,6 +143,7 @@ class Journal:
         product: str | None = None,
         stages: Collection[Stage] | None = None,
         overlapping: Interval | None = None,
+        since: datetime | None = None,
     ) -> list[Opportunity]:
         """Return the opportunities that match all that is given, by start and id.
 
@@ -153,6 +154,7 @@ class Journal:
             product: Under which rules.
             stages: Where they stand.
             overlapping: An interval that the requirement, the award or any order shares some of.
+            since: What may have shared some of it as known at any time from then on, too; None for now only.
         """
         columns = OPPORTUNITIES.c
         equal = {"vtn_id": vtn_id, "event_id": event_id, "zone": zone, "product": product}
@@ -161,13 +163,23 @@ class Journal:
         if stages is not None:
             query = query.where(columns.stage.in_([stage.value for stage in stages]))
         if overlapping is not None:
-            query = query.where(columns.starts_at < overlapping.end, columns.ends_at > overlapping.start)
-        query = query.order_by(columns.starts_at, columns.opportunity_id, FACTS.c.version)
+            query = query.where(_may_overlap(overlapping, since))
+        return [replay(name, [one.fact for one in facts]) for name, facts in self._each(query)]
+
+    def histories(
+        self, zone: str, overlapping: Interval, since: datetime | None
+    ) -> Iterator[tuple[str, list[Recorded]]]:
+        """Yield each opportunity of a zone by its id and facts; arguments as in ``find``."""
+        which = (OPPORTUNITIES.c.zone == zone, _may_overlap(overlapping, since))
+        yield from self._each(select(FACTS).join(OPPORTUNITIES).where(*which))
+
+    def _each(self, query: Select[Any]) -> Iterator[tuple[str, list[Recorded]]]:
+        """Yield the opportunities whose facts a query finds, by start and id, with their facts in order."""
+        columns = OPPORTUNITIES.c
+        ordered = query.order_by(columns.starts_at, columns.opportunity_id, FACTS.c.version)
         with reading(self._engine) as connection:
-            return [
-                replay(opportunity_id, [_recorded(row).fact for row in rows])
-                for opportunity_id, rows in groupby(connection.execute(query), _opportunity_id)
-            ]
+            for opportunity_id, rows in groupby(connection.execute(ordered), _opportunity_id):
+                yield opportunity_id, [_recorded(row) for row in rows]
 
     def ids(self) -> tuple[str, ...]:
         """Return the ids of all opportunities, by start and id."""
@@ -216,6 +228,20 @@ class Journal:
         with reading(self._engine) as connection:
             for row in connection.execution_options(yield_per=1000).execute(query):
                 yield row.opportunity_id, _recorded(row)
+
+
+def _may_overlap(interval: Interval, since: datetime | None) -> ColumnElement[bool]:
+    """Return the condition on opportunities that share some of an interval, or did from a time on.
+
+    Without a fact recorded after that time one stood then as it stands now; others may have had another
+    window.
+    """
+    columns = OPPORTUNITIES.c
+    now_there = (columns.starts_at < interval.end) & (columns.ends_at > interval.start)
+    if since is None:
+        return now_there
+    changed = select(FACTS.c.opportunity_id).where(FACTS.c.recorded_at > since)
+    return now_there | columns.opportunity_id.in_(changed)
 
 
 def _replay(connection: Connection, opportunity_id: str) -> Opportunity:

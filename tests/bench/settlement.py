@@ -23,7 +23,7 @@ from aggregator.model.opportunity import (
     replay,
 )
 from aggregator.model.time import HALF_HOUR, Interval
-from aggregator.reports import write_book
+from aggregator.reports import StatementBook, write_book
 from aggregator.settling import settle_opportunity, work_out
 from aggregator.statement_books import make_book
 from aggregator.store import Store, open_store
@@ -52,6 +52,8 @@ ZONES = ("EAST", "NORTH", "WEST")
 MONTH = date(2025, 1, 1), date(2025, 2, 1)
 MONTH_S, MONTH_MIB = 20.0, 500.0
 MINUTE, ONE_DAY = timedelta(minutes=1), timedelta(days=1)
+EVENTS, A_DAY = 167, 6
+SHORT_PAST, LONG_PAST = 250, 2000
 WINDOW_FROM, WINDOW_UNTIL = timedelta(hours=17), timedelta(hours=19)
 
 
@@ -77,6 +79,50 @@ def rows(store: Store) -> Iterator[Row]:
     size = f"the same, its readings in {files} files"
     yield Row("settlement of a month", size, from_files[0], "s", 1, MONTH_S)
     yield Row("settlement of a month, peak RSS", size, from_files[1], "MiB", 1, MONTH_MIB)
+    yield from _with_past()
+
+
+def _with_past() -> Iterator[Row]:
+    """Measure the book of a month as known at its end, in a zone with few and with many events before it."""
+    for past in (SHORT_PAST, LONG_PAST):
+        with (
+            TemporaryDirectory(prefix="flexloop-bench-") as folder,
+            open_store(f"sqlite:///{Path(folder) / 'past.db'}", create=True) as store,
+        ):
+            make_past(store, CARS, past, EVENTS)
+            began = perf_counter()
+            book_of_the_month(store)
+            seconds = perf_counter() - began
+        size = f"{CARS} cars, {EVENTS} events, {past:,} before them, registers every 30 minutes, no files"
+        yield Row("settlement of a month with a past", size, seconds, "s", 1, MONTH_S)
+
+
+def make_past(store: Store, cars: int, past: int, events: int) -> None:
+    """Fill a store with registers and nominations of a month, its events, and those of the days before it."""
+    fleet = a_fleet(cars)
+    store.fleet.replace(fleet, _midnight(MONTH[0]) - ONE_DAY, "bench.toml")
+    for number in range(-past, events):
+        day = MONTH[0] + number // A_DAY * ONE_DAY
+        start = _midnight(day) + timedelta(hours=24 // A_DAY) * (number % A_DAY)
+        window = Interval(start, start + 2 * HALF_HOUR)
+        facts = _facts(ZONE, window, f"{number}")
+        store.journal.append_many(
+            f"event {number}", facts, expected_version=0, by="bench", recorded_at=window.end
+        )
+    slots = Interval(_midnight(MONTH[0]), _midnight(MONTH[1])).slots(HALF_HOUR)
+    frozen_at = slots[0].start - ONE_DAY
+    store.nominations.freeze([a_nomination(period=slot, frozen_at=frozen_at) for slot in slots])
+    store.readings.add(
+        Reading(car.charger.charger_id, slot.start, slot.start + MINUTE / 30, 100_000, 900 * n)
+        for car in fleet.cars
+        for n, slot in enumerate(slots)
+    )
+
+
+def book_of_the_month(store: Store) -> StatementBook:
+    """Make the statement of the month as known at its end."""
+    known_at = _midnight(MONTH[1])
+    return make_book(store, {PRODUCT: a_product()}, fleets_of(store), *MONTH, as_known_at=known_at)
 
 
 def _bytes_in(folder: Path) -> dict[str, bytes]:
@@ -89,7 +135,7 @@ def _one(store: Store) -> Iterator[Row]:
         reading for number in range(1, CARS + 1) for reading in registers_of(f"charger-{number}", day)
     )
     store.nominations.freeze([a_nomination(period=slot) for slot in _window(day).slots(HALF_HOUR)])
-    opportunity = replay("opportunity-1", _facts(ZONE, day)[:-2])
+    opportunity = replay("opportunity-1", _facts(ZONE, _window(day), f"{day}")[:-2])
     size = f"{CARS} cars, 4 half-hours, registers every 60 s"
     yield median_ms(
         "settlement of one opportunity", size, lambda: work_out(store, opportunity, a_product(), fleets)
@@ -115,7 +161,7 @@ def _make_month(url: str) -> int:
                 reading for car in cars for reading in registers_of(car.charger.charger_id, day)
             )
             for zone in ZONES:
-                facts = _facts(zone, day)
+                facts = _facts(zone, _window(day), f"{zone} {day}")
                 for version, fact in enumerate(facts):
                     store.journal.append(
                         f"{zone} {day}", fact, expected_version=version, by="bench", recorded_at=fact.at
@@ -145,22 +191,23 @@ def _settle_month(url: str, out: Path) -> tuple[float, float]:
     return perf_counter() - began, peak_mib()
 
 
-def _facts(zone: str, day: date) -> tuple:
-    window, draft = _window(day), a_draft()
+def _facts(zone: str, window: Interval, named: str) -> tuple:
+    draft = a_draft()
     said = {"zone": zone, "window": window}
     gate = window.start - ONE_DAY
+    slots = window.slots(HALF_HOUR)
     order = an_instruction(
-        key=an_event_key(event_id=f"order {zone} {day}"),
+        key=an_event_key(event_id=f"order {named}"),
         zone=zone,
         issued_at=gate,
-        steps=some_steps(30, 50, 50, 20, slots=window.slots(HALF_HOUR)),
+        steps=some_steps(*(30, 50, 50, 20)[: len(slots)], slots=slots),
     )
     return (
-        Received(gate, a_requirement(key=an_event_key(event_id=f"need {zone} {day}"), **said)),
+        Received(gate, a_requirement(key=an_event_key(event_id=f"need {named}"), **said)),
         Proposed(gate, draft),
         Approved(gate, draft.digest, "bob"),
         Submitted(gate, draft.report_id),
-        Awarded(gate, an_award(key=an_event_key(event_id=f"award {zone} {day}"), **said)),
+        Awarded(gate, an_award(key=an_event_key(event_id=f"award {named}"), **said)),
         Instructed(gate, order),
         DeliveryStarted(window.start),
         DeliveryEnded(window.end),

@@ -20,12 +20,14 @@ from aggregator.solver import SolverChoice, find_glpsol
 from aggregator.store import open_store
 from dispatch.split import Cars, Sites, SplitCar, SplitProblem, SplitSite, split
 from tests.bench.looping import Zone
+from tests.bench.settlement import book_of_the_month, make_past
 from tests.builders import NOON, a_car, a_car_report
 from tests.property.bid_fleets import Fleet, a_fleet, a_problem, proposed
 
 TIMES_OVER = (1, 10, 1000)
 FEW_CARS, MANY_CARS = 1_000, 16_000
 FEW_LOOPED, MANY_LOOPED = 100, 1_600
+FEW_EVENTS, TIMES_EVENTS, PAST = 3, 8, 5
 FEW_REPORTS, MANY_REPORTS = 1_500, 24_000
 MOST_EXPONENT = 1.5
 RUNS = 4
@@ -146,3 +148,14 @@ def test_an_audit_takes_time_in_step_with_what_cars_told(
 ) -> None:
     few, many = (a_car_reports(tmp_path, count) for count in (FEW_REPORTS, MANY_REPORTS))
     assert exponent(lambda: promise(few), lambda: promise(many), MANY_REPORTS / FEW_REPORTS) <= MOST_EXPONENT
+
+
+def test_a_month_settles_in_step_with_its_events_and_the_zone_s_past(tmp_path: Path) -> None:
+    """Both grow alike: read anew for each event, the past would count as often as there are events."""
+    urls = [f"sqlite:///{tmp_path / name}" for name in ("few.db", "many.db")]
+    with open_store(urls[0], create=True) as few, open_store(urls[1], create=True) as many:
+        for store, events in ((few, FEW_EVENTS), (many, FEW_EVENTS * TIMES_EVENTS)):
+            make_past(store, cars=1, past=PAST * events, events=events)
+            assert len({row.line.opportunity for row in book_of_the_month(store).rows}) == events
+        grown = exponent(lambda: book_of_the_month(few), lambda: book_of_the_month(many), TIMES_EVENTS)
+    assert grown <= MOST_EXPONENT
