@@ -124,9 +124,9 @@ class News:
         for one in told:
             self._told[one.code] |= set(one.where.split(SEP))
 
-    def is_over(self, code: str, where: str) -> bool:
-        """Whether all cars that were told of were last found without the fault, since this began."""
-        return self._fine[code].issuperset(where.split(SEP))
+    def is_over(self, code: str, cars: Iterable[str]) -> bool:
+        """Whether all of some cars that were told of were last found without the fault, since this began."""
+        return self._fine[code].issuperset(cars)
 
     def of(self, code: str, faulty: Collection[str], points: Iterable[SetPoint]) -> list[str]:
         """Return the cars whose fault is new.

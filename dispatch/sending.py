@@ -75,8 +75,8 @@ class Sending:
         self._holds.recall(told[RAMP_HELD], self._place_of)
 
     def is_over(self, code: str, where: str) -> bool:
-        """Whether cars that did not take a set-point, or might not have one, were all told theirs since."""
-        return self._news.is_over(code, where)
+        """Whether cars that did not take a set-point, or might not have one, were all told since, or left."""
+        return self._news.is_over(code, [name for name in where.split(SEP) if not self._has_left(name)])
 
     def allow(self, now: datetime) -> None:
         """Count again on cars whose discharge the interlock refused and would let pass now."""
@@ -123,6 +123,10 @@ class Sending:
             log.warning("release_timed_out", cars=len(points))
             outcomes = [Outcome.UNREACHABLE] * len(points)
         return tuple(Sent(point, outcome) for point, outcome in zip(points, outcomes, strict=True))
+
+    def _has_left(self, car_id: str) -> bool:
+        report = self._view.of(car_id).report if car_id in self._place_of else None
+        return report is not None and not report.plugged
 
     def _within_bound(self, due: Sequence[SetPoint], now: datetime) -> tuple[list[SetPoint], list[Notice]]:
         """Return what is sent: to cars that must wait what they do now, where it is to be told again."""

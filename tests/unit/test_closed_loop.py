@@ -174,6 +174,16 @@ async def test_a_set_point_not_taken_is_shared_out_at_once_and_told_once():
     assert notice.where == world.names[0]
 
 
+async def test_a_set_point_not_taken_is_over_once_its_car_has_left():
+    world = World([Charger(refuses=n == 0) for n in range(4)], 12.0)
+    await world.minutes(2)
+    (notice,) = world.notices("not_taken")
+    assert not world.controller.is_told(notice.code, notice.where)
+    world.says[world.names[0]] = {"plugged": False}
+    await world.minutes(1)
+    assert world.controller.is_told(notice.code, notice.where)
+
+
 async def test_what_is_made_up_for_is_bounded():
     world = World([Charger(0.5), Charger(0.5)], 10.0)
     await world.minutes(20)
