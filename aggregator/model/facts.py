@@ -90,6 +90,14 @@ class DraftLapsed(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class DraftRefused(Fact):
+    """The desk refused a draft over a bid submitted before: the submitted one stands."""
+
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class SubmissionFailed(Fact):
     """The gate closed before the platform acknowledged the approved bid."""
 
