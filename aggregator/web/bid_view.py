@@ -179,7 +179,7 @@ WORDS = {
     "Withdrawn": "withdrawn",
     "Submitted": "sent, and acknowledged by the DNO",
     "GateClosed": "lapsed: the gate closed without an approved draft",
-    "DraftLapsed": "the draft lapsed at its gate: the bid sent before stands",
+    "DraftLapsed": "the draft lapsed: the bid sent before stands",
     "DraftRefused": "the amendment was refused: the bid sent before stands",
     "SubmissionFailed": "never arrived",
     "Awarded": "awarded",

@@ -36,7 +36,6 @@ from tests.unit.desk_steps import (
     bids,
     in_review,
     now_of,
-    re_proposed,
     received,
     refused,
     ruled,
@@ -356,31 +355,6 @@ def test_a_draft_that_never_left_cannot_be_taken_back(flow):
 def test_refusing_a_draft_sends_nothing(flow):
     one = flow.decline(in_review(flow), "too few cars", "tim")
     assert (one.stage, one.closed_because, bids(flow)) == (Stage.CLOSED, "Declined: too few cars", [])
-
-
-def test_refusing_a_draft_over_a_submitted_bid_leaves_that_one_as_the_platform_holds_it(flow):
-    before = re_proposed(flow)
-    sent = bids(flow)
-    one = flow.decline(before, "too few cars", "ann")
-    assert (one.stage, one.draft, one.approved_digest) == (
-        Stage.SUBMITTED,
-        before.submitted,
-        before.submitted.digest,
-    )
-    assert bids(flow) == sent
-    again = flow.amend(one, one.draft.digest, "tim", 10.0, None)
-    assert again.draft.version == before.draft.version + 1
-
-
-def test_refusing_the_draft_for_an_amended_need_of_another_length_leaves_a_bid_that_can_be_amended(flow):
-    one = flow.propose(
-        amended_need(flow, needed_kw=(15.0,) * 2),
-        a_draft(version=2, offered_kw=(12.0,) * 2, base_kw=(1.0,) * 2, kept_kw=(1.0,) * 2),
-    )
-    one = flow.decline(one, "too few cars", "tim")
-    assert one.draft == one.submitted
-    one = flow.amend(one, one.draft.digest, "tim", 10.0, None)
-    assert (one.draft.offered_kw, one.draft.kept_kw) == ((10.0,) * 2, (1.0,) * 2)
 
 
 def test_no_bid_for_an_amended_need_takes_the_submitted_one_back_in_the_new_shape(flow):
