@@ -60,12 +60,13 @@ def amend(
 
 
 def reject(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str | None = None) -> str:
-    """Refuse to bid, with a reason; where the draft that was seen is named, only that one."""
+    """Refuse a draft, with a reason; where the draft that was seen is named, only that one."""
     why = why_in_words(reason)
     must_be_as_seen(one, seen)
     flow.decline(one, why, user)
-    sent = NOTHING_SENT if one.submitted is None else SENT_NOTHING
-    return f"refused by {user}: {why}; {sent}"
+    held = one.submitted
+    left = NOTHING_SENT if held is None else f"what the DNO holds stands, {offer(held)}"
+    return f"refused by {user}: {why}; {left}"
 
 
 def withdraw(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str | None = None) -> str:

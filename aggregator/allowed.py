@@ -9,11 +9,25 @@ from datetime import datetime
 
 from aggregator.desk import Desk, must_be_possible
 from aggregator.model.errors import BadMessage, RuleViolation
-from aggregator.model.opportunity import Approved, Checked, Declined, Opportunity, Proposed, Stage, Withdrawn
+from aggregator.model.opportunity import (
+    Approved,
+    Checked,
+    Declined,
+    DraftRefused,
+    Opportunity,
+    Proposed,
+    Stage,
+    Withdrawn,
+)
 from aggregator.model.time import said_at
 
 COMMITTED = (Stage.AWARDED, Stage.DELIVERING)
 UNDRAFTED = (Stage.RECEIVED, Stage.IN_REVIEW)
+BINDS = (
+    "the DNO takes no other bid, nor one back, until it has answered; once it awards this one the award can"
+    " be withdrawn"
+)
+"""What holds of a bid from its gate to its award."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +80,18 @@ def must_allow_amendment(asked: Asked) -> None:
 
 
 def must_allow_refusal(asked: Asked) -> None:
-    """Fail where the user may not refuse a draft; over a bid sent before, that takes it back, too."""
+    """Fail where the user may not refuse a draft; over a bid sent before, that one stands."""
     sent = asked.one.submitted is not None
     if sent and asked.one.stage not in UNDRAFTED:
         raise RuleViolation("no draft awaits a decision: the bid has been sent; withdraw it instead")
-    asked.desk.must_be(asked.user, *(("trader",) if sent else ("trader", "approver")))
-    must_allow_ending(asked)
+    asked.desk.must_be(asked.user, "trader", "approver")
+    fact = DraftRefused if sent else Declined
+    must_be_possible(asked.one, fact, "refused", asked.gate_closes_at)
     _gate_must_be_open(asked)
 
 
-def must_allow_ending(asked: Asked) -> None:
-    """Fail where a bid can be refused by nobody any more."""
+def must_allow_no_bid(asked: Asked) -> None:
+    """Fail where the model may not end a bid for want of anything to offer."""
     if asked.one.submitted is None:
         must_be_possible(asked.one, Declined, "refused", asked.gate_closes_at)
         return
@@ -85,7 +100,11 @@ def must_allow_ending(asked: Asked) -> None:
 
 
 def must_allow_withdrawal(asked: Asked) -> None:
-    """Fail where the user may not take a bid back: approved, submitted, awarded or being delivered."""
+    """Fail where the user may not take a bid back: approved, submitted, awarded or being delivered.
+
+    From the gate to the award a bid binds: a platform clears what it held at the gate, and would count no bid
+    of nothing that comes later. An award is taken back by an opt-out, which platforms take at any time.
+    """
     one = asked.one
     asked.desk.must_be(asked.user, "trader")
     if one.stage in COMMITTED:
@@ -93,7 +112,13 @@ def must_allow_withdrawal(asked: Asked) -> None:
     if one.submitted is None and one.stage in UNDRAFTED:
         raise RuleViolation("no bid has left yet that could be taken back; refuse the draft instead")
     must_be_possible(one, Withdrawn, "withdrawn", asked.gate_closes_at)
-    _gate_must_be_open(asked)
+    if asked.now >= asked.gate_closes_at:
+        raise RuleViolation(f"{closed_at(asked.gate_closes_at)}: {BINDS}")
+
+
+def closed_at(gate_closes_at: datetime) -> str:
+    """Return in words that a gate has closed."""
+    return f"the gate closed {said_at(gate_closes_at)}"
 
 
 def why_not(rule: Callable[[Asked], None], asked: Asked) -> str | None:
@@ -118,4 +143,4 @@ def _somebody_must_be_left(asked: Asked) -> None:
 
 def _gate_must_be_open(asked: Asked) -> None:
     if asked.now >= asked.gate_closes_at:
-        raise RuleViolation(f"the gate closed {said_at(asked.gate_closes_at)}")
+        raise RuleViolation(closed_at(asked.gate_closes_at))

@@ -8,7 +8,14 @@ from aggregator.model.explanation import Change, Explanation, Worth
 from aggregator.model.facts import MODEL
 from aggregator.model.figures import figure
 from aggregator.model.market import Draft, Instruction, Requirement
-from aggregator.model.opportunity import Declined, Opportunity, Stage, SubmissionFailed, Withdrawn
+from aggregator.model.opportunity import (
+    Declined,
+    DraftRefused,
+    Opportunity,
+    Stage,
+    SubmissionFailed,
+    Withdrawn,
+)
 from aggregator.model.steps import PriceStep
 from aggregator.model.time import LONDON, utc_text
 from aggregator.store import Recorded
@@ -16,7 +23,7 @@ from aggregator.workflow import Workflow
 from aggregator.worth import is_in_part, is_valued, said_by
 
 NOTHING_KW = 1e-6
-WITH_REASON = (Declined, Withdrawn, SubmissionFailed)
+WITH_REASON = (Declined, DraftRefused, Withdrawn, SubmissionFailed)
 
 
 def by_gate(found: Iterable[Opportunity], workflow: Workflow) -> list[Opportunity]:
@@ -32,6 +39,7 @@ def summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
     need, draft = one.requirement, one.draft
     closed = why_closed(one, workflow.gate_closes_at(one))
     worth = _told(one)
+    held = one.submitted if not closed and one.held_until is None else None
     return {
         "opportunity": one.opportunity_id,
         "stage": one.stage.value,
@@ -52,7 +60,7 @@ def summary(one: Opportunity, workflow: Workflow) -> dict[str, object]:
         "checked_by": one.checked_by,
         "approved": one.approved_digest is not None,
         "awarded_kw": list(one.award.awarded_kw) if one.award else None,
-        "dno_holds_kw": list(one.submitted.offered_kw) if one.submitted and not closed else None,
+        "dno_holds_kw": list(held.offered_kw) if held else None,
         "closed_because": closed,
     }
 

@@ -168,7 +168,9 @@ def how_ended(opportunity: Opportunity) -> str:
     """Return in the desk's words how an order or award ended before its time."""
     if opportunity.opted_out_at is not None:
         return "withdrawn by us"
-    return "order cancelled" if opportunity.cancelled_at is not None else "award taken back by the DNO"
+    if opportunity.held_until is not None:
+        return "award taken back by the DNO"
+    return "order cancelled"
 
 
 GONE = {
@@ -289,6 +291,9 @@ def must_be_possible(opportunity: Opportunity, fact: type[Fact], done: str, gate
             raise RuleViolation(
                 f"{bid} was awarded, its order cancelled {at}; nothing can be {done} any more"
             )
+        case Stage.DELIVERED | Stage.SETTLED if opportunity.held_until is not None:
+            ended = f"{how_ended(opportunity)} {said_at(opportunity.held_until)}"
+            raise RuleViolation(f"{bid} was awarded, and {ended}; nothing can be {done} any more")
         case stage:
             raise RuleViolation(f"{bid} is {stage.value.lower()}; nothing can be {done} any more")
 

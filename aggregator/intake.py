@@ -23,6 +23,7 @@ from aggregator.model.opportunity import (
     NEXT,
     AwardCancelled,
     Awarded,
+    DraftLapsed,
     Fact,
     Instructed,
     InstructionCancelled,
@@ -130,11 +131,13 @@ def _take_fact(workflow: Workflow, call: MarketCall) -> Decision:
     fact = _fact_of(call, now, since)
     if fact is None:
         return _refuse(workflow, call, f"an event of kind {call.kind} has no meaning here")
-    facts = [fact, *_order_within(workflow, call, fact, since)]
+    lapses = _lapse_before(opportunity, fact, now)
+    facts = [*lapses, fact, *_order_within(workflow, call, fact, since)]
     must_be_plausible(call.content, opportunity, now)
     if isinstance(fact, Received):
         _must_be_biddable(workflow, fact.requirement, now)
-    _must_fit(workflow, opportunity, fact)
+    if not lapses:
+        _must_fit(workflow, opportunity, fact)
     if isinstance(fact, Instructed):
         _must_be_owed(workflow, fact.instruction, opportunity)
     for one in facts:
@@ -219,6 +222,12 @@ def _holds_from(
             case InstructionCancelled(key=key) if key.event_id in changes:
                 before.append(recorded.recorded_at)
     return call.modified_at if before and max(before) < call.modified_at else now
+
+
+def _lapse_before(opportunity: Opportunity, fact: Fact, now: datetime) -> list[Fact]:
+    """Return the lapse of a draft that nobody sent, before the award of the bid that the platform holds."""
+    undecided = opportunity.stage in (Stage.RECEIVED, Stage.IN_REVIEW) and opportunity.held is not None
+    return [DraftLapsed(now)] if isinstance(fact, Awarded) and undecided else []
 
 
 def _order_within(workflow: Workflow, call: MarketCall, fact: Fact, since: datetime) -> Iterator[Fact]:

@@ -17,7 +17,7 @@ from aggregator.allowed import (
     must_allow_amendment,
     must_allow_approval,
     must_allow_check,
-    must_allow_ending,
+    must_allow_no_bid,
     must_allow_refusal,
     must_allow_withdrawal,
 )
@@ -32,6 +32,7 @@ from aggregator.model.opportunity import (
     AwardValued,
     Checked,
     Declined,
+    DraftRefused,
     Opportunity,
     OptedOut,
     Proposed,
@@ -102,12 +103,16 @@ class Workflow(Clockwork):
         return self._approve_by_rule(proposed)
 
     def decline(self, opportunity: Opportunity, reason: str, by: str) -> Opportunity:
-        """Refuse to bid; a bid that the platform holds from before is taken back."""
-        asked = self.asked(opportunity, by)
-        (must_allow_ending if by == MODEL else must_allow_refusal)(asked)
-        if opportunity.submitted is not None:
+        """Refuse to bid, or a draft over a bid that the platform holds from before: that one stands then.
+
+        Where the model finds nothing to offer for an amended need, what the platform holds is taken back.
+        """
+        (must_allow_no_bid if by == MODEL else must_allow_refusal)(self.asked(opportunity, by))
+        if opportunity.submitted is None:
+            return self.record(opportunity, Declined(self.now(), reason, by), by=by)
+        if by == MODEL:
             return self._take_back(opportunity, reason, by)
-        return self.record(opportunity, Declined(self.now(), reason, by), by=by)
+        return self.record(opportunity, DraftRefused(self.now(), reason, by), by=by)
 
     def check(self, opportunity: Opportunity, digest: str, user: str) -> Opportunity:
         """Record that the first of two people found exactly this draft right; twice is the same as once."""
@@ -147,7 +152,8 @@ class Workflow(Clockwork):
         if draft.digest != digest:
             raise RuleViolation("the draft changed after it was shown")
         model = self._models_draft(opportunity) or draft
-        new = amended_draft(need, self._product(opportunity), draft, model, kw, price)
+        fits = len(draft.offered_kw) == len(need.needed_kw)  # else the need was amended since it was sent
+        new = amended_draft(need, self._product(opportunity), draft if fits else model, model, kw, price)
         new = replace(new, version=opportunity.last_draft_version + 1, by=user)
         return self._valued(need, draft, model, new).sealed()
 

@@ -35,6 +35,11 @@ def worth_of(one: Opportunity) -> Worth | None:
     return said_by(one.draft) if is_valued(one.draft) else None
 
 
+def worth_held(one: Opportunity) -> Worth | None:
+    """Return what the platform holds is worth while another draft is decided on; None where nobody knows."""
+    return said_by(one.held) if one.held is not None and is_valued(one.held) else None
+
+
 def is_in_part(one: Opportunity) -> bool:
     """Whether in some slot of the award less was awarded than bid."""
     return any(awarded_kw < bid_kw - NOTHING_KW for _, awarded_kw, bid_kw in _levels(one))

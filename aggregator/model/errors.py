@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 MISSING = "(missing)"
 """What stands for a value that was not stated."""
 
+UNTOLD = "(not repeated)"
+"""What stands for a value that may be a secret."""
+
 LONGEST_VALUE = 100
 _KEPT_END = 30
 
@@ -47,6 +50,13 @@ class BadMessage(Exception):
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = faults
         self.code = code
+
+    def untold(self) -> "BadMessage":
+        """Return it without what was found, which may be a secret: where, and what is allowed, stay."""
+        return BadMessage(
+            *(one if one.value == MISSING else replace(one, value=UNTOLD) for one in self.faults),
+            code=self.code,
+        )
 
     def named(self, name: Callable[[str], str]) -> "BadMessage":
         """Return it with each ``where`` as whoever asked calls it: an option, a field of a body."""

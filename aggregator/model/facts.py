@@ -86,7 +86,15 @@ class GateClosed(Fact):
 
 @dataclass(frozen=True, slots=True)
 class DraftLapsed(Fact):
-    """Gate closure found a draft that never arrived over a bid submitted before: the submitted one stands."""
+    """Gate closure, or an award, found a draft over a bid submitted before: the submitted one stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftRefused(Fact):
+    """The desk refused a draft over a bid submitted before: the submitted one stands."""
+
+    reason: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from aggregator.model.facts import (
     DeliveryEnded,
     DeliveryStarted,
     DraftLapsed,
+    DraftRefused,
     Fact,
     GateClosed,
     Instructed,
@@ -51,6 +52,7 @@ __all__ = [
     "DeliveryEnded",
     "DeliveryStarted",
     "DraftLapsed",
+    "DraftRefused",
     "Fact",
     "GateClosed",
     "Instructed",
@@ -111,6 +113,7 @@ NEXT: Mapping[Stage, Mapping[type[Fact], Stage]] = {
         Withdrawn: S.CLOSED,
         GateClosed: S.CLOSED,
         DraftLapsed: S.SUBMITTED,
+        DraftRefused: S.SUBMITTED,
     },
     S.APPROVED: {
         Received: S.RECEIVED,
@@ -228,6 +231,11 @@ class Opportunity:
         return self.orders[-1].at if self.orders and not self.in_force else None
 
     @property
+    def held(self) -> Draft | None:
+        """What the platform holds while another draft is made, decided on or sent; None else."""
+        return self.submitted if self.stage in (Stage.RECEIVED, Stage.IN_REVIEW, Stage.APPROVED) else None
+
+    @property
     def zone(self) -> str:
         """Where it is."""
         return self._terms.zone
@@ -279,7 +287,7 @@ class Opportunity:
                 )
             case Checked() | Approved() | Submitted():
                 return _reviewed(self, moved, fact)
-            case DraftLapsed():
+            case DraftLapsed() | DraftRefused():
                 standing = self.submitted
                 digest = standing.digest if standing else None
                 return replace(moved, draft=standing, checked_by=None, approved_digest=digest)

@@ -76,6 +76,7 @@ class Action:
         do: Does it; returns what is said.
         about: What it is about, where the path does not say.
         first: What takes a while and records nothing: done before the transaction, which others wait for.
+        says: What is to be known beside the name and the roles.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Action:
     do: Callable[[Ground, str, str, Any], str]
     about: Callable[[Any], str] = lambda _: ""
     first: Callable[[Ground, str, str, Any], None] | None = None
+    says: str = ""
 
     def is_for(self, roles: Collection[str]) -> bool:
         """Whether who has these roles may ask for it."""
@@ -167,8 +169,22 @@ ACTIONS: tuple[Action, ...] = (
     CHECK,
     APPROVE,
     Action("amend", "/v1/bids/{bid}/amend", ("trader",), Amendment, _amend, first=_value_amended),
-    Action("reject", "/v1/bids/{bid}/reject", ("trader", "approver"), Refusal, _reject),
-    Action("withdraw", "/v1/bids/{bid}/withdraw", ("trader",), Refusal, _withdraw),
+    Action(
+        "reject",
+        "/v1/bids/{bid}/reject",
+        ("trader", "approver"),
+        Refusal,
+        _reject,
+        says="refuses the draft; a bid that the DNO holds from before stands",
+    ),
+    Action(
+        "withdraw",
+        "/v1/bids/{bid}/withdraw",
+        ("trader",),
+        Refusal,
+        _withdraw,
+        says="before the gate, and from the award on; between them the DNO takes no change of a bid: 409",
+    ),
     Action("acknowledge", "/v1/alarms/acknowledge", acting.ACKNOWLEDGE, Alarms, _acknowledge, _numbers),
     STOP,
     Action("restart", "/v1/restarts", acting.RESTART, Extent, _restart, _zone),

@@ -10,8 +10,11 @@ from lxml import etree
 
 from aggregator.acting import DONE
 from aggregator.allowed import (
+    BINDS,
     COMMITTED,
+    UNDRAFTED,
     Asked,
+    closed_at,
     must_allow_amendment,
     must_allow_approval,
     must_allow_check,
@@ -21,7 +24,7 @@ from aggregator.allowed import (
 )
 from aggregator.bid_text import by_whom
 from aggregator.clockwork import CLOCKWORK, FLEET, PLATFORM
-from aggregator.desk import must_be_possible
+from aggregator.desk import how_ended, must_be_possible
 from aggregator.model.errors import RuleViolation
 from aggregator.model.explanation import Explanation
 from aggregator.model.facts import MODEL
@@ -43,6 +46,7 @@ from aggregator.web.bids_view import BidRow, bid_row
 from aggregator.web.effect import energy_kwh
 from aggregator.web.words import either, pounds, range_of
 from aggregator.workflow import Workflow
+from aggregator.worth import worth_held
 
 PENNY_GBP = 0.01
 LONGEST_EVENT = 40_000
@@ -114,6 +118,7 @@ class BidView:
         why: Its explanation.
         note: What of a person's draft is still the model's; empty of the model's own.
         product: Its rules.
+        held_margin_gbp: Expected margin of what the DNO holds, as ``row.held``; None where not known. [GBP]
         needs_two: Whether two people must agree to the draft.
         slots: The window, slot by slot.
         may: Why each action cannot be done by who looks; None where it can.
@@ -125,6 +130,7 @@ class BidView:
         orders: All that were given, each as last amended.
         is_live: Whether it is awarded or delivered now: Live tells of it.
         next_step: Who may check or approve it next, in words; empty where nobody can.
+        cut_short: How and when an award that was delivered ended before its time; empty where it did not.
         paid_gbp: What its last statement comes to; None before the first. [GBP]
     """
 
@@ -134,6 +140,7 @@ class BidView:
     why: Explanation | None
     note: str
     product: Product
+    held_margin_gbp: float | None
     needs_two: bool
     slots: tuple[SlotRow, ...]
     may: Mapping[str, str | None]
@@ -145,6 +152,7 @@ class BidView:
     orders: tuple[OrderRow, ...]
     is_live: bool
     next_step: str
+    cut_short: str
     paid_gbp: Decimal | None
 
     @property
@@ -171,7 +179,8 @@ WORDS = {
     "Withdrawn": "withdrawn",
     "Submitted": "sent, and acknowledged by the DNO",
     "GateClosed": "lapsed: the gate closed without an approved draft",
-    "DraftLapsed": "the draft lapsed at its gate: the bid sent before stands",
+    "DraftLapsed": "the draft lapsed: the bid sent before stands",
+    "DraftRefused": "the amendment was refused: the bid sent before stands",
     "SubmissionFailed": "never arrived",
     "Awarded": "awarded",
     "AwardValued": "what was awarded was valued anew",
@@ -197,6 +206,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
     asked, store = flow.asked(one, user), flow.store
     need, draft = one.requirement, one.draft
     entry = store.inbox.get(need.key) if need is not None else None
+    held = worth_held(one)
     facts, trail = store.journal.facts(one.opportunity_id), store.desk_trail.about(one.opportunity_id)
     amounts = [Decimal(row.fact.amount_gbp) for row in facts if isinstance(row.fact, Settled)]
     return BidView(
@@ -206,6 +216,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         why=draft.why if draft else None,
         note=by_whom(draft) if draft else "",
         product=flow.products[one.product_id],
+        held_margin_gbp=held.margin_gbp if held is not None else None,
         needs_two=flow.needs_two(one),
         slots=tuple(slot_rows(store, one)),
         may={name: _in_short(why_not(rule, asked), one) for name, rule in RULES.items()},
@@ -217,8 +228,15 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         orders=tuple(_orders(one)),
         is_live=one.stage in COMMITTED,
         next_step=next_step(flow, one),
+        cut_short=_cut_short(one),
         paid_gbp=amounts[-1] if amounts else None,
     )
+
+
+def _cut_short(one: Opportunity) -> str:
+    if one.held_until is None or (one.stage is Stage.CLOSED and one.statement_version == 0):
+        return ""
+    return f"{how_ended(one)} {said_at(one.held_until)}"
 
 
 def _orders(one: Opportunity) -> Iterator[OrderRow]:
@@ -264,8 +282,9 @@ def _must_be_reviewable(asked: Asked) -> None:
     if asked.one.stage in REVIEWED:
         must_be_possible(asked.one, Proposed, REVIEW, asked.gate_closes_at)
     elif asked.now >= asked.gate_closes_at:
-        at = said_at(asked.gate_closes_at)
-        raise RuleViolation(f"the gate closed {at}: nothing can be decided any more")
+        binds = asked.one.submitted is not None and asked.one.stage not in UNDRAFTED
+        left = BINDS if binds else "nothing can be decided any more"
+        raise RuleViolation(f"{closed_at(asked.gate_closes_at)}: {left}")
 
 
 def _in_short(reason: str | None, one: Opportunity) -> str | None:

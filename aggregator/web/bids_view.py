@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from aggregator.allowed import must_allow_approval, must_allow_check, why_not
 from aggregator.desk import why_closed
+from aggregator.model.market import Draft
 from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import Interval
 from aggregator.web.words import state_of
@@ -35,6 +36,7 @@ class BidRow:
         needed_kw: Per slot, none for an order without a need. [kW]
         offered_kw: Per slot of the draft. [kW]
         awarded_kw: Per slot of an award of less than was bid; none else. [kW]
+        held: What the DNO holds until the draft, or the one to be made, is sent in its place; None else.
         prices: What its steps ask, the cheapest first. [GBP/MWh]
         ceiling: The most the DNO pays. [GBP/MWh]
         deliver: Share of the drawn days on which 95% of it or more would be delivered.
@@ -65,6 +67,7 @@ class BidRow:
     needed_kw: tuple[float, ...]
     offered_kw: tuple[float, ...]
     awarded_kw: tuple[float, ...]
+    held: Draft | None
     prices: tuple[Decimal, ...]
     ceiling: Decimal | None
     deliver: float | None
@@ -102,6 +105,7 @@ def bid_row(one: Opportunity, flow: Workflow, user: str) -> BidRow:
         needed_kw=need.needed_kw if need else (),
         offered_kw=draft.offered_kw if draft else (),
         awarded_kw=one.award.awarded_kw if one.award and in_part else (),
+        held=one.held,
         prices=tuple(step.gbp_per_mwh for step in draft.priced) if draft else (),
         ceiling=need.utilisation_ceiling if need else None,
         deliver=told.deliver if told else None,

@@ -18,7 +18,16 @@ from aggregator.clockwork import CLOCKWORK, FLEET, PLATFORM
 from aggregator.files.cells import guarded
 from aggregator.files.inputs import LocalDate, Row
 from aggregator.model.facts import MODEL
-from aggregator.model.opportunity import Approved, Checked, Declined, Fact, OptedOut, Proposed, Withdrawn
+from aggregator.model.opportunity import (
+    Approved,
+    Checked,
+    Declined,
+    DraftRefused,
+    Fact,
+    OptedOut,
+    Proposed,
+    Withdrawn,
+)
 from aggregator.model.time import local_day, utc_text
 from aggregator.said import trail_row
 from aggregator.store import (
@@ -42,12 +51,13 @@ VERBS: Mapping[type[Fact], str] = {
     Checked: "check",
     Approved: "approve",
     Declined: "reject",
+    DraftRefused: "reject",
     Withdrawn: "withdraw",
     OptedOut: "withdraw",
     Proposed: "amend",
 }
 TOLD_BY = {"reject": ("reject", "withdraw"), "withdraw": ("reject", "withdraw")}
-"""Refusing a bid that was sent before withdraws it."""
+"""Of older versions: refusing a draft over a bid that was sent before withdrew that."""
 
 NOBODY = (MODEL, CLOCKWORK, PLATFORM, FLEET)
 COLUMNS = (

@@ -365,7 +365,7 @@ def _events(gateway: Gateway, car: Car, span: Interval, points: Sequence[SentPoi
         if (one.award is None and not one.orders) or one.window.overlap(span) is None:
             continue
         product, name = gateway.settings.products[one.product_id], one.opportunity_id
-        ended_at = one.cancelled_at or one.held_until
+        ended_at = one.held_until or one.cancelled_at
         ran = list(_levels(ordered_parts(one, product, 0, one.window)))
         if not one.orders:
             whole = one.window

@@ -249,7 +249,8 @@ def _signing_in(schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _acting(action: Action, schemas: dict[str, Any]) -> dict[str, Any]:
-    operation = _operation(f"{action.name}; {' or '.join(action.roles)}", action.path)
+    roles = " or ".join(action.roles)
+    operation = _operation("; ".join(filter(None, [action.name, roles, action.says])), action.path)
     text = {"type": "string"}
     operation["parameters"] += [
         {"name": "Idempotency-Key", "in": "header", "required": True, "schema": text},

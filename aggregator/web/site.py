@@ -14,7 +14,7 @@ from aggregator.desk_settings import DESK_ROLES, DRIVER
 from aggregator.drivers.problems import TITLES, Refused
 from aggregator.files.inputs import validate
 from aggregator.gateway import Gateway
-from aggregator.model.errors import Unavailable
+from aggregator.model.errors import BadMessage, Unavailable
 from aggregator.ports import Clock
 from aggregator.web import routes
 from aggregator.web.actions import ACTIONS, MANY, STOP
@@ -176,7 +176,10 @@ class Site:
 
     async def _session(self, request: web.Request) -> web.Response:
         routes.must_ask(request)
-        said = validate(SignIn, await json_of(request), "body")
+        try:
+            said = validate(SignIn, await json_of(request), "body")
+        except BadMessage as bad:
+            raise bad.untold() from None
         if said.token is not None:
             person = await self._entrance.sign_in_driver(request, said.token)
         else:

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from aggregator.desk import is_unanswered
+from aggregator.model.explanation import Worth
 from aggregator.model.money import pounds
 from aggregator.model.opportunity import GateClosed, NotAwarded, Opportunity, Settled, Stage
 from aggregator.model.time import LONDON, Interval, local_day
@@ -14,8 +15,9 @@ from aggregator.store import Store
 from aggregator.web.ahead import Ahead, ahead_of
 from aggregator.web.bids_view import BidRow, bid_row, by_gate
 from aggregator.workflow import Workflow
-from aggregator.worth import worth_of
+from aggregator.worth import worth_held, worth_of
 
+WAITING = (Stage.RECEIVED, Stage.IN_REVIEW)
 RUNNING = (Stage.AWARDED, Stage.DELIVERING)
 STANDING = (Stage.APPROVED, Stage.SUBMITTED, *RUNNING)
 FURTHEST_AHEAD = timedelta(days=366)
@@ -55,7 +57,8 @@ class Money:
         paid_gbp: What statements come to.
         settled: How many there are.
         decided_gbp: Expected margin of bids that stand or are delivered, and not settled yet; not of those
-            whose window has begun and that the DNO has not answered.
+            whose window has begun and that the DNO has not answered. What the DNO holds stands until the
+            draft that waits in its place is sent.
         decided: How many there are.
         waiting_gbp: Expected margin of drafts that wait for somebody.
         waiting: How many there are.
@@ -161,7 +164,10 @@ def money_of(store: Store, day: date | None, some: Sequence[Opportunity], now: d
     standing = [one for one in some if one.stage in (*STANDING, Stage.DELIVERED)]
     decided = [one for one in standing if not is_unanswered(one, now)]
     waiting = [one for one in some if one.stage is Stage.IN_REVIEW]
-    decided_gbp, waiting_gbp = _margins(decided), _margins(waiting)
+    worths = [worth_of(one) for one in decided if one.draft is not None]
+    worths += [worth_held(one) for one in some if one.stage in WAITING and one.held is not None]
+    drafted = [worth_of(one) for one in waiting if one.draft is not None]
+    decided_gbp, waiting_gbp = _margins(worths), _margins(drafted)
     return Money(
         day,
         sum((_settled_gbp(store, one) for one in settled), Decimal(0)),
@@ -170,8 +176,8 @@ def money_of(store: Store, day: date | None, some: Sequence[Opportunity], now: d
         len(decided_gbp),
         sum(waiting_gbp, Decimal(0)),
         len(waiting_gbp),
-        _unknown(decided),
-        _unknown(waiting),
+        worths.count(None),
+        drafted.count(None),
         sum(one.cancelled_at is not None for one in decided),
     )
 
@@ -181,14 +187,9 @@ def _settled_gbp(store: Store, one: Opportunity) -> Decimal:
     return Decimal(next(fact.amount_gbp for fact in reversed(facts) if isinstance(fact, Settled)))
 
 
-def _margins(bids: Sequence[Opportunity]) -> list[Decimal]:
+def _margins(worths: Sequence[Worth | None]) -> list[Decimal]:
     """Return the margins that are known, each as it is shown beside its bid: what is shown adds up. [GBP]"""
-    return [pounds(Decimal(worth.margin_gbp)) for worth in map(worth_of, bids) if worth is not None]
-
-
-def _unknown(bids: Sequence[Opportunity]) -> int:
-    """Return of how many drafts nobody knows the margin."""
-    return sum(one.draft is not None and worth_of(one) is None for one in bids)
+    return [pounds(Decimal(worth.margin_gbp)) for worth in worths if worth is not None]
 
 
 def _event(one: Opportunity, now: datetime) -> EventRow:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from aggregator.desk import is_unanswered
+from aggregator.desk import how_ended, is_unanswered
 from aggregator.model import figures
 from aggregator.model.errors import Fault
 from aggregator.model.figures import figure
@@ -244,14 +244,21 @@ STATES = {
 """Each stage's kind (which says how it looks) and word; one in review depends on who has seen it."""
 
 
+def _lately(at: datetime, now: datetime) -> str:
+    """Return an instant by London's clocks, with the day where that is not today."""
+    local = at.astimezone(LONDON)
+    return f"{local:%H:%M}" if local.date() == now.astimezone(LONDON).date() else said_at(at)
+
+
 def state_of(one: Opportunity, now: datetime, *, needs_two: bool, gate_open: bool) -> tuple[str, str]:
     """Return a bid's kind and the word for where it stands."""
     if is_unanswered(one, now):
         return "bad", "no answer from the DNO"
     if one.stage in (Stage.AWARDED, Stage.DELIVERING) and one.cancelled_at is not None:
-        at = one.cancelled_at.astimezone(LONDON)
-        is_today = at.date() == now.astimezone(LONDON).date()
-        return "wait", f"order cancelled {f'{at:%H:%M}' if is_today else said_at(at)}"
+        return "wait", f"order cancelled {_lately(one.cancelled_at, now)}"
+    if one.stage in (Stage.DELIVERED, Stage.SETTLED) and one.held_until is not None:
+        kind, left = ("wait", "to settle") if one.stage is Stage.DELIVERED else ("done", "settled")
+        return kind, f"{how_ended(one)} {_lately(one.held_until, now)}, {left}"
     if one.stage is not Stage.IN_REVIEW:
         return STATES.get(one.stage, ("wait", one.stage.value.lower()))
     if not gate_open:

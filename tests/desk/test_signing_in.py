@@ -1,5 +1,6 @@
 """Who is let in, for how long, and what shows that a person and no other site asked."""
 
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +18,28 @@ async def tried(desk, user, password, **headers):
     said = {"user": user, "password": password}
     async with session.post(f"{desk.base}/v1/session", json=said, headers=headers) as response:
         return response.status, await response.json(content_type=None), response.headers
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"user": "anna", "password": ["hunter-2-and-more"]},
+        {"user": "anna", "password": "hunter-2-and-more" * 20},
+        {"user": "anna", "pasword": "hunter-2-and-more"},
+        {"token": {"text": "hunter-2-and-more"}},
+        ["anna", "hunter-2-and-more"],
+        '{"user": "anna", "password": "hunter-2-and-more"',
+    ],
+)
+async def test_what_is_wrong_with_a_sign_in_is_told_without_its_password(tmp_path, said):
+    async with a_desk(tmp_path, empty=True, heard=False) as desk:
+        text = said if isinstance(said, str) else json.dumps(said)
+        kind = {"Content-Type": "application/json"}
+        async with desk.a_session().post(f"{desk.base}/v1/session", data=text, headers=kind) as response:
+            assert response.status in (400, 422)
+            answer = await response.text()
+        assert "hunter" not in answer
+        assert "body" in answer
 
 
 async def test_pages_send_to_sign_in_and_back_and_json_says_401(tmp_path):

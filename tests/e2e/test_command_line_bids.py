@@ -128,8 +128,13 @@ def test_the_desk_says_who_did_what_and_what_comes_next(capsys, desk):
     assert "20-50" in table.splitlines()[3]
     (row,) = json.loads(acted(capsys, "list --json"))["bids"]
     assert (row["offered_kw"], row["dno_holds_kw"]) == ([20.0] * 4, [30.0, 50.0, 50.0, 20.0])
-    said = acted(capsys, "reject dno --as anna --reason too-cold")
-    assert said == f"{BID}: refused by anna: too-cold; the DNO is sent a bid of nothing"
+    said = acted(capsys, "reject dno --as ben --reason too-cold")
+    assert said == (
+        f"{BID}: refused by ben: too-cold; what the DNO holds stands, draft 1 (20-50 kW at GBP 300.00/MWh)"
+    )
+    assert acted(capsys, "show dno").endswith("DraftRefused by ben: too-cold")
+    said = acted(capsys, "withdraw dno --as anna --reason too-cold")
+    assert said == f"{BID}: withdrawn by anna: too-cold; the DNO is sent a bid of nothing"
     shown = acted(capsys, "show dno")
     assert "closed_because: withdrawn: too-cold" in shown
     assert shown.endswith("Withdrawn by anna: too-cold")

@@ -36,7 +36,6 @@ from tests.unit.desk_steps import (
     bids,
     in_review,
     now_of,
-    re_proposed,
     received,
     refused,
     ruled,
@@ -356,12 +355,6 @@ def test_a_draft_that_never_left_cannot_be_taken_back(flow):
 def test_refusing_a_draft_sends_nothing(flow):
     one = flow.decline(in_review(flow), "too few cars", "tim")
     assert (one.stage, one.closed_because, bids(flow)) == (Stage.CLOSED, "Declined: too few cars", [])
-
-
-def test_refusing_a_draft_over_a_submitted_bid_takes_that_bid_back(flow):
-    one = flow.decline(re_proposed(flow), "too few cars", "tim")
-    assert one.stage is Stage.CLOSED
-    assert bids(flow)[-1] == ("bid-1:3", [0.0] * 4)
 
 
 def test_no_bid_for_an_amended_need_takes_the_submitted_one_back_in_the_new_shape(flow):
