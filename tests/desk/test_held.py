@@ -153,5 +153,8 @@ async def test_a_bid_that_was_withdrawn_while_it_was_delivered_says_so_and_the_d
         page = (await anna.get("/bids/bid-9"))[1]
         assert "Withdrawn by us" in page.partition('id="cut-short"')[2].partition("</p>")[0]
         assert "Margin, had it run to its end" in page
+        desk.parts.gateway.book.refresh(desk.parts.clock.now())
+        live = (await anna.get("/live"))[1].partition('href="/bids/bid-9"')[2].partition("</p>")[0]
+        assert re.search("withdrawn by us <time[^>]*>12:01</time>", live)
         over = page.partition('id="cannot"')[2].partition("</p>")[0]
         assert "It was awarded, and withdrawn by us" in over
