@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 
 from aggregator.bid_text import offer
 from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
-from aggregator.model.opportunity import Opportunity
+from aggregator.model.opportunity import Opportunity, Stage
 from aggregator.model.time import utc_second
 from aggregator.store import Alarm, Halt
 from aggregator.workflow import Workflow
@@ -60,8 +60,9 @@ def amend(
 
 
 def reject(flow: Workflow, one: Opportunity, reason: str, user: str, seen: str | None = None) -> str:
-    """Refuse a draft, with a reason; where the draft that was seen is named, only that one."""
+    """Refuse exactly this draft, with a reason; only a need that has no draft yet is refused without one."""
     why = why_in_words(reason)
+    must_name_a_draft(one, seen)
     must_be_as_seen(one, seen)
     flow.decline(one, why, user)
     held = one.submitted
@@ -135,6 +136,16 @@ def full_digest(opportunity: Opportunity, seen: str) -> str:
         raise BadMessage(Fault("draft", seen, f"at least {SHORTEST_DIGEST} letters of the digest"))
     digest = opportunity.draft.digest if opportunity.draft is not None else ""
     return digest if digest.startswith(seen) else seen
+
+
+def must_name_a_draft(one: Opportunity, seen: str | None) -> None:
+    """Fail where a draft awaits a decision, and which one was seen is not said.
+
+    Raises:
+        BadMessage: If so.
+    """
+    if seen is None and one.stage is Stage.IN_REVIEW:
+        raise BadMessage(Fault("draft", MISSING, "the digest of the draft that is refused"))
 
 
 def must_be_as_seen(one: Opportunity, seen: str | None) -> None:

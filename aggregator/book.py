@@ -101,6 +101,15 @@ class Book:
         """Return a zone's bids that are awarded or being delivered, their orders cancelled or not."""
         return self._pages[zone].opportunities
 
+    def taken_back(self, zone: str, now: datetime) -> Sequence[Opportunity]:
+        """Return a zone's bids that were taken back in their window, by us or the DNO, while it goes on."""
+        over = self._pages[zone].over
+        return tuple(
+            one
+            for one in over
+            if one.held_until is not None and one.window.start < one.held_until and now < one.window.end
+        )
+
     def windows(self, zone: str) -> Sequence[Interval]:
         """Return the windows of a zone's awarded bids."""
         return tuple(one.window for one in self.awarded(zone))

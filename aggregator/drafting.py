@@ -12,7 +12,7 @@ from aggregator.bidding import Offer, Problem, Proposal
 from aggregator.model.explanation import Beside, Change, Explanation, PricedPart
 from aggregator.model.facts import MODEL
 from aggregator.model.market import Draft, Product, Requirement
-from aggregator.model.money import exact
+from aggregator.model.money import exact, gained
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.steps import PriceStep, steps_of
 from aggregator.model.time import Interval
@@ -219,7 +219,7 @@ def _change(before: Draft | None, offer: Offer, price: Decimal, inputs: Mapping[
         from_version=before.version,
         kw=float(offer.offered_kw.max(initial=0.0)) - max(before.offered_kw),
         gbp_per_mwh=float((price - before.utilisation_gbp_per_mwh).quantize(PENNY)),
-        margin_gbp=offer.expected_margin_gbp - before.expected_margin_gbp,
+        margin_gbp=gained(offer.expected_margin_gbp, before.expected_margin_gbp),
         inputs=tuple(name for name, digest in sorted(inputs.items()) if known.get(name) != digest),
     )
 

@@ -2,6 +2,7 @@
 
 A desk must not learn from a log that what it approved cannot leave. One alarm tells of each time away, and
 says since when it is over; it is for people to clear, back or not. A restart meanwhile tells nothing anew.
+A gateway that starts slowly has not asked in vain yet: that is not the platform's fault, and no alarm.
 """
 
 import asyncio
@@ -74,7 +75,8 @@ class PlatformWatch:
             return
         self._back.discard(vtn_id)
         since_s = self._away_since_s.setdefault(vtn_id, now_s)
-        if vtn_id in self._told or now_s - since_s < POLLS_MISSED * ven.poll_s:
+        untried = ven.poll_age_s is None and not ven.consecutive_failures
+        if vtn_id in self._told or untried or now_s - since_s < POLLS_MISSED * ven.poll_s:
             return
         self._told.add(vtn_id)
         text = f"the platform does not answer: {found.says}; what is approved waits for it"

@@ -27,6 +27,7 @@ from aggregator.model.errors import MISSING, BadMessage, Fault, RuleViolation
 from aggregator.model.facts import MODEL
 from aggregator.model.fleet import Fleet, Fleets
 from aggregator.model.market import Draft, Instruction, Plan, Product, Requirement
+from aggregator.model.money import gained
 from aggregator.model.opportunity import (
     Approved,
     AwardValued,
@@ -163,7 +164,7 @@ class Workflow(Clockwork):
         after = self.revalue(need, model, new, need.slots)
         if before is None or after is None or new.why.change is None:
             return new
-        margin_gbp = after.expected_margin_gbp - before.expected_margin_gbp
+        margin_gbp = gained(after.expected_margin_gbp, before.expected_margin_gbp)
         change = replace(new.why.change, margin_gbp=margin_gbp)
         return replace(after, why=replace(after.why, change=change))
 

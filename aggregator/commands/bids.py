@@ -133,11 +133,19 @@ def amend(
 
 
 @group.command()
-def reject(context: typer.Context, bid: Bid, user: As, reason: Reason) -> None:
-    """Refuse to bid, with a reason."""
+def reject(
+    context: typer.Context,
+    bid: Bid,
+    user: As,
+    reason: Reason,
+    draft: Annotated[
+        str | None, typer.Option(help="Digest of the draft that was seen; needed where there is one.")
+    ] = None,
+) -> None:
+    """Refuse exactly this draft, with a reason; what the DNO holds from before stands."""
     with as_options("bids reject"):
         why = acting.why_in_words(reason)
-    _act(context, "reject", bid, user, reason=why)
+    _act(context, "reject", bid, user, draft, reason=why)
 
 
 @group.command()
@@ -159,7 +167,8 @@ def _act(
         one = the_opportunity(workflow.store, bid, "bids: BID")
         with as_options("bids"):
             seen = acting.full_digest(one, draft) if draft is not None else None
-        said = act(settings, workflow, name, user, one.opportunity_id, draft=seen, **fields)
+        with as_options(f"bids {name}"):
+            said = act(settings, workflow, name, user, one.opportunity_id, draft=seen, **fields)
         body = summary(workflow.store.journal.opportunity(one.opportunity_id), workflow)
     shared.answer(body, f"{one.opportunity_id}: {said}")
 

@@ -13,6 +13,11 @@ def pounds(amount: Decimal) -> Decimal:
     return amount.quantize(PENNY, rounding=ROUND_HALF_EVEN)
 
 
+def gained(after_gbp: float, before_gbp: float) -> float:
+    """Return by how much one amount is more than another, each to the penny, as both are shown. [GBP]"""
+    return float(pounds(Decimal(after_gbp)) - pounds(Decimal(before_gbp)))
+
+
 def exact(number: float | str | int) -> Decimal:
     """Turn a price or a kW figure into the decimal it was written as (0.1 is 0.1).
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import copysign
 
+from aggregator.desk import how_ended
 from aggregator.gateway import Gateway
 from aggregator.model.market import Nomination, mean_kw
 from aggregator.model.opportunity import Opportunity
@@ -31,12 +32,13 @@ STATES = ("giving", "charging", "idle", "not following", "silent", "away")
 
 @dataclass(frozen=True, slots=True)
 class AwardedBid:
-    """An awarded bid of a zone, whose order may run, be to come or be cancelled; and its levels to come."""
+    """An awarded bid of a zone: its order may run, be to come, or be over before its time, how and when."""
 
     bid: str
     product: str
     window: Interval
-    cancelled_at: datetime | None
+    ended: str
+    ended_at: datetime | None
     ahead: tuple[Ahead, ...] = ()
 
 
@@ -53,7 +55,7 @@ class ZoneNow:
         until: When what is followed ends.
         stopped: Whether somebody stopped it.
         cars: Plugged in and heard of.
-        bids: Its awarded bids whose window is not over, the next first.
+        bids: Its awarded bids whose window is not over, also those taken back in it, the next first.
         settled_in: Whether the level that is ordered has held for two reports of the chargers or longer.
         shaded: The windows of bids that were ever awarded, as far as charts show the time.
     """
@@ -247,7 +249,7 @@ def _zones(
             until=target.slots[-1].end if target is not None else None,
             stopped=zone in stopped,
             cars=len(heard),
-            bids=tuple(_awarded(awarded, now)),
+            bids=tuple(_awarded((*awarded, *gateway.book.taken_back(zone, now)), now)),
             shaded=tuple(
                 window for window in gateway.book.windows_begun(zone, now) if window.end > now - LONGEST_CHART
             ),
@@ -266,7 +268,14 @@ def _level_since(one: Opportunity, now: datetime) -> datetime:
 
 def _awarded(found: Sequence[Opportunity], now: datetime) -> list[AwardedBid]:
     bids = [
-        AwardedBid(one.opportunity_id, one.product_id, one.window, one.cancelled_at, ahead_of(one, now))
+        AwardedBid(
+            one.opportunity_id,
+            one.product_id,
+            one.window,
+            how_ended(one),
+            one.held_until or one.cancelled_at,
+            ahead_of(one, now),
+        )
         for one in found
         if one.window.end > now
     ]

@@ -76,8 +76,8 @@ class Stopping:
         Raises:
             BadMessage: If reason or key is wrong; no car was stopped.
         """
-        if not body.reason.strip() or not (body.zone is None or body.zone in self._ground.zones):
-            return await asyncio.to_thread(perform, self._ground, STOP, "", user, body, key)
+        acting.why_in_words(body.reason)
+        acting.must_be_zone(body.zone, self._ground.zones)
         self._book.stop_at_once(body.zone)
         self._wake()
         held = self._held.get((user, body.zone)) or self._hold(user, body, key)

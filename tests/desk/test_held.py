@@ -82,7 +82,10 @@ async def test_refusing_an_amendment_leaves_the_sent_bid_as_the_dno_holds_it(tmp
         await amended(desk, anna)
         before = len(desk.store.outbox.all())
         assert 'id="do-reject"' in (await person.get("/bids/bid-9"))[1]
-        status, done = await person.post("/v1/bids/bid-9/reject", {"reason": "too little"})
+        status, problem = await person.post("/v1/bids/bid-9/reject", {"reason": "too little"})
+        assert (status, problem["faults"][0]["field"]) == (422, "body: draft")
+        seen = {"draft": desk.bid("bid-9").draft.digest}
+        status, done = await person.post("/v1/bids/bid-9/reject", {**seen, "reason": "too little"})
         assert (status, done["said"]) == (
             200,
             f"refused by {user}: too little; what the DNO holds stands, draft 1 (20-50 kW at GBP 300.00/MWh)",
@@ -97,7 +100,7 @@ async def test_refusing_an_amendment_leaves_the_sent_bid_as_the_dno_holds_it(tmp
             body = {"draft": desk.bid("bid-9").draft.digest, **words}
             assert (await anna.post("/v1/bids/bid-9/amend", body))[0] == 200
         _, trail = await anna.get("/v1/audit/trail.csv")
-        assert trail.count("reject,bid-9") == 1
+        assert trail.count(f"reject,bid-9,{seen['draft']}") == 1
 
 
 async def test_nothing_but_a_draft_is_refused_and_only_a_trader_withdraws_what_was_sent(tmp_path):
@@ -153,5 +156,8 @@ async def test_a_bid_that_was_withdrawn_while_it_was_delivered_says_so_and_the_d
         page = (await anna.get("/bids/bid-9"))[1]
         assert "Withdrawn by us" in page.partition('id="cut-short"')[2].partition("</p>")[0]
         assert "Margin, had it run to its end" in page
+        desk.parts.gateway.book.refresh(desk.parts.clock.now())
+        live = (await anna.get("/live"))[1].partition('href="/bids/bid-9"')[2].partition("</p>")[0]
+        assert re.search("withdrawn by us <time[^>]*>12:01</time>", live)
         over = page.partition('id="cannot"')[2].partition("</p>")[0]
         assert "It was awarded, and withdrawn by us" in over

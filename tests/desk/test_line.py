@@ -119,6 +119,19 @@ async def test_a_line_that_breaks_leaves_no_hole_in_the_chart_and_both_are_said(
         people.faults.clear()  # the browser itself tells of the line that is down
 
 
+async def test_who_was_never_connected_is_not_connected_again(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people, time_passing(desk):
+        vera = await people.signed_in("vera", "/live")
+        await vera.route("**/v1/stream*", lambda route: route.abort())
+        await vera.goto(f"{desk.base}/bids")
+        banner = vera.locator("#banner")
+        await expect(banner).to_have_text("Not connected. Trying again.")
+        await vera.unroute("**/v1/stream*")
+        await connected(vera)
+        await expect(banner).to_have_text("Connected.")
+        people.faults.clear()  # the browser itself tells of the line that was not there
+
+
 async def test_a_restart_is_said_and_leaves_a_gap(tmp_path, chromium):
     async with a_desk(tmp_path) as desk, time_passing(desk), browsing(desk, chromium) as people:
         vera = await people.signed_in("vera", "/live")

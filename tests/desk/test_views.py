@@ -315,7 +315,7 @@ async def test_a_cancelled_order_is_said_wherever_its_bid_stands(tmp_path):
         parts.gateway.book.refresh(at)
         zone = zone_now(parts)
         assert (zone.serving, zone.ordered_kw, zone.beyond_kw) == (None, None, None)
-        assert [(one.bid, one.cancelled_at) for one in zone.bids] == [("bid-5", at)]
+        assert [(one.bid, one.ended_at) for one in zone.bids] == [("bid-5", at)]
         view = bid_view(flow, desk.bid("bid-5"), "anna")
         assert view.row.state == "order cancelled 12:01"
         assert "its order cancelled Tue 14 Jan 12:01" in view.over

@@ -90,7 +90,9 @@ def test_alarms_stay_until_somebody_says_that_they_were_seen(capsys):
         ("amend dno --as anna --draft {digest} --price x", 2, "bids amend: --price: 'x'"),
         ("amend dno --as anna --draft {digest} --price NaN", 2, "bids amend: --price: 'NaN'"),
         ("amend dno --as ben --draft {digest} --kw 5", 1, "ben is no trader"),
-        ("reject dno --as eve --reason no", 2, "--as: 'eve'"),
+        ("reject dno --as eve --reason no --draft {digest}", 2, "--as: 'eve'"),
+        ("reject dno --as ben --reason no", 2, "bids reject: --draft: '(missing)'"),
+        ("reject dno --as ben --reason no --draft 12345678", 1, "the draft changed after it was shown"),
         ("reject dno --as ben --reason=", 2, "bids reject: --reason: ''"),
         ("withdraw dno --as anna --reason=", 2, "bids withdraw: --reason: ''"),
         ("withdraw dno --as anna --reason no", 1, "refused: "),
@@ -128,7 +130,7 @@ def test_the_desk_says_who_did_what_and_what_comes_next(capsys, desk):
     assert "20-50" in table.splitlines()[3]
     (row,) = json.loads(acted(capsys, "list --json"))["bids"]
     assert (row["offered_kw"], row["dno_holds_kw"]) == ([20.0] * 4, [30.0, 50.0, 50.0, 20.0])
-    said = acted(capsys, "reject dno --as ben --reason too-cold")
+    said = acted(capsys, f"reject dno --as ben --draft {row['draft'][:8]} --reason too-cold")
     assert said == (
         f"{BID}: refused by ben: too-cold; what the DNO holds stands, draft 1 (20-50 kW at GBP 300.00/MWh)"
     )

@@ -17,7 +17,10 @@ def test_a_store_is_not_served_by_another_kind_of_clock(capsys, desk):
         take_over(store, Timekeeping.FILE, NOON)
     told = "flexloop.db is served by a clock file, not by real time; give that --clock FILE"
     assert told in only_line(capsys, "serve", code=1)
-    for words in ("reject dno --as anna --reason no", f"check dno --as ben --draft {digest}"):
+    for words in (
+        f"reject dno --as anna --reason no --draft {digest}",
+        f"check dno --as ben --draft {digest}",
+    ):
         assert told in only_line(capsys, "bids", *words.split(), code=1)
     assert facts_of() == 2
     done(capsys, "bids", "list")

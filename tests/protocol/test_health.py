@@ -127,6 +127,25 @@ async def test_a_platform_that_is_away_raises_one_alarm_each_time(tmp_path):
         watching.cancel()
 
 
+async def test_a_platform_that_has_not_been_asked_in_vain_yet_is_not_away(tmp_path):
+    """A gateway that starts slowly, or a first answer that takes its time, says nothing of the platform."""
+    held = []
+    silent = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/OpenADR2/Simple/2.0b"
+    async with running(url, tmp_path, START, poll_interval_s=0.1, timeout_s=4.0) as parts:
+        watch = PlatformWatch({VTN_ID: parts.ven}, parts.store, parts.clock, parts.gateway.patience)
+        watching = asyncio.create_task(watch.run())
+        await until(lambda: held)
+        await asyncio.sleep(4 * LOOK_S)
+        assert (parts.ven.consecutive_failures, list(parts.store.alarms.all())) == (0, [])
+        await until(parts.store.alarms.all)
+        assert "1 failures" in parts.store.alarms.all()[0].text
+        watching.cancel()
+    for writer in held:
+        writer.close()
+    silent.close()
+
+
 async def test_a_database_that_cannot_be_written_is_told(tmp_path):
     async with FakeVtn() as vtn, running(vtn.url, tmp_path, START) as parts, looked_at(parts) as (look, _):
         await vtn.until("oadrPoll")

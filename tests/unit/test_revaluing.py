@@ -54,6 +54,15 @@ def test_half_the_kw_earn_half_and_another_price_earns_by_it(world):
     assert cheaper.digest == cheaper.sealed().digest
 
 
+def test_a_margin_changes_by_what_the_two_that_are_shown_differ(world):
+    one = world.proposed(a_need(19.5, 20.5))
+    for price in (450, 431, 413, 377, 333):
+        before = world.now(one).draft.expected_margin_gbp
+        after = amend(world, one, None, Decimal(price)).draft
+        shown = float(f"{after.expected_margin_gbp:.2f}") - float(f"{before:.2f}")
+        assert after.why.change.margin_gbp == pytest.approx(shown, abs=1e-9)
+
+
 def test_fewer_kw_are_delivered_more_surely(tmp_path):
     with a_world(tmp_path, red=False, past=a_past(10, seed=3), cvar_limit=0.5) as world:
         one = world.proposed(a_need(19.5, 20.5))

@@ -87,7 +87,7 @@ def home(tmp_path, monkeypatch):
 def test_what_is_done_by_command_is_in_the_trail_which_commands_verify(home, capsys):
     user = re.findall(r'(?m)^name = "(.+)"$', Path("config/gateway.toml").read_text())[0]
     reject = ["--clock", "clock.json", "bids", "reject", BID, "--as", user, "--reason"]
-    assert run([*reject, "too late"]) == 0
+    assert run([*reject, "too late", "--draft", a_draft().digest]) == 0
     assert run([*reject, "once more"]) == 1
     assert run(["bids", "reject", BID, "--as", "nobody", "--reason", "who"]) == 2
     assert run(["stop", "--as", user, "--reason", "smoke"]) == 0

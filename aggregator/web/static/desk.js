@@ -337,10 +337,11 @@
     lastId = event.lastEventId;
   };
   const heard = (event) => {
+    const isFirst = !shown;
     take(event);
     cut = false;
     state("live", "live");
-    if (lost) back();
+    if (lost) back(isFirst);
     const closed = show(shown);
     document.body.dataset.heard = String(Number(document.body.dataset.heard ?? 0) + 1);
     const made = document.getElementById("main").dataset.stamp;
@@ -355,10 +356,10 @@
     if (said?.firstChild.textContent === NOT_ANSWERED) isPast();
     window.deskCharts.past(past, lastId && !whole);
   };
-  const back = () => {
+  const back = (isFirst) => {
     lost = false;
     isPast();
-    again(whole ? "Connected again; nothing was missed." : "Connected again after a restart or a long break: charts show what was missed in five-minute steps, and a gap where nothing was metered.");
+    again(isFirst ? "Connected." : whole ? "Connected again; nothing was missed." : "Connected again after a restart or a long break: charts show what was missed in five-minute steps, and a gap where nothing was metered.");
   };
   const again = (text) => {
     tell("again", text);
