@@ -172,8 +172,9 @@ def bids_that_stand(opportunities: Iterable[Opportunity]) -> list[tuple[Requirem
     found: list[tuple[Requirement, Draft]] = []
     for one in opportunities:
         draft = one.submitted or (one.draft if one.approved_digest else None)
-        if draft is not None and one.requirement is not None and one.stage is not Stage.CLOSED:
-            found.append((one.requirement, draft))
+        need = one.submitted_for if one.submitted else one.requirement
+        if draft is not None and need is not None and one.stage is not Stage.CLOSED:
+            found.append((need, draft))
     return found
 
 

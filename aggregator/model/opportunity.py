@@ -185,6 +185,7 @@ class Opportunity:
         checked_by: Who checked that draft, None when nobody has yet.
         approved_digest: The digest that was approved, None while unapproved.
         submitted: The draft that the platform holds, None before one is acknowledged.
+        submitted_for: The need that it was made for; that may have been amended since.
         award: What was cleared.
         worth: What an award of less than was bid is worth; None where it is not worked out.
         orders: Every order and cancellation, oldest first.
@@ -204,6 +205,7 @@ class Opportunity:
     checked_by: str | None = None
     approved_digest: str | None = None
     submitted: Draft | None = None
+    submitted_for: Requirement | None = None
     award: Award | None = None
     worth: Worth | None = None
     orders: tuple[OrderChange, ...] = ()
@@ -331,7 +333,7 @@ def _received(before: Opportunity, moved: Opportunity, fact: Received) -> Opport
 
 def _reviewed(before: Opportunity, moved: Opportunity, fact: Checked | Approved | Submitted) -> Opportunity:
     if isinstance(fact, Submitted):
-        return replace(moved, submitted=before.draft)
+        return replace(moved, submitted=before.draft, submitted_for=before.requirement)
     if before.draft is None or fact.draft_digest != before.draft.digest:
         known = before.draft.digest[:12] if before.draft else "any draft"
         raise RuleViolation(f"the draft changed after it was shown: {fact.draft_digest[:12]} is not {known}")

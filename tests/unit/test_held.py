@@ -4,6 +4,7 @@ import pytest
 
 from aggregator.intake import take
 from aggregator.model.opportunity import Proposed, Received, Stage
+from aggregator.nominating import bids_that_stand
 from aggregator.ports import Opt
 from aggregator.store import open_store
 from tests.builders import NOON, a_draft, a_need_call, a_requirement, an_award_call, key_of
@@ -67,3 +68,9 @@ def test_an_award_that_comes_while_another_draft_is_decided_on_is_of_the_bid_tha
     one = named(flow)
     assert (one.stage, one.draft) == (Stage.AWARDED, sent.submitted)
     assert store.alarms.open() == []
+
+
+def test_what_a_submitted_bid_holds_back_is_by_the_need_that_it_was_made_for(flow):
+    """The need has two slots now, the bid four: it stands all the same."""
+    ((need, draft),) = bids_that_stand([amended_need(flow, needed_kw=(15.0,) * 2)])
+    assert len(need.slots) == len(draft.base_kw) == 4
