@@ -12,7 +12,7 @@ from aggregator import acting
 from aggregator.forecast import Horizon
 from aggregator.forecast.outlook import Outlook
 from aggregator.model.explanation import Worth
-from aggregator.model.money import pounds
+from aggregator.model.money import gained, pounds
 from aggregator.model.opportunity import Instructed, Stage, Submitted
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.store import Alarm
@@ -186,7 +186,8 @@ async def test_an_amended_bid_s_own_margin_is_shown_first_then_kept_and_summed(t
         assert "cannot be worked out anew" not in page
         status, _ = await anna.post("/v1/bids/bid-1/amend", {"draft": model.digest, "kw": 10.0})
         after = desk.bid("bid-1").draft
-        assert (status, after.expected_margin_gbp, after.why.change.margin_gbp) == (200, half, -half)
+        change_gbp = gained(half, model.expected_margin_gbp)
+        assert (status, after.expected_margin_gbp, after.why.change.margin_gbp) == (200, half, change_gbp)
         tomorrow = today_view(flow, "anna").money[1]
         assert (tomorrow.waiting, tomorrow.waiting_gbp, tomorrow.waiting_unknown) == (
             1,

@@ -9,6 +9,16 @@ from aggregator.store import open_store
 from .traffic import Version
 
 
+def unheard_ends(stage: Stage) -> set[Version]:
+    """Return the event versions that ended what no gateway had heard of: each is noted, and no fact."""
+    with open_store(stage.url, create=False) as store:
+        return {
+            Version(entry.key.event_id, entry.key.modification)
+            for entry in store.inbox.all()
+            if entry.cancelled and entry.reason == "nothing of it runs"
+        }
+
+
 def fact_versions(stage: Stage) -> Counter[Version]:
     """Return how many facts there are for each event version that a platform was told we took."""
     with open_store(stage.url, create=False) as store:

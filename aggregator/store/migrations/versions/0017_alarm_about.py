@@ -6,6 +6,7 @@ from alembic import op
 revision = "0017"
 down_revision = "0016"
 
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 ALARMS = sa.table("alarms", *(sa.Column(name) for name in ("alarm_id", "code", "text", "about")))
 
 
@@ -19,7 +20,7 @@ def _about(code: str, text: str) -> str:
 
 def upgrade() -> None:
     """Add the columns; of older alarms only which order they are about is known."""
-    op.add_column("alarms", sa.Column("about", sa.Text()))
+    op.add_column("alarms", sa.Column("about", TEXT))
     op.add_column("alarms", sa.Column("amount", sa.Float()))
     about_orders = ALARMS.c.code.in_(("order_short", "order_yields"))
     for row in op.get_bind().execute(sa.select(ALARMS).where(about_orders)).all():
