@@ -182,6 +182,8 @@ class Sending:
 
 
 def _as_good_as(standing: SetPoint, point: SetPoint) -> bool:
-    """Whether what stands is what is wanted, or a trifle less of it."""
+    """Whether what stands is what is wanted, or a trifle less of it, for the same order."""
+    if point.opportunity_id != standing.opportunity_id:
+        return False
     more_w = abs(point.export_w) - abs(standing.export_w)
     return point.export_w * standing.export_w >= 0 and 0 <= more_w <= SAME_W

@@ -93,12 +93,9 @@ def window_step(
     left = _left(rooms, served_kw, following)
     probed = split_zone(probe, others, now, guard_soc, left, probe_kw)
     serving = target.opportunity_ids[0]
-    same = itertools.takewhile(
-        lambda one: one[1] == serving, zip(target.slots, target.opportunity_ids, strict=True)
-    )
     expires = now + limits.most
     if serving is not None:  # what is only nominated runs on until the next cycle says otherwise
-        expires = min(expires, max(slot.end for slot, _ in same))
+        expires = min(expires, _ordered_until(target))
     views = {view.car.car_id: view for view in (*following, *others)}
     must, points = served.must_charge | probed.must_charge, []
     for car_id, kw in (served_kw | probed.export_kw).items():
@@ -129,6 +126,13 @@ def _split_as_held(target: ZoneTarget, views: Sequence[CarView], now: datetime, 
         if abs(asked_kw - before_kw) <= len(cars) / W_PER_KW:
             break
     return min(found, key=lambda one: one[0])[1]
+
+
+def _ordered_until(target: ZoneTarget) -> datetime:
+    """Return when the running order ends, and those that follow on it at once: cars go on for these."""
+    slots = zip(target.slots, target.opportunity_ids, strict=True)
+    ordered = itertools.takewhile(lambda one: one[1] is not None, slots)
+    return max(slot.end for slot, _ in ordered)
 
 
 def less(target: ZoneTarget, drawn_kw: float) -> ZoneTarget:

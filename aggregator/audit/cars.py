@@ -13,6 +13,7 @@ from aggregator.audit.evidence import Evidence, Finding
 from aggregator.energy import Tapers
 from aggregator.model.fleet import Car, Fleet, Site
 from aggregator.model.metering import Outcome, Reading, SetPoint
+from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import HOUR, Interval, utc_text
 from aggregator.store import CarState
 
@@ -278,8 +279,11 @@ def _drawn_wh(readings: Sequence[Reading], span: Interval) -> int:
 
 
 def p5_expiry(evidence: Evidence) -> Finding:
-    """Every set-point ends by itself; one that discharges within 120 s, and not after its order's end."""
-    ends = {opportunity.opportunity_id: opportunity.window.end for opportunity in evidence.opportunities}
+    """Every set-point ends by itself; one that discharges within 120 s, and not after its order's end.
+
+    Cars go on for an order of their zone that follows on it at once.
+    """
+    ends = _orders_end(evidence.opportunities)
     breaches = []
     for one in evidence.accepted:
         point = one.point
@@ -292,6 +296,29 @@ def p5_expiry(evidence: Evidence) -> Finding:
                 f"{point.car_id}: set-point runs to {utc_text(point.expires_at)}, order to {utc_text(end)}"
             )
     return Finding("P5 expiry", "accepted set-points", len(evidence.accepted), tuple(breaches))
+
+
+def _orders_end(opportunities: Sequence[Opportunity]) -> dict[str, datetime]:
+    """Return when what each was ordered ends, with what follows on it in its zone, by opportunity."""
+    given = sorted(
+        (one.zone, change.instruction.window.start, change.instruction.window.end)
+        for one in opportunities
+        for change in one.orders
+        if change.instruction is not None
+    )
+    runs: dict[str, list[Interval]] = defaultdict(list)
+    for zone, start, end in given:
+        run = runs[zone]
+        if run and start <= run[-1].end:
+            run[-1] = Interval(run[-1].start, max(end, run[-1].end))
+        else:
+            run.append(Interval(start, end))
+    return {
+        one.opportunity_id: max(
+            [one.window.end, *(run.end for run in runs[one.zone] if one.window.end in run)]
+        )
+        for one in opportunities
+    }
 
 
 def p6_interlock(evidence: Evidence) -> Finding:

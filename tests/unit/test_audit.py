@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.audit import run_audit
-from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p12_stale
+from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p5_expiry, p12_stale
 from aggregator.audit.evidence import Evidence
 from aggregator.audit.homes import p4_sites
 from aggregator.audit.money import p9_registers
@@ -15,14 +15,16 @@ from aggregator.audit.ramp import p14_ramp
 from aggregator.audit.truth import read_simulated, read_true_states
 from aggregator.config import read_settings
 from aggregator.model.errors import BadMessage
+from aggregator.model.facts import Instructed
 from aggregator.model.fleet import Fleet
 from aggregator.model.metering import Outcome, Purpose
-from aggregator.model.time import HOUR, next_local
+from aggregator.model.time import HOUR, Interval, next_local
 from aggregator.registers import events_between
 from aggregator.store import Halt, SentPoint, TrueState, open_store
 from tests.builders import (
     EVENING,
     NOON,
+    SLOTS,
     a_car,
     a_car_report,
     a_charger,
@@ -30,7 +32,10 @@ from tests.builders import (
     a_reading,
     a_set_point,
     a_site,
+    an_event_key,
+    an_instruction,
     an_intent,
+    some_steps,
 )
 
 SETTINGS = read_settings(Path(__file__).parents[2] / "config" / "gateway.toml")
@@ -266,6 +271,22 @@ def test_a_set_point_that_ends_without_another_is_a_move_to_nothing(store, told,
     if "next_at" in told:
         send(store, BEGIN + told["next_at"], 6000)
     assert len(p14_ramp(Evidence(store, settings)).breaches) == breaches
+
+
+@pytest.mark.parametrize(("gap", "breaches"), [(timedelta(0), 0), (SECOND, 1), (None, 1)])
+def test_a_set_point_outlives_its_order_only_for_one_that_follows_on_it(store, gap, breaches):
+    whole = an_instruction()
+    start, _, seam, end = (slot.start for slot in SLOTS)
+    orders = {"opportunity-1": Interval(start, seam)}
+    if gap is not None:
+        orders["opportunity-2"] = Interval(seam + gap, end)
+    for name, window in orders.items():
+        order = replace(whole, key=an_event_key(event_id=name), steps=some_steps(30, slots=(window,)))
+        facts = (Instructed(NOON, order),)
+        store.journal.append_many(name, facts, expected_version=0, by="test", recorded_at=NOON)
+    point = a_set_point(issued_at=seam - MINUTE, expires_at=seam + MINUTE)
+    store.set_points.add([SentPoint(point, Outcome.ACCEPTED)])
+    assert len(p5_expiry(Evidence(store, SETTINGS)).breaches) == breaches
 
 
 def test_a_register_runs_backwards_only_where_an_event_says_so(store):

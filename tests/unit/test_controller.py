@@ -99,6 +99,26 @@ async def test_a_set_point_does_not_outlive_its_order_inside_a_longer_peak():
     assert {point.expires_at for point in told.values()} == {slots[0].end}
 
 
+async def test_a_set_point_runs_on_into_the_order_that_follows_on_its_own():
+    """Cars let go at the seam and told again a moment later would fall to nothing and come back."""
+    seam = NOW + timedelta(seconds=20)
+    slots = (
+        Interval(NOW, seam),
+        Interval(seam, last := NOW + timedelta(seconds=115)),
+        Interval(last, NOW + HALF_HOUR),
+    )
+    target = replace(wanted(3.0, 3.0, 3.0), slots=slots, opportunity_ids=("order-1", "order-2", None))
+    loop = Loop(a_fleet(1), target)
+    told = await loop.cycle(seen())
+    assert {point.expires_at for point in told.values()} == {slots[1].end}
+    loop.clock.set(seam)
+    loop.now_targets = (
+        replace(target, slots=slots[1:], export_kw=(3.0, 3.0), opportunity_ids=("order-2", None)),
+    )
+    told = await loop.cycle()
+    assert {point.opportunity_id for point in told.values()} == {"order-2"}
+
+
 @pytest.mark.parametrize("targets", [(), (wanted(3.0),)], ids=["planned", "ordered"])
 async def test_a_car_that_tells_no_charge_gives_nothing_and_is_charged_when_it_is_time(targets):
     """Nobody knows that it is below its floor: charged at once, it would undo what the others give."""
