@@ -326,7 +326,7 @@ class Controller:
         limits = Limits(rooms, self.guard_soc, self._settings.set_point, meant_kw)
         # a search with least powers may take seconds; drivers, platforms and reports are heard meanwhile
         step = await asyncio.to_thread(window_step, target, follows, others, others_kw, now, limits)
-        notices += self._short_orders.note(target, step.shortfall_kwh, now)
+        notices += self._short_orders.note(target, step.missing_kwh, now)
         for car_id, kwh in step.short_of_target_kwh.items():
             notices += self._missed(car_id, kwh, now)
         return step.points

@@ -1,7 +1,7 @@
 """What the control loop finds out, in words for people."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from aggregator.model.figures import figure, kw, kwh
@@ -42,25 +42,34 @@ class ShortOrders:
         """Take in what was told before this began and goes on."""
         self._told |= {one.about: one.amount for one in told if one.about and one.amount is not None}
 
-    def note(self, target: ZoneTarget, shortfall_kwh: float, now: datetime) -> list[Notice]:
-        """Return what to tell of a zone's order: what is missing of it until its end, of how much."""
-        name = target.opportunity_ids[0]
-        pairs = zip(target.export_kw, target.slots, strict=True)
-        asked_kwh = sum(max(0.0, target.direction.sign * kw) * slot.hours for kw, slot in pairs)
+    def note(self, target: ZoneTarget, missing_kwh: Sequence[float], now: datetime) -> list[Notice]:
+        """Return what to tell of a zone's running order: what is missing of it until its end, of how much.
+
+        Args:
+            target: The zone's.
+            missing_kwh: What cannot be had of it, slot by slot.
+            now: Domain instant.
+        """
+        name, asked_kwh, shortfall_kwh = target.opportunity_ids[0], 0.0, 0.0
+        rows = zip(target.opportunity_ids, target.export_kw, target.slots, missing_kwh, strict=True)
+        for _, wanted_kw, slot, missing in (row for row in rows if row[0] == name):
+            asked_kwh += max(0.0, target.direction.sign * wanted_kw) * slot.hours
+            shortfall_kwh += missing
         if name is None or asked_kwh <= 0.0:
             return []
-        missing = shortfall_kwh / asked_kwh
-        if missing <= max(SHORT, 2 * self._told.get(name, 0.0)):
+        share = shortfall_kwh / asked_kwh
+        if share <= max(SHORT, 2 * self._told.get(name, 0.0)):
             return []
-        self._told[name] = missing
+        self._told[name] = share
         beyond_kwh = shortfall_kwh - asked_kwh  # what they draw for their drivers
-        text = f"{figure(shortfall_kwh, 1)} of {kwh(asked_kwh)} still asked for cannot be had from the cars"
+        asked = f"{kwh(asked_kwh)} still asked for, with what was nominated,"
+        text = f"{figure(shortfall_kwh, 1)} of {asked} cannot be had from the cars"
         if beyond_kwh > 0.0:
             text = (
-                f"none of the {kwh(asked_kwh)} still asked for can be had from the cars, "
+                f"none of the {asked} can be had from the cars, "
                 f"which draw {kwh(beyond_kwh)} for their drivers"
             )
-        return [Notice(now, ORDER_SHORT, target.zone, f"{name}: {text}", about=name, amount=missing)]
+        return [Notice(now, ORDER_SHORT, target.zone, f"{name}: {text}", about=name, amount=share)]
 
 
 class HighPeaks:

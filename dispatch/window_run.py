@@ -37,12 +37,12 @@ class WindowStep:
     Attributes:
         points: One per car.
         short_of_target_kwh: Per car that will miss its driver's target: by how much. [kWh]
-        shortfall_kwh: What cannot be had of the target until the window's end. [kWh]
+        missing_kwh: What cannot be had of the target, slot by slot until the window's end.
     """
 
     points: tuple[SetPoint, ...]
     short_of_target_kwh: Mapping[str, float]
-    shortfall_kwh: float = 0.0
+    missing_kwh: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def window_step(
         watts = _told_watts(kw, views[car_id], now, rooms)
         points.append(SetPoint(car_id, watts, now, expires, purpose, serving if watts > 0 else None))
     short_kwh = served.short_of_target_kwh | probed.short_of_target_kwh
-    return WindowStep(tuple(points), short_kwh, served.shortfall_kwh)
+    return WindowStep(tuple(points), short_kwh, served.missing_kwh)
 
 
 def _split_as_held(target: ZoneTarget, views: Sequence[CarView], now: datetime, limits: Limits) -> ZoneSplit:

@@ -30,15 +30,20 @@ class ZoneSplit:
 
     Attributes:
         slots_kw: Per car id and slot, positive from car to grid; only the running one's is told. [kW]
-        shortfall_kwh: Missing from the target until the window's end. [kWh]
+        missing_kwh: Missing from the target, slot by slot until the window's end.
         short_of_target_kwh: Per car that will miss its driver's target: by how much. [kWh]
         must_charge: Cars that only charge, for floor or target; others may as far as more import is wanted.
     """
 
     slots_kw: Mapping[str, Sequence[float]]
-    shortfall_kwh: float
+    missing_kwh: Sequence[float]
     short_of_target_kwh: dict[str, float]
     must_charge: Set[str]
+
+    @property
+    def shortfall_kwh(self) -> float:
+        """Missing from the target until the window's end. [kWh]"""
+        return sum(self.missing_kwh)
 
     @property
     def export_kw(self) -> dict[str, float]:
@@ -74,11 +79,7 @@ def split_zone(
         meant_kw: What cars would draw by their own plans now. [kW]
     """
     if not views:
-        missing = sum(
-            max(0.0, target.direction.sign * kw) * slot.hours
-            for kw, slot in zip(target.export_kw, target.slots, strict=True)
-        )
-        return ZoneSplit({}, missing, {}, frozenset())
+        return ZoneSplit({}, _missing_kwh(target, [0.0] * len(target.slots)), {}, frozenset())
     found = _split(target, views, now, guard_soc, rooms, most_kw or {}, margin_soc=guard_soc)
     if found.shortfall_kwh > SETTLED_KWH:
         closer = _split(target, views, now, guard_soc, rooms, most_kw or {}, margin_soc=0.0)
@@ -164,7 +165,14 @@ def _split(
     steady_kw = steadied(problem, result.export_kw, np.array([view.moving_kw(now) for view in views]))
     slots_kw = dict(zip(result.car_ids, steady_kw.tolist(), strict=True))
     missed = _missed_kwh(result.short_of_target_kwh, views, now_kw, now)
-    return ZoneSplit(slots_kw, result.shortfall_kwh, missed, must)
+    missing_kwh = _missing_kwh(target, result.export_kw.sum(axis=0).tolist())
+    return ZoneSplit(slots_kw, missing_kwh, missed, must)
+
+
+def _missing_kwh(target: ZoneTarget, export_kw: Sequence[float]) -> list[float]:
+    """Return what is missing from a target where so much is exported, slot by slot. [kWh]"""
+    rows = zip(target.slots, target.export_kw, export_kw, strict=True)
+    return [max(0.0, target.direction.sign * (asked - kw)) * slot.hours for slot, asked, kw in rows]
 
 
 def _missed_kwh(

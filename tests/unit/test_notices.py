@@ -16,17 +16,26 @@ TARGET = ZoneTarget("E", (Interval(NOW, NOW + HALF_HOUR),), (20.0,), Direction.U
 @pytest.mark.parametrize(
     ("short_kwh", "said"),
     [
-        (4.0, "order: 4 of 10 kWh still asked for cannot be had from the cars"),
+        (4.0, "order: 4 of 10 kWh still asked for, with what was nominated, cannot be had from the cars"),
         (
             11.6,
-            "order: none of the 10 kWh still asked for can be had from the cars, "
+            "order: none of the 10 kWh still asked for, with what was nominated, can be had from the cars, "
             "which draw 1.6 kWh for their drivers",
         ),
     ],
 )
 def test_what_is_missing_of_an_order_is_never_said_to_be_more_than_it(short_kwh, said):
-    (notice,) = ShortOrders().note(TARGET, short_kwh, NOW)
+    (notice,) = ShortOrders().note(TARGET, (short_kwh,), NOW)
     assert notice.text == said
+
+
+def test_what_is_missing_of_an_order_is_of_its_own_half_hours_alone():
+    slots = tuple(Interval(NOW + n * HALF_HOUR, NOW + (n + 1) * HALF_HOUR) for n in range(3))
+    target = ZoneTarget("E", slots, (20.0, 20.0, 20.0), Direction.UP, ("order", "next", None))
+    short = ShortOrders()
+    assert short.note(target, (0.0, 10.0, 10.0), NOW) == []
+    (notice,) = short.note(target, (2.0, 10.0, 10.0), NOW)
+    assert notice.text.startswith("order: 2 of 10 kWh")
 
 
 def test_cars_that_must_wait_are_told_once_a_zone_as_long_as_it_goes_on():
