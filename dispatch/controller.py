@@ -38,7 +38,7 @@ from dispatch.notices import (
     fault_notice,
 )
 from dispatch.plan_run import Prices
-from dispatch.planned_cars import PlannedCars
+from dispatch.planned_cars import PlannedCars, Together
 from dispatch.ramp import let_go
 from dispatch.records import CycleRecord, LoopSettings, Notice
 from dispatch.sending import RELEASE_TIMEOUT_S, Sending
@@ -320,7 +320,7 @@ class Controller:
         meant_kw: Mapping[str, float] = {}
         if is_to_draw(target):
             boosted = [view for view in aside if view.is_boosted()]
-            meant_kw = await self._planned.meant_kw(target.zone, views, rooms, boosted, now)
+            meant_kw = await self._planned.meant_kw(target.zone, Together(views, rooms, boosted), now)
         follows, others = _parted(views, lambda view: self.following.follows(view.car.car_id))
         others_kw = sum(self.following.measured_kw(view.car.car_id) for view in others)
         limits = Limits(rooms, self.guard_soc, self._settings.set_point, meant_kw)

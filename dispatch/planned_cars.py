@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from aggregator.model.fleet import Fleet
@@ -19,6 +20,21 @@ NOTHING_W = 0
 OVERLAP = timedelta(minutes=5)
 """Charging runs on for so long past its half-hour, so that a late cycle leaves no gap; so does giving, for as
 long as it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Cars of a zone that are planned together.
+
+    Attributes:
+        views: The cars.
+        rooms: What homes leave to their cars, by site.
+        boosted: Cars whose drivers have switched V2G off, told elsewhere: the fuse is theirs first.
+    """
+
+    views: Sequence[CarView]
+    rooms: Mapping[str, Room]
+    boosted: Sequence[CarView]
 
 
 class PlannedCars:
@@ -52,7 +68,10 @@ class PlannedCars:
 
     def anew(self, cars: Iterable[str]) -> None:
         """Let the homes of cars be planned again that came, left, or whose drivers want something else."""
-        self._changed.update(cars)
+        changed = set(cars)
+        self._changed |= changed
+        for zone in {self._zone_of[car_id] for car_id in changed}:
+            self._meant.pop(zone, None)
 
     def short_kwh(self, car_id: str) -> float:
         """Return by how much a planned car will miss its target. [kWh]"""
@@ -86,7 +105,7 @@ class PlannedCars:
         for zone, views in zones.items():
             here = [*views, *(view for view in urgent if view.car.site.zone == zone)]
             keeps_to = rebound(zone, now)
-            new = await self._plan(zone, here, rooms, boosted, now)
+            new = await self._plan(zone, Together(here, rooms, boosted), now)
             kept_to, _ = self.refills.get(zone, (None, 0.0))
             if keeps_to is None:
                 self._steps |= new
@@ -101,33 +120,21 @@ class PlannedCars:
             points += [self._point(view, keeps_to, now) for view in views]
         return points
 
-    async def meant_kw(
-        self,
-        zone: str,
-        views: Sequence[CarView],
-        rooms: Mapping[str, Room],
-        boosted: Sequence[CarView],
-        now: datetime,
-    ) -> Mapping[str, float]:
+    async def meant_kw(self, zone: str, here: Together, now: datetime) -> Mapping[str, float]:
         """Return what cars that a window holds would draw by their own plans of this half-hour. [kW]"""
         half_hour, (planned_for, meant_kw) = floor_half_hour(now), self._meant.get(zone, (None, {}))
-        if planned_for != half_hour or meant_kw.keys() != {view.car.car_id for view in views}:
-            plans = await self._plans_of(zone, views, rooms, boosted, now)
+        if planned_for != half_hour or meant_kw.keys() != {view.car.car_id for view in here.views}:
+            plans = await self._plans_of(zone, here, now)
             meant_kw = {name: max(0.0, -step.export_kw) for name, step in plans.items()}
             self._meant[zone] = half_hour, meant_kw
         return meant_kw
 
-    async def _plans_of(
-        self,
-        zone: str,
-        views: Sequence[CarView],
-        rooms: Mapping[str, Room],
-        boosted: Sequence[CarView],
-        now: datetime,
-    ) -> dict[str, PlanStep]:
+    async def _plans_of(self, zone: str, here: Together, now: datetime) -> dict[str, PlanStep]:
         slots = slots_from(now)
         tariff = self._prices(zone, priced(slots))
-        return await asyncio.to_thread(plan_zone, views, slots, tariff, self._guard_soc, rooms, boosted)
+        return await asyncio.to_thread(
+            plan_zone, here.views, slots, tariff, self._guard_soc, here.rooms, here.boosted
+        )
 
     def _rise(self, views: Iterable[CarView], now: datetime) -> None:
         """Plan those anew that have reached their floors: full power was meant until then."""
@@ -147,19 +154,12 @@ class PlannedCars:
                 self._steps.pop(together, None)
         return {self._zone_of[car_id] for car_id in changed}
 
-    async def _plan(
-        self,
-        zone: str,
-        views: Sequence[CarView],
-        rooms: Mapping[str, Room],
-        boosted: Sequence[CarView],
-        now: datetime,
-    ) -> Mapping[str, PlanStep]:
+    async def _plan(self, zone: str, here: Together, now: datetime) -> Mapping[str, PlanStep]:
         """Plan the cars that have no plan; return what their plans say."""
-        new = [view for view in views if view.car.car_id not in self._plans]
+        new = [view for view in here.views if view.car.car_id not in self._plans]
         if not new:
             return {}
-        plans = await self._plans_of(zone, new, rooms, boosted, now)
+        plans = await self._plans_of(zone, replace(here, views=new), now)
         self._plans |= plans
         return plans
 

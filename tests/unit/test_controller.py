@@ -250,6 +250,18 @@ async def test_an_order_for_more_export_takes_from_a_night_s_charging_no_more_th
     assert {point.purpose for point in told.values()} == {Purpose.INSTRUCTION}
 
 
+async def test_a_driver_who_wants_less_within_an_order_is_heard_at_once():
+    loop = Loop(a_fleet(3), wanted(-17.0, -17.0), prices=cheap_now)
+    wants = {"soc": 0.5, "depart_at": NOW + 10 * HOUR, "target_soc": 0.9}
+    told = await loop.cycle(*(seen(name, **wants) for name in loop.cars))
+    assert told["car-3"].export_w < 0
+    loop.clock.pass_by(timedelta(seconds=60))
+    loop.link.told.clear()
+    loop.controller.observe([seen("car-3", **wants | {"target_soc": 0.4}, measured_at=loop.clock.now())])
+    await loop.controller.cycle()
+    assert {point.car_id: point.export_w for point in loop.link.told}["car-3"] == 0
+
+
 async def test_what_nobody_means_to_charge_now_is_not_charged_for_what_was_nominated():
     loop = Loop(a_fleet(3), wanted(-17.0, -17.0), prices=dear_now)
     told = await loop.cycle(
