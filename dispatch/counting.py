@@ -1,11 +1,16 @@
 """Whether a charger's registers counted on from one report to the next, or tell nothing of it."""
 
+from datetime import timedelta
+
 from aggregator.model.fleet import Charger
 from aggregator.model.metering import CarReport
 from aggregator.model.time import HOUR
 
 WH_PER_KWH = 1000.0
 BEYOND_RATING = 1.25
+SETTLES = timedelta(seconds=20)
+"""How long a charger may take to follow a new set-point."""
+
 SLACK_WH = 20.0
 """A report's instant and its registers are not read in the same moment."""
 

@@ -12,6 +12,8 @@ from aggregator.model.fleet import Car, Fleet
 from aggregator.model.metering import CarReport, SetPoint
 from aggregator.model.time import HALF_HOUR, HOUR, next_local
 from dispatch.battery import Battery
+from dispatch.counting import SETTLES, counts_on
+from dispatch.slowing import Slowing
 
 W_PER_KW = 1000.0
 IDLE_W = 50
@@ -25,7 +27,7 @@ class CarView:
     """One car as the loop sees it.
 
     Attributes:
-        car: Its registry entry, with the capacity learnt and what its driver said at the door: a higher
+        car: Its registry entry, with capacity and taper learnt and what its driver said at the door: a higher
             floor, V2G off.
         report: Its last report; None before the first. Its state of charge is what it and the registers come
             to (``battery``), at the instant of the registers.
@@ -224,6 +226,7 @@ class FleetView:
         self._registered = fleet.by_id
         self._views = {car.car_id: CarView(car) for car in fleet.cars}
         self._batteries = {car.car_id: Battery(car, soc_step) for car in fleet.cars}
+        self._slowing = {car.car_id: Slowing(car) for car in fleet.cars}
         self._odd: set[str] = set()
         self._charger_words = dict(charger_words or {})
         self._guard_soc = guard_soc
@@ -241,12 +244,10 @@ class FleetView:
             self._charger_words[report.car_id] = self.charger_word(report.car_id).after(report)
             battery = self._batteries[report.car_id]
             battery.observe(report)
-            car = view.car
-            if car.capacity_kwh != battery.capacity_kwh:
-                car = replace(car, capacity_kwh=battery.capacity_kwh)
+            self._note_taken(view, report)
             view = replace(
                 view,
-                car=car,
+                car=self._as_learnt(view.car),
                 report=replace(report, soc=battery.least_soc, soc_at=None),
                 doubt_soc=battery.doubt,
                 taken_kwh=battery.taken_kwh,
@@ -284,7 +285,7 @@ class FleetView:
         view = self._views[car_id]
         if not words:
             return view
-        car = replace(self._registered[car_id], capacity_kwh=view.car.capacity_kwh)
+        car = self._as_learnt(self._registered[car_id])
         wish = wish_of(words, self.charger_word(car_id), car.default_intent, now)
         if wish.source == "week":
             before = wish_of(words, self.charger_word(car_id), car.default_intent, now - LATE)
@@ -329,6 +330,24 @@ class FleetView:
         """Return the set-points in force."""
         points = [view.standing for view in self._views.values() if view.standing is not None]
         return [point for point in points if point.expires_at > now]
+
+    def _as_learnt(self, car: Car) -> Car:
+        """Return a car with what its registers have told of its battery."""
+        capacity_kwh, taper = self._batteries[car.car_id].capacity_kwh, self._slowing[car.car_id].taper
+        if (car.capacity_kwh, car.taper) == (capacity_kwh, taper):
+            return car
+        return replace(car, capacity_kwh=capacity_kwh, taper=taper)
+
+    def _note_taken(self, view: CarView, report: CarReport) -> None:
+        """Note what a car took from its last report to this one, if it was told one power all the while."""
+        before, point, soc = view.report, view.standing, self._batteries[report.car_id].soc
+        if before is None or before.soc is None or soc is None or point is None or point.export_w >= 0:
+            return
+        told = point.issued_at + SETTLES <= before.measured_at and report.measured_at <= point.expires_at
+        hours = (report.measured_at - before.measured_at) / HOUR
+        if told and hours > 0 and counts_on(view.car.charger, before, report):
+            took_kw = (report.import_wh - before.import_wh) / W_PER_KW / hours
+            self._slowing[report.car_id].note((before.soc + soc) / 2, -point.export_w / W_PER_KW, took_kw)
 
     def _must_rest(self, view: CarView, soc: float | None) -> bool:
         if soc is None or (view.barred_below_soc is not None and soc < view.barred_below_soc):

@@ -22,14 +22,11 @@ from math import ceil
 from aggregator.model.fleet import Car
 from aggregator.model.metering import CarReport, SetPoint
 from aggregator.model.time import HOUR
-from dispatch.counting import counts_on
+from dispatch.counting import SETTLES, counts_on
 from dispatch.fleet_view import CarView
 
 W_PER_KW = 1000.0
 STRIKES = 2
-SETTLES = timedelta(seconds=20)
-"""How long a charger may take to follow a new set-point."""
-
 LEAST_SPAN = timedelta(seconds=20)
 """Over less, whole watt-hours tell too little of a power: reports that come faster are taken together."""
 
