@@ -3,10 +3,12 @@
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import zip_longest
 
 from aggregator.audit.evidence import Evidence, Finding
+from aggregator.model.fleet import Site
 from aggregator.model.metering import Outcome, Purpose, SetPoint
 from aggregator.model.opportunity import Opportunity
 from aggregator.model.time import utc_text
@@ -25,7 +27,9 @@ def p14_ramp(evidence: Evidence) -> Finding:
     """The power moved per minute stays within its bounds, per zone and in all; one stops, two restart.
 
     A set-point that ends and has none after it is a move to nothing, but where it had to end: with its order
-    (P5), of a car that had left or was silent (P12), or whose next was refused by interlock or charger.
+    (P5), of a car that had left or was silent (P12), or whose next was refused by interlock or charger. Who
+    does less at the very instant at which a car of the same home gets more by its driver's right makes room
+    for it: that right outranks the bound.
     """
     limits = evidence.settings.dispatch
     moves = sorted(_moves(evidence))
@@ -73,16 +77,45 @@ def _moves(evidence: Evidence) -> Iterator[tuple[datetime, str, float]]:
         else:
             tried[one.point.car_id].append(one.point.issued_at)
     ends = {one.opportunity_id: _ends(one) for one in evidence.opportunities}
+    changes: list[_Change] = []
     for car_id, points in by_car.items():
         stood_w = 0
         for point, after in zip_longest(points, points[1:]):
             car = evidence.fleets.car(car_id, point.issued_at)
-            if car is not None and point.purpose not in EXEMPT and point.export_w != stood_w:
-                yield point.issued_at, car.site.zone, abs(point.export_w - stood_w) / W_PER_KW
+            if car is not None and point.export_w != stood_w:
+                changes.append(_Change(car.site, point, stood_w))
             stood_w = 0 if _is_over(point, after, ends) else point.export_w
             lapses = stood_w == 0 and point.export_w != 0 and not _had_to_end(point, ends, tried[car_id])
             if car is not None and lapses and _was_heard(point.expires_at, evidence, car_id):
                 yield point.expires_at, car.site.zone, abs(point.export_w) / W_PER_KW
+    risen = {one.home_then for one in changes if one.point.purpose in EXEMPT and not one.does_less}
+    for change in changes:
+        makes_room = change.does_less and change.home_then in risen
+        if change.point.purpose not in EXEMPT and not makes_room:
+            yield change.point.issued_at, change.site.zone, abs(change.moved_w) / W_PER_KW
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A set-point that differs from what its car did before. [W, export positive]"""
+
+    site: Site
+    point: SetPoint
+    before_w: int
+
+    @property
+    def moved_w(self) -> int:
+        return self.point.export_w - self.before_w
+
+    @property
+    def home_then(self) -> tuple[str, datetime]:
+        return self.site.site_id, self.point.issued_at
+
+    @property
+    def does_less(self) -> bool:
+        """Whether it does less of the same, or nothing."""
+        goes_on = self.point.export_w * self.before_w >= 0
+        return goes_on and abs(self.point.export_w) < abs(self.before_w)
 
 
 def _is_over(point: SetPoint, after: SetPoint | None, ends: Mapping[str, Collection[datetime]]) -> bool:

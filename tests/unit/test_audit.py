@@ -273,6 +273,27 @@ def test_a_set_point_that_ends_without_another_is_a_move_to_nothing(store, told,
     assert len(p14_ramp(Evidence(store, settings)).breaches) == breaches
 
 
+@pytest.mark.parametrize(("site_id", "breaches"), [("home", 0), ("other", 1)])
+def test_who_makes_room_for_a_neighbour_s_right_is_not_held_by_the_bound(store, site_id, breaches):
+    cars = [
+        a_car(car_id=name, charger=a_charger(charger_id=name), site=a_site(site_id=site))
+        for name, site in (("car-1", "home"), ("car-2", site_id))
+    ]
+    store.fleet.replace(Fleet(tuple(cars), "two"), BEGIN - HOUR, "fleet.toml")
+    tight = SETTINGS.dispatch.model_copy(update={"zone_ramp_kw_per_minute": 5.0})
+    told = (
+        ("car-1", -7400, Purpose.MUST_CHARGE, BEGIN),
+        ("car-1", 0, Purpose.PLAN, BEGIN + MINUTE),
+        ("car-2", -7400, Purpose.MUST_CHARGE, BEGIN + MINUTE),
+    )
+    for name, export_w, purpose, at in told:
+        point = a_set_point(car_id=name, export_w=export_w, purpose=purpose, issued_at=at)
+        point = replace(point, expires_at=at + 2 * MINUTE, opportunity_id=None)
+        store.set_points.add([SentPoint(point, Outcome.ACCEPTED)])
+    settings = SETTINGS.model_copy(update={"dispatch": tight})
+    assert len(p14_ramp(Evidence(store, settings)).breaches) == breaches
+
+
 @pytest.mark.parametrize(("gap", "breaches"), [(timedelta(0), 0), (SECOND, 1), (None, 1)])
 def test_a_set_point_outlives_its_order_only_for_one_that_follows_on_it(store, gap, breaches):
     whole = an_instruction()
