@@ -186,6 +186,7 @@ class Opportunity:
         approved_digest: The digest that was approved, None while unapproved.
         submitted: The draft that the platform holds, None before one is acknowledged.
         submitted_for: The need that it was made for; that may have been amended since.
+        submitted_checked_by: Who had checked it.
         award: What was cleared.
         worth: What an award of less than was bid is worth; None where it is not worked out.
         orders: Every order and cancellation, oldest first.
@@ -206,6 +207,7 @@ class Opportunity:
     approved_digest: str | None = None
     submitted: Draft | None = None
     submitted_for: Requirement | None = None
+    submitted_checked_by: str | None = None
     award: Award | None = None
     worth: Worth | None = None
     orders: tuple[OrderChange, ...] = ()
@@ -292,7 +294,9 @@ class Opportunity:
             case DraftLapsed() | DraftRefused():
                 standing = self.submitted
                 digest = standing.digest if standing else None
-                return replace(moved, draft=standing, checked_by=None, approved_digest=digest)
+                return replace(
+                    moved, draft=standing, checked_by=self.submitted_checked_by, approved_digest=digest
+                )
             case Awarded() | AwardValued() | AwardCancelled() | OptedOut():
                 return _awarded(self, moved, fact)
             case Instructed() | InstructionCancelled():
@@ -333,7 +337,12 @@ def _received(before: Opportunity, moved: Opportunity, fact: Received) -> Opport
 
 def _reviewed(before: Opportunity, moved: Opportunity, fact: Checked | Approved | Submitted) -> Opportunity:
     if isinstance(fact, Submitted):
-        return replace(moved, submitted=before.draft, submitted_for=before.requirement)
+        return replace(
+            moved,
+            submitted=before.draft,
+            submitted_for=before.requirement,
+            submitted_checked_by=before.checked_by,
+        )
     if before.draft is None or fact.draft_digest != before.draft.digest:
         known = before.draft.digest[:12] if before.draft else "any draft"
         raise RuleViolation(f"the draft changed after it was shown: {fact.draft_digest[:12]} is not {known}")

@@ -14,6 +14,7 @@ from aggregator.model.opportunity import (
     Declined,
     DeliveryEnded,
     DraftLapsed,
+    DraftRefused,
     GateClosed,
     Instructed,
     InstructionCancelled,
@@ -171,6 +172,13 @@ def test_when_a_new_draft_lapses_the_submitted_one_stands():
     assert lapsed.stage is Stage.SUBMITTED
     assert lapsed.draft == lapsed.submitted == before.submitted
     assert lapsed.approved_digest == before.submitted.digest
+
+
+@pytest.mark.parametrize("ends", [DraftLapsed, DraftRefused])
+def test_the_submitted_draft_keeps_who_checked_it(ends):
+    before = after_kinds(Received, Proposed, Checked, Approved, Submitted, Proposed)
+    assert before.checked_by is None
+    assert before.after(a_next_fact(before, ends)).checked_by == "ann"
 
 
 def test_when_an_amended_need_finds_no_draft_the_submitted_one_stands():
