@@ -150,8 +150,12 @@ def must_name_a_draft(one: Opportunity, seen: str | None) -> None:
 
 def must_be_as_seen(one: Opportunity, seen: str | None) -> None:
     """Fail where another draft stands than the one that was seen; where none is named, nothing was."""
-    if seen is not None and (one.draft is None or full_digest(one, seen) != one.draft.digest):
-        raise RuleViolation("the draft changed after it was shown")
+    draft = one.draft
+    if seen is None or (draft is not None and full_digest(one, seen) == draft.digest):
+        return
+    if draft is not None and draft == one.submitted and draft.version < one.last_draft_version:
+        raise RuleViolation("the draft that was shown lapsed or was refused; the bid sent before stands")
+    raise RuleViolation("the draft changed after it was shown")
 
 
 def must_change_something(kw: float | None, price: Decimal | None) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from aggregator.model.opportunity import Awarded, Instructed, Received, Stage, Submitted
+from aggregator.model.opportunity import Awarded, DraftLapsed, Instructed, Received, Stage, Submitted
 from aggregator.model.time import HALF_HOUR, Interval
 from tests.builders import a_requirement, an_award, an_instruction, some_steps
 from tests.desk.world import EVENING, NOW, PRODUCT, ZONE, a_bid, a_desk, a_key, approved, checked
@@ -101,6 +101,19 @@ async def test_refusing_an_amendment_leaves_the_sent_bid_as_the_dno_holds_it(tmp
             assert (await anna.post("/v1/bids/bid-9/amend", body))[0] == 200
         _, trail = await anna.get("/v1/audit/trail.csv")
         assert trail.count(f"reject,bid-9,{seen['draft']}") == 1
+
+
+async def test_a_decision_on_an_amendment_that_lapsed_meanwhile_is_told_so(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna, ben = await desk.sign_in("anna"), await desk.sign_in("ben")
+        await amended(desk, anna)
+        seen = {"draft": desk.bid("bid-9").draft.digest, "reason": "too low"}
+        desk.parts.gateway.workflow.record(desk.bid("bid-9"), DraftLapsed(NOW), by="clockwork")
+        status, refused = await ben.post("/v1/bids/bid-9/reject", seen)
+        assert status == 409
+        assert (
+            refused["detail"] == "the draft that was shown lapsed or was refused; the bid sent before stands"
+        )
 
 
 async def test_nothing_but_a_draft_is_refused_and_only_a_trader_withdraws_what_was_sent(tmp_path):
