@@ -22,6 +22,7 @@ from dispatch.notices import (
     NOT_TAKEN,
     ORDER_SHORT,
     PEAK_EXCEEDED,
+    SHORT,
     SHORT_OF_TARGET,
 )
 
@@ -91,8 +92,13 @@ class AlarmEnds:
         capacity_kwh = self._controller.registered_kwh(alarm.where)
         return None if alarm.amount in (None, capacity_kwh) else True
 
-    def _is_served(self, alarm: Alarm, now: datetime) -> bool:
-        return all(target.opportunity_ids[0] != alarm.about for target in self._book.targets(now))
+    def _is_served(self, alarm: Alarm, now: datetime) -> bool | None:
+        if alarm.about is None or all(
+            target.opportunity_ids[0] != alarm.about for target in self._book.targets(now)
+        ):
+            return True
+        share = self._controller.missing_share(alarm.about)
+        return None if share is None else share <= (SHORT if alarm.over_at else SHORT / 2)
 
     def _is_refilled(self, alarm: Alarm, now: datetime) -> bool:
         return self._book.rebound(alarm.where, now) is None

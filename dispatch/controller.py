@@ -152,6 +152,10 @@ class Controller:
         """Whether cars that did not take a set-point, or might not have one, were all told theirs since."""
         return self._sending.is_over(code, where)
 
+    def missing_share(self, opportunity_id: str) -> float | None:
+        """Return what is missing of a running order, by the last cycle; None where it has not been split."""
+        return self._short_orders.share.get(opportunity_id)
+
     def registered_kwh(self, car_id: str) -> float | None:
         """Return a car's capacity by the registry; None where it knows of no such car."""
         return self._cars[car_id].capacity_kwh if car_id in self._cars else None

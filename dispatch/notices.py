@@ -33,10 +33,15 @@ WORSE = 0.02
 
 
 class ShortOrders:
-    """Orders that the cars cannot meet, each told once, and again when it is a good deal worse."""
+    """Orders that the cars cannot meet, each told once, and again when it is a good deal worse.
+
+    Attributes:
+        share: Per running order, by the last cycle: what is missing of it. [-]
+    """
 
     def __init__(self) -> None:
         self._told: dict[str, float] = {}
+        self.share: dict[str, float] = {}
 
     def recall(self, told: Iterable[Notice]) -> None:
         """Take in what was told before this began and goes on."""
@@ -55,18 +60,18 @@ class ShortOrders:
         for _, wanted_kw, slot, missing in (row for row in rows if row[0] == name):
             asked_kwh += max(0.0, target.direction.sign * wanted_kw) * slot.hours
             shortfall_kwh += missing
-        if name is None or asked_kwh <= 0.0:
+        if name is None:
             return []
-        share = shortfall_kwh / asked_kwh
+        share = self.share[name] = shortfall_kwh / asked_kwh if asked_kwh > 0.0 else 0.0
         if share <= max(SHORT, 2 * self._told.get(name, 0.0)):
             return []
         self._told[name] = share
         beyond_kwh = shortfall_kwh - asked_kwh  # what they draw for their drivers
-        asked = f"{kwh(asked_kwh)} still asked for, with what was nominated,"
-        text = f"{figure(shortfall_kwh, 1)} of {asked} cannot be had from the cars"
+        asked = f"{kwh(asked_kwh)} still asked for (with what was nominated)"
+        text = f"{figure(shortfall_kwh, 1)} of {asked} cannot be had from the cars here"
         if beyond_kwh > 0.0:
             text = (
-                f"none of the {asked} can be had from the cars, "
+                f"none of the {asked} can be had from the cars here, "
                 f"which draw {kwh(beyond_kwh)} for their drivers"
             )
         return [Notice(now, ORDER_SHORT, target.zone, f"{name}: {text}", about=name, amount=share)]

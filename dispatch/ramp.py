@@ -61,7 +61,8 @@ class RampLimit:
 
         The cars of a home wait or move together: one moves into the room that another leaves. A change that
         is more than any minute allows is made step by step, all of a home's cars in proportion. Beside a
-        driver's right the others of the home make room at once, and rise only within the bound.
+        driver's right those of the home that draw make room at once, and all rise only within the bound; who
+        gives takes no room from it, and keeps to the bound either way.
 
         Args:
             points: Wanted, in order of precedence.
@@ -104,12 +105,16 @@ class RampLimit:
             return wanted
         stays = {one.car_id: standing_w.get(one.car_id, 0) for one in together}
         if any(one.purpose in EXEMPT for one in together):
-            return {
+            free = [one for one in together if one.purpose not in EXEMPT and stays[one.car_id] >= 0]
+            at_once = stays | {
                 one.car_id: one.export_w
                 if one.purpose in EXEMPT
                 else _yielded(one.export_w, stays[one.car_id])
                 for one in together
+                if one not in free
             }
+            left_kw -= _moved_kw(together, at_once, standing_w)
+            return at_once | self._home(free, standing_w, left_kw, least_w)
         most_kw = min(self._zone_kw, self._total_kw)
         whole_kw = _moved_kw(together, wanted, standing_w)
         if whole_kw <= most_kw or left_kw <= 0:
@@ -157,10 +162,8 @@ def _moved_kw(points: Sequence[SetPoint], goes: Mapping[str, int], standing_w: M
 
 
 def _yielded(wanted_w: int, standing_w: int) -> int:
-    """Return the part of a change that makes room: less of what a car does, down to nothing."""
-    if wanted_w * standing_w <= 0:
-        return 0
-    return min(wanted_w, standing_w, key=abs)
+    """Return the part of a change that makes room: less of what a car draws, down to nothing."""
+    return min(0, max(wanted_w, standing_w))
 
 
 def _held(watts: int, least_w: int) -> int:

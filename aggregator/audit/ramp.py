@@ -28,7 +28,7 @@ def p14_ramp(evidence: Evidence) -> Finding:
 
     A set-point that ends and has none after it is a move to nothing, but where it had to end: with its order
     (P5), of a car that had left or was silent (P12), or whose next was refused by interlock or charger. Who
-    does less at the very instant at which a car of the same home gets more by its driver's right makes room
+    draws less at the very instant at which a car of the same home gets more by its driver's right makes room
     for it: that right outranks the bound.
     """
     limits = evidence.settings.dispatch
@@ -88,9 +88,9 @@ def _moves(evidence: Evidence) -> Iterator[tuple[datetime, str, float]]:
             lapses = stood_w == 0 and point.export_w != 0 and not _had_to_end(point, ends, tried[car_id])
             if car is not None and lapses and _was_heard(point.expires_at, evidence, car_id):
                 yield point.expires_at, car.site.zone, abs(point.export_w) / W_PER_KW
-    risen = {one.home_then for one in changes if one.point.purpose in EXEMPT and not one.does_less}
+    risen = {one.home_then for one in changes if one.point.purpose in EXEMPT and one.draws_more}
     for change in changes:
-        makes_room = change.does_less and change.home_then in risen
+        makes_room = change.draws_less and change.home_then in risen
         if change.point.purpose not in EXEMPT and not makes_room:
             yield change.point.issued_at, change.site.zone, abs(change.moved_w) / W_PER_KW
 
@@ -112,10 +112,12 @@ class _Change:
         return self.site.site_id, self.point.issued_at
 
     @property
-    def does_less(self) -> bool:
-        """Whether it does less of the same, or nothing."""
-        goes_on = self.point.export_w * self.before_w >= 0
-        return goes_on and abs(self.point.export_w) < abs(self.before_w)
+    def draws_less(self) -> bool:
+        return self.before_w < self.point.export_w <= 0
+
+    @property
+    def draws_more(self) -> bool:
+        return self.point.export_w < min(0, self.before_w)
 
 
 def _is_over(point: SetPoint, after: SetPoint | None, ends: Mapping[str, Collection[datetime]]) -> bool:

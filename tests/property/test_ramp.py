@@ -141,6 +141,16 @@ def test_who_rises_beside_a_driver_s_right_keeps_to_the_bound_and_who_stands_in_
         assert goes == {"car-1": -21_000, "car-3": goes_w}
 
 
+def test_who_gives_beside_a_driver_s_right_keeps_to_the_bound_in_giving_less_too():
+    """Its energy takes nothing of the fuse."""
+    charging = a_set_point(car_id="car-1", export_w=-5000, purpose=Purpose.MUST_CHARGE)
+    less = a_set_point(car_id="car-3", export_w=1000)
+    limit, standing = a_limit(), {"car-1": -5001, "car-3": 3700}
+    before = a_set_point(car_id="car-5", export_w=18_000)
+    assert waiting(limit, [before, charging, less], standing, SHARED, EVENING.start) == {"car-3"}
+    assert waiting(limit, [charging, less], standing, SHARED, EVENING.start + MINUTE) == set()
+
+
 def test_a_change_that_no_minute_allows_is_made_in_steps_by_all_cars_of_the_home():
     limit, standing, now = a_limit(), {"car-1": 7000, "car-3": 2600}, EVENING.start
     turn = [a_set_point(car_id=car, export_w=-15_000) for car in ("car-1", "car-3")]

@@ -108,6 +108,19 @@ async def test_an_order_that_fell_short_is_over_with_it_and_what_comes_back_goes
             assert (open_of(one, "order_short")[-1].over_at is not None) == is_over
 
 
+async def test_an_order_that_can_be_served_after_all_is_no_longer_short_and_may_be_again(tmp_path):
+    async with driven(tmp_path, ordered_kw=40.0) as one:
+        one.ends = ends_of(one)
+        await some_minutes(one)
+        assert standing(one, "order_short") == [None]
+        one.ordered_kw = 4.0
+        await some_minutes(one, 1)
+        assert standing(one, "order_short") == [one.clock.now()]
+        one.ordered_kw = 40.0
+        await some_minutes(one, 1)
+        assert standing(one, "order_short") == [None]
+
+
 async def test_a_peak_that_was_exceeded_is_over_once_the_zone_has_refilled(tmp_path):
     async with driven(tmp_path, ordered_kw=None) as one:
         one.store.alarms.raise_(Alarm(one.clock.now(), "peak_exceeded", ZONE, "refilling takes 9.0 kW"))

@@ -16,11 +16,14 @@ TARGET = ZoneTarget("E", (Interval(NOW, NOW + HALF_HOUR),), (20.0,), Direction.U
 @pytest.mark.parametrize(
     ("short_kwh", "said"),
     [
-        (4.0, "order: 4 of 10 kWh still asked for, with what was nominated, cannot be had from the cars"),
+        (
+            4.0,
+            "order: 4 of 10 kWh still asked for (with what was nominated) cannot be had from the cars here",
+        ),
         (
             11.6,
-            "order: none of the 10 kWh still asked for, with what was nominated, can be had from the cars, "
-            "which draw 1.6 kWh for their drivers",
+            "order: none of the 10 kWh still asked for (with what was nominated) can be had "
+            "from the cars here, which draw 1.6 kWh for their drivers",
         ),
     ],
 )
