@@ -22,6 +22,9 @@ from aggregator.store import TrueState
 LONGEST_DISCHARGE = timedelta(seconds=120)
 W_PER_KW = 1000.0
 TOLERANCE_W = 1.0
+IDLE_W = 50
+"""What a charger draws for itself is no car's charging."""
+
 ROUNDED_WH = 2
 """Registers show whole watt-hours: a difference of two is that uncertain."""
 
@@ -109,7 +112,7 @@ def _truly(evidence: Evidence) -> tuple[int, list[str]]:
 def _beyond(home: _Home, site: Site, boundary_w: int, at: datetime, grace: timedelta) -> Iterator[str]:
     """Yield a home's breach once it lasts: of its limits, because of its cars."""
     given_w = sum(max(0, watts) for watts in home.car_w.values())
-    drawn_w = sum(max(0, -watts) for watts in home.car_w.values())
+    drawn_w = sum(-watts for watts in home.car_w.values() if -watts >= IDLE_W)
     above_w = boundary_w - site.export_limit_kw * W_PER_KW
     below_w = -boundary_w - site.import_limit_kw * W_PER_KW
     over = (given_w > 0 and above_w > TOLERANCE_W) or (

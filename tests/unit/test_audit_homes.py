@@ -90,6 +90,15 @@ def test_panels_alone_above_the_limit_are_not_the_cars_doing(store):
     assert breaches(store) == ()
 
 
+@pytest.mark.parametrize(("car_w", "kept"), [(-8, True), (-3000, False)])
+def test_a_house_alone_above_its_fuse_is_not_an_idle_charger_s_doing(store, car_w, kept):
+    live_in(store, import_limit_kw=12.0, boundary_meter=True)
+    told(store, BEGIN, 0)
+    for minutes in range(6):
+        truly(store, minutes, car_w, -14_300)
+    assert (breaches(store) == ()) is kept
+
+
 def test_discharge_without_an_approval_is_a_breach_even_if_the_house_uses_it(store):
     live_in(store, approval=Approval.APPLIED, boundary_meter=True)
     truly(store, 0, 500, -100)
