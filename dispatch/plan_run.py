@@ -22,7 +22,7 @@ from dispatch.home_rooms import Room
 HORIZON = timedelta(hours=30)
 
 READY_BEFORE = timedelta(minutes=15)
-"""Cars are planned to be ready this long before their drivers come."""
+"""Cars are planned to be ready this long before their drivers come, and then give nothing more."""
 
 MISSED_KWH = 0.01
 """What a car may miss before it has no time to lose. [kWh]"""
@@ -104,7 +104,7 @@ def plan_zone(
         below_floor = view.energy_kwh(now) < view.floor_kwh
         if below_floor:
             export_kw = -view.full_kw
-        elif view.resting:
+        elif view.resting or view.departs_at(now) - now <= READY_BEFORE:
             export_kw = min(export_kw, 0.0)
         steps[view.car.car_id] = PlanStep(
             export_kw=export_kw,

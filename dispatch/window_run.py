@@ -93,16 +93,17 @@ def window_step(
     left = _left(rooms, served_kw, following)
     probed = split_zone(probe, others, now, guard_soc, left, probe_kw)
     serving = target.opportunity_ids[0]
-    expires = now + limits.most
-    if serving is not None:  # what is only nominated runs on until the next cycle says otherwise
-        expires = min(expires, _ordered_until(target))
+    expires = gives_until = now + limits.most
+    if serving is not None:  # what is only nominated, or charged, runs on until the next cycle says otherwise
+        gives_until = min(expires, _ordered_until(target))
     views = {view.car.car_id: view for view in (*following, *others)}
     must, points = served.must_charge | probed.must_charge, []
     for car_id, kw in (served_kw | probed.export_kw).items():
         presses = kw < 0 and car_id in must
         purpose = Purpose.MUST_CHARGE if presses else Purpose.INSTRUCTION if serving else Purpose.PLAN
         watts = _told_watts(kw, views[car_id], now, rooms)
-        points.append(SetPoint(car_id, watts, now, expires, purpose, serving if watts > 0 else None))
+        until, serves = (gives_until, serving) if watts > 0 else (expires, None)
+        points.append(SetPoint(car_id, watts, now, until, purpose, serves))
     short_kwh = served.short_of_target_kwh | probed.short_of_target_kwh
     return WindowStep(tuple(points), short_kwh, served.missing_kwh)
 

@@ -10,8 +10,8 @@ from aggregator.model.fleet import Fleet
 from aggregator.model.market import Direction
 from aggregator.model.metering import Outcome, Purpose
 from aggregator.model.time import HOUR
-from tests.builders import ZONE, a_car, a_fleet, an_intent
-from tests.unit.test_controller import NOW, Loop, dear_now, neighbours, seen, wanted
+from tests.builders import ZONE, a_car, a_fleet, a_site, an_intent
+from tests.unit.test_controller import NOW, Loop, dear_now, neighbours, pays_for_the_house, seen, wanted
 
 
 async def test_a_boosted_car_is_out_at_once_and_the_others_make_up_for_it():
@@ -94,6 +94,15 @@ async def test_a_car_still_there_after_its_usual_departure_stays_charged_for_an_
     loop.clock.set(at := NOW + late)
     told = await loop.cycle(seen(soc=0.78, measured_at=at))
     assert told["car-1"].export_w == told_w
+
+
+@pytest.mark.parametrize(("minutes", "gives"), [(120, True), (10, False), (0, False)])
+async def test_a_car_whose_driver_is_due_gives_nothing_to_its_house(minutes, gives):
+    """Its charge may be a little less than is thought: it is kept as it was promised."""
+    loop = Loop(Fleet((a_car(site=a_site(house_load_kw=(0.6,))),), "f" * 64), prices=pays_for_the_house)
+    due = NOW + timedelta(minutes=minutes)
+    told = await loop.cycle(seen(soc=0.9, target_soc=0.6, depart_at=due))
+    assert (told["car-1"].export_w > 0) is gives
 
 
 async def test_in_a_stop_a_car_below_its_floor_goes_on_charging():

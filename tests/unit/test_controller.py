@@ -99,6 +99,16 @@ async def test_a_set_point_does_not_outlive_its_order_inside_a_longer_peak():
     assert {point.expires_at for point in told.values()} == {slots[0].end}
 
 
+async def test_what_a_car_charges_within_an_order_runs_on_after_it():
+    """Only giving ends with the order; who charges before and after it does so without a gap."""
+    target = replace(wanted(-17.0), slots=(Interval(NOW, NOW + timedelta(seconds=45)),))
+    loop = Loop(a_fleet(3), target, prices=cheap_now)
+    told = await loop.cycle(
+        *(seen(name, soc=0.5, depart_at=NOW + 10 * HOUR, target_soc=0.9) for name in loop.cars)
+    )
+    assert {point.expires_at - NOW for point in told.values() if point.export_w < 0} == {SETTINGS.set_point}
+
+
 async def test_a_set_point_runs_on_into_the_order_that_follows_on_its_own():
     """Cars let go at the seam and told again a moment later would fall to nothing and come back."""
     seam = NOW + timedelta(seconds=20)
