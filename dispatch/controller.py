@@ -245,6 +245,7 @@ class Controller:
         defaults = self._alone.changed(fresh, [*self.view.standing(now), *points], now)
         if defaults:
             await self._link.set_fallback(defaults)
+            points = self._within_homes(points, silent, now)  # houses are heard meanwhile
         sent, told_of_them = await self._sending.send(points, now)
         self._handing_over.told((one.point for one in sent if one.outcome is Outcome.ACCEPTED), now)
         reports, self._reports = tuple(self._reports), []

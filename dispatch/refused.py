@@ -1,7 +1,8 @@
 """Cars whose discharge the interlock has refused: none is asked of them until something changed.
 
 At its floor that is a charge that has risen by the hysteresis, as what is measured toggles about a limit;
-else it is that the interlock would let pass what it refused, a minute later or more. So one fault is one
+else it is that the interlock would let pass half of what it refused, a minute later or more: a home's room
+changes from report to report, and what it was refused for may never be free again. So one fault is one
 refusal and one alarm.
 """
 
@@ -14,6 +15,8 @@ from dispatch.fleet_view import FleetView
 from dispatch.interlock import Interlock, Refusal
 
 SOONEST = timedelta(minutes=1)
+PART = 0.5
+"""Of what was refused: if so much would pass, the home has room, or the car is fit to give again."""
 
 
 class Refused:
@@ -32,11 +35,13 @@ class Refused:
                 self._points[point.car_id] = point
 
     def allow(self, now: datetime) -> None:
-        """Count again on cars of which the interlock would now let pass what it has refused."""
+        """Count again on cars of which the interlock would now let pass a good part of what it refused."""
         for car_id, point in list(self._points.items()):
             if now - point.issued_at < SOONEST:
                 continue
             held = point.expires_at - point.issued_at
-            if self._interlock.allows(replace(point, issued_at=now, expires_at=now + held)):
+            less_w = round(PART * point.export_w)
+            again = replace(point, export_w=less_w, issued_at=now, expires_at=now + held)
+            if self._interlock.allows(again):
                 self._view.allow(car_id)
                 del self._points[car_id]

@@ -154,6 +154,47 @@ async def test_a_floor_that_is_not_reached_within_an_order_is_no_target_missed(h
     assert [notice.code for notice in loop.records[-1].notices if notice.code != "order_short"] == told
 
 
+def two_homes():
+    homes = [
+        a_site(site_id=f"home-{n}", export_limit_kw=5.0, export_source=ExportSource.G100, boundary_meter=True)
+        for n in (1, 2)
+    ]
+    cars = [
+        a_car(car_id=f"car-{n}", charger=a_charger(charger_id=f"charger-{n}"), site=home)
+        for n, home in enumerate(homes, 1)
+    ]
+    return Fleet(tuple(cars), digest="h" * 64)
+
+
+async def test_a_kettle_that_is_done_while_chargers_learn_their_fallback_counts_for_what_cars_are_told():
+    loop = Loop(two_homes(), wanted(12.0))
+    learn = loop.link.set_fallback
+
+    async def slowly(defaults):
+        await learn(defaults)
+        loop.controller.observe([later(metered(-400), by=timedelta(milliseconds=1))])
+
+    loop.link.set_fallback = slowly
+    told = await loop.cycle(metered(-600), metered(-600, car_id="car-2"))
+    assert {name: point.export_w for name, point in told.items()} == {"car-1": 5400, "car-2": 5600}
+    assert refusals(loop) == []
+
+
+async def test_a_car_refused_for_its_home_s_room_gives_what_there_is_room_for_a_minute_later():
+    loop = Loop(two_homes(), wanted(12.0))
+    own_path = loop.controller.interlock.observe
+    loop.controller.interlock.observe = lambda reports: own_path(
+        [replace(report, boundary=Boundary(-400, 0, 0)) for report in reports]
+    )
+    told = await loop.cycle(metered(-600))
+    assert told == {}
+    assert [notice.where for notice in refusals(loop)] == ["car-1"]
+    loop.controller.interlock.observe = own_path
+    loop.clock.pass_by(MINUTE)
+    told = await loop.cycle(later(metered(-500), by=MINUTE))
+    assert told["car-1"].export_w == 5500
+
+
 async def test_a_house_takes_its_part_of_the_fuse_from_a_boosted_car():
     loop = Loop(a_home(boundary_meter=True, import_limit_kw=9.0))
     told = await loop.cycle(metered(-3000, boost=True))
