@@ -103,7 +103,7 @@ class Controller:
         self._zone_of = {car.car_id: car.site.zone for car in fleet.cars}
         self._cars = fleet.by_id
         self._alone = LeftAlone(fleet, settings.set_point)
-        self._handing_over = HandingOver(fleet)
+        self._handing_over = HandingOver(fleet, self._stale_after)
         self._rooms = HomeRooms(fleet, self._stale_after, settings.set_point)
         self._boundary, self._wake = clock.now(), asyncio.Event()
         self._reports: list[CarReport] = []
@@ -177,6 +177,7 @@ class Controller:
         self.interlock.observe(reports)
         self.following.observe(reports)
         self._meters.observe(reports)
+        self._handing_over.observe(reports)
         self._reports.extend(reports)
         self.shortfalls.left(report.car_id for report in reports if not report.plugged)
         measured, now = self._rooms.observe(reports), self._clock.now()

@@ -4,6 +4,10 @@ A charger may follow a set-point half a minute late, and another of its home at 
 both would be at the first one's power (P4). So a car is counted with the most it was told in the last half
 minute, and one that is to move more gets what the home's room leaves beside all that; the rest of it follows
 as soon as the others must have moved.
+
+Nor does a charger always follow: it may be deaf, on its own default as nothing was told it yet, or at its
+driver's button. What it reports beyond all that it had been told by then takes its part of the room until it
+reports less, and the others of its home are cut to the rest.
 """
 
 from collections import defaultdict
@@ -12,12 +16,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aggregator.model.fleet import Fleet
-from aggregator.model.metering import SetPoint
+from aggregator.model.metering import CarReport, SetPoint
 from dispatch.home_rooms import Room
 
 W_PER_KW = 1000.0
 LATE = timedelta(seconds=30)
 """How long a charger may take to follow."""
+
+BEYOND_W, BEYOND = 300, 0.1
+"""So much more than it was told may a charger do, and follows all the same: in W, and as a part of that."""
 
 
 class HandingOver:
@@ -25,9 +32,11 @@ class HandingOver:
 
     Args:
         fleet: The cars and their homes.
+        stale_after: A report counts until it is so old.
     """
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, stale_after: timedelta) -> None:
+        self._stale_after = stale_after
         homes: dict[str, list[str]] = defaultdict(list)
         for car in fleet.cars:
             homes[car.site.site_id].append(car.car_id)
@@ -35,13 +44,28 @@ class HandingOver:
         self._home_of = {car_id: site_id for site_id, cars in self._homes.items() for car_id in cars}
         self._least_w = {car.car_id: car.charger.min_w for car in fleet.cars}
         self._lately: dict[str, list[SetPoint]] = defaultdict(list)
+        self._reports: dict[str, CarReport] = {}
+        self._beyond: dict[str, tuple[datetime, int]] = {}
         self._over_at: list[datetime] = []
+
+    def observe(self, reports: Iterable[CarReport]) -> None:
+        """Take reports in: of cars that do more than they were told, what they do."""
+        for report in reports:
+            name, before = report.car_id, self._reports.get(report.car_id)
+            if name not in self._home_of or (before and before.measured_at > report.measured_at):
+                continue
+            self._reports[name] = report
+            at, sign = report.measured_at, 1 if report.export_w > 0 else -1
+            told_w = self._most_w(name, sign, at)
+            goes_beyond = sign * report.export_w > (1 + BEYOND) * told_w + BEYOND_W
+            self._beyond[name] = at, report.export_w if report.plugged and goes_beyond else 0
 
     def told(self, points: Iterable[SetPoint], now: datetime) -> None:
         """Note what chargers have taken."""
         for point in points:
             if point.car_id in self._home_of:
-                still = [one for one, until in self._counted(point.car_id) if until > now]
+                oldest = now - self._stale_after  # of what a late report may still be judged by
+                still = [one for one, until in self._counted(point.car_id) if until > oldest]
                 self._lately[point.car_id] = [*still, point]
 
     def due_at(self) -> list[datetime]:
@@ -71,21 +95,47 @@ class HandingOver:
     def _held(
         self, site_id: str, sign: int, points: Sequence[SetPoint], room_w: float, now: datetime
     ) -> dict[str, SetPoint]:
-        present_w = {car_id: self._most_w(car_id, sign, now) for car_id in self._homes[site_id]}
+        cars = self._homes[site_id]
+        beyond_w = {car_id: self._beyond_w(car_id, sign, now) for car_id in cars}
+        held = self._beside(beyond_w, sign, points, room_w)
+        points = [held.get(one.car_id, one) for one in points]
+        present_w = {car_id: max(beyond_w[car_id], self._most_w(car_id, sign, now)) for car_id in cars}
         rises_w = {one.car_id: max(0, sign * one.export_w - present_w[one.car_id]) for one in points}
         free_w = max(0.0, room_w - sum(present_w.values()))
         asked_w = sum(rises_w.values())
         if asked_w <= free_w:
-            return {}
+            return held
         earlier = [at for car_id in self._homes[site_id] for at in self._ends(car_id, now)]
         self._over_at += [now + LATE, *earlier]
-        held = {}
         for point in points:
             if rise_w := rises_w[point.car_id]:
                 watts = present_w[point.car_id] + int(rise_w * free_w / asked_w)
-                watts = watts if watts >= self._least_w[point.car_id] else 0
-                held[point.car_id] = replace(point, export_w=sign * watts)
+                held[point.car_id] = replace(point, export_w=sign * self._holds(point.car_id, watts))
         return held
+
+    def _beside(
+        self, beyond_w: Mapping[str, int], sign: int, points: Sequence[SetPoint], room_w: float
+    ) -> dict[str, SetPoint]:
+        """Return the set-points that are cut as others of their home do more than they are told."""
+        asked_w = {one.car_id: max(0, sign * one.export_w) for one in points}
+        taken_w = sum(max(watts, asked_w.get(name, 0)) for name, watts in beyond_w.items() if watts)
+        cut = [one for one in points if not beyond_w[one.car_id] and asked_w[one.car_id]]
+        total_w, left_w = sum(asked_w[one.car_id] for one in cut), max(0.0, room_w - taken_w)
+        if not taken_w or total_w <= left_w:
+            return {}
+        return {
+            one.car_id: replace(one, export_w=sign * self._holds(one.car_id, int(watts)))
+            for one in cut
+            for watts in [asked_w[one.car_id] * left_w / total_w]
+        }
+
+    def _holds(self, car_id: str, watts: int) -> int:
+        return watts if watts >= self._least_w[car_id] else 0
+
+    def _beyond_w(self, car_id: str, sign: int, now: datetime) -> int:
+        """Return what a car does in a direction that was not told so, by its last report. [W, at least 0]"""
+        at, export_w = self._beyond.get(car_id, (now, 0))
+        return max(0, sign * export_w) if now - at <= self._stale_after else 0
 
     def _most_w(self, car_id: str, sign: int, now: datetime) -> int:
         """Return the most that a car may be moving in a direction, by what it was told. [W, at least 0]"""

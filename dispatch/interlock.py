@@ -5,7 +5,6 @@ that one mistake cannot pass both. Its rules are few and blunt; a refusal leaves
 safe default and is an alarm with all figures.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from aggregator.model.metering import CarReport, SetPoint
 from dispatch.interlock_drivers import DriversRights
 from dispatch.interlock_energy import Reckoning
 from dispatch.interlock_homes import Homes, approved
+from dispatch.interlock_neighbours import Neighbours
 
 LONGEST_DISCHARGE = timedelta(seconds=120)
 LONGEST_CHARGE = timedelta(minutes=35)
@@ -61,9 +61,7 @@ class Interlock:
         self._reckoning = Reckoning()
         self._standing: dict[str, SetPoint] = {}
         self._homes = Homes(fleet.cars, self._stale_after)
-        self._neighbours: dict[str, list[str]] = defaultdict(list)
-        for car in fleet.cars:
-            self._neighbours[car.site.site_id].append(car.car_id)
+        self._neighbours = Neighbours(fleet.cars, self._stale_after)
         self.checked = 0
 
     def observe(self, reports: Iterable[CarReport]) -> None:
@@ -75,6 +73,8 @@ class Interlock:
                 self._reports[report.car_id] = self._reckoning.at_registers(car, report) if car else report
                 self._drivers.observe(report)
                 self._homes.observe(report, self._reports)
+                if car is not None:
+                    self._neighbours.observe(report)
 
     def hear(self, words: Mapping[str, Words]) -> None:
         """Take the drivers' latest words, as they were told at the door."""
@@ -102,8 +102,12 @@ class Interlock:
                     self._standing[point.car_id] = point
                 else:
                     refusals.append(refusal)
-            wrong = less.keys() & {refusal.point.car_id for refusal in refusals}
+            names = {refusal.point.car_id for refusal in refusals}
+            wrong = less.keys() & names
             if not wrong:
+                for point in points:
+                    if point.car_id in self._cars and point.car_id not in names:
+                        self._neighbours.stands(point)
                 return tuple(refusals)
             less = {name: point for name, point in less.items() if name not in wrong}
 
@@ -160,16 +164,9 @@ class Interlock:
         site = car.site
         if point.export_w > 0 and not approved(site, point.issued_at):
             return Refusal(point, "P4", f"home {site.site_id} has no export approval")
-        others_w = [
-            self._standing[name].export_w
-            for name in self._neighbours[site.site_id]
-            if name != point.car_id
-            and name in self._standing
-            and self._standing[name].expires_at > point.issued_at
-        ]
         # a neighbour may stop at any moment: what relieves this set-point is not counted on
-        export_w = point.export_w + sum(w for w in others_w if w > 0)
-        import_w = -point.export_w - sum(w for w in others_w if w < 0)
+        given_w, drawn_w = self._neighbours.others_w(point, self._standing)
+        export_w, import_w = point.export_w + given_w, drawn_w - point.export_w
         if point.export_w > 0:
             room_w = self._homes.export_w(site, point.issued_at, point.expires_at)
             if export_w > room_w + TOLERANCE_W:

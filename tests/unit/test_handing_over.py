@@ -57,3 +57,25 @@ async def test_what_was_told_before_a_gateway_began_counts_as_well():
     loop.controller.recall((), told.values())
     told = await at_once(loop, seen("car-1", plugged=False), seen("car-2"), after_s=1)
     assert told["car-2"] == 0
+
+
+async def test_what_a_neighbour_draws_by_its_own_default_is_left_to_it_until_it_draws_less():
+    loop = Loop(a_home(cars=2, import_limit_kw=11.0))
+    by_itself, low = seen("car-1", soc=0.95, export_w=-7400), seen("car-2", soc=0.2)
+    told = await at_once(loop, by_itself, low)
+    assert (told["car-1"], told["car-2"]) == (0, -3600)
+    told = await at_once(loop, by_itself, low, after_s=60)
+    assert told["car-2"] == -3600
+    told = await at_once(loop, seen("car-1", soc=0.95), low, after_s=60)
+    assert told["car-2"] == -7400
+    assert refusals(loop) == []
+
+
+async def test_what_a_neighbour_gives_that_was_told_nothing_is_cut_from_what_a_car_gives():
+    loop = Loop(a_home(cars=2, export_limit_kw=5.0), wanted(4.5))
+    told = await at_once(loop, seen("car-1", plugged=False), seen("car-2"))
+    assert told["car-2"] == 4500
+    deaf = seen("car-1", soc=None, export_w=3000)
+    told = await at_once(loop, deaf, seen("car-2", export_w=4500), after_s=60)
+    assert told["car-2"] == 2000
+    assert refusals(loop) == []

@@ -206,6 +206,39 @@ def test_p4_a_car_that_turns_from_charging_to_giving_is_judged_after_the_neighbo
     assert not passes(interlock, *points(1000, 6000))
 
 
+@pytest.mark.parametrize(("mate_w", "car_w"), [(4900, 4900), (-7400, -7400)], ids=["gives", "draws"])
+@pytest.mark.parametrize("told", [False, True], ids=["on its default", "deaf"])
+@pytest.mark.parametrize("boundary_meter", [False, True])
+def test_p4_what_a_neighbour_does_beyond_what_it_was_told_takes_its_part(mate_w, car_w, told, boundary_meter):
+    interlock = two_at_home(export_limit_kw=5.0, import_limit_kw=11.0, boundary_meter=boundary_meter)
+    for minute in range(5):
+        at = START + minute * REPORTING
+        boundary = Boundary(mate_w, 0, 0) if boundary_meter else None
+        heard = {"measured_at": at, "boundary": boundary}
+        if told:
+            stops = {"issued_at": at, "expires_at": at + 2 * REPORTING}
+            assert passes(interlock, a_set_point(car_id="car-2", export_w=0, **stops))
+        interlock.observe(
+            [
+                a_report_now(car_id="car-2", export_w=mate_w, **heard),
+                a_report_now(car_id="car-1", **heard),
+            ]
+        )
+    then = {"issued_at": at + timedelta(seconds=2), "expires_at": at + REPORTING}
+    assert refused(interlock, car_id="car-1", export_w=car_w, **then)[0] == "P4"
+    assert passes(interlock, a_set_point(car_id="car-1", export_w=100 if car_w > 0 else -3500, **then))
+
+
+def test_p4_a_neighbour_that_was_told_less_a_moment_ago_is_taken_at_its_word():
+    interlock = two_at_home(import_limit_kw=11.0)
+    assert passes(interlock, a_set_point(car_id="car-2", export_w=-7400))
+    soon = START + timedelta(seconds=20)
+    stops = {"issued_at": soon, "expires_at": soon + REPORTING}
+    assert passes(interlock, a_set_point(car_id="car-2", export_w=0, **stops))
+    interlock.observe([a_report_now(car_id="car-2", export_w=-7450, measured_at=soon + timedelta(seconds=5))])
+    assert passes(interlock, a_set_point(car_id="car-1", export_w=-7400, **stops))
+
+
 def two_cars(at, car_w, mate_w, house_w, interlock=None, holds_s=120, site=None):
     """Tell the interlock what a home's two cars and its house do, and return it with a home of 11 kW."""
     site = site or a_site(import_limit_kw=11.0, boundary_meter=True)
