@@ -139,6 +139,10 @@ class CarView:
         """
         return max(self.stated_at(now), now)
 
+    def is_late(self, now: datetime) -> bool:
+        """Whether its driver was to come by now, and may still: nothing is taken of what was promised."""
+        return now - LATE <= self.stated_at(now) <= now
+
     def is_urgent(self, now: datetime) -> bool:
         """Whether its driver comes within half an hour and it is not yet charged as promised."""
         return self.departs_at(now) - now < HALF_HOUR and self.energy_kwh(now) < self.target_kwh()

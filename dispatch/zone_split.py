@@ -221,7 +221,7 @@ def _split_car(
     floor = view.floor_kwh
     need = max(floor, view.least_kwh(hours_after, share))
     guard = max(guard_soc, view.doubt_soc) * car.capacity_kwh
-    can_export = not view.resting
+    can_export = not view.resting and not view.is_late(now)
     # the margin over the need is never a reason to charge
     most = max(margin_soc, view.doubt_soc) * car.capacity_kwh
     margin = max(0.0, min(most, energy - need)) if energy - need > SETTLED_KWH else 0.0

@@ -96,6 +96,12 @@ async def test_a_car_still_there_after_its_usual_departure_stays_charged_for_an_
     assert told["car-1"].export_w == told_w
 
 
+@pytest.mark.parametrize(("late", "gives"), [(timedelta(minutes=20), False), (2 * HOUR, True)])
+async def test_a_car_whose_driver_is_late_serves_no_order_for_an_hour(late, gives):
+    told = await Loop(a_fleet(1), wanted(3.0)).cycle(seen(soc=0.9, target_soc=0.6, depart_at=NOW - late))
+    assert (told["car-1"].export_w > 0) is gives
+
+
 @pytest.mark.parametrize(("minutes", "gives"), [(120, True), (10, False), (0, False)])
 async def test_a_car_whose_driver_is_due_gives_nothing_to_its_house(minutes, gives):
     """Its charge may be a little less than is thought: it is kept as it was promised."""
