@@ -157,7 +157,7 @@ def _closed(call: MarketCall, opportunity: Opportunity) -> MarketCall:
     if not last.interval.start < end < last.interval.end:
         return call
     step = replace(last, interval=Interval(last.interval.start, end))
-    return replace(call, content=replace(order, steps=(*order.steps[:-1], step)))
+    return replace(call, content=replace(order, steps=(*order.steps[:-1], step), open_ended=False))
 
 
 def _take_end(workflow: Workflow, call: MarketCall) -> Decision:

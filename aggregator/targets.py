@@ -12,6 +12,9 @@ An order's ramp lies before its start: by the 2.0b schema ``x-eiRampUp`` is a du
 event start time", none of our durations is negative, and ``near`` is the time between ramp and start. The
 target moves in equal parts from the nomination to the first level. An order that runs is served until
 another begins: a ramp takes nothing from it. What a ramp moves was not ordered, and is not settled.
+
+An order without an end is looked at for two hours ahead, from each instant anew: taken to last until its cars
+are to leave, it would be served by none of them, as each must be charged by then.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +28,9 @@ from aggregator.model.time import HALF_HOUR, Interval, floor_half_hour
 from aggregator.ports import Rebound, ZoneTarget
 
 LONGEST_WINDOW = timedelta(hours=24)
+OPEN_AHEAD = timedelta(hours=2)
+"""So far ahead an order is looked at whose end nobody told."""
+
 SHORTEST_RAMP_PART_S = 60.0
 MOST_RAMP_PARTS = 10
 REFILLED_WITHIN = timedelta(hours=18)
@@ -59,6 +65,8 @@ def zone_target(
     direction = Direction.UP
     for slot in _slots_from(now, [order for _, order in orders]):
         nomination = nominations.get(_half_hour_of(slot))
+        if slot.start >= now + OPEN_AHEAD and _is_open(orders, slot):
+            break
         in_peak = any(peak.level_at(slot.start) >= RED_LEVEL for peak in peaks)
         base_kw = mean_kw(nomination)
         opportunity_id, change_kw = _served(orders, slot, base_kw)
@@ -135,6 +143,10 @@ def _served(orders: Iterable[Order], slot: Interval, base_kw: float) -> tuple[st
         return None, 0.0
     _, name, change_kw = max(reversed(running or ramping), key=itemgetter(0))  # of equal ones the last
     return name, change_kw
+
+
+def _is_open(orders: Iterable[Order], slot: Interval) -> bool:
+    return any(order.open_ended and order.value_at(slot.start) is not None for _, order in orders)
 
 
 def _ramped(order: Instruction, slot: Interval) -> float:

@@ -186,6 +186,7 @@ class Instruction:
         ramp_up_s: How long before its start the zone's power moves towards it. [s]
         notice_s: How long before its start the platform means to tell of it; kept to be shown. [s]
         delay_s: By how much its steps were moved, drawn within the tolerance of its start. [s]
+        open_ended: Its platform has told no end: the last step's is what it is taken to last at most.
     """
 
     key: EventKey
@@ -198,6 +199,7 @@ class Instruction:
     ramp_up_s: float = 0.0
     notice_s: float = 0.0
     delay_s: float = 0.0
+    open_ended: bool = False
 
     @property
     def window(self) -> Interval:

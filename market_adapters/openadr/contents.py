@@ -96,6 +96,7 @@ def _instruction(terms: Terms) -> Instruction:
         ramp_up_s=terms.event.ramp_up.total_seconds(),
         notice_s=terms.event.notification.total_seconds(),
         delay_s=delay.total_seconds(),
+        open_ended=order.intervals[-1].end is None,
     )
 
 

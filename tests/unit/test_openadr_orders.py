@@ -216,7 +216,8 @@ def test_what_the_intervals_leave_out_of_the_active_period_is_not_ordered():
 
 
 def test_intervals_of_an_open_ended_event_may_have_an_end():
-    assert lasting(timedelta(0), HALF_HOUR).content.window.end == START + HALF_HOUR
+    ended = lasting(timedelta(0), HALF_HOUR).content
+    assert (ended.window.end, ended.open_ended) == (START + HALF_HOUR, False)
 
 
 def test_a_randomised_start_may_move_an_order_beyond_its_active_period():

@@ -100,6 +100,7 @@ def test_an_open_ended_order_lasts_as_long_as_the_profile_says():
     call = to_call(read, PROFILE, vtn_id="v", received_at=NOON, raw=b"")
     assert call.interval is None
     assert call.content.window.end == START + PROFILE.open_end
+    assert call.content.open_ended
 
 
 def test_a_peak_window_has_levels():

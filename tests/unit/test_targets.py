@@ -34,6 +34,16 @@ def target(*orders, now=EVENING.start, nominations=NOMINATIONS, peaks=(RED,)):
     return zone_target(ZONE, now, orders, nominations, peaks)
 
 
+def test_an_order_without_an_end_is_looked_at_for_two_hours_ahead():
+    day = (Interval(EVENING.start, EVENING.start + timedelta(days=1)),)
+    steps = some_steps(30, slots=day)
+    now = EVENING.start + timedelta(minutes=10)
+    found = target(an_ordered(steps=steps, open_ended=True), now=now)
+    assert found.slots[-1].end == EVENING.start + 5 * HALF_HOUR
+    whole = target(an_ordered(steps=steps), now=now)
+    assert whole.slots[-1].end == day[0].end
+
+
 def levels(found):
     return list(zip(found.slots, found.export_kw, strict=True))
 
