@@ -18,7 +18,7 @@ from aggregator.model.drivers import (
     Word,
 )
 from aggregator.model.figures import kwh
-from aggregator.model.fleet import Car, ExportSource
+from aggregator.model.fleet import Car
 from aggregator.model.time import LONDON, utc_text
 from dispatch.fleet_view import CarView
 
@@ -152,7 +152,8 @@ def _silence(view: CarView, now: datetime, stale_after: timedelta) -> list[str]:
 def _site(car: Car, now: datetime) -> Json:
     site = car.site
     return {
-        "export_approved": site.export_source is not ExportSource.NONE and site.export_limit_kw > 0,
+        "export_approved": site.may_discharge(now) and site.export_limit_kw > 0,
+        "export_barred": site.bar_to_discharge(now),
         "export_source": site.export_source.value,
         "export_limit_kw": site.export_limit_kw,
         "export_room_kw": round(site.export_room_kw(now), 3),
@@ -174,7 +175,7 @@ def plan_body(view: CarView, rows: Sequence[Row], now: datetime) -> Json:
                 "until": instant(row.slot.end),
                 "export_kw": round(row.export_kw, 3) + 0.0,
                 "export_kwh": round(row.export_kw * row.slot.hours, 3) + 0.0,
-                "soc_at_end": round(row.energy_kwh / view.car.capacity_kwh, 4),
+                "soc_at_end": round(row.energy_kwh / view.car.capacity_kwh, 4) if view.tells_charge else None,
                 "why": row.why,
             }
             for row in rows

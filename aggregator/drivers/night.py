@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 
 from aggregator.energy import Tariff
 from aggregator.model.figures import figure
-from aggregator.model.fleet import ExportSource
 from aggregator.model.market import Direction
 from aggregator.model.metering import Purpose
 from aggregator.model.time import HALF_HOUR, HOUR, Interval, floor_half_hour, half_hours
@@ -269,10 +268,12 @@ def _barred(view: CarView, slot: Interval, energy_kwh: float) -> str:
     """Return why a car may give nothing; empty where it may."""
     if view.wish is not None and not view.wish.v2g:
         return "V2G is off: gives nothing"
-    if view.car.site.export_source is ExportSource.NONE:
-        return "not approved: your home has no export approval, so the car gives nothing"
+    if not view.car.site.may_discharge(slot.start):
+        return f"not approved: {view.car.site.bar_to_discharge(slot.start)}, so the car gives nothing"
     if min(view.car.site.export_room_kw(at) for at in (slot.start, slot.end)) <= 0:
         return "site limit: your home may export nothing then"
+    if not view.tells_charge:
+        return "your charger does not tell how full the car is: it gives nothing"
     if energy_kwh <= (view.car.floor_soc + LEAST_KWH) * view.car.capacity_kwh:
         return "at your floor: gives nothing more"
     return ""

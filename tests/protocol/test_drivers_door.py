@@ -24,7 +24,7 @@ async def test_a_driver_is_told_how_the_car_is(tmp_path):
             "london": "2025-01-16T07:30:00+00:00",
         }
         assert state["departure"]["said"] == "default"
-        assert state["site"]["export_approved"] is True
+        assert (state["site"]["export_approved"], state["site"]["export_barred"]) == (True, None)
         assert state["health"] == {"ok": True, "says": []}
         parts.clock.pass_by(3 * MINUTE)
         (fault,) = (await driver.get())["health"]["says"]

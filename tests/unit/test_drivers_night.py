@@ -7,7 +7,7 @@ import pytest
 
 from aggregator.drivers.night import LEAST_KW, Scene, night
 from aggregator.model.drivers import Wish, as_wished
-from aggregator.model.fleet import ExportSource
+from aggregator.model.fleet import Approval, ExportSource
 from aggregator.model.market import Direction
 from aggregator.model.metering import Purpose
 from aggregator.model.time import HALF_HOUR, HOUR, Interval, floor_half_hour
@@ -64,6 +64,19 @@ def test_it_gives_in_the_dear_hours_and_charges_in_the_cheapest():
     charging = [row for row in found if row.export_kw < 0]
     assert {row.slot.start.hour for row in charging} <= {23, 0, 1, 2, 3, 4}
     assert all("cheapest hours" in row.why for row in charging)
+
+
+def test_an_approval_that_is_not_in_force_yet_is_told_with_where_it_stands():
+    applied = rows(site=a_site(approval=Approval.APPLIED))
+    assert any("not approved: approval applied" in why for why in whys(applied, 17))
+    tomorrow = rows(site=a_site(approved_from=(FIVE_PM + 24 * HOUR).date()))
+    assert any("not approved: approved from 2025-01-09" in why for why in whys(tomorrow, 17))
+
+
+def test_of_a_car_that_tells_no_charge_it_is_not_said_that_it_is_at_its_floor():
+    found = rows(soc=None)
+    assert any("does not tell how full" in why for why in whys(found, 17))
+    assert not any("at your floor" in why for why in whys(found))
 
 
 def test_a_home_without_approval_and_one_with_little_are_told_so():
