@@ -6,6 +6,7 @@ fleet in force at the window's start, whatever was imported since.
 """
 
 import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -135,7 +136,7 @@ def work_out(
         "nominations": _digest(repr(nominations[period]) for period in sorted(nominations)),
         "readings": _digest(
             [
-                *(_reading_text(row) for rows in readings.values() for row in rows),
+                *(_reading_text(row) for rows in readings.values() for row in _bearing_on(window, rows)),
                 *(f"{meter} {utc_text(period.start)} {wh}" for (meter, period), wh in sorted(told.items())),
             ]
         ),
@@ -329,6 +330,13 @@ def _line_rows(line: Line, nomination: Nomination | None) -> Iterator[ReportRow]
     yield ReportRow(f"{zone}/metered_kwh", period, line.metered_export_wh / WH_PER_KWH, quality)
     quality = quality if line.is_settled else Quality.MISSING
     yield ReportRow(f"{zone}/delivered_kwh", period, line.delivered_wh / WH_PER_KWH, quality)
+
+
+def _bearing_on(window: Interval, rows: Sequence[Reading]) -> Sequence[Reading]:
+    """Return the readings of a meter that a window's figures rest on: those in it, and next to it."""
+    first = bisect_right(rows, window.start, key=lambda row: row.measured_at)
+    last = bisect_left(rows, window.end, key=lambda row: row.measured_at)
+    return rows[max(0, first - 1) : last + 1]
 
 
 def _reading_text(reading: Reading) -> str:

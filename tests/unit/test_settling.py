@@ -110,6 +110,18 @@ def test_all_that_is_known_counts_by_default(store):
     assert book(store, SETTLED_AT).inputs == book(store).inputs
 
 
+def test_what_registers_show_after_a_window_is_no_part_of_what_its_statement_was_made_from(store):
+    before = book(store)
+    at = EVENING.end + 10 * MINUTE
+    store.readings.add([a_reading(charger_id="charger-1", measured_at=at, received_at=at, export_wh=9000)])
+    assert book(store).inputs == before.inputs
+    within = EVENING.start + 40 * MINUTE
+    store.readings.add(
+        [a_reading(charger_id="charger-1", measured_at=within, received_at=at, export_wh=2500)]
+    )
+    assert book(store).inputs != before.inputs
+
+
 @pytest.mark.parametrize("beyond", [20 * MINUTE, 3 * HOUR, 30 * HOUR])
 def test_a_gap_is_read_on_the_line_across_it_however_long_it_lasts(store, beyond):
     store.fleet.replace(a_fleet(3), NOON + MINUTE, "fleet.toml")
