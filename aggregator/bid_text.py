@@ -1,6 +1,6 @@
 """A draft in words and as data: what the desk is shown before it approves."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from aggregator.desk import why_closed
 from aggregator.model import figures
@@ -102,6 +102,24 @@ def order_body(order: Instruction) -> dict[str, object]:
         "notice_s": order.notice_s,
         "delay_s": order.delay_s,
     }
+
+
+def plainly(value: object) -> str:
+    """Return a value of an answer's body as people read it."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case Mapping():
+            return " ".join(f"{name} {plainly(part)}" for name, part in value.items())
+        case list() | tuple():
+            parts = [plainly(part) for part in value]
+            return ("; " if value and isinstance(value[0], Mapping) else ", ").join(parts) or "-"
+        case float():
+            return figure(value)
+        case _:
+            return str(value)
 
 
 def kws(levels: object) -> str:

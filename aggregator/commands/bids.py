@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from aggregator import acting
-from aggregator.bid_text import by_gate, fact_rows, in_words, kws, summary, whole
+from aggregator.bid_text import by_gate, fact_rows, in_words, kws, plainly, summary, whole
 from aggregator.commands.acts import act, as_options
 from aggregator.commands.context import Context, the_opportunity
 from aggregator.config import Settings
@@ -94,7 +94,7 @@ def show(context: typer.Context, bid: Bid) -> None:
         facts = fact_rows(workflow.store.journal.facts(one.opportunity_id))
         body = whole(one, workflow)
     told = ("why", "base_kw", "kept_kw", "offered_kw", "by", "version", "facts")
-    lines = [f"{name}: {value}" for name, value in body.items() if name not in told]
+    lines = [f"{name}: {plainly(value)}" for name, value in body.items() if name not in told]
     lines += in_words(one)
     for row in facts:
         because = f": {row['reason']}" if "reason" in row else ""

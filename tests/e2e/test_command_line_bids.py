@@ -139,6 +139,8 @@ def test_the_desk_says_who_did_what_and_what_comes_next(capsys, desk):
     assert said == f"{BID}: withdrawn by anna: too-cold; the DNO is sent a bid of nothing"
     shown = acted(capsys, "show dno")
     assert "closed_because: withdrawn: too-cold" in shown
+    assert "approved: yes" in shown
+    assert not any(python in shown for python in ("None", "Decimal", "[", "{"))
     assert shown.endswith("Withdrawn by anna: too-cold")
 
 
