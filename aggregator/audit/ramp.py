@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from itertools import zip_longest
 
 from aggregator.audit.evidence import Evidence, Finding
+from aggregator.model.figures import figure
 from aggregator.model.fleet import Site
 from aggregator.model.metering import Outcome, Purpose, SetPoint
 from aggregator.model.opportunity import Opportunity
@@ -42,9 +43,8 @@ def p14_ramp(evidence: Evidence) -> Finding:
         in_zone = sum(kw for _, name, kw in window if name == zone)
         total = sum(kw for _, _, kw in window)
         if in_zone > limits.zone_ramp_kw_per_minute or total > limits.total_ramp_kw_per_minute:
-            breaches.append(
-                f"{zone} at {utc_text(at)}: {in_zone:.0f} kW moved in a minute, {total:.0f} in all"
-            )
+            moved = f"{figure(in_zone, 2)} kW moved in a minute, {figure(total, 2)} in all"
+            breaches.append(f"{zone} at {utc_text(at)}: {moved}")
     halts = evidence.store.halts.all()
     breaches += [breach for halt in halts for breach in _stop_breaches(halt, evidence)]
     what = f"changes of power, ends of set-points among them, and {len(halts)} emergency stops"
