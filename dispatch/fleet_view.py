@@ -231,6 +231,7 @@ class FleetView:
         self._views = {car.car_id: CarView(car) for car in fleet.cars}
         self._batteries = {car.car_id: Battery(car, soc_step) for car in fleet.cars}
         self._slowing = {car.car_id: Slowing(car) for car in fleet.cars}
+        self._told_since: dict[str, datetime] = {}
         self._odd: set[str] = set()
         self._charger_words = dict(charger_words or {})
         self._guard_soc = guard_soc
@@ -320,7 +321,10 @@ class FleetView:
     def sent(self, points: Iterable[SetPoint]) -> None:
         """Note set-points that chargers have taken."""
         for point in points:
-            self._views[point.car_id] = replace(self._views[point.car_id], standing=point)
+            view = self._views[point.car_id]
+            if not _goes_on(view.standing, point):
+                self._told_since[point.car_id] = point.issued_at
+            self._views[point.car_id] = replace(view, standing=point)
 
     def all(self) -> tuple[CarView, ...]:
         """Return every view, in fleet order."""
@@ -347,7 +351,8 @@ class FleetView:
         before, point, soc = view.report, view.standing, self._batteries[report.car_id].soc
         if before is None or before.soc is None or soc is None or point is None or point.export_w >= 0:
             return
-        told = point.issued_at + SETTLES <= before.measured_at and report.measured_at <= point.expires_at
+        told_since = self._told_since[report.car_id]
+        told = told_since + SETTLES <= before.measured_at and report.measured_at <= point.expires_at
         hours = (report.measured_at - before.measured_at) / HOUR
         if told and hours > 0 and counts_on(view.car.charger, before, report):
             took_kw = (report.import_wh - before.import_wh) / W_PER_KW / hours
@@ -367,6 +372,13 @@ def fuse_shares(views: Sequence[CarView]) -> dict[str, float]:
         asked_kw[view.car.site.site_id] += view.full_kw
     limit_kw = {view.car.site.site_id: view.car.site.import_limit_kw for view in views}
     return {name: min(1.0, limit_kw[name] / kw) for name, kw in asked_kw.items()}
+
+
+def _goes_on(standing: SetPoint | None, point: SetPoint) -> bool:
+    """Whether a car is told what it is doing already, to within what is no news."""
+    if standing is None or standing.expires_at < point.issued_at:
+        return False
+    return abs(standing.export_w - point.export_w) <= IDLE_W
 
 
 def _says_no_other(last: CarReport | None, report: CarReport) -> bool:

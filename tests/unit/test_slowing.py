@@ -5,11 +5,12 @@ from datetime import time, timedelta
 
 import pytest
 
-from aggregator.model.fleet import Intent, Taper
+from aggregator.model.fleet import Fleet, Intent, Taper
 from aggregator.store import open_store
+from dispatch.fleet_view import FleetView
 from dispatch.notices import SHORT_OF_TARGET
 from dispatch.slowing import Slowing
-from tests.builders import a_car
+from tests.builders import a_car, a_car_report, a_set_point
 from tests.fakes.clock import FakeClock
 from tests.fakes.driven_fleet import MINUTE, Driven, keeping
 from tests.fakes.simulated_fleet import FIVE_PM, a_leaf, a_stay
@@ -49,6 +50,18 @@ def test_what_does_not_fall_as_the_car_fills_is_no_taper(took_kw):
 def test_a_few_percents_are_too_few_to_tell():
     assert learnt(slows_down, last=0.84) == CAR.taper
     assert learnt(slows_down, last=0.88) != CAR.taper
+
+
+def test_it_is_learnt_from_set_points_that_are_renewed_each_minute():
+    view, wh, soc, at = FleetView(Fleet((CAR,), "f" * 64), 0.02, 0.01, 0.01), 0.0, 0.75, FIVE_PM
+    while soc < 0.92:
+        view.observe([a_car_report(measured_at=at, soc=soc, import_wh=round(wh), export_wh=0, export_w=0)])
+        told_at = at + timedelta(seconds=3)
+        view.sent([a_set_point(export_w=-7400, issued_at=told_at, expires_at=told_at + 2 * MINUTE)])
+        taken_kwh = slows_down(soc) / 60
+        wh, soc, at = wh + 1000 * taken_kwh, soc + taken_kwh * 0.92 / CAR.capacity_kwh, at + MINUTE
+    taper = view.of(CAR.car_id).car.taper
+    assert (taper.from_soc, taper.full_share) == pytest.approx((0.8, 0.2), abs=0.03)
 
 
 async def test_a_driver_is_told_of_what_a_battery_misses_that_slows_down_unstated(tmp_path):
