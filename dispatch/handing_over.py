@@ -118,15 +118,20 @@ class HandingOver:
     ) -> dict[str, SetPoint]:
         """Return the set-points that are cut as others of their home do more than they are told."""
         asked_w = {one.car_id: max(0, sign * one.export_w) for one in points}
-        taken_w = sum(max(watts, asked_w.get(name, 0)) for name, watts in beyond_w.items() if watts)
-        cut = [one for one in points if not beyond_w[one.car_id] and asked_w[one.car_id]]
-        total_w, left_w = sum(asked_w[one.car_id] for one in cut), max(0.0, room_w - taken_w)
-        if not taken_w or total_w <= left_w:
+        taken_w = {name: max(watts, asked_w.get(name, 0)) for name, watts in beyond_w.items() if watts}
+        if not taken_w:
             return {}
+        left_w = room_w - sum(taken_w.values())
+        total_w = sum(watts for name, watts in asked_w.items() if name not in taken_w)
+        share = min(1.0, max(0.0, left_w) / total_w) if total_w else 1.0
+        may_w = {
+            name: max(0.0, left_w + taken_w[name]) if name in taken_w else watts * share
+            for name, watts in asked_w.items()
+        }
         return {
-            one.car_id: replace(one, export_w=sign * self._holds(one.car_id, int(watts)))
-            for one in cut
-            for watts in [asked_w[one.car_id] * left_w / total_w]
+            one.car_id: replace(one, export_w=sign * self._holds(one.car_id, int(may_w[one.car_id])))
+            for one in points
+            if asked_w[one.car_id] > may_w[one.car_id]
         }
 
     def _holds(self, car_id: str, watts: int) -> int:

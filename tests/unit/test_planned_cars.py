@@ -172,4 +172,4 @@ def notices(loop):
 
 
 def second(at, **changes):
-    return a_car_report(car_id="car-2", measured_at=at, **changes)
+    return a_car_report(**{"car_id": "car-2", "measured_at": at, "export_w": 0, **changes})
