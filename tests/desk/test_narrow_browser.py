@@ -79,6 +79,34 @@ async def test_a_figure_and_its_unit_stay_on_one_line(tmp_path, chromium):
                 assert await anna.evaluate(broken) == [], (path, width)
 
 
+async def test_a_car_s_half_hours_fit_a_phone(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as browsers:
+        await desk.parts.minutes(35)
+        anna = await browsers.signed_in("anna", "/fleet/car-1", width=360)
+        await anna.locator("summary", has_text="Half-hour by half-hour").click()
+        table = anna.locator(".scroll:has(table)", has_text="Average")
+        assert await table.evaluate("box => box.scrollWidth <= box.clientWidth")
+        heads = await table.locator("thead th").all_inner_texts()
+        assert [re.findall("kWh?$", head) for head in heads] == [[], ["kW"], ["kWh"], [], []]
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+async def test_what_the_fleet_does_stands_on_one_line_of_its_tile(tmp_path, chromium, width):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as browsers:
+        anna = await browsers.signed_in("anna", "/live", width=width)
+        tile = anna.locator(".small-ones li").first
+        figure = tile.locator("[data-live=fleet_kw]")
+        high_px = (await figure.bounding_box())["height"]
+        await desk.shut_door()  # so that nothing is written over it
+        await figure.evaluate(
+            "one => { one.firstChild.data = one.firstChild.data.replace(/^[0-9.]+/, '−1352.0'); }"
+        )
+        assert (await figure.bounding_box())["height"] == high_px
+        assert await tile.evaluate("tile => tile.scrollWidth <= tile.clientWidth")
+        browsers.faults.clear()  # the browser itself tells of the line that is down
+        await desk.open_door()
+
+
 @pytest.mark.parametrize("kw", [-120.0, -1500.0, -12000.0])
 async def test_no_sign_of_a_chart_is_cut_off(tmp_path, chromium, kw):
     inked = """async (kw) => {
