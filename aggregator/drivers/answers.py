@@ -17,12 +17,15 @@ from aggregator.model.drivers import (
     Week,
     Word,
 )
-from aggregator.model.figures import kwh
+from aggregator.model.figures import kwh, stated
 from aggregator.model.fleet import Car
 from aggregator.model.time import LONDON, utc_text
 from dispatch.fleet_view import CarView
 
 PERCENT = 100.0
+LEAST_SOC = 1e-6
+"""What lies closer together is the same level: shares go through kWh and back."""
+
 Json = dict[str, object]
 
 
@@ -42,6 +45,13 @@ def level(soc: float, car: Car, miles_per_kwh: float) -> Json:
     }
 
 
+def below_floor(target_soc: float, floor_soc: float) -> str | None:
+    """Return what comes of a target below the floor, in words; None of any other."""
+    if target_soc > floor_soc - LEAST_SOC:
+        return None
+    return f"{stated(target_soc)} is below the floor of {stated(floor_soc)}, which is kept"
+
+
 def overdue_body(found: Overdue | None) -> Json | None:
     """Return what became of a word whose time is past; None where it is not."""
     if found is None:
@@ -54,8 +64,9 @@ def overdue_body(found: Overdue | None) -> Json | None:
     }
 
 
-def word_body(topic: Topic, word: Word | None, car: Car, miles_per_kwh: float, now: datetime) -> Json:
-    """Return what was said last about a topic, and whether it holds."""
+def word_body(topic: Topic, word: Word | None, view: CarView, miles_per_kwh: float, now: datetime) -> Json:
+    """Return what was said last about a topic of a car as its driver wants it now, and whether it holds."""
+    car = view.car
     holds = word is not None and word.holds(now)
     saying = word.saying if word is not None and holds else None
     return {
@@ -75,13 +86,18 @@ def _saying(saying: Saying | None, car: Car, miles_per_kwh: float) -> Json | Non
         case None:
             return None
         case Departure(depart_at=depart_at, target_soc=target_soc):
-            return {"depart_at": instant(depart_at), "target": level(target_soc, car, miles_per_kwh)}
+            return {
+                "depart_at": instant(depart_at),
+                "target": level(target_soc, car, miles_per_kwh),
+                "below_floor": below_floor(target_soc, car.floor_soc),
+            }
         case Week(days=days):
             rows = [
                 {
                     "on": DAYS[row.day],
                     "depart_local": row.depart_local.isoformat(),
                     "target": level(row.target_soc, car, miles_per_kwh),
+                    "below_floor": below_floor(row.target_soc, car.floor_soc),
                 }
                 for row in days
             ]
@@ -132,6 +148,7 @@ def state_body(
         "departure": {
             "at": instant(view.stated_at(now)),
             "target": level(target_soc, car, miles_per_kwh),
+            "below_floor": below_floor(target_soc, car.floor_soc),
             "said": source,
             "overdue": overdue_body(overdue),
         },

@@ -166,7 +166,8 @@ class Door:
 
     def _told(self, asked: Asked, topic: Topic) -> web.Response:
         word, now = self._cars.word(asked.car.car_id, topic), self._gateway.clock.now()
-        body = answers.word_body(topic, word, asked.car, self._cars.miles_per_kwh, now)
+        view = self._cars.view(asked.car, now)
+        body = answers.word_body(topic, word, view, self._cars.miles_per_kwh, now)
         return web.json_response(body, headers={"ETag": f'"{body["version"]}"'})
 
 

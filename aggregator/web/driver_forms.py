@@ -1,7 +1,7 @@
 """A driver's forms as the bodies that the drivers' door takes: what is said is judged by the same rules."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from aggregator.model.drivers import DAYS, Topic
@@ -20,6 +20,20 @@ BOOSTS = {
     "8": "for 8 hours",
 }
 SWITCH = {"on": True, "off": False}
+FIELDS: Mapping[Topic, Sequence[str]] = {
+    Topic.DEPARTURE: ("depart_at", "amount", "unit"),
+    Topic.BOOST: ("hours",),
+    Topic.V2G: ("on",),
+    Topic.FLOOR: ("level", "unit"),
+    Topic.WEEK: (*(f"{day}_{what}" for day in DAYS for what in ("at", "amount")), "unit"),
+}
+"""What each form asks."""
+
+
+def unknown_fields(known: Sequence[str], fields: Mapping[str, str]) -> dict[str, Fault]:
+    """Return what a form states that it does not ask, by name."""
+    allowed = f"unknown field; known here: {', '.join(known) or 'no field'}"
+    return {name: Fault(name, text, allowed) for name, text in fields.items() if name not in known}
 
 
 def read_form(topic: Topic, fields: Mapping[str, str], now: datetime) -> dict[str, object]:

@@ -12,17 +12,18 @@ from datetime import datetime
 from aiohttp import web
 
 from aggregator.cycles import CREDIT_GBP, NIGHTS_PER_CREDIT
+from aggregator.drivers.answers import below_floor
 from aggregator.drivers.bodies import FARTHEST
 from aggregator.drivers.limits import Buckets
 from aggregator.drivers.own_car import TAKEN_BACK, OwnCars
 from aggregator.drivers.problems import Refused
-from aggregator.model.drivers import DAYS, Topic, Week, Word
+from aggregator.model.drivers import DAYS, Topic, Week, WeekDay, Word
 from aggregator.model.errors import BadMessage
 from aggregator.model.figures import percent_of
 from aggregator.model.fleet import Car
 from aggregator.web.answers import as_json, see
 from aggregator.web.car_view import CarPage, ahead, car_page, stretches
-from aggregator.web.driver_forms import BOOSTS, UNITS, field_of, read_form
+from aggregator.web.driver_forms import BOOSTS, FIELDS, UNITS, field_of, read_form, unknown_fields
 from aggregator.web.fleet_looks import car_body
 from aggregator.web.frame import Frame
 from aggregator.web.night_view import CarNight, car_night, last_evening
@@ -81,23 +82,30 @@ class DriverLooks:
 
     async def _say(self, request: web.Request, person: Person) -> web.Response:
         topic, fields = await self._asked(request, person)
+        if unknown := unknown_fields(FIELDS[topic], fields):
+            return await self._back(request, person, Typed(topic, fields, unknown))
         try:
             body = read_form(topic, fields, self._gateway.clock.now())
             await self._cars.put(self._car(person), topic, body, person.token_id or "")
         except BadMessage as bad:
             faults = {field_of(topic, one.where, fields): one for one in bad.faults}
-            typed = Typed(topic, fields, faults)
-            page = await asyncio.to_thread(self._page, request, person, typed)
-            page.set_status(422)
-            return page
+            return await self._back(request, person, Typed(topic, fields, faults))
         return _heard(request, topic)
 
     async def _take_back(self, request: web.Request, person: Person) -> web.Response:
-        topic, _ = await self._asked(request, person)
+        topic, fields = await self._asked(request, person)
         if topic not in TAKEN_BACK:
             raise web.HTTPNotFound
+        if unknown := unknown_fields((), fields):
+            return await self._back(request, person, Typed(topic, {}, unknown))
         await self._cars.take_back(self._car(person), topic, person.token_id or "")
         return _heard(request, topic)
+
+    async def _back(self, request: web.Request, person: Person, typed: Typed) -> web.Response:
+        """Answer a form that came to nothing with its page, and what is wrong in it."""
+        page = await asyncio.to_thread(self._page, request, person, typed)
+        page.set_status(422)
+        return page
 
     async def _asked(self, request: web.Request, person: Person) -> tuple[Topic, dict[str, str]]:
         """Return what a form is about, and its fields as typed."""
@@ -109,9 +117,9 @@ class DriverLooks:
         except ValueError:
             raise web.HTTPNotFound from None
         return topic, {
-            name: value[:LONGEST_FIELD]
+            name: value[:LONGEST_FIELD] if isinstance(value, str) else "a file"
             for name, value in form.items()
-            if isinstance(value, str) and name != CSRF_FIELD
+            if name != CSRF_FIELD
         }
 
     def _must_wait(self, key: str) -> None:
@@ -132,6 +140,7 @@ class DriverLooks:
         now = self._gateway.clock.now()
         view = self._view(person, now)
         said = request.cookies.get(HEARD, "") if typed.topic is None else ""
+        week = _usual_week(view.words.get(Topic.WEEK), now)
         return self._frame.page(
             "my_car",
             person,
@@ -142,7 +151,12 @@ class DriverLooks:
             said=said if said in set(Topic) else "",
             boost=self._cars.word(view.car.car_id, Topic.BOOST),
             days=DAY_NAMES,
-            week=_usual_week(view.words.get(Topic.WEEK), now),
+            week={DAYS[row.day]: (f"{row.depart_local:%H:%M}", percent_of(row.target_soc)) for row in week},
+            low_days=[
+                DAY_NAMES[DAYS[row.day]]
+                for row in week
+                if below_floor(row.target_soc, view.view.car.floor_soc)
+            ],
             units=UNITS,
             boosts=BOOSTS,
             needed=NIGHTS_PER_CREDIT,
@@ -174,10 +188,7 @@ def _heard(request: web.Request, topic: Topic) -> web.Response:
     return to
 
 
-def _usual_week(word: Word | None, now: datetime) -> dict[str, tuple[str, str]]:
-    """Return the time and the percentage of each day that a driver's usual week names, while it holds."""
-    if word is None or not word.holds(now) or not isinstance(word.saying, Week):
-        return {}
-    return {
-        DAYS[row.day]: (f"{row.depart_local:%H:%M}", percent_of(row.target_soc)) for row in word.saying.days
-    }
+def _usual_week(word: Word | None, now: datetime) -> tuple[WeekDay, ...]:
+    """Return the days that a driver's usual week names, while it holds."""
+    holds = word is not None and word.holds(now)
+    return word.saying.days if holds and word and isinstance(word.saying, Week) else ()

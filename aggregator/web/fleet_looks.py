@@ -162,7 +162,7 @@ def car_body(view: CarPage, cars: OwnCars) -> dict[str, object]:
         "faults": list(view.faults),
         "shortfall": answers.shortfall_body(view.view, view.short_kwh, miles, now),
         "cycles": answers.cycles_body(view.car.car_id, view.month, view.nights),
-        "words": [answers.word_body(topic, view.words.get(topic), view.car, miles, now) for topic in Topic],
+        "words": [answers.word_body(topic, view.words.get(topic), view.view, miles, now) for topic in Topic],
         "plan": answers.plan_body(view.view, view.plan, now)["half_hours"],
         "night": night_body(view.night),
     }

@@ -96,6 +96,11 @@ class CarRow:
         """Whether it is connected, by its last word."""
         return self.state != "away"
 
+    @property
+    def target_below_floor(self) -> str | None:
+        """What comes of a target below the floor, in words; None of any other."""
+        return answers.below_floor(self.target_soc, self.floor_soc)
+
 
 SHOWN: Mapping[str, tuple[str, Callable[[CarRow], bool]]] = {
     "plugged": ("plugged in", lambda row: row.is_plugged),
@@ -306,6 +311,7 @@ def row_body(row: CarRow) -> dict[str, object]:
         "soc": row.soc,
         "floor_soc": row.floor_soc,
         "target_soc": round(row.target_soc, 4),
+        "target_below_floor": row.target_below_floor,
         "departs_at": utc_text(row.departs_at) if row.departs_at is not None else None,
         "departure_said": row.said,
         "departure_overdue": answers.overdue_body(row.overdue),

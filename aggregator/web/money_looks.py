@@ -5,7 +5,9 @@ far it is. Programs and downloads wait for it.
 """
 
 import asyncio
+import io
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -49,7 +51,11 @@ TYPES = {
     "html": "text/html",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "parquet": "application/vnd.apache.parquet",
+    "zip": "application/zip",
 }
+WHOLE_MONTH = "month.zip"
+"""All files of a month, a page for each driver among them, as ``flexloop settle drivers`` writes them."""
+
 ANEW, LONGEST_NUMBER = "anew", 9
 """Says in a query which working out of a statement is to be done again, and how long its number may be."""
 
@@ -162,11 +168,11 @@ class MoneyLooks:
             raise _busy() from None
         files: Mapping[str, bytes] = await job.result()
         name = request.match_info["name"]
+        if name == WHOLE_MONTH:
+            return as_file(name, await asyncio.to_thread(_packed, files))
         if name not in files:
-            raise Refused(
-                404,
-                f"there is no such file; there are {', '.join(name for name in files if '/' not in name)}",
-            )
+            there = [*(name for name in files if "/" not in name), WHOLE_MONTH]
+            raise Refused(404, f"there is no such file; there are {', '.join(there)}")
         return as_file(name, files[name])
 
     async def _explained(self, request: web.Request, person: Person) -> web.Response:
@@ -240,6 +246,15 @@ class MoneyLooks:
 async def _made(job: Job) -> Made:
     made: Made = await job.result()
     return made
+
+
+def _packed(files: Mapping[str, bytes]) -> bytes:
+    """Return files as one, which tells nothing of when it was made."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name), files[name], zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
 
 
 def _busy() -> Refused:

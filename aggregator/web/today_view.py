@@ -34,7 +34,7 @@ class EventRow:
         awarded_kw: What was cleared, none for an order without an award. [kW]
         runs: Whether it runs now.
         ordered: How many orders are in force.
-        cancelled_at: When the DNO took the last of them back; None where it did not.
+        cancelled_at: When the last of them was taken back; None where none was.
         ahead: Levels of its orders that are to come.
     """
 
@@ -65,7 +65,7 @@ class Money:
         decided_unknown: How many more are decided whose margin could not be worked out anew, since a person
             amended the draft or less was awarded than bid, so that it is in no sum.
         waiting_unknown: How many more wait, the same.
-        cancelled: Of how many of the decided the DNO took the order back: less will come than expected.
+        cancelled: Of how many of the decided the order ended before its time: less will come than expected.
     """
 
     day: date | None

@@ -37,13 +37,13 @@ def kw(value: float | None) -> Markup:
     """Return a power, to a tenth, so that figures of a column line up. [kW]"""
     if value is None:
         return Markup('<span class="none">–</span>')
-    return Markup('{} <span class="unit">kW</span>').format(signed(value, 1))
+    return Markup('{}<span class="unit">&nbsp;kW</span>').format(signed(value, 1))
 
 
 def kw_range(levels: Iterable[float]) -> Markup:
     """Return levels as one power, or the lowest to the highest; to the watt, as bid. [kW]"""
     found = sorted(levels)
-    return Markup('{} <span class="unit">kW</span>').format(range_of(found)) if found else kw(None)
+    return Markup('{}<span class="unit">&nbsp;kW</span>').format(range_of(found)) if found else kw(None)
 
 
 def range_of(levels: Iterable[float]) -> str:
@@ -55,7 +55,7 @@ def range_of(levels: Iterable[float]) -> str:
 
 def energy(value: float, digits: int = 2) -> Markup:
     """Return an energy to a hundredth, or as many digits after the point. [kWh]"""
-    return Markup('{} <span class="unit">kWh</span>').format(signed(value, digits))
+    return Markup('{}<span class="unit">&nbsp;kWh</span>').format(signed(value, digits))
 
 
 def stamp_of(found: re.Match[str]) -> datetime | None:
@@ -110,14 +110,14 @@ def price(value: float | Decimal | None) -> Markup:
     """Return a price. [GBP/MWh]"""
     if value is None:
         return Markup('<span class="none">none</span>')
-    return Markup('£{} <span class="unit">/MWh</span>').format(signed(float(value), 2))
+    return Markup('£{}<span class="unit">&nbsp;/MWh</span>').format(signed(float(value), 2))
 
 
 def kwh(wh: int | None) -> Markup:
     """Return an energy to the Wh. [kWh]"""
     if wh is None:
         return Markup('<span class="none">–</span>')
-    return Markup('{} <span class="unit">kWh</span>').format(signed(wh / WH_PER_KWH, 3))
+    return Markup('{}<span class="unit">&nbsp;kWh</span>').format(signed(wh / WH_PER_KWH, 3))
 
 
 def change(value: float, unit: str = "") -> str:

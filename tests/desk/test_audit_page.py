@@ -92,6 +92,14 @@ async def test_a_rules_approval_and_a_repeated_act_are_told_once(tmp_path):
         ]
 
 
+async def test_the_page_shows_the_whole_head_as_the_command_takes_it(tmp_path, capfd):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        _, page = await anna.get("/audit")
+        (head,) = re.findall(r"<code>([0-9a-f]{64})</code>", page)
+        assert run(["--database", desk.store.url, "desk", "trail", "--verify", "--head", head]) == 0, capfd
+
+
 async def test_exports_end_with_the_head_which_the_command_finds_again(tmp_path, capfd):
     async with a_desk(tmp_path) as desk:
         anna = await desk.sign_in("anna")

@@ -95,7 +95,10 @@ async def test_signing_in_by_form_leads_to_the_own_car_and_wrong_tokens_are_slow
         async with session.get(f"{desk.base}/my-car", allow_redirects=False) as response:
             assert (response.status, response.headers["Location"]) == (303, "/sign-in?next=/my-car")
         async with session.get(f"{desk.base}/sign-in?next=/my-car") as response:
-            assert "Driver's token" in await response.text()
+            page = await response.text()
+            assert "Driver's token" in page
+            assert "flexloop" not in page.partition("<main")[2], "its command is its operator's"
+            assert "ask them for another" in page
         _, text = a_token(desk)
         for where in ("/my-car", "/", "/bids", "//evil.example"):
             form = {"token": f"  {text}\n", "next": where}
@@ -221,6 +224,55 @@ async def test_what_is_wrong_comes_back_as_typed_with_what_is_allowed(tmp_path, 
         assert 'type="datetime-local" name="depart_at"' in page
         assert page.count('aria-invalid="true"') == page.count("aria-describedby=")
         assert desk.store.drivers.all() == ()
+
+
+UNKNOWN = [
+    (
+        "departure",
+        {"depart_at": "2025-01-15T07:30", "amount": "80", "colour": "red"},
+        "depart_at, amount, unit",
+    ),
+    ("departure/take-back", {"colour": "red"}, "no field"),
+    ("boost", {"hours": "2", "colour": "red"}, "hours"),
+    ("v2g", {"on": "off", "colour": ""}, "on"),
+    ("floor", {"level": "50", "colour": "red"}, "level, unit"),
+    ("week", {"mon_at": "07:30", "mon_amount": "80", "colour": "red"}, "mon_at, mon_amount, tue_at"),
+]
+
+
+@pytest.mark.parametrize(("topic", "fields", "known"), UNKNOWN)
+async def test_a_field_that_no_form_has_is_refused_in_one_line(tmp_path, topic, fields, known):
+    async with a_desk(tmp_path) as desk:
+        driver = await a_driver(desk)
+        status, _, page = await said(driver, topic, fields)
+        assert status == 422
+        (wrong,) = re.findall(r'<p class="fault".*?</p>', page)
+        assert "colour" in wrong
+        assert f"unknown field; known here: {known}" in wrong
+        assert desk.store.drivers.all() == ()
+
+
+async def test_a_target_below_the_floor_is_told_so_where_it_is_said_and_shown(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        driver, vera = await a_driver(desk), await desk.sign_in("vera")
+        await said(driver, "floor", {"level": "40"})
+        assert "below your floor" not in (await driver.get("/my-car"))[1]
+        assert (await driver.get("/v1/my-car"))[1]["target_below_floor"] is None
+        await said(driver, "departure", {"depart_at": "2025-01-15T08:15", "amount": "20"})
+        _, page = await driver.get("/my-car")
+        flash = page.partition("Heard")[2].partition("</p>")[0]
+        shown = (await driver.get("/my-car"))[1].partition('id="need-now"')[2].partition("</p>")[0]
+        for told in (flash, shown):
+            assert "That is below your floor, which outranks it: your car is kept at 40% or more." in told
+        words = "20% is below the floor of 40%, which is kept"
+        assert (await driver.get("/v1/my-car"))[1]["target_below_floor"] == words
+        assert words in (await vera.get(f"/fleet/{CAR}"))[1]
+        await said(driver, "departure/take-back")
+        await said(
+            driver, "week", {"sun_at": "10:00", "sun_amount": "35", "wed_at": "08:00", "wed_amount": "40"}
+        )
+        flash = (await driver.get("/my-car"))[1].partition("Heard")[2].partition("</p>")[0]
+        assert "Sunday is below your floor, which outranks it: your car is kept at 40% or more." in flash
 
 
 async def test_forms_of_other_sites_and_of_nobody_do_nothing(tmp_path):

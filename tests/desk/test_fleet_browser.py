@@ -52,6 +52,19 @@ async def test_every_page_is_accessible_and_fits_a_phone(tmp_path, chromium):
         assert people.faults.pop().endswith("403 (Forbidden)")
 
 
+async def test_a_driver_who_was_refused_a_page_meets_no_fault_while_the_gateway_is_away(tmp_path, chromium):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
+        driver, thrown = await driving(people, desk), []
+        await driver.goto(f"{desk.base}/bids")
+        driver.on("pageerror", lambda error: thrown.append(str(error)))
+        await desk.shut_door()
+        await driver.evaluate("window.dispatchEvent(new Event('online'))")
+        await driver.wait_for_timeout(500)
+        assert thrown == []
+        people.faults.clear()  # the browser itself tells of the page that was refused
+        await desk.open_door()
+
+
 async def test_pages_are_light(tmp_path, chromium):
     async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         driver = await driving(people, desk)

@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import html
+import io
 import json
 import re
 import shlex
+import zipfile
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -278,6 +280,22 @@ async def test_a_month_of_drivers_is_taken_along(tmp_path):
         assert (await vera.get("/v1/settlement/drivers/2025-01/other.csv"))[0] == 404
         assert (await vera.get("/v1/settlement/drivers/2025-1/drivers.csv"))[0] == 422
         assert (await vera.get("/v1/settlement/drivers/2024-01/drivers.csv"))[0] == 409
+
+
+async def test_a_month_is_offered_whole_with_a_page_for_each_car(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        vera = await desk.sign_in("vera")
+        page = await found(vera, f"/settlement?{DAY}", lambda page: "Drivers’ month" in page)
+        offered = re.findall(r'href="/v1/settlement/drivers/2025-01/([^"]+)"', page)
+        data, headers = await vera.download("/v1/settlement/drivers/2025-01/month.zip")
+        assert headers["Content-Type"] == "application/zip"
+        with zipfile.ZipFile(io.BytesIO(data)) as taken:
+            inside = {name: taken.read(name) for name in taken.namelist()}
+        assert {name for name in inside if "/" in name} == {"drivers/car-1.html", "drivers/car-2.html"}
+        files = {name for name in inside if "/" not in name}
+        assert set(offered) == files | {"month.zip"}
+        for name in files:
+            assert (await vera.download(f"/v1/settlement/drivers/2025-01/{name}"))[0] == inside[name], name
 
 
 async def test_a_database_that_goes_is_said_and_the_next_try_works(tmp_path):

@@ -52,6 +52,13 @@ async def test_every_page_is_accessible_fits_a_phone_and_is_light(tmp_path, chro
         assert sum(sizes) <= HEAVIEST_PAGE
 
 
+async def test_registers_behind_a_figure_fit_a_phone(tmp_path, chromium):
+    async with a_delivered_desk(tmp_path) as desk, browsing(desk, chromium) as people:
+        sue = await people.signed_in("sue", "/settlement/bid-5?half_hour=12:00", width=360)
+        for box in await sue.locator(".scroll:visible").all():
+            assert await box.evaluate("box => box.scrollWidth <= box.clientWidth"), await box.inner_text()
+
+
 async def test_a_statement_is_made_and_walked_back_by_keyboard(tmp_path, chromium):
     async with a_delivered_desk(tmp_path) as desk, browsing(desk, chromium) as people:
         sue = await people.signed_in("sue")

@@ -58,6 +58,7 @@ async def test_rules_say_what_they_allow_did_and_would_do(tmp_path):
         for words in (
             "50 kW is more than 20 kW",
             "Rules that are not written any more",
+            "£4.25 is less than £1000.00",
             "1. small",
             "2. rich",
         ):

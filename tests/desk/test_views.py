@@ -18,6 +18,7 @@ from aggregator.model.opportunity import (
     DeliveryEnded,
     DeliveryStarted,
     InstructionCancelled,
+    OptedOut,
     Received,
     Settled,
     Submitted,
@@ -359,3 +360,13 @@ async def test_windows_stay_shaded_when_they_are_cancelled_or_settled_as_long_as
             assert shaded in (await vera.get("/live"))[1]
         parts.clock.set(NOW + timedelta(hours=5))
         assert shaded not in (await vera.get("/live"))[1]
+
+
+async def test_an_event_that_we_withdrew_is_not_called_cancelled(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna, one = await desk.sign_in("anna"), desk.bid("bid-5")
+        ran = (DeliveryStarted(NOW), OptedOut(NOW, "a feeder is down", "anna"))
+        at = {"expected_version": one.version, "by": "anna", "recorded_at": NOW}
+        desk.store.journal.append_many("bid-5", ran, **at)
+        _, page = await anna.get("/")
+        assert "1 of them cut short: less will come" in page

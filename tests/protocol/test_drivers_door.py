@@ -76,6 +76,19 @@ async def test_what_is_said_is_stored_wakes_the_loop_and_is_answered_in_both_tim
         assert (await driver.get())["departure"]["said"] == "default"
 
 
+async def test_a_target_below_the_floor_is_answered_with_what_comes_of_it(tmp_path):
+    async with at_the_door(tmp_path) as (_, driver):
+        await driver.put("/floor", {"percent": 40})
+        low, words = {"target_percent": 20}, "20% is below the floor of 40%, which is kept"
+        body = await driver.put("/departure", {"depart_at": "2025-01-15T19:30", **low})
+        assert body["says"]["below_floor"] == words
+        assert (await driver.get())["departure"]["below_floor"] == words
+        rows = [{"on": ["mon"], "depart_local": "07:30", **low}]
+        rows += [{"on": ["tue"], "depart_local": "07:30", "target_percent": 40}]
+        body = await driver.put("/week", {"days": rows})
+        assert [row["below_floor"] for row in body["says"]["days"]] == [words, None]
+
+
 async def test_a_departure_out_of_reach_is_told_by_how_much_at_once_and_to_the_desk(tmp_path):
     async with at_the_door(tmp_path) as (parts, driver):
         assert (await driver.get("/shortfall"))["short"]["kwh"] == 0

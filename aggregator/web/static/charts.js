@@ -8,8 +8,12 @@
   const kw = (value) => value == null ? "–" : `${value.toFixed(1).replace("-", "\u2212")} kW`;
   const axis = (more) => ({stroke: css("--muted"), grid: {stroke: css("--line"), width: 1}, ticks: {stroke: css("--line"), width: 1}, font: "12px system-ui", ...more});
   const whole = (_, values) => values.map((value) => `${String(value).replace("-", "\u2212")} kW`);
+  const beside = (_, words) => 20 + 7.6 * Math.max(6, ...(words ?? []).map((one) => one.length));  // room for the widest
   const times = (form) => (_, values) => values.map((value) => form.format(new Date(value * 1e3)));
 
+  const PAPER_PX = 680;  // a card on A4; style stretches it to what paper there is
+  const root = document.documentElement;
+  const widthOf = (box) => root.classList.contains("on-paper") ? PAPER_PX : box.clientWidth;
   const MARKS = [["solid", 0], ["dotted", 2], ["solid", 2], ["dashed", 2], ["dashed", 5], ["dotted", 3], ["solid", 4], ["dashed", 4]];  // as the lines: London, P10 to P90, need (broad, to be seen beneath a bid of all of it), nominated, bid, awarded of a part
   const isInPart = (found) => found.slots.some((slot) => slot.awarded_kw != null);
   const fanOf = (box, found) => {
@@ -31,9 +35,9 @@
     const step = uPlot.paths.stepped({align: 1});
     const line = (label, colour, more) => ({label, stroke: css(colour), width: 2, paths: step, points: {show: false}, value: (_, value, _n, at) => at == null ? "" : kw(value), ...more});
     return new uPlot({
-      width: box.clientWidth, height: 270, tzDate: london, cursor: {y: false}, scales: {x: {time: true}},
+      width: widthOf(box), height: 270, tzDate: london, cursor: {y: false}, scales: {x: {time: true}},
       legend: {markers: {dash: (_, n) => MARKS[n][0], width: (_, n) => MARKS[n][1]}},
-      axes: [axis({values: times(clock), space: 55}), axis({values: whole, size: 64})],
+      axes: [axis({values: times(clock), space: 55}), axis({values: whole, size: beside})],
       series: [{label: "London", value: (_, value) => value == null ? "" : clock.format(new Date(value * 1e3))},
         line("P10", "--p50", {width: 1, dash: [2, 3]}), line("P50", "--p50"), line("P90", "--p50", {width: 1, dash: [7, 3]}),
         line("Need", "--need", {dash: [8, 4], width: 7}), line("Nominated", "--nominated", {dash: [2, 4], width: 3}), line("Bid", "--bid", {width: 3}), ...(isInPart(found) ? [line("Awarded", "--awarded", {dash: [10, 4], width: 4})] : [])],
@@ -64,7 +68,7 @@
         return;
       }
       state.hidden = true;
-      if (fan?.box !== box) new ResizeObserver(() => { if (fan.box === box) fan.plot.setSize({width: box.clientWidth, height: 270}); }).observe(box);
+      if (fan?.box !== box) new ResizeObserver(() => { if (fan.box === box) fan.plot.setSize({width: widthOf(box), height: 270}); }).observe(box);
       fan = {box, found, plot: fanOf(box, found)};
       box.setAttribute("role", "img");
       const inside = found.slots.filter((slot) => slot.bid_kw != null), bids = inside.map((slot) => slot.bid_kw);
@@ -81,7 +85,8 @@
   const SHOWN_S = 3 * 3600;  // as much as is shown, and kept
   const zones = new Map();
   const span = (_, low, high) => [Math.max(Math.min(low ?? 0, (high ?? 60) - 60), (high ?? 60) - SHOWN_S), high ?? 60];
-  const clocks = (plot, values) => times(plot.scales.x.max - plot.scales.x.min > 1200 ? clock : clockS)(plot, values);
+  const STEPS_S = [1, 2, 3, 5, 10, 15, 30, 60, 120, 180, 300, 600, 900, 1800, 3600, 7200];  // none above twice the one before: a phone has room for two of any
+  const clocks = (plot, values, _axis, _space, step) => times(step < 60 ? clockS : clock)(plot, values);
   const padded = (_, least, most) => {  // no line lies on the edge
     const low = Math.min(least ?? 0, 0), high = Math.max(most ?? 0, 0), room = Math.max(1, 0.12 * (high - low));
     return [low - room, high + room];
@@ -100,8 +105,8 @@
   const plotOf = (box, data) => {
     const line = (label, colour, more) => ({label, stroke: css(colour), width: 2, points: {show: false}, ...more});
     return new uPlot({
-      width: box.clientWidth, height: 150, tzDate: london, legend: {show: false}, cursor: {show: false},
-      axes: [axis({values: clocks, space: 80, size: 28}), axis({values: whole, size: 64, space: 28})],
+      width: widthOf(box), height: 150, tzDate: london, legend: {show: false}, cursor: {show: false},
+      axes: [axis({values: clocks, incrs: STEPS_S, space: 57, size: 28}), axis({values: whole, size: beside, space: 28})],
       scales: {x: {time: true, range: span}, y: {range: padded}},
       hooks: {drawClear: [shaded]},
       series: [{}, line("Target", "--bid", {dash: [8, 4], paths: steps()}), line("Nominated", "--nominated", {dash: [2, 4], paths: steps()}), line("Metered", "--p50", {width: 3})],
@@ -119,7 +124,7 @@
     const known = zones.get(zone), box = document.querySelector(`[data-chart="${CSS.escape(zone)}"]`);
     if (!box) return;
     if (known.box !== box) { known.plot?.destroy(); known.plot = plotOf(box, known.data); known.box = box; }
-    if (known.plot.width !== box.clientWidth) known.plot.setSize({width: box.clientWidth, height: 150});
+    if (known.plot.width !== widthOf(box)) known.plot.setSize({width: widthOf(box), height: 150});
     known.plot.setData(known.data);
     const [, target, , metered] = known.data.map((values) => values.at(-1) ?? "");
     Object.assign(box.dataset, {points: known.data[0].length, target, metered});
@@ -137,8 +142,17 @@
   };
   const redraw = () => {
     if (fan?.box.isConnected) { fan.plot.destroy(); fan.plot = fanOf(fan.box, fan.found); }
-    for (const known of zones.values()) { known.plot?.destroy(); known.plot = null; known.box = null; }
+    for (const [zone, known] of zones) { known.box = null; draw(zone); }
   };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  // Paper is white whatever the screen is. Browsers differ in which of the two they tell of.
+  const paper = (isPaper) => {
+    root.classList.toggle("on-paper", isPaper);
+    redraw();
+  };
+  const print = matchMedia("print");
+  print.addEventListener("change", () => paper(print.matches));
+  window.addEventListener("beforeprint", () => paper(true));
+  window.addEventListener("afterprint", () => paper(false));
   window.deskCharts = {drawFan, live, past};
 })();

@@ -12,10 +12,10 @@
 
   const number = (value) => value.toFixed(1).replace(/^-(?=0(\.0)?$)/, "").replace("-", "\u2212");
   const put = (element, text, unit) => {
-    const line = unit ? `${text} ${unit}` : text;
-    if (element.textContent === line) return;
-    element.textContent = unit ? `${text} ` : text;
-    if (unit) element.append(Object.assign(document.createElement("span"), {className: "unit", textContent: unit}));
+    const told = unit ? `\u00a0${unit}` : "";  // no line ends between a figure and its unit
+    if (element.textContent === text + told) return;
+    element.textContent = text;
+    if (unit) element.append(Object.assign(document.createElement("span"), {className: "unit", textContent: told}));
   };
   const at = (milliseconds) => {
     const utc = new Date(milliseconds).toISOString().slice(0, 19);
