@@ -41,7 +41,7 @@ async def test_an_award_in_part_is_told_in_rows_tiles_json_and_sums(tmp_path):
         assert (money.decided, str(money.decided_gbp), money.decided_unknown) == (1, "0.60", 0)
         vera = await desk.sign_in("vera")
         _, page = await vera.get("/bids")
-        assert '4 to 8 <span class="unit">kW</span> <span class="second">of 16 <span' in page
+        assert '4 to 8<span class="unit">&nbsp;kW</span> <span class="second">of 16<span' in page
         assert "£0.60" in page
         assert "P10 £0.30" in page
         _, page = await vera.get("/bids/bid-1")
