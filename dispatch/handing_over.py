@@ -44,18 +44,16 @@ class HandingOver:
         self._home_of = {car_id: site_id for site_id, cars in self._homes.items() for car_id in cars}
         self._least_w = {car.car_id: car.charger.min_w for car in fleet.cars}
         self._lately: dict[str, list[SetPoint]] = defaultdict(list)
-        self._reports: dict[str, CarReport] = {}
         self._beyond: dict[str, tuple[datetime, int]] = {}
         self._over_at: list[datetime] = []
 
     def observe(self, reports: Iterable[CarReport]) -> None:
         """Take reports in: of cars that do more than they were told, what they do."""
         for report in reports:
-            name, before = report.car_id, self._reports.get(report.car_id)
-            if name not in self._home_of or (before and before.measured_at > report.measured_at):
+            name, at, sign = report.car_id, report.measured_at, 1 if report.export_w > 0 else -1
+            known_at, _ = self._beyond.get(name, (at, 0))
+            if name not in self._home_of or known_at > at:
                 continue
-            self._reports[name] = report
-            at, sign = report.measured_at, 1 if report.export_w > 0 else -1
             told_w = self._most_w(name, sign, at)
             goes_beyond = sign * report.export_w > (1 + BEYOND) * told_w + BEYOND_W
             self._beyond[name] = at, report.export_w if report.plugged and goes_beyond else 0
