@@ -40,7 +40,7 @@ from dispatch.notices import (
 from dispatch.plan_run import Prices
 from dispatch.planned_cars import PlannedCars, Together
 from dispatch.ramp import let_go
-from dispatch.records import CycleRecord, LoopSettings, Notice
+from dispatch.records import CycleRecord, LoopSettings, Notice, Sent
 from dispatch.sending import RELEASE_TIMEOUT_S, Sending
 from dispatch.shortfalls import Shortfalls
 from dispatch.unserved import Unserved
@@ -146,7 +146,7 @@ class Controller:
         self._high_peaks.recall(by_code[PEAK_EXCEEDED])
         self.shortfalls.recall(by_code[SHORT_OF_TARGET])
         self.following.recall(one.where for one in by_code[NOT_FOLLOWING])
-        self._handing_over.told(left, self._clock.now())
+        self._handing_over.told((Sent(point, Outcome.ACCEPTED) for point in left), self._clock.now())
 
     def is_told(self, code: str, where: str) -> bool:
         """Whether cars that did not take a set-point, or might not have one, were all told theirs since."""
@@ -248,7 +248,7 @@ class Controller:
             await self._link.set_fallback(defaults)
             points = self._within_homes(points, silent, now)  # houses are heard meanwhile
         sent, told_of_them = await self._sending.send(points, now)
-        self._handing_over.told((one.point for one in sent if one.outcome is Outcome.ACCEPTED), now)
+        self._handing_over.told((one for one in sent if one.outcome is not Outcome.INTERLOCKED), now)
         reports, self._reports = tuple(self._reports), []
         await self._record(CycleRecord(now, reports, tuple(sent), (*notices, *told_of_them)))
         self.shortfalls.finish()

@@ -16,8 +16,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aggregator.model.fleet import Fleet
-from aggregator.model.metering import CarReport, SetPoint
+from aggregator.model.metering import CarReport, Outcome, SetPoint
 from dispatch.home_rooms import Room
+from dispatch.records import Sent
 
 W_PER_KW = 1000.0
 LATE = timedelta(seconds=30)
@@ -43,7 +44,7 @@ class HandingOver:
         self._homes = {site_id: cars for site_id, cars in homes.items() if len(cars) > 1}
         self._home_of = {car_id: site_id for site_id, cars in self._homes.items() for car_id in cars}
         self._least_w = {car.car_id: car.charger.min_w for car in fleet.cars}
-        self._lately: dict[str, list[SetPoint]] = defaultdict(list)
+        self._lately: dict[str, list[Sent]] = defaultdict(list)
         self._beyond: dict[str, tuple[datetime, int]] = {}
         self._over_at: list[datetime] = []
 
@@ -58,13 +59,14 @@ class HandingOver:
             goes_beyond = sign * report.export_w > (1 + BEYOND) * told_w + BEYOND_W
             self._beyond[name] = at, report.export_w if report.plugged and goes_beyond else 0
 
-    def told(self, points: Iterable[SetPoint], now: datetime) -> None:
-        """Note what chargers have taken."""
-        for point in points:
-            if point.car_id in self._home_of:
+    def told(self, sent: Iterable[Sent], now: datetime) -> None:
+        """Note what left for chargers: one that did not say that it took it may be at it all the same."""
+        for one in sent:
+            name = one.point.car_id
+            if name in self._home_of:
                 oldest = now - self._stale_after  # of what a late report may still be judged by
-                still = [one for one, until in self._counted(point.car_id) if until > oldest]
-                self._lately[point.car_id] = [*still, point]
+                still = [before for before, until in self._counted(name) if until > oldest]
+                self._lately[name] = [*still, one]
 
     def due_at(self) -> list[datetime]:
         """Return when what had to wait in the last cycle has to wait no longer."""
@@ -142,14 +144,16 @@ class HandingOver:
 
     def _most_w(self, car_id: str, sign: int, now: datetime) -> int:
         """Return the most that a car may be moving in a direction, by what it was told. [W, at least 0]"""
-        return max([0, *(sign * one.export_w for one, until in self._counted(car_id) if until > now)])
+        return max([0, *(sign * one.point.export_w for one, until in self._counted(car_id) if until > now)])
 
     def _ends(self, car_id: str, now: datetime) -> list[datetime]:
         """Return when what a car was told before no longer counts."""
         return [until for _, until in self._counted(car_id)[:-1] if until > now]
 
-    def _counted(self, car_id: str) -> list[tuple[SetPoint, datetime]]:
+    def _counted(self, car_id: str) -> list[tuple[Sent, datetime]]:
         """Return what a car was told lately, each with when it must have ended."""
-        told = self._lately[car_id]
-        ends = [*(later.issued_at for later in told[1:]), *(one.expires_at for one in told[-1:])]
-        return [(one, end + LATE) for one, end in zip(told, ends, strict=True)]
+        end, counted = None, []
+        for one in reversed(self._lately[car_id]):
+            counted.append((one, (end or one.point.expires_at) + LATE))
+            end = one.point.issued_at if one.outcome is Outcome.ACCEPTED else end
+        return counted[::-1]

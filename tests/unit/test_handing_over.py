@@ -79,3 +79,15 @@ async def test_what_a_neighbour_gives_that_was_told_nothing_is_cut_from_what_a_c
     told = await at_once(loop, deaf, seen("car-2", export_w=4500), after_s=60)
     assert told["car-2"] == 2000
     assert refusals(loop) == []
+
+
+async def test_what_a_charger_may_not_have_heard_of_is_counted_all_the_same():
+    """Its message may be lost, or its answer alone."""
+    loop = Loop(a_home(cars=2, import_limit_kw=9.0))
+    low = [seen("car-1", soc=0.2), seen("car-2", soc=0.2, plugged=False)]
+    loop.link.away.add("car-1")
+    await at_once(loop, *low)
+    both = [low[0], replace(low[1], plugged=True)]
+    told = await at_once(loop, *both, after_s=10)
+    assert told.get("car-2", 0) >= -1600
+    assert refusals(loop) == []
