@@ -9,7 +9,14 @@ from decimal import Decimal
 from aggregator.desk import is_unanswered
 from aggregator.model.explanation import Worth
 from aggregator.model.money import pounds
-from aggregator.model.opportunity import GateClosed, NotAwarded, Opportunity, Settled, Stage
+from aggregator.model.opportunity import (
+    GateClosed,
+    NotAwarded,
+    Opportunity,
+    RequirementCancelled,
+    Settled,
+    Stage,
+)
 from aggregator.model.time import LONDON, Interval, local_day
 from aggregator.store import Store
 from aggregator.web.ahead import Ahead, ahead_of
@@ -100,6 +107,7 @@ class TodayView:
         events: What runs, then what is to run.
         lapsed: Bids whose gate closed today with nobody having approved a draft, the latest gate first.
         unanswered: Bids whose window began yesterday or today without an award, the latest first.
+        taken_back: Bids that ended today as an award or a need was taken back, and when, the latest first.
         money: Of today's windows, of tomorrow's, and of all later ones where there are any.
     """
 
@@ -108,6 +116,7 @@ class TodayView:
     events: tuple[EventRow, ...]
     lapsed: tuple[BidRow, ...]
     unanswered: tuple[BidRow, ...]
+    taken_back: tuple[tuple[BidRow, datetime], ...]
     money: tuple[Money, ...]
 
 
@@ -128,8 +137,24 @@ def today_view(flow: Workflow, user: str) -> TodayView:
     unanswered = [bid_row(one, flow, user) for one in found if _went_unanswered(one, now)]
     unanswered = [row for row in unanswered if row.window.start >= since]
     unanswered.sort(key=lambda row: (-row.window.start.timestamp(), *by_gate(row)))
+    ended = [(one, at) for one in found if (at := _taken_back_at(flow.store, one)) is not None]
+    taken_back = [
+        (bid_row(one, flow, user), at) for one, at in ended if at.astimezone(LONDON).date() == today
+    ]
+    taken_back.sort(key=lambda ended: (-ended[1].timestamp(), *by_gate(ended[0])))
     money = tuple(_money(flow.store, found, now))
-    return TodayView(now, tuple(todo), tuple(events), tuple(lapsed), tuple(unanswered), money)
+    return TodayView(
+        now, tuple(todo), tuple(events), tuple(lapsed), tuple(unanswered), tuple(taken_back), money
+    )
+
+
+def _taken_back_at(store: Store, one: Opportunity) -> datetime | None:
+    """Return when an award was taken back, by whom ever, or the need by the DNO; None where none was."""
+    if one.held_until is not None:
+        return one.held_until
+    if (one.closed_because or "").partition(": ")[0] != RequirementCancelled.__name__:
+        return None
+    return store.journal.facts(one.opportunity_id)[-1].fact.at
 
 
 def _went_unanswered(one: Opportunity, now: datetime) -> bool:

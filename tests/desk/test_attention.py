@@ -14,7 +14,16 @@ from aggregator.forecast import Horizon
 from aggregator.forecast.outlook import Outlook
 from aggregator.model.explanation import Worth
 from aggregator.model.money import gained, pounds
-from aggregator.model.opportunity import Instructed, Stage, Submitted
+from aggregator.model.opportunity import (
+    AwardCancelled,
+    Awarded,
+    DeliveryStarted,
+    Instructed,
+    OptedOut,
+    RequirementCancelled,
+    Stage,
+    Submitted,
+)
 from aggregator.model.time import HALF_HOUR, Interval
 from aggregator.store import Alarm
 from aggregator.web.ahead import Ahead
@@ -24,7 +33,7 @@ from aggregator.web.evening import evening_after, through_kw
 from aggregator.web.live_view import live_view
 from aggregator.web.today_view import today_view
 from aggregator.zone_forecast import ZoneForecast
-from tests.builders import an_instruction, some_steps
+from tests.builders import an_award, an_instruction, some_steps
 from tests.desk.world import EVENING, NOW, PRODUCT, ZONE, a_bid, a_desk, a_key, approved
 
 GATE = NOW + timedelta(hours=2)
@@ -81,6 +90,29 @@ async def test_a_bid_without_an_answer_when_its_window_begins_is_told_and_counts
         assert [row.bid for row in today_view(flow, "anna").unanswered] == ["bid-9"]
         desk.parts.clock.set(EVENING.start + timedelta(hours=39))
         assert today_view(flow, "anna").unanswered == ()
+
+
+async def test_what_was_taken_back_stands_on_today_that_day_with_who_did_it(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        flow, anna = desk.parts.gateway.workflow, await desk.sign_in("anna")
+        assert today_view(flow, "anna").taken_back == ()
+        award = an_award(key=a_key("award-9"), zone=ZONE, product_id=PRODUCT, window=EVENING)
+        later = a_key("award-9", 1)
+        awarded = (approved, acknowledged, Awarded(NOW, award))
+        a_bid(desk.store, "bid-91", *awarded, AwardCancelled(NOW, later), event="requirement-91")
+        ours = OptedOut(NOW + timedelta(minutes=5), "a charger recall", "anna")
+        a_bid(desk.store, "bid-92", *awarded, DeliveryStarted(NOW), ours, event="requirement-92")
+        theirs = RequirementCancelled(NOW, a_key("requirement-93", 1))
+        a_bid(desk.store, "bid-93", theirs, event="requirement-93")
+        desk.parts.clock.set(NOW + timedelta(minutes=10))
+        rows = today_view(flow, "anna").taken_back
+        assert [row.bid for row, _ in rows] == ["bid-92", "bid-91", "bid-93"]
+        page = " ".join((await anna.get("/"))[1].split())
+        assert "withdrawn by us 12:05, to settle" in page
+        assert "the DNO took its award back" in page
+        assert "the DNO took its need back" in page
+        desk.parts.clock.set(NOW + timedelta(days=1))
+        assert today_view(flow, "anna").taken_back == ()
 
 
 async def test_alarms_of_a_kind_stand_together_and_go_with_one_press(tmp_path):
