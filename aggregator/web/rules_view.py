@@ -1,6 +1,6 @@
 """The page of rules as data: what each allows, what it approved, and what it would do with bids open now."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -79,6 +79,7 @@ class RulesView:
         rules: Tried in this order.
         former: Approvals by rules that are not written any more, by rule.
         one_person: What one person may approve.
+        newest: Zone and window of the last bid that each rule approved, by its id.
         tried_at: When the last draft of the model came up: rules are tried on each.
         waiting: How many bids wait for somebody.
         people: Everybody, with their roles.
@@ -88,6 +89,7 @@ class RulesView:
     rules: tuple[RuleView, ...]
     former: tuple[tuple[str, tuple[Approval, ...]], ...]
     one_person: tuple[OnePersonView, ...]
+    newest: Mapping[str, tuple[str, Interval]]
     tried_at: datetime | None
     waiting: int
     people: tuple[User, ...]
@@ -99,6 +101,7 @@ def rules_view(flow: Workflow, people: Sequence[User]) -> RulesView:
     waiting = [one for one in flow.open() if one.stage is Stage.IN_REVIEW]
     by_rule = _approvals(flow.store.journal.of_kinds((Approved,), ()))
     known = {rule.rule_id for rule in desk.rules}
+    newest = [flow.store.journal.opportunity(found[0].bid) for found in by_rule.values()]
 
     def judged(why_not: WhyNot, extra: Callable[[Opportunity], Iterable[str]]) -> tuple[Judged, ...]:
         return tuple(
@@ -120,6 +123,7 @@ def rules_view(flow: Workflow, people: Sequence[User]) -> RulesView:
         ),
         tuple(sorted((name, found) for name, found in by_rule.items() if name not in known)),
         tuple(OnePersonView(one, judged(one.why_not, lambda _: ())) for one in desk.one_person),
+        {one.opportunity_id: (one.zone, one.window) for one in newest},
         flow.store.journal.newest_at(Proposed, MODEL),
         len(drafts),
         tuple(people),

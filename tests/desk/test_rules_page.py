@@ -61,6 +61,7 @@ async def test_rules_say_what_they_allow_did_and_would_do(tmp_path):
             "£4.25 is less than £1000.00",
             "1. small",
             "2. rich",
+            'the last <a href="/bids/bid-2">Hendon Way, ',
         ):
             assert words in page
         draft = desk.bid("bid-1").draft.digest
