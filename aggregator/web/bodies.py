@@ -36,6 +36,14 @@ def _from_a_box(value: object) -> object:
     return {"bid": bid, "draft": draft}
 
 
+def _as_told(value: object) -> object:
+    """Return a price as routes tell it, in text, as what stands for a number."""
+    return Text(value) if isinstance(value, str) else value
+
+
+Price = Annotated[Money, BeforeValidator(_as_told)]
+
+
 class Seen(Row):
     """Which draft was seen."""
 
@@ -46,7 +54,7 @@ class Amendment(Seen):
     """Another level [kW] or price [GBP/MWh] for it."""
 
     kw: Annotated[Number, Field(allow_inf_nan=False)] | None = None
-    gbp_per_mwh: Money | None = None
+    gbp_per_mwh: Price | None = None
 
 
 class Refusal(Row):

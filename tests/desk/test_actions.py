@@ -80,6 +80,18 @@ async def test_a_draft_that_changed_is_not_approved(tmp_path):
         assert desk.bid("bid-3").stage is Stage.IN_REVIEW
 
 
+async def test_a_price_is_taken_as_it_is_told(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        anna = await desk.sign_in("anna")
+        asked = {"draft": digest(desk, "bid-1"), "gbp_per_mwh": "199.50"}
+        assert (await anna.post("/v1/bids/bid-1/amend", asked))[0] == 200
+        _, body = await anna.get("/v1/bids/bid-1")
+        assert body["utilisation_gbp_per_mwh"] == "199.50"
+        asked = {"draft": digest(desk, "bid-1"), "gbp_per_mwh": "dear"}
+        status, problem = await anna.post("/v1/bids/bid-1/amend", asked)
+        assert (status, problem["faults"][0]["field"]) == (422, "body: gbp_per_mwh")
+
+
 async def test_the_same_key_is_the_same_action_and_answered_the_same(tmp_path):
     async with a_desk(tmp_path) as desk:
         anna = await desk.sign_in("anna")
