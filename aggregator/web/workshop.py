@@ -230,6 +230,9 @@ def _is_good(job: Job, since: float) -> bool:
 def _work(line: Connection) -> None:
     """Do what is asked until the line is cut; a key pressed in the gateway's terminal is the gateway's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    multiprocessing.set_start_method(
+        "fork", force=True
+    )  # a kill then leaves no named lock of a library behind
     os.nice(LOWER)
     with suppress(EOFError, OSError):
         while True:

@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -276,3 +279,32 @@ def test_promises_are_worded_as_in_the_readme():
     rows = re.findall(r"(?m)^\| (P\d+) [^|]*\| (.+?) \|$", (ROOT / "README.md").read_text())
     assert dict(rows) == PROMISES
     assert [name for name, _ in rows] == list(CHECKS)
+
+
+LEAVES = """
+import asyncio
+from aggregator.web.workshop import Workshop
+
+async def main():
+    from aggregator.web.heavy_tasks import audit_task
+    workshop = Workshop(lambda: None)
+    await workshop.begin("audit", "audit", "anna", audit_task, None).is_over_within(60.0)
+    await workshop.close()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_a_desk_that_ends_leaves_nothing_of_its_other_process_behind(tmp_path):
+    (tmp_path / "leaves.py").write_text(LEAVES)
+    ended = subprocess.run(
+        [sys.executable, "leaves.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    assert "leaked" not in ended.stderr
