@@ -23,28 +23,22 @@ from aggregator.allowed import (
     why_not,
 )
 from aggregator.bid_text import by_whom
-from aggregator.clockwork import CLOCKWORK, FLEET, PLATFORM
 from aggregator.desk import how_ended, must_be_possible
 from aggregator.model.errors import RuleViolation
 from aggregator.model.explanation import Explanation
-from aggregator.model.facts import MODEL
 from aggregator.model.market import Draft, Instruction, Product, mean_kw
 from aggregator.model.opportunity import (
-    Awarded,
-    AwardValued,
-    Declined,
-    Instructed,
     Opportunity,
     Proposed,
     Settled,
     Stage,
 )
 from aggregator.model.time import Interval, said_at
-from aggregator.store import DeskAction, Recorded, Store
-from aggregator.web.ahead import UNITS
+from aggregator.store import DeskAction, Store
 from aggregator.web.bids_view import BidRow, bid_row
 from aggregator.web.effect import energy_kwh
-from aggregator.web.words import either, pounds, range_of
+from aggregator.web.history import Happened, history
+from aggregator.web.words import either
 from aggregator.workflow import Workflow
 from aggregator.worth import worth_held
 
@@ -95,16 +89,6 @@ class OrderRow:
     order: Instruction
     cancelled_at: datetime | None
     by_us: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Happened:
-    """One line of a bid's history; ``by`` is empty where nobody decided anything."""
-
-    at: datetime
-    what: str
-    by: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,37 +154,6 @@ class BidView:
         return self.why.held_back_kwh - energy_kwh(self.draft.offered_kw, hours)
 
 
-WORDS = {
-    "Received": "the need arrived",
-    "Proposed": "a draft was put up",
-    "Checked": "checked",
-    "Approved": "approved",
-    "Declined": "refused",
-    "Withdrawn": "withdrawn",
-    "Submitted": "sent, and acknowledged by the DNO",
-    "GateClosed": "lapsed: the gate closed without an approved draft",
-    "DraftLapsed": "the draft lapsed: the bid sent before stands",
-    "DraftRefused": "the amendment was refused: the bid sent before stands",
-    "SubmissionFailed": "never arrived",
-    "Awarded": "awarded",
-    "AwardValued": "what was awarded was valued anew",
-    "AwardCancelled": "the DNO took its award back",
-    "NotAwarded": "the window began and the DNO had not answered: not awarded",
-    "Instructed": "ordered",
-    "InstructionCancelled": "the DNO took its order back",
-    "RequirementCancelled": "the DNO took its need back",
-    "OptedOut": "taken back after the award",
-    "DeliveryStarted": "delivery began",
-    "DeliveryEnded": "delivery ended",
-    "Settled": "settled",
-    "Closed": "closed",
-}
-
-
-BY = {MODEL: "the model", CLOCKWORK: "", PLATFORM: "", FLEET: ""}
-"""Where nobody decided anything what happened is enough; people and rules are named."""
-
-
 def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
     """Return one bid as ``user`` sees it."""
     asked, store = flow.asked(one, user), flow.store
@@ -223,7 +176,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         over=_in_short(why_not(_must_be_reviewable, asked), one),
         event=_as_text(entry.raw) if entry is not None else None,
         received_at=entry.received_at if entry is not None else None,
-        history=tuple(_happened(row) for row in reversed(facts)),
+        history=history(facts),
         refusals=tuple(row for row in reversed(trail) if row.status != DONE),
         orders=tuple(_orders(one)),
         is_live=one.stage in COMMITTED,
@@ -329,22 +282,6 @@ def nominated_kw(store: Store, one: Opportunity) -> dict[datetime, float]:
         charge = [kw for part, kw in zip(plan.slots, plan.base_charge_kw, strict=True) if part.overlap(slot)]
         found_kw[slot.start] = kept_kw - (sum(charge) / len(charge) if charge else 0.0)
     return found_kw
-
-
-def _happened(row: Recorded) -> Happened:
-    fact, kind = row.fact, type(row.fact).__name__
-    what = "not offered" if isinstance(fact, Declined) and row.by == MODEL else WORDS.get(kind, kind)
-    match fact:
-        case Instructed(instruction=order):
-            unit = UNITS[order.mode]
-            what += f": {range_of(step.value for step in order.steps)} {unit}"
-        case Awarded(award=award):
-            what += f": {range_of(award.awarded_kw)} kW"
-        case AwardValued(worth=worth):
-            what += f": expected margin {pounds(worth.margin_gbp)}"
-        case Settled(statement_version=version, amount_gbp=amount):
-            what += f": £{Decimal(amount):,.2f}, statement version {version}"
-    return Happened(fact.at, what, BY.get(row.by, row.by), str(getattr(fact, "reason", "")))
 
 
 def _as_text(raw: bytes) -> str:

@@ -88,6 +88,7 @@ class Pages:
             "percent_of": percent_of,
             "change": words.change,
             "few": words.few,
+            "deed": words.deed,
             "plain_fault": words.plain_fault,
             "grouped": grouped,
             "named": named,

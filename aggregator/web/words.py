@@ -231,6 +231,11 @@ def need_kw(need: Requirement | None) -> Markup:
     return kw_range(need.needed_kw) if need is not None else kw(None)
 
 
+def deed(action: str) -> str:
+    """Return what somebody did, or tried to, as its button says it."""
+    return {"reject": "refuse"}.get(action, action)
+
+
 STATES = {
     Stage.RECEIVED: ("wait", "draft being made"),
     Stage.APPROVED: ("good", "approved, leaving"),

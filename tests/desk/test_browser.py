@@ -107,6 +107,10 @@ async def test_an_amendment_shows_its_effect_first(tmp_path, chromium):
         await expect(effect).to_contain_text("the check by anna is lost")
         await expect(effect).to_contain_text("40 kWh")
         await expect(effect).to_be_focused()
+        loss = """effect => { for (const cell of effect.querySelectorAll("td.num"))
+            cell.innerHTML = "−£46.56 <span class='loss'><span>▼</span> loss</span>"; }"""
+        await effect.evaluate(loss)
+        assert await effect.evaluate("effect => effect.scrollWidth <= effect.clientWidth")
         assert desk.bid("bid-2").last_draft_version == 1
         await anna.locator("#do-amend").click()
         await expect(anna.locator(".flash")).to_contain_text("20 kW at £300.00/MWh) is up for review")

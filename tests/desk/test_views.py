@@ -131,7 +131,10 @@ async def test_a_bid_tells_what_is_held_back_nominated_and_possible(tmp_path):
         assert "no bid has left yet" in view.may["withdraw"]
         assert all(bid_view(flow, desk.bid("bid-1"), "vera").may.values())
         assert "requirement-1" in view.event
-        assert [line.what for line in view.history] == ["a draft was put up", "the need arrived"]
+        assert [line.what for line in view.history] == [
+            "draft 1 put up: 20 to 50 kW at £300.00/MWh",
+            "the need arrived: 20.5 to 60 kW",
+        ]
         desk.parts.clock.set(NOW + timedelta(hours=3))
         closed = bid_view(flow, desk.bid("bid-1"), "anna")
         assert "the gate closed Tue 14 Jan 14:00" in closed.may["check"]
