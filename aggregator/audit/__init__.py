@@ -7,14 +7,14 @@ as kept. Where a simulation's true energies are stored, energy promises are judg
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from aggregator.audit import cars, homes, messages, money, plans, ramp
+from aggregator.audit import cars, departures, homes, messages, money, plans, ramp
 from aggregator.audit.evidence import Evidence, Finding
 
 Check = Callable[[Evidence], Finding]
 
 CHECKS: Mapping[str, Check] = {
     "P1": cars.p1_floor,
-    "P2": cars.p2_departure,
+    "P2": departures.p2_departure,
     "P3": cars.p3_boost,
     "P4": homes.p4_sites,
     "P5": cars.p5_expiry,

@@ -1,21 +1,19 @@
-"""The promises to drivers: floor, departure, boost, expiry, interlock, stale cars."""
+"""The promises to drivers but departures: floor, boost, expiry, interlock, stale cars."""
 
 import itertools
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from operator import attrgetter, itemgetter
 
-from aggregator.audit.drivers import boosts, lowest_floor_kwh, promised, without_v2g
+from aggregator.audit.departures import SURELY_TAKEN
+from aggregator.audit.drivers import boosts, lowest_floor_kwh, without_v2g
 from aggregator.audit.evidence import Evidence, Finding
-from aggregator.energy import Tapers
-from aggregator.model.fleet import Car, Fleet, Site
+from aggregator.model.fleet import Fleet, Site
 from aggregator.model.metering import Outcome, Reading, SetPoint
 from aggregator.model.opportunity import Opportunity
-from aggregator.model.time import HOUR, Interval, utc_text
-from aggregator.store import CarState
+from aggregator.model.time import Interval, utc_text
 
 LONGEST_DISCHARGE = timedelta(seconds=120)
 MINUTE = timedelta(minutes=1)
@@ -23,8 +21,6 @@ W_PER_KW = 1000.0
 TOLERANCE_W = 1.0
 TOLERANCE_KWH = 1e-6
 ALMOST = 0.99
-SURELY_TAKEN = 0.95
-"""Share of the power that a car has to charge that it surely takes in: it is told once a cycle."""
 
 
 def p1_floor(evidence: Evidence) -> Finding:
@@ -79,100 +75,6 @@ def _reported_floor(evidence: Evidence) -> tuple[int, list[str]]:
                         f"{car.car_id} gave {then.export_w} W at {utc_text(at)} at {state.soc:.3f} charged"
                     )
     return checked, breaches
-
-
-def p2_departure(evidence: Evidence) -> Finding:
-    """A car that could reach its target by the promised departure had it then."""
-    checked, breaches = 0, []
-    resolution = evidence.settings.dispatch.soc_resolution
-    for car_id, states in evidence.states.items():
-        for promise in promises(evidence, states):
-            if not promise.reachable:
-                continue
-            checked += 1
-            if promise.missed(resolution):
-                breaches.append(
-                    f"{car_id} stood at {promise.soc_when_due:.3f} at {utc_text(promise.due_at)},"
-                    f" promised {promise.target_soc:.3f}"
-                )
-    what = "departures promised, stated or by default, that the car was there for and could keep"
-    return Finding("P2 departure", what, checked, tuple(breaches))
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """A driver's word while the car was plugged in, and what the car reported.
-
-    Attributes:
-        car: As it was when the word was first heard.
-        sure_kw: What it could draw whatever the others of its home did.
-        known_at: When that was.
-        due_at: When it was to be as full as promised.
-        target_soc: How full, as a fraction.
-        soc_then: What it reported when the word was first heard.
-        soc_when_due: What it reported last by then.
-        soc_at: When that was so: what could be charged from then on is given credit for.
-        reported_at: When it was reported.
-    """
-
-    car: Car
-    sure_kw: float
-    known_at: datetime
-    due_at: datetime
-    target_soc: float
-    soc_then: float
-    soc_when_due: float
-    soc_at: datetime
-    reported_at: datetime
-
-    @property
-    def reachable(self) -> bool:
-        """Whether the car could surely get there from when the word was heard."""
-        tapers, capacity_kwh = Tapers.of_car(self.car), self.car.capacity_kwh
-        gained_kwh = SURELY_TAKEN * self._gain_kwh(self.due_at - self.known_at, self.sure_kw)
-        reached_kwh = tapers.effort_kwh(self.soc_then * capacity_kwh) + gained_kwh
-        return bool(reached_kwh >= tapers.effort_kwh(self.target_soc * capacity_kwh))
-
-    def missed(self, resolution: float) -> bool:
-        """Whether it was not kept, as far as a charge reported in steps of ``resolution`` can tell."""
-        full_kw = min(self.car.charger.charge_kw, self.car.site.import_limit_kw)
-        since = self._gain_kwh(max(timedelta(0), self.due_at - self.soc_at), full_kw) / self.car.capacity_kwh
-        return self.soc_when_due + since < self.target_soc - 2 * resolution
-
-    def _gain_kwh(self, span: timedelta, power_kw: float) -> float:
-        """Return what a power puts in while it does not taper. [kWh]"""
-        return self.car.charger.eta_charge * power_kw * (span / HOUR)
-
-
-def promises(evidence: Evidence, states: Sequence[CarState]) -> Iterator[Promise]:
-    """Yield each promise that fell due while the car was plugged in and not boosted."""
-    usable = [state for state in states if state.soc is not None or not state.plugged]
-    for key, group in itertools.groupby(promised(evidence, usable), key=itemgetter(1)):
-        said = [state for state, _ in group]
-        fleet = evidence.fleets.at(said[0].measured_at)
-        car = fleet.by_id.get(said[0].car_id)
-        if key is None or car is None:
-            continue
-        due_at, target = key
-        before = [state for state in said if state.measured_at <= due_at]
-        then = bisect_right(usable, said[-1].measured_at, key=attrgetter("measured_at"))
-        stayed = any(state.measured_at >= due_at for state in (said[-1], *usable[then : then + 1]))
-        if not before or not stayed:
-            continue
-        first, last = before[0], before[-1]
-        if first.soc is not None and last.soc is not None:
-            soc_at = last.soc_at or due_at
-            yield Promise(
-                car,
-                fleet.sure_kw(car),
-                first.measured_at,
-                due_at,
-                target,
-                first.soc,
-                last.soc,
-                soc_at,
-                last.measured_at,
-            )
 
 
 def p3_boost(evidence: Evidence) -> Finding:

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 
-from aggregator.audit.cars import promises
+from aggregator.audit.departures import promises
 from aggregator.audit.evidence import Evidence
 from aggregator.config import Settings
 from aggregator.cycles import (

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from aggregator.audit.cars import p1_floor, p2_departure
+from aggregator.audit.cars import p1_floor
+from aggregator.audit.departures import p2_departure
 from aggregator.audit.evidence import MOST_SHOWN, Evidence, Finding
 from aggregator.config import Settings
 from aggregator.counted import BoolArray, FloatArray

@@ -10,7 +10,8 @@ from pathlib import Path
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p5_expiry, p12_stale
+from aggregator.audit.cars import p1_floor, p3_boost, p5_expiry, p12_stale
+from aggregator.audit.departures import p2_departure
 from aggregator.audit.homes import p4_sites
 from aggregator.drivers.bodies import read_saying
 from aggregator.model.drivers import Boost, Departure, Floor, Saying, Topic, V2g, Week, WeekDay

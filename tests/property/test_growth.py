@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator.audit.cars import p2_departure, p3_boost
+from aggregator.audit.cars import p3_boost
+from aggregator.audit.departures import p2_departure
 from aggregator.audit.evidence import Evidence, Finding
 from aggregator.config import read_settings
 from aggregator.model.fleet import Fleet as HomeFleet

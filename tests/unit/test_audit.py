@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from aggregator.audit import run_audit
-from aggregator.audit.cars import p1_floor, p2_departure, p3_boost, p5_expiry, p12_stale
+from aggregator.audit.cars import p1_floor, p3_boost, p5_expiry, p12_stale
+from aggregator.audit.departures import p2_departure
 from aggregator.audit.evidence import Evidence
 from aggregator.audit.homes import p4_sites
 from aggregator.audit.money import p9_registers
@@ -337,3 +338,25 @@ def test_what_a_gateway_stores_meanwhile_is_not_looked_at_in_part(store):
     assert [finding.breaches for finding in audit.findings] == [(), ()]
     assert audit.findings[1].checked == 2
     assert p12_stale(Evidence(store, SETTINGS)).checked == 3
+
+
+@pytest.mark.parametrize(("told_w", "breaches"), [(-7400, 0), (-5000, 1)])
+def test_who_was_told_full_power_all_the_time_and_took_less_breaks_no_departure(store, told_w, breaches):
+    """It slows down though its registry entry says that it never does: nobody could have done more."""
+    report(store, BEGIN, soc=0.5)
+    for n in range(int((DUE - BEGIN) / MINUTE)):
+        send(store, BEGIN + n * MINUTE + SECOND, told_w, Purpose.MUST_CHARGE)
+    report(store, DUE - SECOND, soc=0.6)
+    report(store, DUE + MINUTE, soc=None, plugged=False)
+    finding = p2_departure(Evidence(store, SETTINGS))
+    assert (finding.checked, len(finding.breaches)) == (1, breaches)
+
+
+@pytest.mark.parametrize(("energy_kwh", "breaches"), [(48.0, 0), (42.0, 1)])
+def test_a_departure_is_judged_by_true_energy_where_that_is_known(store, energy_kwh, breaches):
+    report(store, BEGIN, soc=0.5)
+    report(store, DUE - SECOND, soc=0.7)
+    report(store, DUE + MINUTE, soc=None, plugged=False)
+    store.truth.add([TrueState("car-1", DUE - SECOND, plugged=True, energy_kwh=energy_kwh, export_w=0)])
+    finding = p2_departure(Evidence(store, SETTINGS))
+    assert (finding.checked, len(finding.breaches)) == (1, breaches)

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from aggregator.audit.cars import p1_floor, p2_departure, p3_boost
+from aggregator.audit.cars import p1_floor, p3_boost
+from aggregator.audit.departures import p2_departure
 from aggregator.audit.evidence import Evidence
 from aggregator.audit.plans import p11_split, p13_nomination
 from aggregator.files.sessions import read_sessions

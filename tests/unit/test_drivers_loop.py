@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from aggregator.audit.cars import p1_floor, p2_departure, p3_boost
+from aggregator.audit.cars import p1_floor, p3_boost
+from aggregator.audit.departures import p2_departure
 from aggregator.model.drivers import Boost, Departure, Floor, Topic, V2g, Week, WeekDay
 from aggregator.model.figures import kwh
 from aggregator.model.metering import Outcome
