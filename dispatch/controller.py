@@ -145,7 +145,7 @@ class Controller:
         self._short_orders.recall(by_code[ORDER_SHORT])
         self._high_peaks.recall(by_code[PEAK_EXCEEDED])
         self.shortfalls.recall(by_code[SHORT_OF_TARGET])
-        self.following.recall(one.where for one in by_code[NOT_FOLLOWING])
+        self.following.recall({one.where: one.amount for one in by_code[NOT_FOLLOWING]})
         self._handing_over.told((Sent(point, Outcome.ACCEPTED) for point in left), self._clock.now())
 
     def is_told(self, code: str, where: str) -> bool:

@@ -91,11 +91,18 @@ class Following:
         self._records = {car_id: _Record() for car_id in cars}
         self._faults: list[Fault] = []
 
-    def recall(self, car_ids: Iterable[str]) -> None:
-        """Take in of which cars people were told before this began: their next fault is that one."""
-        for car_id in car_ids:
-            if car_id in self._records:
-                self._records[car_id].was_told = True
+    def recall(self, moved_kw: Mapping[str, float | None]) -> None:
+        """Take in of which cars people were told before this began: their next fault is that one.
+
+        Args:
+            moved_kw: What each moved then; it is not counted on until it does something else. None where that
+                is not known. [kW, export positive]
+        """
+        for car_id, kw in moved_kw.items():
+            record = self._records.get(car_id)
+            if record is not None:
+                record.was_told, record.fault_kw, record.measured_kw = True, kw, kw or 0.0
+                record.strikes = STRIKES if kw is not None else 0
 
     def told(self, points: Iterable[SetPoint]) -> None:
         """Note set-points that chargers have taken."""
@@ -117,6 +124,9 @@ class Following:
             if record is None or (record.report and record.report.measured_at >= report.measured_at):
                 continue
             before, record.report = record.report, report
+            if before is None and report.plugged:
+                record.since = report
+                continue
             if not report.plugged or before is None or not before.plugged:
                 record.strikes, record.measured_kw, record.idle_kw = 0, 0.0, 0.0
                 record.since, record.refused, record.measured_from = report, False, None

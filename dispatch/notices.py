@@ -180,4 +180,4 @@ def fault_notice(fault: Fault, now: datetime) -> Notice:
     moved = f"told {kw(fault.told_kw)}, moved {kw(fault.measured_kw)}"
     unknown = "deaf or full, its state of charge is not known; " if fault.may_be_full else ""
     text = f"{moved}: {unknown}not counted on until it follows again"
-    return Notice(now, NOT_FOLLOWING, fault.car_id, text, fault.goes_on)
+    return Notice(now, NOT_FOLLOWING, fault.car_id, text, fault.goes_on, amount=fault.measured_kw)

@@ -24,7 +24,7 @@ a large fleet the least worn of equals goes first.
 """
 
 from aggregator.model.market import Direction
-from dispatch.split_cars import Cars, Sites, SplitCar, SplitSite
+from dispatch.split_cars import Cars, FloatArray, Sites, SplitCar, SplitSite
 from dispatch.split_exact import split_exactly
 from dispatch.split_large import Thresholds, set_points, split_by_thresholds, thresholds_of
 from dispatch.split_problem import Split, SplitProblem
@@ -46,7 +46,7 @@ __all__ = [
 EXACT_CARS = 200
 
 
-def split(problem: SplitProblem) -> Split:
+def split(problem: SplitProblem, present_kw: FloatArray | None = None) -> Split:
     """Return the best set-points for a request, and what they miss of it.
 
     A request that can't be met, a target that can't be reached or a site that generates more than it
@@ -56,10 +56,12 @@ def split(problem: SplitProblem) -> Split:
 
     Args:
         problem: Checked before: see ``aggregator.files.split`` for what a file may say.
+        present_kw: What each car does now, in whose favour ties are broken in fleets up to ``EXACT_CARS``;
+            None where that is all the same. [kW, export positive]
 
     Returns:
         Set-points (positive exports) that keep every rule within 1e-9.
     """
     if problem.cars.count <= EXACT_CARS:
-        return split_exactly(problem)
+        return split_exactly(problem, present_kw)
     return split_by_thresholds(problem)

@@ -23,11 +23,18 @@ from dispatch.split_units import Units, unbound, units_of
 _NOTHING_KWH = 1e-11
 
 
-def split_exactly(problem: SplitProblem, *, relieved: bool = True, most_nodes: int | None = None) -> Split:
+def split_exactly(
+    problem: SplitProblem,
+    present_kw: FloatArray | None = None,
+    *,
+    relieved: bool = True,
+    most_nodes: int | None = None,
+) -> Split:
     """Return the best set-points: every rule is kept within 1e-9, the optimum delivered within 1e-6 kWh.
 
     Args:
         problem: What is asked.
+        present_kw: What each car does now, in whose favour ties are broken; None where that is all the same.
         relieved: Whether what some cars of a home export may make room for what others of it must charge.
         most_nodes: After which a search among least powers is content with what it has found.
     """
@@ -48,8 +55,19 @@ def split_exactly(problem: SplitProblem, *, relieved: bool = True, most_nodes: i
         short = fleet.must & (units.total_low_kwh < fleet.owed_kwh - MET_WITHIN_KWH)
         unrelieved = np.bincount(fleet.site, short | (not relieved), len(fleet.import_room_kwh)) > 0
         rooms = Rooms(fleet.import_room_kwh, fleet.export_room_kwh, unrelieved)
-        moved = _solved(units, pools, single, rooms, fleet, wanted_kwh, up=up, most_nodes=most_nodes)
+        present = _present(units, fleet, present_kw)
+        moved = _solved(units, pools, single, rooms, fleet, wanted_kwh, present, up=up, most_nodes=most_nodes)
     return _answer(problem, fleet, _tidy(moved, units) * units.sign[:, None], method)
+
+
+def _present(units: Units, fleet: Fleet, present_kw: FloatArray | None) -> FloatArray:
+    """Return what part of its most each unit moves now; a half where that is not known, or not its choice."""
+    half = np.full(units.sign.size, 0.5)
+    if present_kw is None:
+        return half
+    most_kwh = np.where(units.high_kwh[:, 0] > 0, units.high_kwh[:, 0], 1.0)
+    share = np.clip(units.sign * present_kw * fleet.hours[0] / most_kwh, 0.0, 1.0)
+    return np.where(fleet.must, half, share)
 
 
 def _with_targets(units: Units, fleet: Fleet, *, up: bool) -> Units:
@@ -97,6 +115,7 @@ def _solved(
     rooms: Rooms,
     fleet: Fleet,
     wanted_kwh: FloatArray,
+    present: FloatArray,
     *,
     up: bool,
     most_nodes: int | None,
@@ -107,7 +126,9 @@ def _solved(
     for pool in pools:
         few = few.joined(pooled_units(pool, float(units.sign[pool.cars[0]]), fleet.hours))
         bounds.append(few.sign.size)
-    flows = best_flows(few, rooms, wanted_kwh, up=up, most_nodes=most_nodes)
+    others = np.full(few.sign.size - single.size, 0.5)
+    known = np.concatenate([present[single], others])
+    flows = best_flows(few, rooms, wanted_kwh, known, up=up, most_nodes=most_nodes)
     moved = np.zeros_like(units.high_kwh)
     moved[single] = flows[: single.size]
     for pool, first, last in zip(pools, bounds, bounds[1:], strict=False):

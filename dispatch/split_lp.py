@@ -4,7 +4,8 @@ In energy at the charger every coefficient is 1 or -1 and the program is a flow 
 to slots. A path in it gains at most a few kWh of charge or discharge for each kWh delivered, so one
 cost per kind of tie, each far below the one before, gives the same answer as solving in turns:
 delivered first, then the least energy moved, then the earliest slots, then charging as early as can be,
-which is on the safe side of every departure.
+which is on the safe side of every departure, and last those that go on as they do: of equal answers a
+program picks now one, now another, and cars would take turns from cycle to cycle for nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -36,6 +37,9 @@ _MOVED_COST = 1e-3
 _LATE_COST = 1e-5
 _CHARGE_LATE_SHARE = 0.1
 """Of the cost of what is served last: what it costs to charge last."""
+
+_TURN_COST = 2e-9
+"""Of a kWh moved in the running slot by who does nothing now; who gives all it can is spared as much."""
 
 _MOVED_COST_IN_SEARCH = 1e-7
 _BEYOND_COST = 100.0
@@ -71,7 +75,13 @@ def most_for(units: Units, rooms: Rooms, unit: int) -> float | None:
 
 
 def best_flows(
-    units: Units, rooms: Rooms, wanted_kwh: FloatArray, *, up: bool, most_nodes: int | None = None
+    units: Units,
+    rooms: Rooms,
+    wanted_kwh: FloatArray,
+    present: FloatArray,
+    *,
+    up: bool,
+    most_nodes: int | None = None,
 ) -> FloatArray:
     """Return the energy of each unit in each slot that delivers most of what is wanted. [kWh]
 
@@ -79,6 +89,8 @@ def best_flows(
         units: Those that move energy; what they have to reach can be reached.
         rooms: Of the sites that units name.
         wanted_kwh: Net export (up) or import (down) wanted, may be negative, shape (slots,).
+        present: What part of its most each unit moves now, 0 to 1, or a half where nothing is to count,
+            shape (units,). [-]
         up: Whether export is wanted.
         most_nodes: After which a search among least powers is content with what it has found.
 
@@ -87,6 +99,8 @@ def best_flows(
     """
     flows = _flows(units, rooms)
     program = _with_request(flows, units, wanted_kwh, _Ties(_MOVED_COST, _LATE_COST), up=up)
+    running = np.flatnonzero(flows.slot == 0)
+    program.cost[running] += _TURN_COST * (1.0 - 2.0 * present[flows.unit[running]])
     if flows.semi.any():
         kinds = ((0.0, 0.0), (_MOVED_COST_IN_SEARCH, 0.0), (_MOVED_COST_IN_SEARCH, _LATE_COST))
         costs = (_with_request(flows, units, wanted_kwh, _Ties(*kind), up=up).cost for kind in kinds)

@@ -161,8 +161,9 @@ def _split(
         request_kw=target.export_kw,
         direction=target.direction,
     )
-    result = split(problem)
-    steady_kw = steadied(problem, result.export_kw, np.array([view.moving_kw(now) for view in views]))
+    present_kw = np.array([view.moving_kw(now) for view in views])
+    result = split(problem, present_kw)
+    steady_kw = steadied(problem, result.export_kw, present_kw)
     slots_kw = dict(zip(result.car_ids, steady_kw.tolist(), strict=True))
     missed = _missed_kwh(result.short_of_target_kwh, views, now_kw, now)
     missing_kwh = _missing_kwh(target, result.export_kw.sum(axis=0).tolist())

@@ -14,6 +14,8 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
+from aggregator.audit.evidence import Evidence
+from aggregator.audit.money import p9_registers
 from aggregator.cli import run
 from aggregator.commands.context import known_instant
 from aggregator.flexible_power import flexible_power_files
@@ -79,6 +81,18 @@ async def test_a_statement_is_shown_kept_and_corrected(tmp_path):
         before = (known - timedelta(minutes=1)).isoformat().replace("+00:00", "Z")
         _, then = await vera.get(f"/v1/settlement?{DAY}&known_at={before}")
         assert [row["delivered_kwh"] for row in then["rows"]] == DELIVERED
+
+
+async def test_an_audit_before_a_late_reading_s_version_finds_the_last_one_as_it_was_made(tmp_path):
+    async with a_delivered_desk(tmp_path) as desk:
+        sue, settings = await desk.sign_in("sue"), desk.parts.gateway.settings
+        await settled(sue)
+        desk.parts.clock.pass_by(timedelta(minutes=1))
+        a_late_reading(desk, 1400)
+        audited = p9_registers(Evidence(desk.store, settings))
+        assert (audited.breaches, "next version is due" in audited.unchecked) == ((), True)
+        await settled(sue, number=2)
+        assert p9_registers(Evidence(desk.store, settings)).unchecked == ""
 
 
 async def test_what_was_taken_back_before_its_window_is_owed_no_statement(tmp_path):

@@ -380,3 +380,17 @@ async def test_an_order_that_the_cars_cannot_meet_is_told_once_and_when_it_gets_
     met = World([Charger() for _ in range(3)], 12.0)
     await met.minutes(10, soc=0.8)
     assert not met.notices("order_short")
+
+
+async def test_a_charger_known_to_be_deaf_is_not_counted_on_when_a_gateway_starts_again():
+    first = World([Charger(deaf=n == 0) for n in range(4)], 12.0)
+    await first.minutes(10)
+    again = World([Charger(deaf=n == 0) for n in range(4)], 12.0)
+    again.controller.recall((), told=first.notices("not_following"))
+    for _ in range(20):
+        await again.minutes(1)
+        assert again.chargers[again.names[0]].told_w <= 1000
+    assert again.energy_kwh() == pytest.approx(12.0 / 3, rel=0.01)
+    again.chargers[again.names[0]].deaf = False
+    await again.minutes(8)
+    assert again.chargers[again.names[0]].told_w > 2000
