@@ -22,6 +22,7 @@ from dispatch.notices import (
     NOT_TAKEN,
     ORDER_SHORT,
     PEAK_EXCEEDED,
+    RAMP_HELD,
     SHORT,
     SHORT_OF_TARGET,
 )
@@ -53,6 +54,7 @@ class AlarmEnds:
             NOT_TAKEN: self._is_told,
             ORDER_SHORT: self._is_served,
             PEAK_EXCEEDED: self._is_refilled,
+            RAMP_HELD: self._moves,
             SHORT_OF_TARGET: self._is_in_time,
         }
 
@@ -99,6 +101,9 @@ class AlarmEnds:
             return True
         share = self._controller.missing_share(alarm.about)
         return None if share is None else share <= (SHORT if alarm.over_at else SHORT / 2)
+
+    def _moves(self, alarm: Alarm, now: datetime) -> bool | None:
+        return not self._controller.is_held(alarm.where, now) or None  # each time is an alarm of its own
 
     def _is_refilled(self, alarm: Alarm, now: datetime) -> bool:
         return self._book.rebound(alarm.where, now) is None

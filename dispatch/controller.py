@@ -152,6 +152,10 @@ class Controller:
         """Whether cars that did not take a set-point, or might not have one, were all told theirs since."""
         return self._sending.is_over(code, where)
 
+    def is_held(self, where: str, now: datetime) -> bool:
+        """Whether cars wait, or did until just now, for the bound on power moved, in some cars' zones."""
+        return self._sending.is_held(where, now)
+
     def missing_share(self, opportunity_id: str) -> float | None:
         """Return what is missing of a running order, by the last cycle; None where it has not been split."""
         return self._short_orders.share.get(opportunity_id)

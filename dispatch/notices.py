@@ -118,6 +118,11 @@ class Holds:
         for one in told:
             self._last_at |= {place_of[name][0]: one.at for name in one.where.split(SEP) if name in place_of}
 
+    def are_over(self, cars: Iterable[str], place_of: Mapping[str, Place], now: datetime) -> bool:
+        """Whether nobody has waited for ``HOLDS_ON`` in the zones of some cars."""
+        zones = {place_of[name][0] for name in cars if name in place_of}
+        return all(now - self._last_at.get(zone, EPOCH) > HOLDS_ON for zone in zones)
+
     def of(self, waiting: Collection[str], place_of: Mapping[str, Place], now: datetime) -> list[str]:
         """Return the waiting cars of zones in which none did for ``HOLDS_ON``."""
         zones = {place_of[car_id][0] for car_id in waiting}

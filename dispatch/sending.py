@@ -78,6 +78,10 @@ class Sending:
         """Whether cars that did not take a set-point, or might not have one, were all told since, or left."""
         return self._news.is_over(code, [name for name in where.split(SEP) if not self._has_left(name)])
 
+    def is_held(self, where: str, now: datetime) -> bool:
+        """Whether cars wait, or did until just now, for the bound on power moved, in some cars' zones."""
+        return not self._holds.are_over(where.split(SEP), self._place_of, now)
+
     def allow(self, now: datetime) -> None:
         """Count again on cars whose discharge the interlock refused and would let pass now."""
         self._refused.allow(now)

@@ -50,7 +50,7 @@ class Driven:
         ordered_kw: Net export that the zone is ordered to give from five to seven, None for no order.
     """
 
-    def __init__(self, store, cars, stays, acts=(), ordered_kw=8.0, clock=None, watched=None):
+    def __init__(self, store, cars, stays, acts=(), ordered_kw=8.0, clock=None, watched=None, loop=LOOP):
         self.store, self.ordered_kw = store, ordered_kw
         self.clock = clock or FakeClock(FIVE_PM - MINUTE)
         self.fleet = Fleet(tuple(cars), "f" * 64)
@@ -66,7 +66,7 @@ class Driven:
             self,
             dear_evening,
             self.recorder.put,
-            LOOP,
+            loop,
             self.said.words,
             store.car_history.charger_words(self.said.words()),
         )

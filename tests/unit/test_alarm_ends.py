@@ -1,6 +1,7 @@
 """Alarms of the control loop say since when what they tell of is over; people clear them all the same."""
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from aggregator.alarm_ends import AlarmEnds
@@ -9,7 +10,7 @@ from aggregator.patience import Patience
 from aggregator.recall import told_before
 from aggregator.store import Alarm, open_store
 from dispatch.fleet_simulator.troubles import Kind, Trouble
-from tests.fakes.driven_fleet import MINUTE, ZONE, Driven, driven, keeping, three_leafs
+from tests.fakes.driven_fleet import LOOP, MINUTE, ZONE, Driven, driven, keeping, three_leafs
 from tests.fakes.simulated_fleet import FIVE_PM, HOUR, Watched
 
 
@@ -119,6 +120,21 @@ async def test_an_order_that_can_be_served_after_all_is_no_longer_short_and_may_
         one.ordered_kw = 40.0
         await some_minutes(one, 1)
         assert standing(one, "order_short") == [None]
+
+
+async def test_cars_that_no_longer_wait_for_the_bound_on_power_moved_are_told_of_as_over(tmp_path):
+    slow = replace(LOOP, zone_ramp_kw_per_minute=2.0)
+    with open_store(f"sqlite:///{tmp_path / 'flexloop.db'}", create=True) as store:
+        one = Driven(store, *three_leafs(), loop=slow)
+        async with keeping(one):
+            one.ends = ends_of(one)
+            await some_minutes(one, 4)
+            assert standing(one, "ramp_held") == [None]
+            await some_minutes(one, 10)
+            (over_at,) = standing(one, "ramp_held")
+            assert over_at is not None
+            await some_minutes(one, 2)
+            assert standing(one, "ramp_held") == [over_at]
 
 
 async def test_a_peak_that_was_exceeded_is_over_once_the_zone_has_refilled(tmp_path):
