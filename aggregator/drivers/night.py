@@ -118,7 +118,9 @@ def _running(scene: Scene, slot: Interval, now: datetime) -> Row:
     if standing is None:
         return Row(slot, kw, energy_kwh, "nothing is asked of it at the moment")
     if standing.purpose in TOLD:
-        return Row(slot, kw, energy_kwh, TOLD[standing.purpose])
+        rests = standing.purpose is Purpose.INSTRUCTION and abs(kw) < LEAST_KW
+        barred = _barred(view, slot, view.energy_kwh(now)) if rests else ""
+        return Row(slot, kw, energy_kwh, barred or TOLD[standing.purpose])
     if abs(kw) < LEAST_KW and view.short_kwh(now) > LEAST_KWH:
         return Row(slot, kw, energy_kwh, TOLD_TO_REST)
     tariff = scene.prices([slot])

@@ -125,6 +125,13 @@ def test_the_running_half_hour_is_as_the_car_was_told():
     assert rows()[0].why == "nothing is asked of it at the moment"
 
 
+def test_who_gives_nothing_to_an_order_is_told_why():
+    told = a_set_point(export_w=0, issued_at=NOW, expires_at=NOW + HOUR, purpose=Purpose.INSTRUCTION)
+    wish = Wish(v2g=False, depart_at=FIVE_PM + 14 * HOUR, target_soc=0.8)
+    assert rows(wish=wish, standing=told)[0].why == "V2G is off: gives nothing"
+    assert rows(standing=told)[0].why == "the network operator's order to your zone"
+
+
 def ordered_views(count, soc=0.8, **changes):
     found = []
     for n in range(1, count + 1):
