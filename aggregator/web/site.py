@@ -14,6 +14,7 @@ from aggregator.desk_settings import DESK_ROLES, DRIVER
 from aggregator.drivers.problems import TITLES, Refused
 from aggregator.files.inputs import validate
 from aggregator.gateway import Gateway
+from aggregator.model.drivers import Topic
 from aggregator.model.errors import BadMessage, Unavailable
 from aggregator.ports import Clock
 from aggregator.web import routes
@@ -102,6 +103,7 @@ class Site:
             app.router.add_get(look.path, answer, allow_head=False)
         for form in routes.FORMS:
             app.router.add_post(form.path, self._let_in(looks[form.name], form.roles, "speak for a car"))
+            app.router.add_get(form.path, _page_of_a_form, allow_head=False)
         for action in ACTIONS:
             who = self._entrance.who_may_stop if action is STOP else self._entrance.who
             refused = doing.refused_one(action)
@@ -228,6 +230,13 @@ class Site:
 
     async def _openapi_json(self, _request: web.Request, _: Person) -> web.Response:
         return as_json(routes.openapi(self._names))
+
+
+async def _page_of_a_form(request: web.Request) -> web.Response:
+    """Send who comes back to the address of a driver's form, as after one that was refused, to its page."""
+    if request.match_info["topic"] not in set(Topic):
+        raise web.HTTPNotFound
+    return see(OWN_CAR)
 
 
 async def _sent(request: web.Request) -> Mapping[str, Sequence[tuple[str, str]]]:
