@@ -93,14 +93,27 @@ async def test_a_car_s_half_hours_fit_a_phone(tmp_path, chromium):
 
 
 async def test_a_car_of_the_fleet_is_a_few_short_lines_on_a_phone(tmp_path, chromium):
-    kept = ("Hendon Way", "90%", "floor 30%", "target 80%", "kW", "needed", "V2G on", "G99", "granted", "heard")
+    kept = (
+        "Hendon Way",
+        "90%",
+        "floor 30%",
+        "target 80%",
+        "kW",
+        "needed",
+        "V2G on",
+        "G99",
+        "granted",
+        "heard",
+    )
     async with a_desk(tmp_path) as desk, browsing(desk, chromium) as browsers:
         vera = await browsers.signed_in("vera", "/fleet", width=360)
         row = vera.locator("#row-car-1")
         assert (await row.bounding_box())["height"] <= HIGHEST_CAR_PX
         told = " ".join((await row.inner_text()).split())
-        shown = "[...row.querySelectorAll('[data-label]')].map((one) => getComputedStyle(one, '::before').content)"
-        labels = await row.evaluate(f"row => {shown}.join(' ')")
+        labels = await row.evaluate(
+            """row => [...row.querySelectorAll("[data-label]")]
+                .map((one) => getComputedStyle(one, "::before").content).join(" ")"""
+        )
         assert [words for words in kept if words not in f"{told} {labels}"] == []
         assert await violations(vera) == []
 
