@@ -1,4 +1,4 @@
-"""The description of the JSON routes, which wants no sign-in as it tells how to; and how a program signs out."""
+"""The description of the JSON routes wants no sign-in, as it tells how to; and how a program signs out."""
 
 from tests.desk.driver_steps import a_driver
 from tests.desk.world import a_desk
