@@ -28,6 +28,7 @@ from aggregator.model.errors import RuleViolation
 from aggregator.model.explanation import Explanation
 from aggregator.model.market import Draft, Instruction, Product, mean_kw
 from aggregator.model.opportunity import (
+    Approved,
     Opportunity,
     Proposed,
     Settled,
@@ -116,6 +117,7 @@ class BidView:
         next_step: Who may check or approve it next, in words; empty where nobody can.
         cut_short: How and when an award that was delivered ended before its time; empty where it did not.
         paid_gbp: What its last statement comes to; None before the first. [GBP]
+        approved_by: The person or rule that approved the draft; empty where nobody has.
     """
 
     row: BidRow
@@ -138,6 +140,7 @@ class BidView:
     next_step: str
     cut_short: str
     paid_gbp: Decimal | None
+    approved_by: str
 
     @property
     def costs_fall(self) -> bool:
@@ -161,6 +164,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
     entry = store.inbox.get(need.key) if need is not None else None
     held = worth_held(one)
     facts, trail = store.journal.facts(one.opportunity_id), store.desk_trail.about(one.opportunity_id)
+    approvals = [row.fact for row in facts if isinstance(row.fact, Approved)]
     amounts = [Decimal(row.fact.amount_gbp) for row in facts if isinstance(row.fact, Settled)]
     return BidView(
         row=bid_row(one, flow, user),
@@ -183,6 +187,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         next_step=next_step(flow, one),
         cut_short=_cut_short(one),
         paid_gbp=amounts[-1] if amounts else None,
+        approved_by=next((fact.by for fact in approvals if draft and fact.draft_digest == draft.digest), ""),
     )
 
 

@@ -10,8 +10,8 @@ pytestmark = in_chromium
 LOSS = """effect => { for (const cell of effect.querySelectorAll("td.num"))
     cell.innerHTML = "−£46.56 <span class='loss'><span>▼</span> loss</span>"; }"""
 P10 = """effect => effect.querySelector("tbody").insertAdjacentHTML("beforeend", `<tr>
-    <th scope="row">Nine days in ten at least (P10)</th><td class="num">£1,145.25</td><td class="num">£1,145.25</td>
-    </tr>`)"""
+    <th scope="row">Nine days in ten at least (P10)</th>
+    <td class="num">£1,145.25</td><td class="num">£1,145.25</td></tr>`)"""
 """A row that an effect has which could be worked out."""
 
 BEYOND = """effect => {
