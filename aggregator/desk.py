@@ -159,9 +159,14 @@ def why_closed(opportunity: Opportunity, gate_closes_at: datetime) -> str | None
     if fact == "GateClosed":
         why = "nobody had approved a draft" if opportunity.draft is not None else "no draft had been made"
         return f"lapsed: {why} by its gate, {said_at(gate_closes_at)}"
-    by_model = fact == Declined.__name__ and opportunity.closed_by == MODEL
-    ended = NOT_OFFERED if by_model else ENDED.get(fact, "settled")
+    ended = NOT_OFFERED if was_not_offered(opportunity) else ENDED.get(fact, "settled")
     return ": ".join(filter(None, [ended, reason]))
+
+
+def was_not_offered(opportunity: Opportunity) -> bool:
+    """Whether it ended as the model declined it."""
+    fact = (opportunity.closed_because or "").partition(": ")[0]
+    return fact == Declined.__name__ and opportunity.closed_by == MODEL
 
 
 def how_ended(opportunity: Opportunity) -> str:
