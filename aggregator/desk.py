@@ -63,9 +63,9 @@ def _beyond(limits: Rule | OnePerson, requirement: Requirement, draft: Draft) ->
     if level > limits.max_kw:
         yield f"{figure(level)} kW is more than {figure(limits.max_kw)} kW"
     if limits.zones is not None and requirement.zone not in limits.zones:
-        yield f"{requirement.zone} is not one of {', '.join(limits.zones)}"
+        yield f"{requirement.zone} is not among its zones: {', '.join(limits.zones)}"
     if limits.products is not None and requirement.product_id not in limits.products:
-        yield f"{requirement.product_id} is not one of {', '.join(limits.products)}"
+        yield f"{requirement.product_id} is not among its products: {', '.join(limits.products)}"
 
 
 @dataclass(frozen=True, slots=True)

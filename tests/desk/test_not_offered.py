@@ -30,7 +30,7 @@ async def test_what_the_model_does_not_offer_stands_on_today_with_why(tmp_path):
         slot, *_ = bid_view(flow, desk.bid("bid-1"), "anna").slots
         assert (slot.offered_kw, slot.base_kw, slot.held_kw) == (None, None, None)
         assert (
-            "0.0" not in (await anna.get("/bids/bid-1"))[1].partition("<tbody>")[2].partition("</tbody>")[0]
+            ">0.0" not in (await anna.get("/bids/bid-1"))[1].partition("<tbody>")[2].partition("</tbody>")[0]
         )
         desk.parts.clock.set(NOW + timedelta(days=1))
         assert today_view(flow, "anna").not_offered == ()
