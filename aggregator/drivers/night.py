@@ -112,6 +112,11 @@ def _running(scene: Scene, slot: Interval, now: datetime) -> Row:
     if view.is_full(now) and (view.is_boosted() or kw < 0):
         why = FULL_AND_BOOSTED if view.is_boosted() else FULL
         return Row(slot, 0.0, view.energy_kwh(now), why)
+    is_told = standing is not None and standing.purpose is Purpose.BOOST
+    if view.is_boosted() and not is_told and not scene.stopped:  # the loop tells it so in a moment
+        kw = -view.taken_kw(now)
+        energy_kwh = view.moved_kwh(view.energy_kwh(now), [(kw, slot.hours)])
+        return Row(slot, kw, energy_kwh, TOLD[Purpose.BOOST])
     energy_kwh = view.moved_kwh(view.energy_kwh(now), [(kw, slot.hours)])
     if scene.stopped:
         return Row(slot, kw, energy_kwh, "your zone is stopped by its operator: no car gives energy")

@@ -89,6 +89,14 @@ def test_what_its_house_uses_is_told_so():
     assert whys_of(2.0) == {f"covers your house and gives the rest: {AGAIN}, a kWh given earns GBP 0.3600"}
 
 
+def test_a_boost_that_the_loop_has_not_told_yet_is_planned_from_now_on():
+    resting = a_set_point(purpose=Purpose.PLAN, export_w=0, expires_at=NOW + HALF_HOUR)
+    wish = Wish(boost=True, depart_at=FIVE_PM + 14 * HOUR, target_soc=0.8)
+    found = rows(standing=resting, wish=wish)
+    assert (found[0].export_kw, found[0].why) == (-7.4, "boost: full power, out of every order")
+    assert found[0].energy_kwh > 0.8 * 60
+
+
 def test_an_approval_that_is_not_in_force_yet_is_told_with_where_it_stands():
     applied = rows(site=a_site(approval=Approval.APPLIED))
     assert any("not approved: approval applied" in why for why in whys(applied, 17))
