@@ -63,9 +63,9 @@ def _beyond(limits: Rule | OnePerson, requirement: Requirement, draft: Draft) ->
     if level > limits.max_kw:
         yield f"{figure(level)} kW is more than {figure(limits.max_kw)} kW"
     if limits.zones is not None and requirement.zone not in limits.zones:
-        yield f"{requirement.zone} is not one of {', '.join(limits.zones)}"
+        yield f"{requirement.zone} is not among its zones: {', '.join(limits.zones)}"
     if limits.products is not None and requirement.product_id not in limits.products:
-        yield f"{requirement.product_id} is not one of {', '.join(limits.products)}"
+        yield f"{requirement.product_id} is not among its products: {', '.join(limits.products)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +159,14 @@ def why_closed(opportunity: Opportunity, gate_closes_at: datetime) -> str | None
     if fact == "GateClosed":
         why = "nobody had approved a draft" if opportunity.draft is not None else "no draft had been made"
         return f"lapsed: {why} by its gate, {said_at(gate_closes_at)}"
-    by_model = fact == Declined.__name__ and opportunity.closed_by == MODEL
-    ended = NOT_OFFERED if by_model else ENDED.get(fact, "settled")
+    ended = NOT_OFFERED if was_not_offered(opportunity) else ENDED.get(fact, "settled")
     return ": ".join(filter(None, [ended, reason]))
+
+
+def was_not_offered(opportunity: Opportunity) -> bool:
+    """Whether it ended as the model declined it."""
+    fact = (opportunity.closed_because or "").partition(": ")[0]
+    return fact == Declined.__name__ and opportunity.closed_by == MODEL
 
 
 def how_ended(opportunity: Opportunity) -> str:

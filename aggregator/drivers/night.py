@@ -112,6 +112,11 @@ def _running(scene: Scene, slot: Interval, now: datetime) -> Row:
     if view.is_full(now) and (view.is_boosted() or kw < 0):
         why = FULL_AND_BOOSTED if view.is_boosted() else FULL
         return Row(slot, 0.0, view.energy_kwh(now), why)
+    is_told = standing is not None and standing.purpose is Purpose.BOOST
+    if view.is_boosted() and not is_told and not scene.stopped:  # the loop tells it so in a moment
+        kw = -view.taken_kw(now)
+        energy_kwh = view.moved_kwh(view.energy_kwh(now), [(kw, slot.hours)])
+        return Row(slot, kw, energy_kwh, TOLD[Purpose.BOOST])
     energy_kwh = view.moved_kwh(view.energy_kwh(now), [(kw, slot.hours)])
     if scene.stopped:
         return Row(slot, kw, energy_kwh, "your zone is stopped by its operator: no car gives energy")
@@ -123,7 +128,7 @@ def _running(scene: Scene, slot: Interval, now: datetime) -> Row:
         return Row(slot, kw, energy_kwh, barred or TOLD[standing.purpose])
     if abs(kw) < LEAST_KW and view.short_kwh(now) > LEAST_KWH:
         return Row(slot, kw, energy_kwh, TOLD_TO_REST)
-    tariff = scene.prices([slot])
+    tariff = scene.prices([slot, *_slots_from(slot.end)])
     return Row(slot, kw, energy_kwh, _why(scene, slot, kw, view.energy_kwh(now), tariff, 0, short=False))
 
 
@@ -139,10 +144,7 @@ def _boosted(view: CarView, span: Interval, energy_kwh: float, now: datetime) ->
 
 def _planned(scene: Scene, span: Interval, energy_kwh: float, now: datetime) -> list[Row]:
     """Return the base plan of a span; prices after the departure decide nothing, neighbours stay longer."""
-    slots = [
-        Interval(span.start + n * HALF_HOUR, span.start + (n + 1) * HALF_HOUR)
-        for n in range(LONGEST // HALF_HOUR)
-    ]
+    slots = _slots_from(span.start)
     tariff = scene.prices(slots)
     beside = [view for view in scene.beside if not view.is_boosted()]
     energies = [energy_kwh, *(_beside_kwh(scene, view, span.start, now) for view in beside)]
@@ -161,6 +163,11 @@ def _planned(scene: Scene, span: Interval, energy_kwh: float, now: datetime) -> 
         after_kwh = before_kwh + (after_kwh - before_kwh) * (part.hours / slot.hours)
         rows.append(Row(part, kw, after_kwh, _why(scene, part, kw, before_kwh, tariff, n, short=short)))
     return rows
+
+
+def _slots_from(at: datetime) -> list[Interval]:
+    """Return the half-hours that are planned from an instant on."""
+    return [Interval(at + n * HALF_HOUR, at + (n + 1) * HALF_HOUR) for n in range(LONGEST // HALF_HOUR)]
 
 
 def _last(scene: Scene, slot: Interval, energy_kwh: float, tariff: Tariff, n: int) -> Row:
@@ -225,7 +232,7 @@ def _why(
     """Return why a half-hour is planned as it is. ``n`` is its place in the tariff."""
     words = _charging(scene.view, kw, energy_kwh, tariff, n, short=short) if kw < -LEAST_KW else ""
     words = words or (
-        _giving(scene.view, kw, slot, tariff, n)
+        _giving(scene, kw, slot, energy_kwh, tariff, n)
         if kw > LEAST_KW
         else _idle(scene.view, slot, energy_kwh, tariff, n)
     )
@@ -248,12 +255,32 @@ def _charging(view: CarView, kw: float, energy_kwh: float, tariff: Tariff, n: in
     return f"{words}; site limit: your home's fuse carries {figure(view.full_kw, 2)} kW" if limited else words
 
 
-def _giving(view: CarView, kw: float, slot: Interval, tariff: Tariff, n: int) -> str:
+def _giving(scene: Scene, kw: float, slot: Interval, energy_kwh: float, tariff: Tariff, n: int) -> str:
+    """Return what energy is given for: the home's own use, of which each car has its part, or the price."""
+    view, peak = scene.view, " in the peak" if tariff.red[n] else ""
     earned = f"a kWh given earns GBP {tariff.export_gbp_per_kwh[n]:.4f}"
-    words = f"gives energy in the peak, {earned}" if tariff.red[n] else f"gives energy, {earned}"
+    cars = 1 + sum(not one.is_boosted() for one in scene.beside)
+    house_kw = view.car.site.least_house_load_kw(slot) / cars
+    if kw <= house_kw + LEAST_KW:
+        return (
+            f"covers your house{peak}, so that less is bought, GBP {tariff.import_gbp_per_kwh[n]:.4f} a kWh"
+        )
+    does = f"covers your house and gives the rest{peak}" if house_kw > LEAST_KW else f"gives energy{peak}"
+    words = f"{does}{_what_for(view, kw, slot, energy_kwh, tariff, n)}, {earned}"
     room_kw = min(view.car.site.export_room_kw(at) for at in (slot.start, slot.end))
     limited = room_kw < view.car.charger.discharge_kw and kw >= room_kw - LEAST_KW
     return f"{words}; site limit: your home may export {figure(room_kw, 2)} kW" if limited else words
+
+
+def _what_for(view: CarView, kw: float, slot: Interval, energy_kwh: float, tariff: Tariff, n: int) -> str:
+    """Return why energy is given for its price: it is left over, or charged again for less; else nothing."""
+    if view.moved_kwh(energy_kwh, [(kw, slot.hours)]) >= view.target_kwh() - LEAST_KWH:
+        return " beyond what you need"
+    until = n + 1 + max(0, (view.departs_at(slot.start) - slot.end) // HALF_HOUR)
+    later = tariff.import_gbp_per_kwh[n + 1 : until][~tariff.red[n + 1 : until]]
+    if not later.size or later.min() >= tariff.export_gbp_per_kwh[n]:
+        return ""
+    return f": charging it again before you leave costs less, from {figure(100 * later.min(), 1)}p a kWh"
 
 
 def _idle(view: CarView, slot: Interval, energy_kwh: float, tariff: Tariff, n: int) -> str:

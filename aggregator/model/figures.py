@@ -5,6 +5,8 @@ In sentences a power or an energy has at most one digit after its point and no z
 settled, or refused for the sake of a watt-hour, is told to the watt-hour.
 """
 
+from math import isclose
+
 
 def figure(value: float, digits: int = 3) -> str:
     """Return a figure rounded to at most so many digits after its point: ``39.689``, ``20``, never ``-0``."""
@@ -33,3 +35,8 @@ def stated(share: float) -> str:
 def percent_of(share: float) -> str:
     """Return only its figure, as a form takes it: ``50.5``."""
     return figure(100 * share, 2)
+
+
+def is_of_percent(share: float) -> bool:
+    """Whether a share is whole hundredths of a percent: one that was stated in miles hardly ever is."""
+    return isclose(100 * share, round(100 * share, 2))

@@ -1,6 +1,6 @@
 """The page of one bid as data: need, draft, why, what it may become, and what happened to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -28,6 +28,7 @@ from aggregator.model.errors import RuleViolation
 from aggregator.model.explanation import Explanation
 from aggregator.model.market import Draft, Instruction, Product, mean_kw
 from aggregator.model.opportunity import (
+    Approved,
     Opportunity,
     Proposed,
     Settled,
@@ -66,7 +67,7 @@ class SlotRow:
     Attributes:
         slot: When.
         needed_kw: What the DNO needs.
-        offered_kw: What the draft offers.
+        offered_kw: What the draft offers; None, as the next two, without a draft for these slots.
         base_kw: Base discharge with no bid at all.
         held_kw: What of that is held back for the bid.
         nominated_kw: Net export nominated, or to be nominated; None where nothing is known of charging.
@@ -75,9 +76,9 @@ class SlotRow:
 
     slot: Interval
     needed_kw: float
-    offered_kw: float
-    base_kw: float
-    held_kw: float
+    offered_kw: float | None
+    base_kw: float | None
+    held_kw: float | None
     nominated_kw: float | None
     awarded_kw: float | None
 
@@ -116,6 +117,7 @@ class BidView:
         next_step: Who may check or approve it next, in words; empty where nobody can.
         cut_short: How and when an award that was delivered ended before its time; empty where it did not.
         paid_gbp: What its last statement comes to; None before the first. [GBP]
+        approved_by: The person or rule that approved the draft; empty where nobody has.
     """
 
     row: BidRow
@@ -138,6 +140,7 @@ class BidView:
     next_step: str
     cut_short: str
     paid_gbp: Decimal | None
+    approved_by: str
 
     @property
     def costs_fall(self) -> bool:
@@ -161,6 +164,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
     entry = store.inbox.get(need.key) if need is not None else None
     held = worth_held(one)
     facts, trail = store.journal.facts(one.opportunity_id), store.desk_trail.about(one.opportunity_id)
+    approvals = [row.fact for row in facts if isinstance(row.fact, Approved)]
     amounts = [Decimal(row.fact.amount_gbp) for row in facts if isinstance(row.fact, Settled)]
     return BidView(
         row=bid_row(one, flow, user),
@@ -183,6 +187,7 @@ def bid_view(flow: Workflow, one: Opportunity, user: str) -> BidView:
         next_step=next_step(flow, one),
         cut_short=_cut_short(one),
         paid_gbp=amounts[-1] if amounts else None,
+        approved_by=next((fact.by for fact in approvals if draft and fact.draft_digest == draft.digest), ""),
     )
 
 
@@ -252,17 +257,14 @@ def slot_rows(store: Store, one: Opportunity) -> Iterator[SlotRow]:
         return
     nominated = nominated_kw(store, one)
     award = dict(zip(one.award.slots, one.award.awarded_kw, strict=True)) if one.award else {}
-    nothing = (0.0,) * len(need.needed_kw)
-    offered, base, kept = (
-        (draft.offered_kw, draft.base_kw, draft.kept_kw) if draft else (nothing, nothing, nothing)
+    drafted: Iterable[tuple[float | None, float | None, float | None]] = ((None, None, None),) * len(
+        need.slots
     )
-    if len(offered) != len(need.needed_kw):  # the need was amended since
-        offered, base, kept = nothing, nothing, nothing
-    for slot, needed_kw, offered_kw, base_kw, kept_kw in zip(
-        need.slots, need.needed_kw, offered, base, kept, strict=True
-    ):
-        held = base_kw - kept_kw
-        yield SlotRow(slot, needed_kw, offered_kw, base_kw, held, nominated.get(slot.start), award.get(slot))
+    if draft is not None and len(draft.offered_kw) == len(need.slots):  # else the need was amended since
+        shares = zip(draft.offered_kw, draft.base_kw, draft.kept_kw, strict=True)
+        drafted = ((offered_kw, base_kw, base_kw - kept_kw) for offered_kw, base_kw, kept_kw in shares)
+    for slot, needed_kw, figures in zip(need.slots, need.needed_kw, drafted, strict=True):
+        yield SlotRow(slot, needed_kw, *figures, nominated.get(slot.start), award.get(slot))
 
 
 def nominated_kw(store: Store, one: Opportunity) -> dict[datetime, float]:

@@ -29,6 +29,7 @@ ALMOST = 0.9
 FOR_THE_DESK = (
     (re.compile(r"\bbefore you leave\b"), "before it leaves"),
     (re.compile(r"\bas you need it\b"), "as its driver needs it"),
+    (re.compile(r"\bwhat you need\b"), "what its driver needs"),
     (re.compile(r"\byour\b"), "its"),
 )
 _PRICE = re.compile(r", (?:a kWh given earns )?GBP (-?\d+\.\d+)(?: a kWh)?")

@@ -8,8 +8,9 @@ from aggregator.model.drivers import DAYS, Topic
 from aggregator.model.errors import MISSING, BadMessage, Fault
 from aggregator.model.time import utc_text
 
-UNITS = {"percent": "% full", "miles": "miles"}
-MOST = {"percent": (100, "%"), "miles": (1000, " miles")}
+PERCENT, MILES = "percent", "miles"
+UNITS = {PERCENT: "% full", MILES: "miles"}
+MOST = {PERCENT: (100, "%"), MILES: (1000, " miles")}
 """Most that may be stated in each unit, and its sign."""
 
 BOOSTS = {
@@ -56,7 +57,7 @@ def read_form(topic: Topic, fields: Mapping[str, str], now: datetime) -> dict[st
         case Topic.V2G:
             return {"on": SWITCH[_one_of("on", fields.get("on", ""), SWITCH)]}
         case Topic.FLOOR:
-            unit = _one_of("unit", fields.get("unit", "percent"), UNITS)
+            unit = _one_of("unit", fields.get("unit", PERCENT), UNITS)
             return {unit: _number("level", fields.get("level", ""), unit, "80")}
         case Topic.WEEK:
             return _week(fields)
@@ -73,7 +74,7 @@ def field_of(topic: Topic, where: str, fields: Mapping[str, str]) -> str:
 
 
 def _departure(fields: Mapping[str, str]) -> dict[str, object]:
-    unit, faults = _one_of("unit", fields.get("unit", "percent"), UNITS), []
+    unit, faults = _one_of("unit", fields.get("unit", PERCENT), UNITS), []
     at = fields.get("depart_at", "").strip()
     if not at:
         faults.append(Fault("depart_at", MISSING, "a date and time, such as 2025-01-09T07:30"))
@@ -89,7 +90,7 @@ def _departure(fields: Mapping[str, str]) -> dict[str, object]:
 
 def _week(fields: Mapping[str, str]) -> dict[str, object]:
     """Return the days that say something; the others are as agreed for the car."""
-    unit = _one_of("unit", fields.get("unit", "percent"), UNITS)
+    unit = _one_of("unit", fields.get("unit", PERCENT), UNITS)
     rows, faults = [], []
     for day in _stated_days(fields):
         at = fields.get(f"{day}_at", "").strip()

@@ -19,11 +19,20 @@ from aggregator.drivers.own_car import TAKEN_BACK, OwnCars
 from aggregator.drivers.problems import Refused
 from aggregator.model.drivers import DAYS, Topic, Week, WeekDay, Word
 from aggregator.model.errors import BadMessage
-from aggregator.model.figures import percent_of
+from aggregator.model.figures import figure, is_of_percent, percent_of
 from aggregator.model.fleet import Car
 from aggregator.web.answers import as_json, see
 from aggregator.web.car_view import CarPage, ahead, car_page, stretches
-from aggregator.web.driver_forms import BOOSTS, FIELDS, UNITS, field_of, read_form, unknown_fields
+from aggregator.web.driver_forms import (
+    BOOSTS,
+    FIELDS,
+    MILES,
+    PERCENT,
+    UNITS,
+    field_of,
+    read_form,
+    unknown_fields,
+)
 from aggregator.web.fleet_looks import car_body
 from aggregator.web.frame import Frame
 from aggregator.web.night_view import CarNight, car_night, last_evening
@@ -141,6 +150,7 @@ class DriverLooks:
         view = self._view(person, now)
         said = request.cookies.get(HEARD, "") if typed.topic is None else ""
         week = _usual_week(view.words.get(Topic.WEEK), now)
+        week_unit = _unit_said(*(row.target_soc for row in week))
         return self._frame.page(
             "my_car",
             person,
@@ -151,7 +161,16 @@ class DriverLooks:
             said=said if said in set(Topic) else "",
             boost=self._cars.word(view.car.car_id, Topic.BOOST),
             days=DAY_NAMES,
-            week={DAYS[row.day]: (f"{row.depart_local:%H:%M}", percent_of(row.target_soc)) for row in week},
+            week={
+                DAYS[row.day]: (
+                    f"{row.depart_local:%H:%M}",
+                    self._amount(view.car, row.target_soc, week_unit),
+                )
+                for row in week
+            },
+            week_unit=week_unit,
+            unit_said=_unit_said,
+            amount=self._amount,
             low_days=[
                 DAY_NAMES[DAYS[row.day]]
                 for row in week
@@ -163,6 +182,12 @@ class DriverLooks:
             credit_gbp=CREDIT_GBP,
             miles_per_kwh=self._cars.miles_per_kwh,
             farthest=FARTHEST,
+        )
+
+    def _amount(self, car: Car, soc: float, unit: str) -> str:
+        """Return a share as a form takes it in a unit."""
+        return (
+            figure(soc * car.capacity_kwh * self._cars.miles_per_kwh, 1) if unit == MILES else percent_of(soc)
         )
 
     def _ahead(self, view: CarPage) -> CarNight | None:
@@ -186,6 +211,11 @@ def _heard(request: web.Request, topic: Topic) -> web.Response:
         secure=request.secure,
     )
     return to
+
+
+def _unit_said(*socs: float) -> str:
+    """Return in which unit some shares were said, as far as they show it: they are kept as shares."""
+    return PERCENT if all(map(is_of_percent, socs)) else MILES
 
 
 def _usual_week(word: Word | None, now: datetime) -> tuple[WeekDay, ...]:

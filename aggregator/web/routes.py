@@ -29,6 +29,12 @@ from aggregator.web.problems import is_form
 Answer = Callable[[web.Request, Person], Awaitable[web.StreamResponse]]
 
 ROOT = "#/components/schemas/"
+WITH_CSRF: Mapping[str, Any] = {
+    "name": CSRF_HEADER,
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,10 @@ class Look:
 
 
 SESSION = "/v1/session"
-"""Where programs sign in."""
+"""Where programs sign in, and out."""
+
+DESCRIPTION = "/v1/openapi.json"
+"""Read by everybody, as it tells how to sign in; zones and products are named to the desk's people only."""
 
 ZONE = Ask("zone", "only of this zone")
 KNOWN_AT = Ask("known_at", "as known at an instant; London's clocks where it has no zone")
@@ -138,13 +147,17 @@ LOOKS: tuple[Look, ...] = (
     Look("/v1/audit/trail.csv", "trail_csv", "What people did as CSV, with the chain's head", asks=SOUGHT),
     Look("/v1/audit/trail.jsonl", "trail_jsonl", "The same, a JSON object a line", asks=SOUGHT),
     Look("/v1/rules", "rules_json", "What may be approved by rule or by one person, and what was"),
-    Look("/v1/openapi.json", "openapi_json", "This description"),
     Look("/fleet", "fleet", "Cars, filtered and sorted", is_page=True),
     Look("/fleet/{car}", "car", "One car and one night of it", is_page=True),
     Look("/v1/fleet", "fleet_json", "Cars, as the page shows them", asks=FLEET_CHOSEN),
     Look("/v1/fleet/{car}", "car_json", "One car and one night of it, half-hour by half-hour", asks=NIGHT),
     Look("/my-car", "my_car", "A driver's own car", is_page=True, roles=(DRIVER,)),
-    Look("/v1/my-car", "my_car_json", "A driver's own car", roles=(DRIVER,)),
+    Look(
+        "/v1/my-car",
+        "my_car_json",
+        "A driver's own car; what is said of it goes to the drivers' door",
+        roles=(DRIVER,),
+    ),
 )
 FORMS: tuple[Look, ...] = (
     Look("/my-car/{topic}", "say", "Say something about the own car", is_page=True, roles=(DRIVER,)),
@@ -201,7 +214,8 @@ def openapi(names: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     for path, action in MANY.items():
         many = replace(action, name=f"{action.name} many", path=path, body=SeenBids)
         paths[path] = {"post": _acting(many, schemas)}
-    paths[SESSION] = {"post": _signing_in(schemas)}
+    paths[SESSION] = {"post": _signing_in(schemas), "delete": _signing_out()}
+    paths[DESCRIPTION] = {"get": _operation("this description", DESCRIPTION) | {"security": []}}
     session = {"type": "apiKey", "in": "cookie", "name": "flexloop"}
     return {
         "openapi": "3.1.0",
@@ -248,13 +262,20 @@ def _signing_in(schemas: dict[str, Any]) -> dict[str, Any]:
     return operation | {"requestBody": _body(SignIn, schemas), "security": []}
 
 
+def _signing_out() -> dict[str, Any]:
+    operation = _operation("sign out: ends the session", SESSION)
+    operation["parameters"].append(WITH_CSRF)
+    operation["responses"]["204"] = operation["responses"].pop("200") | {"description": "signed out"}
+    return operation | {"security": [{"session": []}]}
+
+
 def _acting(action: Action, schemas: dict[str, Any]) -> dict[str, Any]:
     roles = " or ".join(action.roles)
     operation = _operation("; ".join(filter(None, [action.name, roles, action.says])), action.path)
     text = {"type": "string"}
     operation["parameters"] += [
         {"name": "Idempotency-Key", "in": "header", "required": True, "schema": text},
-        {"name": CSRF_HEADER, "in": "header", "required": True, "schema": text},
+        WITH_CSRF,
     ]
     operation["requestBody"] = _body(action.body, schemas)
     if action is STOP:

@@ -14,6 +14,7 @@ from aggregator.desk_settings import DESK_ROLES, DRIVER
 from aggregator.drivers.problems import TITLES, Refused
 from aggregator.files.inputs import validate
 from aggregator.gateway import Gateway
+from aggregator.model.drivers import Topic
 from aggregator.model.errors import BadMessage, Unavailable
 from aggregator.ports import Clock
 from aggregator.web import routes
@@ -82,8 +83,11 @@ class Site:
         app.router.add_get(f"{PREFIX}/{{version}}/{{name:.+}}", self._assets.serve)
         app.router.add_get("/sign-in", self._sign_in_page)
         app.router.add_post("/sign-in", self._sign_in)
-        app.router.add_post("/sign-out", self._let_in(self._sign_out, (*DESK_ROLES, DRIVER), "sign out"))
+        anybody = (*DESK_ROLES, DRIVER)
+        app.router.add_post("/sign-out", self._let_in(self._sign_out, anybody, "sign out"))
         app.router.add_post(routes.SESSION, self._session)
+        app.router.add_delete(routes.SESSION, self._let_in(self._end_session, anybody, "sign out"))
+        app.router.add_get(routes.DESCRIPTION, self._openapi_json, allow_head=False)
         looks: Mapping[str, Answer] = {
             **BidLooks(self._frame).answers(),
             **MoneyLooks(self._frame).answers(),
@@ -92,7 +96,6 @@ class Site:
             **FleetLooks(self._frame).answers(),
             **DriverLooks(self._frame).answers(),
             "stream": self._stream.serve,
-            "openapi_json": self._openapi_json,
         }
         doing = Doing(self._frame.ground, self._stopping, FormsBack(looks))
         for look in routes.LOOKS:
@@ -102,6 +105,7 @@ class Site:
             app.router.add_get(look.path, answer, allow_head=False)
         for form in routes.FORMS:
             app.router.add_post(form.path, self._let_in(looks[form.name], form.roles, "speak for a car"))
+            app.router.add_get(form.path, _page_of_a_form, allow_head=False)
         for action in ACTIONS:
             who = self._entrance.who_may_stop if action is STOP else self._entrance.who
             refused = doing.refused_one(action)
@@ -190,9 +194,17 @@ class Site:
 
     async def _sign_out(self, request: web.Request, person: Person) -> web.StreamResponse:
         must_be_meant(request, person, (await request.post()).get(CSRF_FIELD))
+        return await self._end(person, see(f"/sign-in?next={OWN_CAR}" if person.is_driver else "/sign-in"))
+
+    async def _end_session(self, request: web.Request, person: Person) -> web.StreamResponse:
+        routes.must_ask(request)
+        must_be_meant(request, person, None)
+        return await self._end(person, web.Response(status=204))
+
+    async def _end(self, person: Person, response: web.Response) -> web.Response:
+        """End a session, and answer so."""
         await self._entrance.sign_out(person)
         self._stream.somebody_left()
-        response = see(f"/sign-in?next={OWN_CAR}" if person.is_driver else "/sign-in")
         self._entrance.forget(response)
         return response
 
@@ -226,8 +238,19 @@ class Site:
         page.headers.update(refused.headers)
         return page
 
-    async def _openapi_json(self, _request: web.Request, _: Person) -> web.Response:
-        return as_json(routes.openapi(self._names))
+    async def _openapi_json(self, request: web.Request) -> web.Response:
+        routes.must_ask(request)
+        person = None
+        with suppress(Unavailable):
+            person = await self._entrance.who(request)
+        return as_json(routes.openapi({} if person is None or person.is_driver else self._names))
+
+
+async def _page_of_a_form(request: web.Request) -> web.Response:
+    """Send who comes back to the address of a driver's form, as after one that was refused, to its page."""
+    if request.match_info["topic"] not in set(Topic):
+        raise web.HTTPNotFound
+    return see(OWN_CAR)
 
 
 async def _sent(request: web.Request) -> Mapping[str, Sequence[tuple[str, str]]]:

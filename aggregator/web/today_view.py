@@ -1,12 +1,12 @@
 """The first page as data: what needs me now, what runs, what is wrong, and the day's money."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from aggregator.desk import is_unanswered
+from aggregator.desk import is_unanswered, was_not_offered
 from aggregator.model.explanation import Worth
 from aggregator.model.money import pounds
 from aggregator.model.opportunity import (
@@ -108,6 +108,7 @@ class TodayView:
         lapsed: Bids whose gate closed today with nobody having approved a draft, the latest gate first.
         unanswered: Bids whose window began yesterday or today without an award, the latest first.
         taken_back: Bids that ended today as an award or a need was taken back, and when, the latest first.
+        not_offered: Needs that the model declined today, and when, the latest first.
         money: Of today's windows, of tomorrow's, and of all later ones where there are any.
     """
 
@@ -117,6 +118,7 @@ class TodayView:
     lapsed: tuple[BidRow, ...]
     unanswered: tuple[BidRow, ...]
     taken_back: tuple[tuple[BidRow, datetime], ...]
+    not_offered: tuple[tuple[BidRow, datetime], ...]
     money: tuple[Money, ...]
 
 
@@ -137,14 +139,12 @@ def today_view(flow: Workflow, user: str) -> TodayView:
     unanswered = [bid_row(one, flow, user) for one in found if _went_unanswered(one, now)]
     unanswered = [row for row in unanswered if row.window.start >= since]
     unanswered.sort(key=lambda row: (-row.window.start.timestamp(), *by_gate(row)))
-    ended = [(one, at) for one in found if (at := _taken_back_at(flow.store, one)) is not None]
-    taken_back = [
-        (bid_row(one, flow, user), at) for one, at in ended if at.astimezone(LONDON).date() == today
-    ]
-    taken_back.sort(key=lambda ended: (-ended[1].timestamp(), *by_gate(ended[0])))
+    taken_back, not_offered = (
+        tuple(_ended_on(today, ended_at, found, flow, user)) for ended_at in (_taken_back_at, _declined_at)
+    )
     money = tuple(_money(flow.store, found, now))
     return TodayView(
-        now, tuple(todo), tuple(events), tuple(lapsed), tuple(unanswered), tuple(taken_back), money
+        now, tuple(todo), tuple(events), tuple(lapsed), tuple(unanswered), taken_back, not_offered, money
     )
 
 
@@ -155,6 +155,24 @@ def _taken_back_at(store: Store, one: Opportunity) -> datetime | None:
     if (one.closed_because or "").partition(": ")[0] != RequirementCancelled.__name__:
         return None
     return store.journal.facts(one.opportunity_id)[-1].fact.at
+
+
+def _declined_at(store: Store, one: Opportunity) -> datetime | None:
+    """Return when the model declined a need; None where it did not."""
+    return store.journal.facts(one.opportunity_id)[-1].fact.at if was_not_offered(one) else None
+
+
+def _ended_on(
+    day: date,
+    ended_at: Callable[[Store, Opportunity], datetime | None],
+    found: Iterable[Opportunity],
+    flow: Workflow,
+    user: str,
+) -> list[tuple[BidRow, datetime]]:
+    """Return what ended in some way on a London day, and when, the latest first."""
+    ended = [(one, at) for one in found if (at := ended_at(flow.store, one)) is not None]
+    rows = [(bid_row(one, flow, user), at) for one, at in ended if at.astimezone(LONDON).date() == day]
+    return sorted(rows, key=lambda row: (-row[1].timestamp(), *by_gate(row[0])))
 
 
 def _went_unanswered(one: Opportunity, now: datetime) -> bool:

@@ -292,6 +292,17 @@ async def test_there_is_no_form_for_it(tmp_path, topic):
         assert desk.store.drivers.all() == ()
 
 
+async def test_the_address_of_a_form_leads_to_the_page(tmp_path):
+    async with a_desk(tmp_path) as desk:
+        for person in (await a_driver(desk), await desk.sign_in("vera")):
+            for path in ("departure", "boost/take-back"):
+                async with person._session.get(
+                    f"{desk.base}/my-car/{path}", allow_redirects=False
+                ) as response:
+                    assert (response.status, response.headers.get("Location")) == (303, "/my-car"), path
+            assert (await person.get("/my-car/nothing"))[0] == 404
+
+
 async def test_what_will_be_missed_and_by_how_much(tmp_path):
     async with a_desk(tmp_path) as desk:
         driver = await a_driver(desk)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from playwright.async_api import expect
 
 from tests.desk.browsing import browsing, connected, in_chromium, violations
@@ -127,6 +128,32 @@ async def test_a_driver_says_it_all_by_keyboard_on_a_phone(tmp_path, chromium):
         await driver.locator("#v2g-off").press("Enter")
         await expect(driver.locator("#v2g-now")).to_contain_text("V2G is off")
         assert people.faults.pop().endswith("422 (Unprocessable Entity)")
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_a_driver_goes_on_from_the_answer(tmp_path, chromium, scripts):
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as people:
+        driver = await driving(people, desk, width=360, java_script_enabled=scripts)
+        flash = driver.locator(".flash")
+        for button, words in (
+            ("#boost-on", "Boost is on"),
+            ("#boost-off", "Boost is off"),
+            ("#say-departure", "Needed"),
+            ("#say-floor", "Your floor is"),
+            ("#v2g-off", "V2G is off"),
+        ):
+            await driver.locator(button).press("Enter")
+            await expect(flash).to_contain_text(words)
+            await expect(flash).to_be_focused()
+            await expect(flash).to_be_in_viewport()
+        await driver.locator("#level").fill("20")
+        await driver.locator("#say-floor").click()
+        await expect(driver.locator("#level")).to_be_focused()
+        assert driver.url.endswith("/my-car/floor")
+        assert people.faults.pop().endswith("422 (Unprocessable Entity)")
+        await driver.goto(driver.url)  # as one does who comes back to it later
+        assert driver.url == f"{desk.base}/my-car"
+        await expect(flash).to_have_count(0)
 
 
 async def test_a_drivers_page_works_without_scripts(tmp_path, chromium):

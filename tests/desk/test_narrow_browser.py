@@ -8,7 +8,7 @@ from playwright.async_api import expect
 
 from aggregator.model.explanation import PricedPart
 from aggregator.store import AuditRun
-from tests.desk.browsing import browsing, connected, in_chromium
+from tests.desk.browsing import browsing, connected, in_chromium, violations
 from tests.desk.test_held import a_sent_bid
 from tests.desk.world import a_bid, a_desk, the_why
 
@@ -26,6 +26,8 @@ PAGES = (
     "/fleet/car-1",
     "/rules",
 )
+
+HIGHEST_CAR_PX = 90
 
 A_LONG_TIME = datetime(2024, 8, 28, 19, 46, tzinfo=UTC)
 """One that takes as much room as any: Wed 28 Aug 20:46."""
@@ -57,7 +59,7 @@ async def test_a_table_of_prices_fits_a_phone_and_its_columns_say_their_units(tm
         assert heads
         assert all("kW" in head for head in heads), heads
         heads = await anna.locator("table:not(.slots).plain thead th").all_inner_texts()
-        assert [re.findall("kW|£/MWh", head) for head in heads] == [["kW"], ["£/MWh"], ["£/MWh"]]
+        assert [re.findall("kW|£/MWh", head) for head in heads] == [["kW"], ["£/MWh"]]
         for cell in await anna.locator("table:not(.slots).plain tbody td").all_inner_texts():
             assert cell.count("MWh") == 0, "once, above"
 
@@ -88,6 +90,32 @@ async def test_a_car_s_half_hours_fit_a_phone(tmp_path, chromium):
         assert await table.evaluate("box => box.scrollWidth <= box.clientWidth")
         heads = await table.locator("thead th").all_inner_texts()
         assert [re.findall("kWh?$", head) for head in heads] == [[], ["kW"], ["kWh"], [], []]
+
+
+async def test_a_car_of_the_fleet_is_a_few_short_lines_on_a_phone(tmp_path, chromium):
+    kept = (
+        "Hendon Way",
+        "90%",
+        "floor 30%",
+        "target 80%",
+        "kW",
+        "needed",
+        "V2G on",
+        "G99",
+        "granted",
+        "heard",
+    )
+    async with a_desk(tmp_path) as desk, browsing(desk, chromium) as browsers:
+        vera = await browsers.signed_in("vera", "/fleet", width=360)
+        row = vera.locator("#row-car-1")
+        assert (await row.bounding_box())["height"] <= HIGHEST_CAR_PX
+        told = " ".join((await row.inner_text()).split())
+        labels = await row.evaluate(
+            """row => [...row.querySelectorAll("[data-label]")]
+                .map((one) => getComputedStyle(one, "::before").content).join(" ")"""
+        )
+        assert [words for words in kept if words not in f"{told} {labels}"] == []
+        assert await violations(vera) == []
 
 
 @pytest.mark.parametrize("width", [1280, 360])

@@ -45,8 +45,8 @@ async def test_rules_say_what_they_allow_did_and_would_do(tmp_path):
         (waiting,) = small["open_bids"]
         assert waiting == {"bid": "bid-1", "allows": False, "why_not": ["50 kW is more than 20 kW"]}
         assert rich["open_bids"][0]["why_not"] == [
-            "Hendon Way is not one of Wrotham",
-            "day-ahead is not one of other",
+            "Hendon Way is not among its zones: Wrotham",
+            "day-ahead is not among its products: other",
             "GBP 4.25 is less than GBP 1000.00",
         ]
         (one_person,) = body["one_person"]

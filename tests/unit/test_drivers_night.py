@@ -66,6 +66,37 @@ def test_it_gives_in_the_dear_hours_and_charges_in_the_cheapest():
     assert all("cheapest hours" in row.why for row in charging)
 
 
+AGAIN = "charging it again before you leave costs less, from 15p a kWh"
+
+
+def test_what_is_given_outside_the_peak_says_what_for():
+    found = rows()
+    given = {row.why for row in found if row.export_kw > LEAST_KW}
+    assert given == {f"gives energy: {AGAIN}, a kWh given earns GBP 0.3600"}
+    standing = a_set_point(purpose=Purpose.PLAN, export_w=6000, expires_at=NOW + HALF_HOUR)
+    now = rows(standing=standing)[0]
+    assert now.why == f"gives energy: {AGAIN}, a kWh given earns GBP 0.3600", "in the running half-hour, too"
+    spare = [row.why for row in rows(target_soc=0.4) if row.export_kw > LEAST_KW]
+    assert spare[0] == "gives energy beyond what you need, a kWh given earns GBP 0.3600"
+
+
+def test_what_its_house_uses_is_told_so():
+    def whys_of(load_kw):
+        found = rows(site=a_site(house_load_kw=(load_kw,)))
+        return {row.why for row in found if row.export_kw > LEAST_KW and row.slot.start.hour == 17}
+
+    assert whys_of(9.0) == {"covers your house, so that less is bought, GBP 0.4500 a kWh"}
+    assert whys_of(2.0) == {f"covers your house and gives the rest: {AGAIN}, a kWh given earns GBP 0.3600"}
+
+
+def test_a_boost_that_the_loop_has_not_told_yet_is_planned_from_now_on():
+    resting = a_set_point(purpose=Purpose.PLAN, export_w=0, expires_at=NOW + HALF_HOUR)
+    wish = Wish(boost=True, depart_at=FIVE_PM + 14 * HOUR, target_soc=0.8)
+    found = rows(standing=resting, wish=wish)
+    assert (found[0].export_kw, found[0].why) == (-7.4, "boost: full power, out of every order")
+    assert found[0].energy_kwh > 0.8 * 60
+
+
 def test_an_approval_that_is_not_in_force_yet_is_told_with_where_it_stands():
     applied = rows(site=a_site(approval=Approval.APPLIED))
     assert any("not approved: approval applied" in why for why in whys(applied, 17))

@@ -59,7 +59,13 @@
   };
   // It is said once, above all that it ends; what somebody typed stays in sight.
   const shut = (element) => {
-    if (element.type === "checkbox") { element.checked = false; element.disabled = true; return; }
+    if (element.type === "checkbox") {
+      const bid = window.deskBids.ticked(element);
+      if (bid) window.deskBids.untick(bid, "its gate closed at ", at(Date.parse(element.dataset.gate)));
+      element.checked = false;
+      element.disabled = true;
+      return;
+    }
     if (element.matches(".state")) { element.className = "state wait"; element.lastChild.data = "gate closed"; return; }
     const why = document.getElementById("cannot") ?? Object.assign(document.createElement("p"), {id: "cannot", className: "cannot", tabIndex: -1});
     if (!why.isConnected) {
@@ -100,11 +106,12 @@
   const typed = () => [...document.querySelectorAll("main input:not([type=hidden])")].filter((one) => one.type === "checkbox" ? one.checked !== one.defaultChecked : one.value !== one.defaultValue || one.ariaInvalid === "true");
   // What somebody typed outlives a page made anew; a tick only where it still means the same.
   let kept = [];
-  const keep = () => { kept = typed().filter((one) => one.id).map((one) => ({id: one.id, value: one.value, checked: one.checked})); };
+  const keep = () => { kept = typed().filter((one) => one.id).map((one) => ({id: one.id, value: one.value, checked: one.checked, bid: window.deskBids.ticked(one)})); };
   const bringBack = () => {
-    for (const {id, value, checked} of kept) {
+    for (const {id, value, checked, bid} of kept) {
       const field = document.getElementById(id);
-      if (field?.type !== "checkbox") { if (field) field.value = value; }
+      if (bid && field?.value !== value) window.deskBids.lost(bid);
+      else if (field?.type !== "checkbox") { if (field) field.value = value; }
       else if (field.value === value) field.checked = checked;
     }
     kept = [];
@@ -159,24 +166,6 @@
     const changes = ["bid", "asks"].filter((one) => now[one] !== before[one]).map((one) => `${before[one]} \u2192 ${now[one]}`);
     return `Draft ${now.version} by ${now.by}${changes.length ? `: ${changes.join(", ")}` : ""}`;
   };
-  // A list of bids: which of them changed, how many, and into what; nothing where none did.
-  const bidsOf = (page) => new Map([...page.querySelectorAll("tr[data-draft]")].map((row) => [row.id, {name: row.querySelector("th a").textContent, window: row.querySelector(".span").textContent, state: row.querySelector(".state").textContent, draft: row.dataset.draft}]));
-  const someBids = (bids) => {
-    const names = bids.map(({name, window}) => `${name} ${window}`);
-    return names.length > 3 ? `${names.length} bids, ${names[0]} and ${names.length - 1} more,` : names.join(" and ");
-  };
-  const changesOfBids = (page) => {
-    const was = bidsOf(document), is = bidsOf(page), told = new Map();
-    const note = (what, bid) => told.set(what, [...told.get(what) ?? [], bid]);
-    for (const [id, bid] of is) {
-      const before = was.get(id);
-      if (!before) note("new", bid);
-      else if (before.state !== bid.state) note(`now ${bid.state}`, bid);
-      else if (before.draft !== bid.draft) note("drafted anew", bid);
-    }
-    for (const [id, bid] of was) if (!is.has(id)) note("no longer in this list", bid);
-    return [...told].map(([what, bids]) => `${someBids(bids)} ${what}`).join("; ");
-  };
   const newFacts = (page) => {
     const [before, now] = [document, page].map((one) => [...one.querySelectorAll("[data-facts] li")].map((line) => line.textContent.trim().replace(/\s+/g, " ")));
     return now.filter((line) => !before.includes(line)).join("; ");
@@ -188,7 +177,7 @@
     const answer = await fetch(path(), {headers: {Accept: "text/html"}}).then((found) => found.text()).catch(() => "");
     const page = new DOMParser().parseFromString(answer, "text/html"), over = page.getElementById("cannot");
     if (!page.getElementById("main")) return something;
-    if (!own) return changesOfBids(page);
+    if (!own) return window.deskBids.changes(page);
     if (page.getElementById("main")?.dataset.own === own) return "";
     if (over && over.textContent !== document.getElementById("cannot")?.textContent) return over.textContent.replace(/\.$/, "");
     const [was, is] = [document, page].map((one) => one.querySelector(".under .state")?.textContent);
@@ -229,7 +218,7 @@
   document.addEventListener("htmx:before:request", ({detail}) => {
     if (refreshing) return;
     keep();
-    sent = kept.filter(({id}) => document.getElementById(id).form === detail.ctx.sourceElement).map(({id}) => id);
+    sent = kept.filter(({id}) => document.getElementById(id).form === (detail.ctx.sourceElement.form ?? detail.ctx.sourceElement)).map(({id}) => id);
   });
   document.addEventListener("htmx:after:settle", () => {
     if (refreshing) return;
@@ -237,7 +226,9 @@
     said = null;
     if (isOver) goOn();
     tell("");
+    window.deskBids.forget();
     if (told?.matches(".good, .stopped")) kept = kept.filter(({id}) => !sent.includes(id));
+    for (const one of kept) if (sent.includes(one.id)) one.bid = null;  // the answer tells of it
     bringBack();
     document.querySelector("main [aria-invalid=true]")?.focus();
     if (told) { told.tabIndex = -1; told.focus(); }

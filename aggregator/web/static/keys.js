@@ -53,10 +53,11 @@
     return true;
   };
   const tick = () => document.activeElement?.closest("[data-row]")?.querySelector("input[type=checkbox]")?.click();
+  const isInAlarm = () => document.activeElement?.closest(".alarms");
   const pageOf = (key) => document.querySelector(`nav a[data-key="${CSS.escape(key)}"]`);
   const ACTS = {
     j: () => move(1), k: () => move(-1), x: tick,
-    a: () => { if (!focusOn(document.activeElement?.closest("[data-group]")?.querySelector("button")?.id, "do-check", "do-approve", "approve-ticked", "check-ticked", "acknowledge-ticked")) refuse("a", "nothing to check, approve or acknowledge here", "cannot-check", "cannot-approve", "cannot"); },
+    a: () => { if (!focusOn(document.activeElement?.closest("[data-group]")?.querySelector("button")?.id, ...isInAlarm() ? [] : ["restart-1"], "do-check", "do-approve", "approve-ticked", "check-ticked", "acknowledge-ticked")) refuse("a", "nothing to check, approve, restart or acknowledge here", "cannot-check", "cannot-approve", "cannot"); },
     e: () => { if (!focusOn("amend-kw")) refuse("e", "no bid to amend here", "cannot-amend", "cannot"); },
     r: () => { if (!focusOn("reject-reason")) refuse("r", "no bid to refuse here", "cannot-reject", "cannot"); },
     w: () => { if (!focusOn("withdraw-reason")) refuse("w", "no bid to withdraw here", "cannot-withdraw", "cannot"); },
