@@ -263,9 +263,10 @@ class Controller:
     ) -> list[SetPoint]:
         """Return the set-points that all homes have room for, whatever their chargers still do.
 
-        As is known by now: while cars were planned some may have left, and houses have drawn more.
+        As is known by now: while cars were planned some may have left, or been boosted (the next cycle comes
+        at once), and houses have drawn more.
         """
-        points = [point for point in points if self.view.of(point.car_id).is_plugged()]
+        points = [point for point in points if self.view.of(point.car_id).may_be_told(point)]
         homes = {(site := self._cars[point.car_id].site).site_id: site for point in points}
         rooms = {name: self._rooms.room(site, now) for name, site in homes.items()}
         told = {point.car_id for point in points}

@@ -40,8 +40,7 @@ class CarView:
         taken_kwh: What it has stored since it came, by its registers: all that is known of a silent car.
         wish: What its driver wants by the latest words of door and charger; None where only its charger
             says anything.
-        since: When it was plugged in, or went, by the first report that says so; None where it was so in
-            the first one that was heard.
+        since: When it came or went, by the first report that says so; None where the first one heard did.
     """
 
     car: Car
@@ -83,6 +82,15 @@ class CarView:
         if self.standing is None or self.standing.expires_at <= now:
             return 0.0
         return self.standing.export_w / W_PER_KW
+
+    def may_be_told(self, point: SetPoint) -> bool:
+        """Whether it is still there, and its driver has not boosted it since it was planned."""
+        return self.is_plugged() and not (self.is_boosted() and point.export_w > 0)
+
+    def present_kw(self, now: datetime) -> float:
+        """Return what it was told, or says it does where nothing stands: by that ties are broken. [kW]"""
+        says_kw = self.report.export_w / W_PER_KW if self.report is not None else 0.0
+        return says_kw if self.standing is None else self.moving_kw(now)
 
     def energy_kwh(self, now: datetime) -> float:
         """Return the energy that was reported, less what the standing set-point has moved since. [kWh]

@@ -161,7 +161,7 @@ def _split(
         request_kw=target.export_kw,
         direction=target.direction,
     )
-    present_kw = np.array([view.moving_kw(now) for view in views])
+    present_kw = np.array([view.present_kw(now) for view in views])
     result = split(problem, present_kw)
     steady_kw = steadied(problem, result.export_kw, present_kw)
     slots_kw = dict(zip(result.car_ids, steady_kw.tolist(), strict=True))

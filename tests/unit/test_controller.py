@@ -343,3 +343,15 @@ async def test_nothing_is_unserved_where_no_export_is_ordered(target):
     loop = Loop(a_fleet(1), target)
     await loop.cycle(seen(plugged=False))
     assert loop.controller.unserved.since == {}
+
+
+async def test_a_car_that_is_boosted_while_its_zone_is_split_is_not_told_to_give():
+    loop = Loop(a_fleet(2), wanted(6.0))
+    running = asyncio.create_task(loop.cycle(seen("car-1"), seen("car-2")))
+    await asyncio.sleep(0)  # the split works in a thread
+    loop.controller.observe([seen("car-1", boost=True, measured_at=NOW + timedelta(seconds=1))])
+    told = await running
+    assert told.keys() == {"car-2"}
+    assert loop.records[-1].notices == ()
+    told = await loop.cycle()
+    assert told["car-1"].export_w == -7400

@@ -59,6 +59,15 @@ async def test_what_was_told_before_a_gateway_began_counts_as_well():
     assert told["car-2"] == 0
 
 
+async def test_who_was_giving_before_a_gateway_began_goes_on_in_place_of_its_neighbour():
+    first = Loop(a_home(cars=2), wanted(9.0))
+    told = await first.cycle(seen("car-2"), seen("car-1", plugged=False))
+    loop = Loop(a_home(cars=2), wanted(9.0))
+    loop.controller.recall((), told.values())
+    told = await at_once(loop, seen("car-1"), seen("car-2", export_w=3680), after_s=1)
+    assert told == {"car-1": 0, "car-2": 3680}
+
+
 async def test_what_a_neighbour_draws_by_its_own_default_is_left_to_it_until_it_draws_less():
     loop = Loop(a_home(cars=2, import_limit_kw=11.0))
     by_itself, low = seen("car-1", soc=0.95, export_w=-7400), seen("car-2", soc=0.2)
