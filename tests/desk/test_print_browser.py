@@ -40,6 +40,8 @@ COLOURS = """box => {
 DARK = {"3fb597", "7cc0ee", "ff8f86", "9aa5a0", "12303f", "33403b", "a4b1ab"}
 """Of the screen's dark colours, those that charts use: lines, words, and what lies over a window."""
 
+ON_PAPER = re.compile("on-paper")
+
 SHARE_OF_CARD = """box => {
     const {paddingLeft, paddingRight} = getComputedStyle(box.parentElement);
     const room = box.parentElement.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
@@ -57,16 +59,18 @@ async def test_charts_are_printed_in_ink_and_as_wide_as_the_paper(tmp_path, chro
         await desk.parts.minutes(3)
         for path, chart in (("/live", "[data-chart]"), ("/bids/bid-1", "#fan")):
             await people.go(anna, path)
-            box = anna.locator(chart).first
+            page, box = anna.locator("html"), anna.locator(chart).first
             await expect(box.locator("canvas")).to_be_visible()
             assert set(await box.evaluate(COLOURS)) & DARK, path
             await anna.emulate_media(media="print", color_scheme="dark")
             await anna.set_viewport_size({"width": A4_PX, "height": 1000})
+            await expect(page).to_have_class(ON_PAPER)  # it is told so with its next frame
             assert not set(await box.evaluate(COLOURS)) & DARK, path
             assert await box.evaluate(HOW_DARK) < 0.1, path
             assert await box.evaluate(SHARE_OF_CARD) > 0.9, path
             await anna.set_viewport_size({"width": 1280, "height": 900})
             await anna.emulate_media(media="screen", color_scheme="dark")
+            await expect(page).not_to_have_class(ON_PAPER)
             assert set(await box.evaluate(COLOURS)) & DARK, (path, "on screen again")
             assert await box.evaluate(SHARE_OF_CARD) > 0.9, path
 

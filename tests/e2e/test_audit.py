@@ -36,8 +36,9 @@ BREAKS: Mapping[str, tuple[str, str, str]] = {
     ),
     "a departure with less than was promised": (
         "P2",
-        "UPDATE car_states SET soc = 0.4 WHERE measured_at BETWEEN depart_at - 3600000000 AND depart_at"
-        " AND car_id = (SELECT car_id FROM car_states WHERE plugged AND measured_at >= depart_at LIMIT 1)",
+        "UPDATE true_states SET energy_kwh = 0.4 * (SELECT capacity_kwh FROM cars WHERE car_id = left.car_id)"
+        " FROM (SELECT car_id, depart_at FROM car_states WHERE plugged AND measured_at >= depart_at LIMIT 1)"
+        " AS left WHERE true_states.car_id = left.car_id AND at BETWEEN depart_at - 3600000000 AND depart_at",
         "stood at 0.400",
     ),
     "a discharge while the driver has V2G switched off": (

@@ -56,7 +56,7 @@ async def test_too_many_requests_wait_and_a_stranger_shuts_nobody_out(tmp_path):
 async def test_no_token_reaches_the_log_whatever_is_sent(tmp_path, capfd):
     with capture_logs() as logs:
         async with at_the_door(tmp_path) as (parts, driver):
-            await driver.put("/boost")
+            await driver.put("/v2g", {"on": False})
             await driver.refused("PUT", "/floor", {"soc": 0.1})
             host, port = driver.base.removeprefix("http://").split(":")
             for line in (

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import sqlite3
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import timedelta
 
 import aiohttp
@@ -141,9 +141,11 @@ async def test_a_platform_that_has_not_been_asked_in_vain_yet_is_not_away(tmp_pa
         await until(parts.store.alarms.all)
         assert "1 failures" in parts.store.alarms.all()[0].text
         watching.cancel()
+    silent.close()
     for writer in held:
         writer.close()
-    silent.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 async def test_a_database_that_cannot_be_written_is_told(tmp_path):
